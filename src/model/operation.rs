@@ -1,0 +1,152 @@
+//! An operation: one intent on one record. It is written once, sent as often as needed, and its bytes
+//! never change after it was first claimed for sending (sealed, DESIGN 5.5).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpId, RecordId, Stamp};
+use crate::value::{Delta, Hash, Object};
+
+/// The version of a record: the tenant's sequence number of its last change. A string on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version(pub u64);
+
+impl TryFrom<String> for Version {
+    type Error = std::num::ParseIntError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.0.to_string()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Makes the record; with a base version, brings a deleted one back.
+    Create,
+    /// Changes fields.
+    Update,
+    /// Takes the record away.
+    Delete,
+}
+
+/// What an operation does, with what it needs for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Action {
+    /// Makes the record.
+    Create {
+        /// The fields, without `id`.
+        data: Object,
+    },
+    /// Changes fields.
+    Update {
+        /// The changed fields.
+        delta: Delta,
+    },
+    /// Takes the record away.
+    Delete,
+}
+
+impl Action {
+    /// The action's kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Create { .. } => Kind::Create,
+            Self::Update { .. } => Kind::Update,
+            Self::Delete => Kind::Delete,
+        }
+    }
+}
+
+/// The state that an operation was written on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Base {
+    /// There was no record.
+    None,
+    /// The record at this version of the server.
+    Version(Version),
+    /// The record as this operation of the same client leaves it, or as the one that supersedes it does.
+    After(OpId),
+}
+
+/// One intent on one record, as it is stored and sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// UUIDv7 and idempotency key.
+    pub id: OpId,
+    /// The client sequence: the key of the audit row that was written with it.
+    pub seq: u64,
+    /// The entity type.
+    pub entity: String,
+    /// The record, by the ID it had when the operation was written.
+    pub record: RecordId,
+    /// What happens.
+    pub action: Action,
+    /// On what.
+    pub base: Base,
+    /// When, by the device.
+    pub stamp: Stamp,
+    /// Who: the user whose database this is.
+    pub author: String,
+    /// The queue it waits in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    /// Operations of one group are applied together or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The operation, ended in conflict or parked, in whose place this one stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<OpId>,
+    /// The version of the app's schema that it was written under.
+    pub schema: u32,
+}
+
+impl Operation {
+    /// What the server remembers beside the receipt: the same ID with another fingerprint is refused.
+    pub fn fingerprint(&self) -> Hash {
+        // Every field is JSON by construction.
+        let value = serde_json::to_value(self).unwrap_or_else(|_| unreachable!("an operation is JSON"));
+        crate::value::hash(&value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_wire_form_is_fixed() {
+        let text = json!({
+            "id": "0190a1b2-0000-7000-8000-000000000001", "seq": 3, "entity": "pet", "record": "temp_1_a_pet",
+            "action": {"kind": "update", "delta": {"set": {"/name": "Rex"}, "unset": ["/note"]}},
+            "base": {"after": "0190a1b2-0000-7000-8000-000000000000"}, "stamp": [1000, 2], "author": "7", "schema": 1
+        });
+        let operation: Operation = serde_json::from_value(text.clone()).expect("reads");
+        assert_eq!(serde_json::to_value(&operation).expect("writes"), text);
+        assert_eq!(operation.action.kind(), Kind::Update);
+        let other = Operation { seq: 4, ..operation.clone() };
+        assert_ne!(operation.fingerprint(), other.fingerprint());
+        for base in [json!("none"), json!({"version": "12"})] {
+            let base_read: Base = serde_json::from_value(base.clone()).expect("reads");
+            assert_eq!(serde_json::to_value(base_read).expect("writes"), base);
+        }
+    }
+}

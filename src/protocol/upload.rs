@@ -1,0 +1,180 @@
+//! Upload: a batch of operations up, exactly one result for each back.
+//!
+//! The server applies a batch in one SQL transaction with a savepoint per operation, in the order given.
+//! Applied, conflict and rejected are final: they are stored as receipts, and the same operation sent
+//! again gets the same answer as `duplicate`. Blocked and deferred are not stored: send it again later.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Reply, RequestHead};
+use crate::model::{OpId, RecordId, Stamp, Version};
+use crate::value::Object;
+
+/// A batch. The operations are the sealed bytes, not parsed and written again.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadRequest {
+    /// Head.
+    pub head: RequestHead,
+    /// Each an [`crate::model::Operation`], dependencies first.
+    pub operations: Vec<Box<RawValue>>,
+}
+
+/// The answer to [`UploadRequest`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadResponse {
+    /// Head.
+    pub reply: Reply,
+    /// One for each operation, in the order of the request.
+    pub results: Vec<OperationResult>,
+}
+
+/// What became of one operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationResult {
+    /// Which.
+    pub operation: OpId,
+    /// What.
+    pub outcome: Outcome,
+}
+
+/// The server's word on one operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// It took effect.
+    Applied {
+        /// The record's real ID.
+        real_id: RecordId,
+        /// The record's version after it.
+        version: Version,
+        /// Its effective stamp, by the server's clock.
+        stamp: Stamp,
+    },
+    /// It took no effect, because the record is not what the operation was written on.
+    Conflict {
+        /// The server's name for the conflict.
+        conflict_id: String,
+        /// What stands against what.
+        kind: ConflictKind,
+        /// The record as the server has it.
+        server: ServerState,
+    },
+    /// It can never take effect as it is.
+    Rejected {
+        /// Why.
+        error: Rejection,
+    },
+    /// It waits for another operation that the server has not applied.
+    Blocked {
+        /// Temp IDs and operation IDs that are not there yet.
+        waits_for: Vec<String>,
+    },
+    /// Not now; send it again later.
+    Deferred {
+        /// After how long, in ms.
+        retry_after_ms: u64,
+    },
+    /// It was answered before; this is that answer.
+    Duplicate {
+        /// The final outcome as first given.
+        original: Box<Outcome>,
+    },
+}
+
+impl Outcome {
+    /// The outcome itself, also where it is repeated.
+    pub fn original(&self) -> &Self {
+        match self {
+            Self::Duplicate { original } => original,
+            Self::Applied { .. } | Self::Conflict { .. } | Self::Rejected { .. } | Self::Blocked { .. } | Self::Deferred { .. } => self,
+        }
+    }
+    /// Whether the server remembers it.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Applied { .. } | Self::Conflict { .. } | Self::Rejected { .. })
+    }
+}
+
+/// What stands against what: the client's side first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConflictKind {
+    /// Both changed it.
+    UpdateUpdate,
+    /// Changed here, deleted there.
+    UpdateDelete,
+    /// Deleted here, changed there.
+    DeleteUpdate,
+    /// A constraint over several records.
+    Constraint,
+}
+
+/// A record as the server has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerState {
+    /// Its version.
+    pub version: Version,
+    /// Its fields; nothing if it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Object>,
+    /// The effective stamp of its creation or deletion: that of every field without one of its own.
+    pub stamp: Stamp,
+    /// The effective stamps of top-level fields that changed since.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub field_stamps: BTreeMap<String, Stamp>,
+}
+
+impl ServerState {
+    /// The effective stamp of a top-level field.
+    pub fn stamp_of(&self, field: &str) -> Stamp {
+        self.field_stamps.get(field).copied().unwrap_or(self.stamp)
+    }
+    /// The effective stamp of the last change to any field.
+    pub fn last_stamp(&self) -> Stamp {
+        self.field_stamps.values().copied().fold(self.stamp, Stamp::max)
+    }
+}
+
+/// Why an operation can never take effect as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejection {
+    /// Stable: `unknown_entity`, `unknown_record`, `invalid_value`, `invalid_reference`, `reference_missing`,
+    /// `reference_deleted`, `has_dependents`, `already_exists`, `too_large`, `forbidden`, `operation_reused`,
+    /// `dependency_failed`, `invalid_operation`.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// The field, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_wire_form_of_every_outcome_is_fixed() {
+        let forms = [
+            json!({"status": "applied", "realId": 7, "version": "12", "stamp": [1, 0]}),
+            json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "server": {"version": "3", "stamp": [1, 0]}}),
+            json!({"status": "rejected", "error": {"code": "reference_missing", "message": "no such client", "path": "clientId"}}),
+            json!({"status": "blocked", "waitsFor": ["temp_1_a_pet"]}),
+            json!({"status": "deferred", "retryAfterMs": 500}),
+            json!({"status": "duplicate", "original": {"status": "applied", "realId": "x", "version": "1", "stamp": [1, 0]}}),
+        ];
+        for form in forms {
+            let outcome: Outcome = serde_json::from_value(form.clone()).expect("reads");
+            assert_eq!(serde_json::to_value(&outcome).expect("writes"), form);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The declaration and its check: every error carries the path of the setting that is wrong.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::FieldPath;
+
+/// The most entities in one schema.
+const ENTITIES_MAX: usize = 500;
+/// The most references and indexes of one entity.
+const PATHS_MAX: usize = 50;
+/// The longest name of an entity, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Who issues the real ID of a record, and of what type it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyPolicy {
+    /// The server, integers.
+    #[default]
+    Integer,
+    /// The server, strings.
+    Text,
+    /// The client, UUIDv7: permanent from the first moment.
+    Uuid,
+}
+
+/// What happens to a field that changed on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The later effective stamp wins; the loser is kept.
+    LastWriteWins,
+    /// The server's side wins; the loser is kept.
+    ServerWins,
+    /// The client's side wins; the loser is kept.
+    ClientWins,
+    /// A person decides.
+    Manual,
+}
+
+/// The rules of one entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct ConflictRules {
+    /// For every field without a rule of its own, and for update against delete.
+    pub default: Rule,
+    /// By top-level field.
+    pub fields: BTreeMap<String, Rule>,
+}
+
+impl Default for ConflictRules {
+    fn default() -> Self {
+        Self { default: Rule::LastWriteWins, fields: BTreeMap::new() }
+    }
+}
+
+impl ConflictRules {
+    /// The rule for a top-level field.
+    pub fn of(&self, field: &str) -> Rule {
+        self.fields.get(field).copied().unwrap_or(self.default)
+    }
+}
+
+/// One entity type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Entity {
+    /// Who issues IDs.
+    pub key: KeyPolicy,
+    /// Fields that hold IDs of other records, and the entity they point to. Each is an index.
+    pub references: BTreeMap<FieldPath, String>,
+    /// Further fields to look records up by.
+    pub indexes: Vec<FieldPath>,
+    /// What happens when both sides changed.
+    pub conflicts: ConflictRules,
+}
+
+impl Entity {
+    /// Every indexed path: the declared indexes and all references, by name.
+    pub fn index_paths(&self) -> impl Iterator<Item = &FieldPath> {
+        self.indexes.iter().filter(|path| !self.references.contains_key(path)).chain(self.references.keys())
+    }
+    /// Whether this path can be looked up by.
+    pub fn is_indexed(&self, path: &str) -> bool {
+        self.index_paths().any(|declared| declared.as_str() == path)
+    }
+}
+
+/// All entity types of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Schema {
+    /// The app's name for it.
+    pub name: String,
+    /// Counts up with every change of the declaration.
+    pub version: u32,
+    /// By name.
+    pub entities: BTreeMap<String, Entity>,
+}
+
+/// What is wrong with a schema, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid schema at '{path}': {reason}")]
+pub struct SchemaError {
+    /// The path of the setting, dotted.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Schema {
+    /// Reads a declaration from its JSON text and checks it.
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        let wrong = |reason: String| SchemaError { path: String::new(), reason };
+        let value = crate::value::parse(text, &crate::value::Limits::RECORD).map_err(|error| wrong(error.to_string()))?;
+        let schema: Self = serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+        schema.check()?;
+        Ok(schema)
+    }
+
+    /// Checks the declaration as a whole.
+    pub fn check(&self) -> Result<(), SchemaError> {
+        let wrong = |path: String, reason: &str| Err(SchemaError { path, reason: reason.to_owned() });
+        if self.entities.is_empty() || self.entities.len() > ENTITIES_MAX {
+            return wrong("entities".to_owned(), "there must be 1 to 500 entities");
+        }
+        for (name, entity) in &self.entities {
+            let at = format!("entities.{name}");
+            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+            if name.is_empty() || name.len() > NAME_BYTES_MAX || !plain {
+                return wrong(at, "a name has 1 to 64 letters, digits, '_' or '-'");
+            }
+            if entity.references.len() > PATHS_MAX || entity.indexes.len() > PATHS_MAX {
+                return wrong(at, "at most 50 references and 50 indexes");
+            }
+            for (path, target) in &entity.references {
+                let at = format!("{at}.references.{}", path.as_str());
+                if !self.entities.contains_key(target) {
+                    return wrong(at, &format!("'{target}' is no entity of this schema"));
+                }
+                reserved(path, &at)?;
+            }
+            for path in &entity.indexes {
+                reserved(path, &format!("{at}.indexes.{}", path.as_str()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The declaration of one entity.
+    pub fn entity(&self, name: &str) -> Option<&Entity> {
+        self.entities.get(name)
+    }
+
+    /// Every (entity, path) that points to `target`.
+    pub fn referring_to<'s>(&'s self, target: &'s str) -> impl Iterator<Item = (&'s str, &'s FieldPath)> {
+        self.entities.iter().flat_map(move |(name, entity)| {
+            let paths = entity.references.iter().filter(move |(_, to)| *to == target);
+            paths.map(move |(path, _)| (name.as_str(), path))
+        })
+    }
+}
+
+fn reserved(path: &FieldPath, at: &str) -> Result<(), SchemaError> {
+    if matches!(path.top(), "id" | "_sync") {
+        let reason = format!("'{}' belongs to FieldSync", path.top());
+        return Err(SchemaError { path: at.to_owned(), reason });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Schema::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn a_schema_is_read_with_its_defaults() -> Result<(), SchemaError> {
+        let schema = Schema::parse(
+            r#"{"name":"shop","version":2,"entities":{"order":{"references":{"lines[].productId":"product"},"indexes":["placedAt"],
+            "conflicts":{"fields":{"total":"manual"}}},"product":{"key":"text"}}}"#,
+        )?;
+        let order = schema.entity("order").expect("declared");
+        assert_eq!(order.key, KeyPolicy::Integer);
+        assert!(order.is_indexed("lines[].productId") && order.is_indexed("placedAt") && !order.is_indexed("total"));
+        assert_eq!(order.conflicts.of("total"), Rule::Manual);
+        assert_eq!(order.conflicts.of("note"), Rule::LastWriteWins);
+        assert_eq!(
+            schema.referring_to("product").map(|(entity, path)| (entity, path.as_str())).collect::<Vec<_>>(),
+            [("order", "lines[].productId")]
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn every_mistake_names_its_path() {
+        assert!(error(r#"{"name":"a","version":1,"entities":{}}"#).contains("entities"));
+        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"references":{"b":"c"}}}}"#).contains("entities.a.references.b"));
+        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["id"]}}}"#).contains("belongs to FieldSync"));
+        assert!(error(r#"{"name":"a","version":1,"entities":{"a b":{}}}"#).contains("entities.a b"));
+        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"refs":{}}}}"#).contains("refs"));
+        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["x..y"]}}}"#).contains("x..y"));
+        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"conflicts":{"default":"dice"}}}}"#).contains("dice"));
+        assert!(error("[").contains("JSON"));
+    }
+}

@@ -1,0 +1,10 @@
+//! Room `schema`: what an app declares about its entities. The declaration is data: it is read once at
+//! `open` (client) or at start (server), checked as a whole, and never touches the layout of the database.
+//!
+//! Knows `value` and `model`.
+
+mod declare;
+mod references;
+
+pub use declare::{ConflictRules, Entity, KeyPolicy, Rule, Schema, SchemaError};
+pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references};

@@ -1,0 +1,134 @@
+//! References inside one record: found, checked and rewritten at the paths that the schema declares, and
+//! nowhere else. A `temp_…` in free text stays what it is.
+
+use serde_json::Value;
+
+use super::Entity;
+use crate::model::RecordId;
+use crate::value::{Change, Delta, Object};
+
+/// One reference held by a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// The declared path.
+    pub path: String,
+    /// The entity it points to.
+    pub entity: String,
+    /// The ID it holds.
+    pub id: RecordId,
+}
+
+/// A value at a declared reference path that cannot be an ID.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the reference '{path}' to {entity} must be a string or an integer")]
+pub struct ReferenceError {
+    /// The declared path.
+    pub path: String,
+    /// The entity it points to.
+    pub entity: String,
+}
+
+/// All references of a document, in the order of their paths. `null` refers to nothing.
+pub fn references(entity: &Entity, data: &Object) -> Vec<Reference> {
+    let document = Value::Object(data.clone());
+    let mut found = Vec::new();
+    for (path, target) in &entity.references {
+        for value in path.values(&document) {
+            if let Ok(id) = RecordId::from_value(value) {
+                found.push(Reference { path: path.as_str().to_owned(), entity: target.clone(), id });
+            }
+        }
+    }
+    found
+}
+
+/// Refuses a value at a reference path that is neither an ID nor `null`.
+pub fn check_references(entity: &Entity, data: &Object) -> Result<(), ReferenceError> {
+    let document = Value::Object(data.clone());
+    for (path, target) in &entity.references {
+        let bad = path.values(&document).into_iter().any(|value| !value.is_null() && RecordId::from_value(value).is_err());
+        if bad {
+            return Err(ReferenceError { path: path.as_str().to_owned(), entity: target.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Rewrites every reference for which `map` knows another ID. Says whether anything changed.
+pub fn map_references(entity: &Entity, data: &mut Object, map: &mut dyn FnMut(&str, &RecordId) -> Option<RecordId>) -> bool {
+    let mut changed = false;
+    let mut document = Value::Object(std::mem::take(data));
+    for (path, target) in &entity.references {
+        path.for_each_mut(&mut document, &mut |value| {
+            if let Some(new) = RecordId::from_value(value).ok().and_then(|id| map(target, &id)) {
+                *value = new.to_value();
+                changed = true;
+            }
+        });
+    }
+    if let Value::Object(object) = document {
+        *data = object;
+    }
+    changed
+}
+
+/// The part of a document that a delta sets, so that its references can be found and rewritten like those
+/// of a record: `{"set": {"/owner/id": 7}}` becomes `{"owner": {"id": 7}}`.
+pub fn fold_delta(delta: &Delta) -> Object {
+    let mut object = Object::new();
+    let mut set = Delta::default();
+    for (pointer, change) in delta.changes() {
+        if matches!(change, Change::Set(_)) {
+            set.insert(pointer.clone(), change.clone());
+        }
+    }
+    set.apply(&mut object);
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn order() -> Entity {
+        serde_json::from_value(json!({"references": {"buyer.id": "client", "lines[].productId": "product", "parent": "order"}}))
+            .expect("an entity")
+    }
+
+    fn object(value: Value) -> Object {
+        value.as_object().cloned().expect("an object")
+    }
+
+    #[test]
+    fn references_are_found_checked_and_rewritten_where_declared() {
+        let mut data = object(json!({"buyer": {"id": "temp_1_a_client"}, "parent": null, "note": "temp_1_a_client",
+            "lines": [{"productId": 1}, {"productId": 2}]}));
+        let found = references(&order(), &data);
+        assert_eq!(
+            found.iter().map(|r| (r.entity.as_str(), r.id.to_string())).collect::<Vec<_>>(),
+            [("client", "temp_1_a_client".to_owned()), ("product", "1".to_owned()), ("product", "2".to_owned())]
+        );
+        assert!(check_references(&order(), &data).is_ok());
+        let changed = map_references(&order(), &mut data, &mut |entity, id| {
+            (entity == "client" && id.as_temp().is_some()).then_some(RecordId::Integer(42))
+        });
+        assert!(changed);
+        assert_eq!(data["buyer"]["id"], json!(42));
+        assert_eq!(data["note"], json!("temp_1_a_client"));
+    }
+
+    #[test]
+    fn a_reference_of_a_wrong_type_names_its_path() {
+        for bad in [json!(true), json!({}), json!([1]), json!(1.5), json!("")] {
+            let error = check_references(&order(), &object(json!({"lines": [{"productId": bad}]}))).expect_err("refused");
+            assert_eq!(error.path, "lines[].productId");
+        }
+    }
+
+    #[test]
+    fn a_delta_folds_into_what_it_sets() {
+        let delta: Delta = serde_json::from_value(json!({"set": {"/buyer/id": 7, "/parent": 8}, "unset": ["/lines"]})).expect("a delta");
+        assert_eq!(references(&order(), &fold_delta(&delta)).len(), 2);
+    }
+}

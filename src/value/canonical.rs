@@ -1,0 +1,78 @@
+//! Canonical form (RFC 8785, by `serde_json_canonicalizer`) and SHA-256 over it (by `sha2`). Client and
+//! server hash the same bytes, whatever the order of keys or the spelling of numbers was.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// A SHA-256, written as 64 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hash(String);
+
+impl Hash {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The hash that stands before the first link of a chain.
+    pub fn zero() -> Self {
+        Self("0".repeat(64))
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The canonical text of a value.
+pub fn canonical(value: &Value) -> String {
+    // The crate can only fail on non-finite numbers and on keys that are no strings; a Value has neither.
+    serde_json_canonicalizer::to_string(value).unwrap_or_else(|_| unreachable!("a JSON value has a canonical form"))
+}
+
+/// The hash of a value's canonical text.
+pub fn hash(value: &Value) -> Hash {
+    hash_bytes(canonical(value).as_bytes())
+}
+
+/// The hash of bytes as they are.
+pub fn hash_bytes(bytes: &[u8]) -> Hash {
+    Hash(data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn order_and_spelling_do_not_matter() {
+        let a = super::super::parse(r#"{"b":1.0,"a":[1e2,"\u20ac"]}"#, &super::super::Limits::RECORD);
+        let b = super::super::parse(r#"{"a":[100,"€"],"b":1}"#, &super::super::Limits::RECORD);
+        assert_eq!(a.as_ref().map(canonical), Ok(r#"{"a":[100,"€"],"b":1}"#.to_owned()));
+        assert_eq!(a.as_ref().map(hash), b.as_ref().map(hash));
+    }
+
+    #[test]
+    fn numbers_and_key_order_follow_rfc_8785() {
+        // The sample of RFC 8785, section 3.2.2 and 3.2.3.
+        let value = json!({"numbers": [333_333_333.333_333_3, 1e30, 4.50, 2e-3, 0.000_000_000_000_000_000_000_000_001],
+            "\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "\u{f6}": 7});
+        assert_eq!(canonical(&value["numbers"]), "[333333333.3333333,1e+30,4.5,0.002,1e-27]");
+        let text = canonical(&value);
+        let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("{needle} in {text}"));
+        assert!(at("\"\\r\"") < at("\"1\"") && at("\"\u{80}\"") < at("\"\u{f6}\"") && at("\"\u{20ac}\"") < at("\"\u{1f600}\""));
+        // UTF-16 order: the surrogate pair of the emoji sorts before U+FB33.
+        assert!(at("\"\u{1f600}\"") < at("\"\u{fb33}\""));
+    }
+
+    #[test]
+    fn the_hash_is_sha_256() {
+        assert_eq!(hash_bytes(b"abc").as_str(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

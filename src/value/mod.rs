@@ -1,0 +1,21 @@
+//! Room `value`: what a JSON value may be, and how two of them are compared, hashed and told apart.
+//!
+//! A value enters through [`parse`] (text from outside) or [`check`] (a value built here). Both refuse
+//! what the limits or the number rule forbid and both leave the value in its one normal form: an
+//! integral number is stored as an integer, so `1` and `1.0` are equal by `==`. From then on a value
+//! is plain [`serde_json::Value`]; nothing further down has to ask again.
+//!
+//! Knows nobody. No clock, no randomness, no JavaScript.
+
+mod canonical;
+mod delta;
+mod limits;
+mod path;
+
+pub use canonical::{Hash, canonical, hash, hash_bytes};
+pub use delta::{Change, Delta, DeltaError};
+pub use limits::{Limits, MAX_SAFE_INTEGER, ValueError, check, parse};
+pub use path::{FieldPath, PathError, Pointer};
+
+/// A JSON object, keys in byte order.
+pub type Object = serde_json::Map<String, serde_json::Value>;
