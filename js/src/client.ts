@@ -1,0 +1,210 @@
+/**
+ * The client: one tenant and user in this context.
+ *
+ * Its life: `open` loads the wasm module and opens the database; while open, every record call is local and every
+ * save is durable when its promise resolves; `close` releases the database. Opening the same tenant and user again
+ * gives the same client, which closes when the last who opened it has closed it. The table of clients hangs on
+ * `globalThis`, so that two copies of this package in one page still share one engine for one database.
+ */
+import { Bridge } from './bridge.js';
+import { readConfig, type Settings, type SyncConfig } from './config.js';
+import { FieldSyncError, toFieldSyncError } from './errors.js';
+import { Events } from './events.js';
+import { changesText, idText, name, recordText, toText } from './input.js';
+import { init, loaded } from './load.js';
+import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored } from './records.js';
+import { RelationshipManager } from './relationships.js';
+import type { Conflict, Deleted, EventName, QueueItem, Saved, SyncEvents, SyncedOutcome } from './shapes.js';
+import { SyncEngine } from './sync-engine.js';
+import { TempIdResolver } from './temp-ids.js';
+
+interface Open {
+  client: Promise<unknown>;
+  /** The settings it was opened with, tenant and user aside. */
+  comparable: string;
+  users: number;
+}
+
+interface Table {
+  open: Map<string, Open>;
+  /** Closing takes a moment; whoever opens again waits for it. */
+  closing: Map<string, Promise<void>>;
+}
+
+function table(): Table {
+  const place = globalThis as { [TABLE]?: Table };
+  place[TABLE] ??= { open: new Map(), closing: new Map() };
+  return place[TABLE];
+}
+
+const TABLE = Symbol.for('fieldsync/clients/1');
+
+export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
+  readonly engine: SyncEngine;
+  readonly tempIds: TempIdResolver<R>;
+  readonly relationships: RelationshipManager<R>;
+  /** Conflicts, open and resolved. */
+  readonly conflicts: { list(): Promise<Conflict[]> };
+  /** The unfinished operations, each with its state and the reason why it waits. */
+  readonly queue: { list(): Promise<QueueItem[]> };
+
+  readonly #bridge: Bridge;
+  readonly #events: Events;
+  readonly #identity: string;
+  #closed = false;
+
+  private constructor(bridge: Bridge, events: Events, identity: string) {
+    this.#bridge = bridge;
+    this.#events = events;
+    this.#identity = identity;
+    this.engine = new SyncEngine(bridge);
+    this.tempIds = new TempIdResolver(bridge);
+    this.relationships = new RelationshipManager(bridge);
+    this.conflicts = { list: async () => JSON.parse(await bridge.call((engine) => engine.conflicts())) };
+    this.queue = { list: async () => JSON.parse(await bridge.call((engine) => engine.queue())) };
+  }
+
+  /** Opens the database of a tenant and user. */
+  static async open<R extends RecordsOf<R> = AnyRecords>(config: SyncConfig<R>): Promise<FieldSync<R>> {
+    const settings = readConfig(config as SyncConfig<never>);
+    if (typeof indexedDB === 'undefined') {
+      throw new FieldSyncError('storage_unavailable', 'There is no IndexedDB here: open FieldSync in a browser.');
+    }
+    const { open, closing } = table();
+    while (closing.has(settings.identity)) await closing.get(settings.identity);
+    const present = open.get(settings.identity);
+    if (present) {
+      if (present.comparable !== settings.comparable) throw otherSettings(present.comparable, settings.comparable);
+      present.users += 1;
+      return present.client as Promise<FieldSync<R>>;
+    }
+    const client = FieldSync.#start<R>(settings);
+    const entry: Open = { client, comparable: settings.comparable, users: 1 };
+    open.set(settings.identity, entry);
+    try {
+      return await client;
+    } catch (cause) {
+      // Forgotten, so that the next call tries again.
+      if (open.get(settings.identity) === entry) open.delete(settings.identity);
+      throw toFieldSyncError(cause);
+    }
+  }
+
+  static async #start<R extends RecordsOf<R>>({ text, token, identity }: Settings): Promise<FieldSync<R>> {
+    await init();
+    const events = new Events();
+    const engine = await loaded().Engine.open(text, {
+      token: async (tenant, user) => (await token?.({ tenant, user })) ?? null,
+      event: (json) => events.deliver(JSON.parse(json)),
+    });
+    return new FieldSync<R>(new Bridge(engine), events, identity);
+  }
+
+  /** Stores a new record and queues it. Without an `id` it gets one. */
+  async create<E extends EntityOf<R>>(entity: E, data: NewRecord<R[E]>): Promise<Saved<R[E]>> {
+    const [type, text] = [name(entity, '/entity'), recordText(data)];
+    return this.#saved(await this.#bridge.call((engine) => engine.create(type, text)));
+  }
+
+  /** Changes the named fields of a record and queues the change. */
+  async update<E extends EntityOf<R>>(entity: E, id: Key, changes: Changes<R[E]>): Promise<Saved<R[E]>> {
+    const [type, key, text] = [name(entity, '/entity'), idText(id), changesText(changes)];
+    return this.#saved(await this.#bridge.call((engine) => engine.update(type, key, text)));
+  }
+
+  /** Deletes a record and queues the delete. Refused while another record refers to it. */
+  async delete<E extends EntityOf<R>>(entity: E, id: Key): Promise<Deleted> {
+    const [type, key] = [name(entity, '/entity'), idText(id)];
+    const { operationId } = JSON.parse(await this.#bridge.call((engine) => engine.delete(type, key)));
+    return this.#withOutcome({ record: null, operationId });
+  }
+
+  /** The record that has, or ever had, this ID. */
+  async get<E extends EntityOf<R>>(entity: E, id: Key): Promise<Stored<R[E]> | undefined> {
+    const [type, key] = [name(entity, '/entity'), idText(id)];
+    const text = await this.#bridge.call((engine) => engine.get(type, key));
+    return text === undefined ? undefined : JSON.parse(text);
+  }
+
+  /** The records that match, all of them without a query. */
+  async query<E extends EntityOf<R>>(entity: E, query: Query<R[E]> = {}): Promise<Stored<R[E]>[]> {
+    const [type, text] = [name(entity, '/entity'), queryText(query)];
+    return JSON.parse(await this.#bridge.call((engine) => engine.query(type, text)));
+  }
+
+  /** How many records match. */
+  async count<E extends EntityOf<R>>(entity: E, query: Query<R[E]> = {}): Promise<number> {
+    const [type, text] = [name(entity, '/entity'), queryText(query)];
+    return this.#bridge.call((engine) => engine.count(type, text));
+  }
+
+  /** Listens to an event. The function that comes back ends it. */
+  on<E extends EventName>(event: E, listener: (event: SyncEvents[E]) => void): () => void {
+    return this.#events.on(event, listener);
+  }
+
+  /** `true`: behave as if there were no network, until `false`. Saves go on as always. */
+  setOffline(offline: boolean): void {
+    this.#bridge.now((engine) => engine.set_offline(offline === true));
+  }
+
+  /** Closes the database, unless another who opened this client still uses it. Unsent work stays. */
+  async close(): Promise<void> {
+    const { open, closing } = table();
+    const entry = open.get(this.#identity);
+    // A closed client must not close the one that was opened after it.
+    if (this.#closed || !entry) return;
+    entry.users -= 1;
+    if (entry.users > 0) return;
+    this.#closed = true;
+    open.delete(this.#identity);
+    const done = this.#bridge.close().finally(() => {
+      this.#events.clear();
+      closing.delete(this.#identity);
+    });
+    // Whoever opens again waits for the end, whatever it is.
+    closing.set(
+      this.#identity,
+      done.catch(() => undefined),
+    );
+    await done;
+  }
+
+  #saved<T>(text: string): Saved<T> {
+    return this.#withOutcome(JSON.parse(text));
+  }
+
+  /** Adds `synced`, asked for on first use: most saves are not waited for, and a waiter is not free. */
+  #withOutcome<S extends { operationId: string }, T>(saved: S): S & { readonly synced: Promise<SyncedOutcome<T>> } {
+    const bridge = this.#bridge;
+    let outcome: Promise<SyncedOutcome<T>> | undefined;
+    return Object.defineProperty(saved, 'synced', {
+      enumerable: false,
+      get: () => (outcome ??= outcomeOf<T>(bridge, saved.operationId)),
+    }) as S & { readonly synced: Promise<SyncedOutcome<T>> };
+  }
+}
+
+async function outcomeOf<T>(bridge: Bridge, operationId: string): Promise<SyncedOutcome<T>> {
+  try {
+    return JSON.parse(await bridge.call((engine) => engine.synced(operationId)));
+  } catch (cause) {
+    // No answer is not a rejection: the operation is stored and goes on.
+    return { status: 'pending', error: toFieldSyncError(cause) };
+  }
+}
+
+/** A condition that is `undefined` is refused: without it the query would mean every record. */
+function queryText(query: unknown): string {
+  const where = (query as { where?: unknown } | null)?.where;
+  if (where !== undefined) toText(where, '/where', 'refused');
+  return toText(query);
+}
+
+function otherSettings(present: string, asked: string): FieldSyncError {
+  const [a, b] = [JSON.parse(present), JSON.parse(asked)] as [Record<string, unknown>, Record<string, unknown>];
+  const setting = Object.keys({ ...a, ...b }).find((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]));
+  return new FieldSyncError('bad_setting', 'This tenant and user are open in this page with other settings.', {
+    details: { path: `/${setting ?? ''}` },
+  });
+}

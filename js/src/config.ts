@@ -1,0 +1,94 @@
+/**
+ * The settings of a client and the schema of its records. Defaults and ranges are the engine's: it refuses an unknown
+ * or bad setting with `bad_setting` and its path.
+ */
+import { FieldSyncError } from './errors.js';
+import { toText } from './input.js';
+import type { AnyRecords, EntityOf } from './records.js';
+
+/** Who is asked to bring a token. */
+export interface Identity {
+  tenant: string;
+  user: string;
+}
+
+/** Gives a bearer token for that tenant and user, or `null` for "not now". Tokens are never stored. */
+export type TokenProvider = (identity: Identity) => string | null | Promise<string | null>;
+
+/** Who wins when both sides changed a field. */
+export type FieldRule = 'manual' | 'server-wins' | 'client-wins' | 'last-write-wins';
+
+export interface EntitySchema<R = AnyRecords> {
+  /** `integer` and `text` are issued by the server, `uuid` by the client. Default `integer`. */
+  key?: 'integer' | 'text' | 'uuid';
+  /** Path of each reference and the entity it points to; nested and list paths are written `lines[].productId`. */
+  references?: { readonly [path: string]: EntityOf<R> };
+  indexes?: readonly string[];
+  conflicts?: { fields?: { readonly [field: string]: FieldRule }; default?: FieldRule };
+}
+
+export interface Schema<R = AnyRecords> {
+  name: string;
+  version: number;
+  entities: { readonly [E in EntityOf<R>]: EntitySchema<R> };
+}
+
+export interface SyncConfig<R = AnyRecords> {
+  tenant: string | number;
+  user: string | number;
+  /** Where the server's sync endpoints are, for instance `https://example.org/api/v1/sync`. */
+  baseUrl: string;
+  schema: Schema<R>;
+  /** Without one, requests carry no token. */
+  token?: TokenProvider | undefined;
+  /** Sync after each write, at the start and on reconnect. Default true. */
+  autoSync?: boolean | undefined;
+  /** Operations in the first batch. Default 50. */
+  batchSize?: number | undefined;
+  /** Records per downloaded page. Default 1000. */
+  pageSize?: number | undefined;
+  /** For one request. Default 30000. */
+  timeoutMs?: number | undefined;
+  /** First wait before a retry. Default 1000. */
+  backoffBaseMs?: number | undefined;
+  /** Longest wait between retries. Default 60000. */
+  backoffCapMs?: number | undefined;
+}
+
+/** What is left of a configuration when the functions, which stay in JavaScript, are taken out. */
+export interface Settings {
+  /** For the engine. */
+  text: string;
+  token: TokenProvider | undefined;
+  /** Same tenant and same user, however they are written. */
+  identity: string;
+  /** What must be equal for two who open one client: everything else that the engine is told. */
+  comparable: string;
+}
+
+export function readConfig(config: SyncConfig<never>): Settings {
+  if (typeof config !== 'object' || config === null) throw badSetting('', 'the configuration is an object');
+  const { token, ...plain } = config;
+  if (token !== undefined && typeof token !== 'function')
+    throw badSetting('/token', 'the token provider is a function');
+  for (const setting of ['tenant', 'user'] as const) {
+    const value: unknown = plain[setting];
+    if (!(typeof value === 'string' && value !== '') && !(typeof value === 'number' && Number.isSafeInteger(value))) {
+      throw badSetting(`/${setting}`, `${setting} is a non-empty string or an integer`);
+    }
+  }
+  let text: string;
+  try {
+    text = toText(plain);
+  } catch (cause) {
+    const at = cause instanceof FieldSyncError ? (cause.details.path ?? '') : '';
+    throw badSetting(at, cause instanceof Error ? cause.message : String(cause));
+  }
+  const { tenant, user, ...rest } = plain;
+  const identity = JSON.stringify([String(tenant), String(user)]);
+  return { text, token, identity, comparable: JSON.stringify(rest) };
+}
+
+function badSetting(path: string, message: string): FieldSyncError {
+  return new FieldSyncError('bad_setting', message, { details: { path } });
+}

@@ -1,0 +1,112 @@
+/**
+ * The one error that leaves the package.
+ *
+ * An error is born in Rust as a plain `{code, message, retryable, details}`, or here when input never reaches Rust.
+ * Callers decide by `code` and `retryable`; messages are for people and are never parsed.
+ */
+
+/** Codes that this version raises. More may come, so that a `switch` needs a default branch. */
+export type ErrorCode =
+  // input
+  | 'unknown_entity'
+  | 'unknown_record'
+  | 'invalid_value'
+  | 'invalid_reference'
+  | 'reference_deleted'
+  | 'has_dependents'
+  | 'already_exists'
+  | 'too_large'
+  | 'too_deep'
+  | 'invalid_schema'
+  | 'bad_setting'
+  | 'dependency_cycle'
+  | 'unknown_conflict'
+  | 'mapping_conflict'
+  // storage
+  | 'storage_full'
+  | 'storage_unavailable'
+  | 'storage_aborted'
+  | 'outdated'
+  | 'closed'
+  // network and server
+  | 'network'
+  | 'timeout'
+  | 'aborted'
+  | 'auth_required'
+  | 'identity_mismatch'
+  | 'forbidden'
+  | 'protocol'
+  | 'upgrade_required'
+  | 'rate_limited'
+  | 'server'
+  | 'integrity'
+  // the wasm instance
+  | 'not_initialized'
+  | 'no_browser'
+  | 'instance_dead'
+  | 'internal';
+
+/** What a failure carries besides its code: always a `path` where one field is to blame. */
+export interface ErrorDetails {
+  /** JSON Pointer to the field, or the name of the setting, that is to blame. */
+  path?: string;
+  [name: string]: unknown;
+}
+
+/** Every failure of FieldSync that reaches the app. */
+export class FieldSyncError extends Error {
+  override readonly name = 'FieldSyncError';
+  /** What went wrong, stable over versions. */
+  readonly code: ErrorCode | (string & {});
+  /** Whether the same call can succeed later, unchanged. */
+  readonly retryable: boolean;
+  readonly details: ErrorDetails;
+
+  constructor(
+    code: ErrorCode | (string & {}),
+    message: string,
+    options: { retryable?: boolean; details?: ErrorDetails; cause?: unknown } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+    this.details = options.details ?? {};
+  }
+}
+
+/** True for the trap of a wasm instance: a panic, or memory that ran out. The instance is unusable from then on. */
+export function isTrap(cause: unknown): boolean {
+  return typeof WebAssembly !== 'undefined' && cause instanceof WebAssembly.RuntimeError;
+}
+
+/** The error for an instance that trapped. What was saved is in IndexedDB and stays there. */
+export function deadInstance(cause: unknown): FieldSyncError {
+  return new FieldSyncError(
+    'instance_dead',
+    'The FieldSync engine stopped unexpectedly. Saved work is safe; reload the page to go on.',
+    { cause },
+  );
+}
+
+/** Turns whatever the boundary threw into a {@link FieldSyncError}. */
+export function toFieldSyncError(cause: unknown): FieldSyncError {
+  if (cause instanceof FieldSyncError) return cause;
+  if (isTrap(cause)) return deadInstance(cause);
+  if (isFault(cause)) {
+    return new FieldSyncError(cause.code, String(cause.message ?? cause.code), {
+      retryable: cause.retryable === true,
+      details: isObject(cause.details) ? cause.details : {},
+      cause,
+    });
+  }
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new FieldSyncError('internal', message, { cause });
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isFault(value: unknown): value is Record<string, unknown> & { code: string } {
+  return isObject(value) && !(value instanceof Error) && typeof value.code === 'string';
+}

@@ -1,0 +1,48 @@
+/**
+ * Delivers the engine's events to the app's listeners.
+ *
+ * A listener is foreign code: one that throws is reported as an uncaught error and stops nobody else. The list is
+ * copied before delivery, so a listener may add or remove listeners, itself among them.
+ */
+import type { EventName, SyncEvent, SyncEvents } from './shapes.js';
+
+type Listener = (event: never) => void;
+
+export class Events {
+  readonly #listeners = new Map<string, Set<Listener>>();
+
+  /** Listens to one kind of event. The function that comes back ends it. */
+  on<E extends EventName>(event: E, listener: (event: SyncEvents[E]) => void): () => void {
+    // Wrapped, so that the same function registered twice is called twice and removed one at a time.
+    const entry: Listener = (happened) => listener(happened);
+    const set = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, set);
+    set.add(entry);
+    return () => set.delete(entry);
+  }
+
+  /** Hands one event to everyone who listens to its type. */
+  deliver(event: SyncEvent): void {
+    for (const listener of [...(this.#listeners.get(event.type) ?? [])]) {
+      try {
+        listener(event as never);
+      } catch (cause) {
+        reportUncaught(cause);
+      }
+    }
+  }
+
+  /** Forgets everyone: the client was closed. */
+  clear(): void {
+    this.#listeners.clear();
+  }
+}
+
+/** Reports an error of the app's own code as the platform does for its event listeners. */
+export function reportUncaught(cause: unknown): void {
+  if (typeof reportError === 'function') reportError(cause);
+  else
+    queueMicrotask(() => {
+      throw cause;
+    });
+}

@@ -1,0 +1,16 @@
+/**
+ * FieldSync: records that are written offline and synced when there is a network.
+ *
+ * Importing this does nothing, on a page or on a server. `FieldSync.open` starts everything.
+ */
+export type { WasmSource } from './boundary.js';
+export { FieldSync } from './client.js';
+export type { EntitySchema, FieldRule, Identity, Schema, SyncConfig, TokenProvider } from './config.js';
+export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
+export { deepEqual, diff, hashData, merge } from './functions.js';
+export { type InitOptions, init, initSync } from './load.js';
+export type * from './records.js';
+export { RelationshipManager } from './relationships.js';
+export type * from './shapes.js';
+export { SyncEngine, type SyncOptions } from './sync-engine.js';
+export { isTempId, TempIdResolver } from './temp-ids.js';

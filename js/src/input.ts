@@ -1,0 +1,129 @@
+/**
+ * What may cross into the engine: JSON and nothing else.
+ *
+ * `JSON.stringify` alone would lose data in silence: a function vanishes, `NaN` becomes `null`, a `Map` becomes `{}`.
+ * So every document is walked first, and what JSON cannot hold is refused with the path to it. Whether a number, a
+ * size or a depth is within the limits is the engine's to say; here only the own stack is protected.
+ */
+import { FieldSyncError } from './errors.js';
+
+/** Deeper input is refused before it could exhaust the stack of this walk. The engine's limit is far lower. */
+const WALK_DEPTH_MAX = 1000;
+
+/** What a member that is `undefined` means. */
+type Undefined =
+  | 'absent' // the member is left out, as JSON does
+  | 'refused'; // leaving it out would change the meaning: a condition that vanishes matches everything
+
+/** Checks a document and gives its JSON text. `path` is where the document stands in the call. */
+export function toText(value: unknown, path = '', undefinedMembers: Undefined = 'absent'): string {
+  check(value, path, undefinedMembers, new Set());
+  return JSON.stringify(value);
+}
+
+/** The text of an ID: a non-empty string or a finite number. */
+export function idText(id: unknown, path = '/id'): string {
+  const usable = (typeof id === 'string' && id !== '') || (typeof id === 'number' && Number.isFinite(id));
+  if (!usable) throw invalid(path, `an ID is a string or a number, not ${describe(id)}`);
+  return JSON.stringify(id);
+}
+
+/** The argument itself, if it is a non-empty string. */
+export function name(value: unknown, path: string): string {
+  if (typeof value !== 'string' || value === '') throw invalid(path, `expected a name, not ${describe(value)}`);
+  return value;
+}
+
+/** A record's fields as text, without the marks that FieldSync itself put on it. */
+export function recordText(data: unknown): string {
+  const fields = withoutMarks(data);
+  check(fields, '', 'absent', new Set([data as object]));
+  return JSON.stringify(fields);
+}
+
+/** The changes of an update: what is set, and what is taken away because it is `undefined`. */
+export function changesText(changes: unknown): string {
+  const set: Record<string, unknown> = Object.create(null);
+  const unset: string[] = [];
+  for (const [field, value] of Object.entries(withoutMarks(changes))) {
+    if (value === undefined) unset.push(field);
+    else set[field] = value;
+  }
+  check(set, '', 'absent', new Set([changes as object]));
+  return JSON.stringify({ set, unset });
+}
+
+function withoutMarks(data: unknown): Record<string, unknown> {
+  if (typeof data !== 'object' || data === null || !isPlain(data)) {
+    throw invalid('', `a record is a plain object, not ${describe(data)}`);
+  }
+  const { _sync, ...fields } = data as Record<string, unknown>;
+  return fields;
+}
+
+function check(value: unknown, path: string, undefinedMembers: Undefined, above: Set<object>): void {
+  switch (typeof value) {
+    case 'boolean':
+      return;
+    case 'string':
+      // A lone half of a surrogate pair has no UTF-8 form, so it could not come back as it was.
+      if (LONE_SURROGATE.test(value)) throw invalid(path, 'a string with half of a surrogate pair');
+      return;
+    case 'number':
+      if (!Number.isFinite(value)) throw invalid(path, `${value} has no JSON form`);
+      return;
+    case 'object':
+      break;
+    default:
+      throw invalid(path, `${describe(value)} has no JSON form`);
+  }
+  if (value === null) return;
+  if (isDate(value)) {
+    if (Number.isNaN(Number(value))) throw invalid(path, 'an invalid Date');
+    return;
+  }
+  if (above.has(value)) throw invalid(path, 'a cycle: the value contains itself');
+  if (above.size >= WALK_DEPTH_MAX) {
+    throw new FieldSyncError('too_deep', `nested deeper than ${WALK_DEPTH_MAX} levels`, { details: { path } });
+  }
+  above.add(value);
+  if (Array.isArray(value)) {
+    // By index, because `forEach` skips the holes of a sparse array, which JSON would turn into null.
+    for (let i = 0; i < value.length; i++) check(value[i], `${path}/${i}`, undefinedMembers, above);
+  } else if (isPlain(value)) {
+    for (const [key, member] of Object.entries(value)) {
+      if (member === undefined && undefinedMembers === 'absent') continue;
+      check(member, `${path}/${pointerPart(key)}`, undefinedMembers, above);
+    }
+  } else {
+    throw invalid(path, `${describe(value)} is not a plain object`);
+  }
+  above.delete(value);
+}
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+function isDate(value: object): value is Date {
+  return Object.prototype.toString.call(value) === '[object Date]' && typeof (value as Date).toISOString === 'function';
+}
+
+/** An object literal of any realm: its prototype is nothing, or is itself at the root. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || (!Array.isArray(value) && Object.getPrototypeOf(prototype) === null);
+}
+
+function pointerPart(key: string): string {
+  return key.replaceAll('~', '~0').replaceAll('/', '~1');
+}
+
+function describe(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'object') return `a ${value.constructor?.name ?? 'object'}`;
+  if (typeof value === 'bigint') return 'a BigInt';
+  return typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`;
+}
+
+function invalid(path: string, message: string): FieldSyncError {
+  return new FieldSyncError('invalid_value', path === '' ? message : `${path}: ${message}`, { details: { path } });
+}

@@ -1,0 +1,219 @@
+/**
+ * The shapes that the public methods take and give. Names and members are promised; a type may only widen.
+ */
+import type { FieldSyncError } from './errors.js';
+import type { Key, Stored } from './records.js';
+
+/** `error` if and only if the last session was not a success. */
+export type SyncStatusName = 'idle' | 'syncing' | 'success' | 'error';
+
+export interface SyncError {
+  code: string;
+  message: string;
+  retryable: boolean;
+  operationId?: string;
+  path?: string;
+  details?: unknown;
+}
+
+/** What a session did. `success` is true when `failed` is 0 and `errors` is empty; conflicts do not make it false. */
+export interface SyncResult {
+  success: boolean;
+  synced: number;
+  failed: number;
+  conflicts: number;
+  operations: SyncOperation[];
+  errors: SyncError[];
+  /** In ms. */
+  duration: number;
+}
+
+export type OperationKind = 'create' | 'update' | 'delete';
+
+/** `syncing`, `blocked` and `failed` are derived: the operation itself is pending. */
+export type OperationState = 'pending' | 'syncing' | 'blocked' | 'failed' | 'acknowledged' | 'conflict' | 'parked';
+
+/** What changed in an update: JSON pointers or field names, and their values. */
+export interface Delta {
+  set: Record<string, unknown>;
+  unset: string[];
+}
+
+/** One unfinished or just finished operation, shown with the IDs that are valid now. */
+export interface SyncOperation {
+  id: string;
+  seq: string | number;
+  entity: string;
+  recordId: Key;
+  kind: OperationKind;
+  /** The record of a create, the {@link Delta} of an update. */
+  data?: unknown;
+  base?: unknown;
+  stamp?: unknown;
+  state: OperationState;
+  createdAt: number;
+  version?: string | null;
+  serverVersion?: string | null;
+  /** In ms. */
+  lastModified?: number;
+}
+
+/** What became of one operation of a batch. */
+export interface OperationResult {
+  offlineId?: string;
+  serverId: string | number;
+  status: 'success' | 'conflict' | 'failed';
+  message?: string;
+}
+
+export interface Conflict {
+  id: number;
+  operation: SyncOperation;
+  localData: unknown;
+  serverData: unknown;
+  detectedAt: number;
+  /** How it was found. */
+  conflictType: 'version' | 'timestamp' | 'data';
+  affectedFields: string[];
+  conflictId: string;
+  kind: 'update-update' | 'update-delete' | 'delete-update' | 'constraint';
+  baseData: unknown;
+  state: 'open' | 'resolved' | 'undone';
+  resolution?: string;
+  resolvedBy?: string;
+  resolvedAt?: number;
+}
+
+export type StrategyName = 'server-wins' | 'client-wins' | 'manual' | 'merge' | 'last-write-wins';
+
+/** `merge` with `mergedData` stores exactly that, validated. */
+export interface ConflictStrategy {
+  type: StrategyName;
+  mergedData?: unknown;
+}
+
+/** A temp ID and the real ID that the server gave it. */
+export interface IdMapping {
+  tempId: string;
+  /** `null` while the server has not answered. */
+  realId: number | string;
+  entityType: string;
+  createdAt: number;
+  syncedAt: number;
+}
+
+/** A temp ID that was issued and is not answered yet. */
+export type PendingMapping = Omit<IdMapping, 'realId' | 'syncedAt'> & {
+  realId?: number | string | null;
+  syncedAt?: number | null;
+};
+
+export interface SyncProgress {
+  phase: 'initialize' | 'upload' | 'download' | 'finalize';
+  done: number;
+  total: number;
+  bytes: number;
+  entityType?: string;
+}
+
+/** The references of one record by field: `petId`, `clientId`, `attendees[].practitionerId`. */
+export type RelationshipMap = Record<string, number | string | (number | string)[] | undefined>;
+
+/** One operation and the ids of those that must go before it, with the fields that make it so. */
+export interface DependencyNode {
+  operation: SyncOperation;
+  dependsOn: string[];
+  fields: string[];
+}
+
+/** A cycle: operation ids in order, and the fields that close it. */
+export interface DependencyCycle {
+  operations: string[];
+  fields: string[];
+}
+
+export interface ValidationResult {
+  valid: boolean;
+  errors: { path: string; code: string; message: string }[];
+}
+
+/** An operation in the queue: what it carries, where it stands, and why it waits. */
+export interface QueueItem {
+  seq: string | number;
+  operationId: string;
+  entity: string;
+  recordId: Key;
+  kind: OperationKind;
+  payload: unknown;
+  state: Exclude<OperationState, 'acknowledged'>;
+  /** Why it is not sent yet; `waitsFor` names operations or temp IDs. */
+  reason: { code: string; message: string; waitsFor?: string[] } | null;
+  attempts: number;
+  lane: string;
+  createdAt: number;
+  /** It was sent at least once and is never rewritten. */
+  sealed: boolean;
+}
+
+/** The client at a glance. */
+export interface SyncStatus {
+  state: SyncStatusName;
+  pending: number;
+  conflicts: number;
+  parked: number;
+  connectivity: 'unknown' | 'online' | 'offline';
+  /** End of the last successful session, in ms. */
+  lastSync: number | null;
+  lastError: SyncError | null;
+}
+
+/** Counts since the client was opened. More are added as they are measured. */
+export interface SyncReport {
+  transactions: number;
+  requests: number;
+  bytesUp: number;
+  bytesDown: number;
+  operationsUp: number;
+  recordsDown: number;
+  [count: string]: unknown;
+}
+
+/** What became of a saved change. */
+export type SyncedOutcome<T> =
+  | { status: 'applied'; record: Stored<T> | null; version: string }
+  | { status: 'conflict'; conflictId: string | number }
+  | { status: 'rejected'; error: { code: string; message: string; path?: string } }
+  | { status: 'discarded' }
+  /** This client was closed, or died, before the answer came. The operation is kept and goes on elsewhere. */
+  | { status: 'pending'; error: FieldSyncError };
+
+/** A change that is stored: it survives the tab, the browser and a power cut. */
+export interface Saved<T> {
+  record: Stored<T>;
+  operationId: string;
+  /** Settles when the server has answered. Never rejects. */
+  readonly synced: Promise<SyncedOutcome<T>>;
+}
+
+/** A delete that is stored. There is no record any more. */
+export interface Deleted {
+  record: null;
+  operationId: string;
+  readonly synced: Promise<SyncedOutcome<never>>;
+}
+
+/** The events of a client by name. */
+export interface SyncEvents {
+  status: { type: 'status' } & SyncStatus;
+  progress: { type: 'progress' } & SyncProgress;
+  /** Records changed. `ids` is absent when there are many. */
+  change: { type: 'change'; entity: string; ids?: Key[]; source: 'local' | 'sync' | 'elsewhere' };
+  queue: { type: 'queue' };
+  conflict: { type: 'conflict'; id: number };
+  session: { type: 'session'; result: SyncResult };
+  /** Another tab runs a newer layout of the database: saves fail until this page is reloaded. */
+  outdated: { type: 'outdated' };
+}
+
+export type EventName = keyof SyncEvents;
+export type SyncEvent = SyncEvents[EventName];

@@ -1,0 +1,328 @@
+/**
+ * The facades over a scripted engine: what crosses the boundary as text, what comes back, how a failure reads, and who
+ * shares a client. The glue of the wasm module is replaced by an empty one, because it is built elsewhere and later.
+ */
+import assert from 'node:assert/strict';
+import { register } from 'node:module';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { config, fault, scriptedModule } from './support.mjs';
+
+const noGlue = `export async function resolve(specifier, context, next) {
+  if (!specifier.endsWith('/wasm/fieldsync.js')) return next(specifier, context);
+  return { url: 'data:text/javascript,export default function init(){throw new Error("absent")}', shortCircuit: true };
+}`;
+register(`data:text/javascript,${encodeURIComponent(noGlue)}`);
+const { FieldSync, init, deepEqual, hashData } = await import('../../pkg/dist/index.js');
+const { provide } = await import('../../pkg/dist/load.js');
+
+const REX =
+  '{"record":{"id":"temp_1_a_pet","name":"Rex","_sync":{"version":null,"key":"temp_1_a_pet"}},"operationId":"o1"}';
+
+describe('before anything is loaded', () => {
+  test('a function that cannot wait says so', () => {
+    assert.throws(() => hashData({}), { code: 'not_initialized' });
+  });
+  test('on a server, init without a module and open reject with their own codes', async () => {
+    await assert.rejects(init(), { code: 'no_browser' });
+    await assert.rejects(FieldSync.open(config), { code: 'storage_unavailable' });
+  });
+  test('a load that fails is forgotten, the next call tries again', async () => {
+    await assert.rejects(init({ wasm: new Uint8Array(0) }), { code: 'not_initialized', retryable: true });
+    await assert.rejects(init({ wasm: new Uint8Array(0) }), { code: 'not_initialized', retryable: true });
+  });
+});
+
+describe('a client', () => {
+  let script;
+  let world;
+  let clients;
+  const open = async (more = {}) => {
+    const client = await FieldSync.open({ ...config, ...more });
+    clients.push(client);
+    return client;
+  };
+
+  beforeEach(() => {
+    globalThis.indexedDB = {};
+    script = { create: () => REX, update: () => REX, delete: () => '{"operationId":"o9"}' };
+    world = scriptedModule(script);
+    clients = [];
+    provide(world.module);
+  });
+  afterEach(async () => {
+    for (const client of clients) await client.close();
+    delete globalThis.indexedDB;
+  });
+
+  test('functions stay here, the rest of the configuration crosses as text', async () => {
+    const client = await open({ token: ({ tenant, user }) => `${tenant}/${user}`, autoSync: false });
+    assert.deepEqual(JSON.parse(world.calls[0][1]), { ...config, autoSync: false });
+    assert.equal(await world.engines[0].hooks.token('north', 'ann'), 'north/ann');
+    assert.ok(client instanceof FieldSync);
+  });
+
+  test('a token provider may answer "not now" by null or by nothing', async () => {
+    await open({ token: () => undefined });
+    assert.equal(await world.engines[0].hooks.token('north', 'ann'), null);
+  });
+
+  for (const [setting, value] of [
+    ['tenant', ''],
+    ['user', null],
+    ['token', 'a token'],
+    ['batchSize', Number.NaN],
+    ['onError', () => {}],
+  ]) {
+    test(`a bad ${setting} is refused with its path`, async () => {
+      await assert.rejects(FieldSync.open({ ...config, [setting]: value }), {
+        code: 'bad_setting',
+        details: { path: `/${setting}` },
+      });
+      assert.equal(world.calls.length, 0);
+    });
+  }
+
+  test('documents cross as text and come back as values', async () => {
+    script.get = () => '{"id":3,"name":"Rex"}';
+    script.query = () => '[{"id":3}]';
+    script.count = () => 7;
+    const client = await open();
+    assert.equal((await client.create('pet', { name: 'Rex', born: new Date(0) })).record.name, 'Rex');
+    await client.update('pet', 'temp_1_a_pet', { name: 'Rexy', weight: undefined });
+    assert.equal((await client.delete('pet', 12)).record, null);
+    assert.deepEqual(await client.get('pet', 3), { id: 3, name: 'Rex' });
+    assert.deepEqual(await client.query('pet', { where: { name: { prefix: 'R' } } }), [{ id: 3 }]);
+    assert.equal(await client.count('pet'), 7);
+    assert.deepEqual(world.calls.slice(1), [
+      ['create', 'pet', '{"name":"Rex","born":"1970-01-01T00:00:00.000Z"}'],
+      ['update', 'pet', '"temp_1_a_pet"', '{"set":{"name":"Rexy"},"unset":["weight"]}'],
+      ['delete', 'pet', '12'],
+      ['get', 'pet', '3'],
+      ['query', 'pet', '{"where":{"name":{"prefix":"R"}}}'],
+      ['count', 'pet', '{}'],
+    ]);
+  });
+
+  test('input that JSON would lose never reaches the engine', async () => {
+    const client = await open();
+    await assert.rejects(client.create('pet', { name: 1n }), { code: 'invalid_value', details: { path: '/name' } });
+    await assert.rejects(client.query('pet', { where: { name: undefined } }), { details: { path: '/where/name' } });
+    await assert.rejects(client.get('pet', {}), { code: 'invalid_value' });
+    await assert.rejects(client.create('', {}), { code: 'invalid_value' });
+    assert.equal(world.calls.length, 1);
+  });
+
+  test('a fault of the engine is a typed error with its details', async () => {
+    script.create = () => {
+      throw fault('has_dependents', { retryable: true, details: { ids: [1, 2] } });
+    };
+    const client = await open();
+    await assert.rejects(client.create('pet', {}), (error) => {
+      assert.ok(error instanceof Error);
+      assert.equal(error.name, 'FieldSyncError');
+      assert.equal(error.code, 'has_dependents');
+      assert.equal(error.message, 'says has_dependents');
+      assert.equal(error.retryable, true);
+      assert.deepEqual(error.details, { ids: [1, 2] });
+      return true;
+    });
+  });
+
+  test('synced settles with the outcome and is asked for only when it is wanted', async () => {
+    script.synced = () => '{"status":"applied","record":null,"version":"8"}';
+    const client = await open();
+    const saved = await client.create('pet', {});
+    assert.equal(world.calls.length, 2);
+    assert.equal(saved.synced, saved.synced);
+    assert.deepEqual(await saved.synced, { status: 'applied', record: null, version: '8' });
+    assert.deepEqual(world.calls[2], ['synced', 'o1']);
+  });
+
+  test('synced of a client that is closed settles too: the operation is still pending', async () => {
+    script.synced = () => new Promise(() => {});
+    const client = await open();
+    const { synced } = await client.create('pet', {});
+    await client.close();
+    const outcome = await synced;
+    assert.equal(outcome.status, 'pending');
+    assert.equal(outcome.error.code, 'closed');
+  });
+
+  test('the same tenant and user give the same client, however they are written, until all have closed', async () => {
+    const [one, two] = await Promise.all([open({ tenant: 7 }), open({ tenant: '7' })]);
+    assert.equal(two, one);
+    const other = await open({ tenant: 8 });
+    assert.notEqual(other, one);
+    await one.close();
+    assert.ok(!world.calls.some(([method]) => method === 'close'));
+    await one.close();
+    assert.equal(world.calls.filter(([method]) => method === 'close').length, 1);
+    await assert.rejects(one.get('pet', 1), { code: 'closed' });
+    assert.throws(() => one.engine.status(), { code: 'closed' });
+    clients = [other];
+  });
+
+  test('other settings for a client that is open are refused, not ignored', async () => {
+    await open();
+    await assert.rejects(open({ batchSize: 7 }), { code: 'bad_setting', details: { path: '/batchSize' } });
+  });
+
+  test('closing a closed client does not close the one that was opened after it', async () => {
+    const first = await open();
+    await first.close();
+    const second = await open();
+    await first.close();
+    script.count = () => 3;
+    assert.equal(await second.count('pet'), 3);
+  });
+
+  test('opening again waits until the closing is done', async () => {
+    const order = [];
+    let closed;
+    script.close = () =>
+      new Promise((resolve) => {
+        closed = () => {
+          order.push('closed');
+          resolve();
+        };
+      });
+    script.open = () => order.push('open');
+    const first = await open();
+    const closing = first.close();
+    const second = open();
+    await new Promise((resolve) => setImmediate(resolve));
+    closed();
+    await closing;
+    assert.notEqual(await second, first);
+    assert.deepEqual(order, ['open', 'closed', 'open']);
+    delete script.close;
+  });
+
+  test('an open that failed is forgotten', async () => {
+    script.open = () => {
+      throw fault('storage_unavailable', { retryable: true });
+    };
+    await assert.rejects(open(), { code: 'storage_unavailable', retryable: true });
+    script.open = undefined;
+    assert.ok(await open());
+  });
+
+  test('a trap is instance_dead for this call, for those that wait, and for every later one', async () => {
+    script.query = () => new Promise(() => {});
+    script.get = () => {
+      throw new WebAssembly.RuntimeError('unreachable');
+    };
+    const client = await open();
+    const waiting = client.query('pet');
+    await assert.rejects(client.get('pet', 1), { code: 'instance_dead' });
+    await assert.rejects(waiting, { code: 'instance_dead' });
+    await assert.rejects(client.create('pet', {}), { code: 'instance_dead' });
+  });
+
+  test('events reach listeners, and no more after close', async () => {
+    const client = await open();
+    const seen = [];
+    client.on('change', (event) => seen.push(event));
+    const change = { type: 'change', entity: 'pet', ids: [1], source: 'local' };
+    world.engines[0].hooks.event(JSON.stringify(change));
+    await client.close();
+    world.engines[0].hooks.event(JSON.stringify(change));
+    assert.deepEqual(seen, [change]);
+  });
+});
+
+describe('the other facades', () => {
+  let script;
+  let world;
+  let client;
+  beforeEach(async () => {
+    globalThis.indexedDB = {};
+    script = {};
+    world = scriptedModule(script);
+    provide(world.module);
+    client = await FieldSync.open(config);
+    world.calls.length = 0;
+  });
+  afterEach(async () => {
+    await client.close();
+    delete globalThis.indexedDB;
+  });
+
+  test('sessions carry direction, signal and progress', async () => {
+    const result = { success: true, synced: 2, failed: 0, conflicts: 0, operations: [], errors: [], duration: 5 };
+    const { signal } = new AbortController();
+    const seen = [];
+    script.sync = (_direction, _signal, progress) => {
+      progress?.('{"phase":"upload","done":1,"total":2,"bytes":10}');
+      return JSON.stringify(result);
+    };
+    assert.deepEqual(await client.engine.sync({ signal, onProgress: (progress) => seen.push(progress) }), result);
+    await client.engine.bidirectionalSync();
+    await client.engine.syncToServer();
+    await client.engine.syncFromServer();
+    assert.deepEqual(
+      world.calls.map(([, direction]) => direction),
+      ['both', 'both', 'up', 'down'],
+    );
+    assert.equal(world.calls[0][2], signal);
+    assert.deepEqual(seen, [{ phase: 'upload', done: 1, total: 2, bytes: 10 }]);
+  });
+
+  test('a conflict goes by object or id, a strategy by object or name', async () => {
+    await client.engine.resolveConflict({ id: 4 }, 'client-wins');
+    await client.engine.resolveConflict(4, { type: 'merge', mergedData: { a: 1 } });
+    await assert.rejects(client.engine.resolveConflict('4', 'merge'), { code: 'invalid_value' });
+    assert.deepEqual(world.calls, [
+      ['resolve_conflict', 4, '{"type":"client-wins"}'],
+      ['resolve_conflict', 4, '{"type":"merge","mergedData":{"a":1}}'],
+    ]);
+  });
+
+  test('detectConflicts asks the server first if told to, and passes its failure on', async () => {
+    script.detect_conflicts = () => undefined;
+    script.sync = () => '{"errors":[]}';
+    assert.equal(await client.engine.detectConflicts({ id: 'o1' }, { refresh: true }), null);
+    assert.deepEqual(
+      world.calls.map(([method]) => method),
+      ['sync', 'detect_conflicts'],
+    );
+    script.sync = () => '{"errors":[{"code":"network","message":"gone","retryable":true}]}';
+    await assert.rejects(client.engine.detectConflicts({ id: 'o1' }, { refresh: true }), {
+      code: 'network',
+      retryable: true,
+    });
+  });
+
+  test('temp IDs: an answer that is not there yet is null, a mapping is one plan however it is asked for', async () => {
+    script.resolve_temp_id = () => undefined;
+    assert.equal(await client.tempIds.resolveTempId('temp_1_a_pet'), null);
+    script.resolve_temp_id = () => '"p-7"';
+    assert.equal(await client.tempIds.resolveTempId('temp_1_a_pet'), 'p-7');
+    await client.tempIds.resolveDependentOperations({ tempId: 'temp_1_a_pet', realId: 9 });
+    assert.deepEqual(world.calls.at(-1), ['map_temp_to_real', 'temp_1_a_pet', '9']);
+    await assert.rejects(client.tempIds.mapTempToReal('12', 9), { code: 'invalid_value' });
+  });
+
+  test('relationships: the entity may be read from the temp ID', () => {
+    script.validate_relationships = () => '{"valid":true,"errors":[]}';
+    client.relationships.validateRelationships({ id: 'temp_1_a_pet', clientId: 3 });
+    assert.deepEqual(world.calls.at(-1), ['validate_relationships', 'pet', '{"id":"temp_1_a_pet","clientId":3}']);
+    assert.throws(() => client.relationships.validateRelationships({ id: 3 }), { code: 'unknown_entity' });
+  });
+
+  test('a cycle is thrown with what the engine says about it', () => {
+    script.topological_sort = () => {
+      throw fault('dependency_cycle', { details: { cycles: [{ operations: ['a', 'b'], fields: ['petId'] }] } });
+    };
+    assert.throws(() => client.relationships.topologicalSort([]), {
+      code: 'dependency_cycle',
+      details: { cycles: [{ operations: ['a', 'b'], fields: ['petId'] }] },
+    });
+  });
+
+  test('pure functions carry both documents', () => {
+    script.deep_equal = (a, b) => a === b;
+    assert.equal(deepEqual({ a: 1 }, { a: 1 }), true);
+    assert.throws(() => deepEqual(undefined, {}), { code: 'invalid_value' });
+  });
+});

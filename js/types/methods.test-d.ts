@@ -1,0 +1,85 @@
+/** The methods that were asked for: each class can be used through the signatures copied here. */
+import type {
+  Conflict,
+  ConflictStrategy,
+  DependencyNode,
+  IdMapping,
+  PendingMapping,
+  RelationshipManager,
+  RelationshipMap,
+  Saved,
+  StrategyName,
+  SyncConfig,
+  SyncEngine,
+  SyncOperation,
+  SyncProgress,
+  SyncResult,
+  SyncStatus,
+  TempIdResolver,
+  ValidationResult,
+} from '../src/index.js';
+import { type deepEqual, type diff, FieldSync, type hashData, type isTempId, type merge } from '../src/index.js';
+import { type Assignable, expect } from './equal.js';
+
+type Session = (options?: {
+  signal?: AbortSignal;
+  onProgress?: (progress: SyncProgress) => void;
+}) => Promise<SyncResult>;
+
+interface AskedEngine {
+  syncToServer: Session;
+  syncFromServer: Session;
+  bidirectionalSync: Session;
+  sync: Session;
+  detectConflicts(operation: SyncOperation, options?: { refresh?: boolean }): Promise<Conflict | null>;
+  // Widened: a conflict also by id, a strategy also by its bare name.
+  resolveConflict(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<void>;
+  abort(): void;
+  status(): SyncStatus;
+}
+
+interface AskedTempIds {
+  generateTempId(entityType: string): string;
+  // Widened: a real ID may be text.
+  mapTempToReal(tempId: string, realId: number | string): Promise<void>;
+  resolveTempId(tempId: string): Promise<number | string | null>;
+  resolveDependentOperations(mapping: IdMapping): Promise<void>;
+  updateReferences(entityType: string, oldId: string, newId: number | string): Promise<void>;
+  isTempId(id: string | number): boolean;
+  // Widened: what is not answered has no real ID yet.
+  getPendingMappings(): Promise<PendingMapping[]>;
+}
+
+interface AskedRelationships {
+  extractRelationships(entityType: string, data: unknown): RelationshipMap;
+  buildDependencyGraph(operations: SyncOperation[]): DependencyNode[];
+  topologicalSort(nodes: DependencyNode[]): SyncOperation[];
+  findCycles(nodes: DependencyNode[]): { operations: string[]; fields: string[] }[];
+  validateRelationships(entity: unknown, entityType?: string): ValidationResult;
+}
+
+expect<Assignable<SyncEngine, AskedEngine>>(true);
+expect<Assignable<TempIdResolver, AskedTempIds>>(true);
+expect<Assignable<RelationshipManager, AskedRelationships>>(true);
+expect<Assignable<IdMapping, PendingMapping>>(true);
+expect<Assignable<typeof isTempId, (id: string | number) => boolean>>(true);
+expect<Assignable<typeof hashData, (value: unknown) => string>>(true);
+expect<Assignable<typeof deepEqual, (a: unknown, b: unknown) => boolean>>(true);
+expect<Assignable<ReturnType<typeof diff>, { set: Record<string, unknown>; unset: string[] }>>(true);
+expect<Assignable<ReturnType<typeof merge>, { data: unknown; conflicts: string[] }>>(true);
+
+// A client without a description of its records takes any entity and any fields.
+export async function untyped(config: SyncConfig): Promise<void> {
+  const client: FieldSync = await FieldSync.open(config);
+  const saved: Saved<Record<string, unknown>> = await client.create('anything', {
+    a: [1, { b: null }],
+    at: new Date(),
+  });
+  saved.record.id satisfies string | number;
+  saved.record._sync.version satisfies string | null;
+  expect<Assignable<typeof client.engine, AskedEngine>>(true);
+  expect<Assignable<typeof client.tempIds, AskedTempIds>>(true);
+  expect<Assignable<typeof client.relationships, AskedRelationships>>(true);
+  // @ts-expect-error: an instance comes from open
+  new FieldSync();
+}

@@ -1,0 +1,90 @@
+/** Records are checked against the app's own description: entity names, fields, values, conditions. */
+import { FieldSync, type Key, type Schema, type Stored, type SyncedOutcome } from '../src/index.js';
+import { type Assignable, expect, type Same } from './equal.js';
+
+// An interface has no index signature; it must do all the same.
+interface Clinic {
+  client: { name: string; phone?: string };
+  pet: { name: string; clientId: Key; species: 'dog' | 'cat'; weight?: number; born?: string };
+  appointment: { petId: Key; attendees: { practitionerId: Key; role: string }[] };
+}
+
+const schema = {
+  name: 'clinic',
+  version: 1,
+  entities: {
+    client: {},
+    pet: { references: { clientId: 'client' }, indexes: ['name'] },
+    appointment: { references: { petId: 'pet', 'attendees[].practitionerId': 'client' } },
+  },
+} as const satisfies Schema<Clinic>;
+
+export async function clinic(): Promise<void> {
+  const app = await FieldSync.open<Clinic>({ tenant: 1, user: 'ann', baseUrl: 'http://localhost/api/v1/sync', schema });
+  expect<Same<typeof app, FieldSync<Clinic>>>(true);
+
+  const pet = await app.create('pet', { name: 'Rex', clientId: 'temp_1_a_client', species: 'dog', born: new Date() });
+  expect<Same<typeof pet.record, Stored<Clinic['pet']>>>(true);
+  pet.record.species satisfies 'dog' | 'cat';
+  pet.operationId satisfies string;
+  const outcome = await pet.synced;
+  expect<Assignable<typeof outcome, SyncedOutcome<Clinic['pet']>>>(true);
+  if (outcome.status === 'rejected') outcome.error.code satisfies string;
+
+  // A record that was handed out can be given back: its marks are ignored.
+  await app.update('pet', pet.record.id, pet.record);
+  await app.update('pet', 12, { weight: 4.5, born: undefined });
+  const { record } = await app.delete('pet', 12);
+  expect<Same<typeof record, null>>(true);
+
+  const found = await app.get('pet', 12);
+  expect<Same<typeof found, Stored<Clinic['pet']> | undefined>>(true);
+  await app.query('pet', {
+    where: { species: { in: ['dog'] }, weight: { gte: 3 }, id: 12 },
+    orderBy: 'name',
+    limit: 5,
+  });
+  await app.query('appointment', {
+    where: { 'attendees[].practitionerId': 3 },
+    orderBy: [
+      ['petId', 'desc'],
+      ['id', 'asc'],
+    ],
+  });
+  (await app.count('client')) satisfies number;
+
+  const stop: () => void = app.on('change', ({ entity, ids, source }) => {
+    entity satisfies string;
+    expect<Same<typeof ids, Key[] | undefined>>(true);
+    source satisfies 'local' | 'sync' | 'elsewhere';
+  });
+  stop();
+
+  // @ts-expect-error: no such entity
+  await app.create('pets', { name: 'Rex' });
+  // @ts-expect-error: the reference is missing
+  await app.create('pet', { name: 'Rex', species: 'dog' });
+  // @ts-expect-error: no such species
+  await app.create('pet', { name: 'Rex', clientId: 1, species: 'cow' });
+  // @ts-expect-error: no such field
+  await app.update('pet', 12, { colour: 'black' });
+  // @ts-expect-error: a Date is not one of these words
+  await app.update('pet', 12, { species: new Date() });
+  // @ts-expect-error: no such field to ask for
+  await app.query('pet', { where: { colour: 'black' } });
+  // @ts-expect-error: weight is a number
+  await app.query('pet', { where: { weight: { gte: 'heavy' } } });
+  // @ts-expect-error: no such event
+  app.on('changed', () => {});
+  // @ts-expect-error: an ID is a string or a number
+  await app.get('pet', { id: 12 });
+  // @ts-expect-error: an entity that is not described
+  app.tempIds.generateTempId('owner');
+}
+
+// @ts-expect-error: a reference to an entity that is not declared
+({ name: 'clinic', version: 1, entities: { pet: { references: { clientId: 'owner' } } } }) satisfies Schema<{
+  pet: object;
+}>;
+// @ts-expect-error: an entity is missing
+({ name: 'clinic', version: 1, entities: { pet: {} } }) satisfies Schema<Clinic>;

@@ -1,0 +1,93 @@
+/**
+ * The shapes that were asked for, copied, against those that the package exports. Where a type was widened, the
+ * widening is listed here and only what an app relies on is asserted: results of ours still serve the asked shape.
+ */
+import type {
+  Conflict,
+  ConflictStrategy,
+  IdMapping,
+  OperationResult,
+  RelationshipMap,
+  SyncOperation,
+  SyncProgress,
+  SyncResult,
+  SyncStatusName,
+} from '../src/index.js';
+import { type Assignable, expect, type Same } from './equal.js';
+
+namespace Asked {
+  export type SyncStatusName = 'idle' | 'syncing' | 'success' | 'error';
+  export interface SyncResult {
+    success: boolean;
+    synced: number;
+    failed: number;
+    conflicts: number;
+    operations: SyncOperation[];
+    errors: { code: string; message: string }[];
+    duration: number;
+  }
+  export interface OperationResult {
+    offlineId?: string;
+    serverId: string | number;
+    status: 'success' | 'conflict' | 'failed';
+    message?: string;
+  }
+  export interface Conflict {
+    id: number;
+    operation: SyncOperation;
+    localData: unknown;
+    serverData: unknown;
+    detectedAt: number;
+    conflictType: 'version' | 'timestamp' | 'data';
+    affectedFields: string[];
+    conflictId: string;
+    kind: 'update-update' | 'update-delete' | 'delete-update' | 'constraint';
+    baseData: unknown;
+    state: 'open' | 'resolved' | 'undone';
+    resolution?: string;
+    resolvedBy?: string;
+    resolvedAt?: number;
+  }
+  export interface ConflictStrategy {
+    type: 'server-wins' | 'client-wins' | 'manual' | 'merge' | 'last-write-wins';
+    mergedData?: unknown;
+  }
+  export interface IdMapping {
+    tempId: string;
+    realId: number | string;
+    entityType: string;
+    createdAt: number;
+    syncedAt: number;
+  }
+  export interface SyncProgress {
+    phase: 'initialize' | 'upload' | 'download' | 'finalize';
+    done: number;
+    total: number;
+    bytes: number;
+    entityType?: string;
+  }
+  export type RelationshipMap = Record<string, number | string | (number | string)[] | undefined>;
+}
+
+expect<Same<SyncStatusName, Asked.SyncStatusName>>(true);
+expect<Same<OperationResult, Asked.OperationResult>>(true);
+expect<Same<Conflict, Asked.Conflict>>(true);
+expect<Same<ConflictStrategy, Asked.ConflictStrategy>>(true);
+expect<Same<IdMapping, Asked.IdMapping>>(true);
+expect<Same<SyncProgress, Asked.SyncProgress>>(true);
+expect<Same<RelationshipMap, Asked.RelationshipMap>>(true);
+expect<Same<keyof SyncResult, keyof Asked.SyncResult>>(true);
+// SyncError says more than code and message.
+expect<Assignable<SyncResult, Asked.SyncResult>>(true);
+// Records and operations show these three.
+expect<Assignable<'version' | 'serverVersion' | 'lastModified', keyof SyncOperation>>(true);
+
+const asked: Asked.Conflict = {} as Conflict;
+asked satisfies Conflict;
+const made: Conflict = {} as Asked.Conflict;
+made satisfies Asked.Conflict;
+
+// @ts-expect-error: no such strategy
+({ type: 'theirs' }) satisfies ConflictStrategy;
+// @ts-expect-error: 'done' is no status
+'done' satisfies SyncStatusName;
