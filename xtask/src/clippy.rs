@@ -1,0 +1,21 @@
+//! `clippy`: no warnings, in what runs natively and in what runs in the browser.
+
+use crate::place::Place;
+use crate::run::Run;
+use crate::tally::Tally;
+use crate::{browser, setup};
+use anyhow::Result;
+
+pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+    Run::new("cargo", &place.root)
+        .args(["clippy", "--workspace", "--all-targets", "--features", "fieldsync/testing", "--", "-D", "warnings"])
+        .check()?;
+    setup::wasm_target()?;
+    Run::new("cargo", &place.root)
+        .args(["clippy", "--package", "fieldsync", "--target", "wasm32-unknown-unknown", "--features", "testing"])
+        .arg("--lib")
+        .args(browser::test_arguments(place)?)
+        .args(["--", "-D", "warnings"])
+        .check()?;
+    Ok(Tally::HELD)
+}

@@ -1,0 +1,153 @@
+//! `demo`: the server on a SQLite file with generated data, and the clinic app in front of it.
+//!
+//! Both are children of this process in groups of their own, so that ctrl-c reaches only us; then
+//! each is asked to stop (SIGTERM) and waited for. When one of them ends by itself, so does the demo.
+
+use crate::place::Place;
+use crate::run::which;
+use crate::tally::Tally;
+use crate::{inputs, server, www};
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// The app asks its own origin, which passes requests on to this address; fixed because Next.js
+/// writes such rules into the build.
+const SERVER_ADDRESS: &str = "127.0.0.1:8787";
+const APP_PORT: &str = "3000";
+
+/// The two practices of the app, and how much each finds in the database.
+const PRACTICES: &[&str] = &["northside", "riverside"];
+const RECORDS_PER_PRACTICE: &str = "200";
+
+/// How long a child may take to stop before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the demo waits for.
+enum Event {
+    Stop,
+    Ended(&'static str),
+}
+
+pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+    let program = server::binary(place)?;
+    www::built(place)?;
+    let home = place.root.join(".fieldsync/demo");
+    let key = demo_key(&home)?;
+    let database = home.join("clinic.sqlite");
+    let schema = place.root.join("www/clinic.schema.json");
+    if !database.exists() {
+        seed(&program, &database, &schema)?;
+    }
+
+    let (events, happened) = channel();
+    let interrupted = events.clone();
+    ctrlc::set_handler(move || {
+        let _ = interrupted.send(Event::Stop);
+    })
+    .context("listening for ctrl-c")?;
+
+    let mut api = Command::new(&program);
+    api.args(["serve", "--listen", SERVER_ADDRESS, "--database"]).arg(&database);
+    api.arg("--schema").arg(&schema).arg("--key-file").arg(&key);
+    let _api = Service::start("server", api, "listening on", &events)?;
+
+    let mut app = Command::new(which(&["npm"]).context("npm is missing")?);
+    app.current_dir(place.root.join("www")).args(["run", "start", "--", "--hostname", "127.0.0.1", "--port", APP_PORT]);
+    app.env("FIELDSYNC_KEY_FILE", &key).env("FIELDSYNC_SERVER", format!("http://{SERVER_ADDRESS}"));
+    app.env("NEXT_TELEMETRY_DISABLED", "1");
+    let _app = Service::start("app", app, "Ready in", &events)?;
+
+    println!("\n  the clinic: http://127.0.0.1:{APP_PORT}\n  ctrl-c stops it; data stays in {}\n", home.display());
+    match happened.recv()? {
+        Event::Stop => println!("stopping"),
+        Event::Ended(name) => bail!("the {name} ended by itself"),
+    }
+    Ok(Tally::default())
+}
+
+/// The key that the server checks tokens with and the app's demo route signs them with.
+fn demo_key(home: &Path) -> Result<PathBuf> {
+    let file = home.join("key");
+    if !file.exists() {
+        let mut random = [0_u8; 32];
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+        inputs::write(&file, &random.iter().map(|byte| format!("{byte:02x}")).collect::<String>())?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
+/// Fills a new database; half of one is removed, so that the next demo starts over.
+fn seed(program: &Path, database: &Path, schema: &Path) -> Result<()> {
+    for practice in PRACTICES {
+        println!("generating {RECORDS_PER_PRACTICE} records for the practice {practice}");
+        let status = Command::new(program)
+            .args(["seed", "--tenant", practice, "--records", RECORDS_PER_PRACTICE, "--database"])
+            .arg(database)
+            .arg("--schema")
+            .arg(schema)
+            .status()?;
+        if !status.success() {
+            if database.exists() {
+                std::fs::remove_file(database)?;
+            }
+            bail!("generating data ended with {status}");
+        }
+    }
+    Ok(())
+}
+
+/// A running child; dropping it stops it.
+struct Service {
+    name: &'static str,
+    group: Pid,
+    ended: Receiver<()>,
+}
+
+impl Service {
+    /// Starts it and waits for the line that says it is ready; then its output is ours.
+    fn start(name: &'static str, mut command: Command, ready: &'static str, events: &Sender<Event>) -> Result<Self> {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn().with_context(|| format!("starting the {name}"))?;
+        let output = child.stdout.take().context("a piped child has an output")?;
+        let group = Pid::from_raw(i32::try_from(child.id())?);
+        let (ready_now, wait_ready) = channel();
+        let events = events.clone();
+        let (ended_now, ended) = channel();
+        // Nobody may be listening any more to what this thread says; that is fine.
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                println!("{name}: {line}");
+                if line.contains(ready) {
+                    let _ = ready_now.send(());
+                }
+            }
+            drop(ready_now);
+            let _ = child.wait();
+            let _ = ended_now.send(());
+            let _ = events.send(Event::Ended(name));
+        });
+        let service = Self { name, group, ended };
+        wait_ready.recv().ok().with_context(|| format!("the {name} ended before it was ready"))?;
+        Ok(service)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // An error means that the group is gone already.
+        let _ = killpg(self.group, Signal::SIGTERM);
+        if self.ended.recv_timeout(STOP_LIMIT) == Err(RecvTimeoutError::Timeout) {
+            println!("the {} does not stop: killed", self.name);
+            let _ = killpg(self.group, Signal::SIGKILL);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `e2e`: the packed package, the server and the clinic app together, driven in Chromium.
+//!
+//! Tests are `tests/e2e/*.test.mjs`, run by node's runner. They get the stage from here by
+//! environment variables, so that none of them builds anything.
+
+use crate::place::Place;
+use crate::run::Run;
+use crate::tally::Tally;
+use crate::{build, server, setup, www};
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+
+/// What a browser test finds built.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    chromium: PathBuf,
+    tarball: PathBuf,
+    server: Option<PathBuf>,
+}
+
+impl Stage {
+    /// The browser and the package.
+    pub(crate) fn package(place: &Place) -> Result<Self> {
+        Ok(Self { chromium: setup::browser()?.chromium, tarball: build::package(place)?, server: None })
+    }
+
+    /// The browser, the package and the server.
+    pub(crate) fn with_server(place: &Place) -> Result<Self> {
+        let stage = Self::package(place)?;
+        Ok(Self { server: Some(server::binary(place)?), ..stage })
+    }
+
+    /// Tells a node program where they are.
+    pub(crate) fn apply(&self, run: Run) -> Run {
+        let run = run.env("FIELDSYNC_CHROMIUM", &self.chromium).env("FIELDSYNC_TARBALL", &self.tarball);
+        match &self.server {
+            Some(server) => run.env("FIELDSYNC_SERVER_BIN", server),
+            None => run,
+        }
+    }
+}
+
+pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
+    let stage = Stage::with_server(place)?;
+    www::built(place)?;
+    let tests = if arguments.is_empty() { test_files(place, "tests/e2e")? } else { arguments.to_vec() };
+    // One file after the other: they share two cores, and times are asserted in none of them.
+    stage.apply(Run::new("node", &place.root).args(["--test", "--test-concurrency=1"]).args(tests)).tally()
+}
+
+/// The node tests of a folder.
+pub(crate) fn test_files(place: &Place, folder: &str) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(place.root.join(folder)).with_context(|| format!("listing {folder}"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".test.mjs") {
+            files.push(format!("{folder}/{name}"));
+        }
+    }
+    if files.is_empty() {
+        bail!("{folder} has no *.test.mjs");
+    }
+    files.sort();
+    Ok(files)
+}
