@@ -7,7 +7,7 @@ use data_encoding::BASE32_DNSSEC;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::value::MAX_SAFE_INTEGER;
+use crate::value::{Key, MAX_SAFE_INTEGER};
 
 /// The longest ID, in bytes.
 const ID_BYTES_MAX: usize = 256;
@@ -47,6 +47,14 @@ impl RecordId {
         match self {
             Self::Integer(integer) => Value::from(*integer),
             Self::Text(text) => Value::from(text.as_str()),
+        }
+    }
+    /// The ID as a key.
+    pub fn to_key(&self) -> Key {
+        match self {
+            #[allow(clippy::cast_precision_loss, reason = "within ±(2^53-1)")]
+            Self::Integer(integer) => Key::Number(*integer as f64),
+            Self::Text(text) => Key::text(text),
         }
     }
     /// The temp ID that this is, if it is one.

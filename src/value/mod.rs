@@ -9,11 +9,13 @@
 
 mod canonical;
 mod delta;
+mod key;
 mod limits;
 mod path;
 
 pub use canonical::{Hash, canonical, hash, hash_bytes};
 pub use delta::{Change, Delta, DeltaError};
+pub use key::{Key, KeyRange};
 pub use limits::{Limits, MAX_SAFE_INTEGER, ValueError, check, parse};
 pub use path::{FieldPath, PathError, Pointer};
 

@@ -1,0 +1,150 @@
+//! Room `audit`: the append-only trail. Every plan that changes operations appends one row; its key is the
+//! client sequence, so the last row is the one counter of the database and the trail has no holes that
+//! nobody can see.
+//!
+//! Each row holds the hash of the one before: `h(n) = SHA-256(0x01 ‖ h(n-1) ‖ canonical(row n without its
+//! hash))`. The leading byte keeps a row from being taken for anything else that is hashed here.
+//!
+//! Knows `value` and `model`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Kind, OpId, RecordId, Stamp, Version};
+use crate::value::{Hash, canonical, hash_bytes};
+
+/// What happened to one operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// The app wrote it, or a rule did in the place of one that ended in conflict.
+    Written {
+        /// What it does.
+        kind: Kind,
+        /// The hash of what was written, so that the trail proves it without showing it.
+        content: Hash,
+    },
+    /// The server applied it.
+    Applied {
+        /// The record's version after it.
+        version: Version,
+    },
+    /// It ended in a conflict.
+    Conflict {
+        /// The key of the conflict.
+        conflict: u64,
+    },
+    /// The server can never apply it as it is.
+    Parked {
+        /// The rejection's code.
+        code: String,
+    },
+    /// Another operation stands in its place.
+    Superseded {
+        /// Which.
+        by: OpId,
+    },
+    /// Rebased over a newer state of the server, nothing of it was left.
+    Coalesced,
+    /// Rebased over a newer state of the server.
+    Rebased {
+        /// The version it now stands on.
+        version: Version,
+    },
+}
+
+/// One operation's line in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// The operation.
+    pub operation: OpId,
+    /// The entity type.
+    pub entity: String,
+    /// The record, by the ID it had then.
+    pub record: RecordId,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// One row of the trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// The client sequence.
+    pub seq: u64,
+    /// When, by the device.
+    pub stamp: Stamp,
+    /// Whose database it is.
+    pub user: String,
+    /// What happened to which operations.
+    pub entries: Vec<Entry>,
+    /// The link.
+    pub hash: Hash,
+}
+
+impl Row {
+    /// The row that follows `last`. `seq` is the highest sequence number that the plan used.
+    pub fn after(last: Option<&Self>, seq: u64, stamp: Stamp, user: &str, entries: Vec<Entry>) -> Self {
+        let mut row = Self { seq, stamp, user: user.to_owned(), entries, hash: Hash::zero() };
+        row.hash = row.link(last.map_or(&Hash::zero(), |last| &last.hash));
+        row
+    }
+
+    fn link(&self, previous: &Hash) -> Hash {
+        let mut content = serde_json::to_value(self).unwrap_or_else(|_| unreachable!("an audit row is JSON"));
+        if let Some(fields) = content.as_object_mut() {
+            fields.remove("hash");
+        }
+        let mut bytes = vec![1];
+        bytes.extend_from_slice(previous.as_str().as_bytes());
+        bytes.extend_from_slice(canonical(&content).as_bytes());
+        hash_bytes(&bytes)
+    }
+}
+
+/// The first row that does not continue its predecessor.
+pub fn first_broken(rows: &[Row]) -> Option<u64> {
+    let mut previous = Hash::zero();
+    for row in rows {
+        if row.link(&previous) != row.hash {
+            return Some(row.seq);
+        }
+        previous = row.hash.clone();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trail() -> Vec<Row> {
+        let mut rows: Vec<Row> = Vec::new();
+        for seq in 1..=5 {
+            let operation = OpId::parse("0190a1b2-0000-7000-8000-000000000001").expect("an ID");
+            let entry = Entry {
+                operation,
+                entity: "pet".to_owned(),
+                record: RecordId::Integer(7),
+                event: Event::Applied { version: Version(seq) },
+            };
+            rows.push(Row::after(rows.last(), seq, Stamp { ms: seq, n: 0 }, "anna", vec![entry]));
+        }
+        rows
+    }
+
+    #[test]
+    fn a_whole_trail_verifies_and_every_tampering_names_the_first_bad_row() {
+        assert_eq!(first_broken(&trail()), None);
+        let mut changed = trail();
+        changed[2].user = "eve".to_owned();
+        assert_eq!(first_broken(&changed), Some(3));
+        let mut dropped = trail();
+        dropped.remove(1);
+        assert_eq!(first_broken(&dropped), Some(3));
+        let mut swapped = trail();
+        swapped.swap(3, 4);
+        assert_eq!(first_broken(&swapped), Some(5));
+    }
+}

@@ -1,0 +1,241 @@
+//! The judgement, field by field: what one side changed stands; what both changed to the same value is no
+//! conflict; for the rest the field's rule decides. By default the later effective stamp wins, and equal
+//! stamps leave it with the server, so that every device comes to the same end.
+
+use serde_json::Value;
+
+use crate::model::{Action, Stamp};
+use crate::protocol::{ConflictKind, ServerState};
+use crate::schema::{ConflictRules, Rule};
+use crate::value::{Change, Delta, Object, Pointer};
+
+/// The local side: one operation and what it was written on.
+#[derive(Clone, Copy, Debug)]
+pub struct Local<'l> {
+    /// What the operation does.
+    pub action: &'l Action,
+    /// When it was written, by the server's clock.
+    pub stamp: Stamp,
+    /// The record that it was written on as the server had it; nothing if there was none.
+    pub base: Option<&'l Object>,
+    /// The record as the local side shows it; needed to bring it back from a delete.
+    pub view: Option<&'l Object>,
+}
+
+/// What stands after both sides met.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// What is left to do on top of the server's state; nothing if the server's side stands as it is.
+    pub action: Option<Action>,
+    /// The fields that both changed differently, dotted. Empty: no conflict, only a rebase.
+    pub fields: Vec<String>,
+    /// Whether a rule says that a person decides. `action` is then what it would be by the stamps.
+    pub ask: bool,
+    /// Which rule or comparison decided, for people: `merge`, `client-wins`, `server-wins`.
+    pub resolution: &'static str,
+    /// What stood against what.
+    pub kind: ConflictKind,
+}
+
+/// Judges one operation against the server's present state of its record.
+pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> Verdict {
+    match (local.action, &server.data) {
+        (Action::Delete, None) => settled(None, ConflictKind::UpdateUpdate),
+        (Action::Delete, Some(there)) => {
+            let unchanged = local.base.is_some_and(|base| Delta::diff(base, there).is_empty());
+            if unchanged {
+                return settled(Some(Action::Delete), ConflictKind::DeleteUpdate);
+            }
+            whole_record(Some(Action::Delete), local.stamp, server, rules, ConflictKind::DeleteUpdate)
+        }
+        (Action::Create { data }, None) => settled(Some(Action::Create { data: data.clone() }), ConflictKind::UpdateDelete),
+        (Action::Update { delta }, None) if delta.is_empty() => settled(None, ConflictKind::UpdateDelete),
+        (Action::Update { .. }, None) => {
+            let back = local.view.map(|view| Action::Create { data: view.clone() });
+            whole_record(back, local.stamp, server, rules, ConflictKind::UpdateDelete)
+        }
+        (Action::Create { data }, Some(there)) => {
+            fields(&Delta::diff(there, data), &Delta::diff(&Object::new(), there), local.stamp, server, rules)
+        }
+        (Action::Update { delta }, Some(there)) => {
+            let nothing = Object::new();
+            fields(delta, &Delta::diff(local.base.unwrap_or(&nothing), there), local.stamp, server, rules)
+        }
+    }
+}
+
+fn settled(action: Option<Action>, kind: ConflictKind) -> Verdict {
+    Verdict { action, fields: Vec::new(), ask: false, resolution: "merge", kind }
+}
+
+/// One side deleted: there is nothing to merge, the record is one field.
+fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rules: &ConflictRules, kind: ConflictKind) -> Verdict {
+    let (local_wins, ask) = local_wins(rules.default, stamp, server.last_stamp());
+    Verdict {
+        action: if local_wins { action } else { None },
+        fields: vec!["*".to_owned()],
+        ask,
+        resolution: if local_wins { "client-wins" } else { "server-wins" },
+        kind,
+    }
+}
+
+fn local_wins(rule: Rule, local: Stamp, server: Stamp) -> (bool, bool) {
+    match rule {
+        Rule::LastWriteWins => (local > server, false),
+        Rule::ServerWins => (false, false),
+        Rule::ClientWins => (true, false),
+        Rule::Manual => (local > server, true),
+    }
+}
+
+fn fields(local: &Delta, there: &Delta, stamp: Stamp, server: &ServerState, rules: &ConflictRules) -> Verdict {
+    let data = server.data.clone().map_or(Value::Null, Value::Object);
+    let (mut left, mut both, mut ask, mut lost) = (Delta::default(), Vec::new(), false, false);
+    for (pointer, change) in local.changes() {
+        let already = match (change, data.pointer(pointer.as_str())) {
+            (Change::Set(value), Some(now)) => value == now,
+            (Change::Unset, None) => true,
+            (Change::Set(_), None) | (Change::Unset, Some(_)) => false,
+        };
+        if already {
+            continue;
+        }
+        if there.touching(pointer).is_some() {
+            let field = top(pointer);
+            let (wins, asks) = local_wins(rules.of(&field), stamp, server.stamp_of(&field));
+            both.push(pointer.dotted());
+            ask |= asks;
+            if !wins {
+                lost = true;
+                continue;
+            }
+        }
+        left.insert(pointer.clone(), change.clone());
+    }
+    let resolution = match (both.is_empty(), lost, left.is_empty()) {
+        (false, false, _) => "client-wins",
+        (false, true, true) => "server-wins",
+        _ => "merge",
+    };
+    Verdict {
+        action: (!left.is_empty()).then_some(Action::Update { delta: left }),
+        fields: both,
+        ask,
+        resolution,
+        kind: ConflictKind::UpdateUpdate,
+    }
+}
+
+fn top(pointer: &Pointer) -> String {
+    pointer.keys().next().map(std::borrow::Cow::into_owned).unwrap_or_default()
+}
+
+/// A three-way merge for an app's own use: the local side's changes over the server's, with the fields that
+/// both changed differently. Those keep the server's value.
+pub fn merge(base: &Object, local: &Object, server: &Object) -> (Object, Vec<String>) {
+    let state = ServerState {
+        version: crate::model::Version(0),
+        data: Some(server.clone()),
+        stamp: Stamp::default(),
+        field_stamps: std::collections::BTreeMap::new(),
+    };
+    let action = Action::Update { delta: Delta::diff(base, local) };
+    let rules = ConflictRules { default: Rule::ServerWins, ..ConflictRules::default() };
+    let verdict = judge(Local { action: &action, stamp: Stamp::default(), base: Some(base), view: Some(local) }, &state, &rules);
+    let mut merged = server.clone();
+    if let Some(Action::Update { delta }) = &verdict.action {
+        delta.apply(&mut merged);
+    }
+    (merged, verdict.fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Version;
+    use serde_json::json;
+
+    fn object(value: Value) -> Object {
+        value.as_object().cloned().expect("an object")
+    }
+    fn at(ms: u64) -> Stamp {
+        Stamp { ms, n: 0 }
+    }
+    fn server(data: Option<Value>, stamp: u64, fields: &[(&str, u64)]) -> ServerState {
+        let field_stamps = fields.iter().map(|(name, ms)| ((*name).to_owned(), at(*ms))).collect();
+        ServerState { version: Version(9), data: data.map(object), stamp: at(stamp), field_stamps }
+    }
+    fn update(from: &Value, to: Value) -> Action {
+        Action::Update { delta: Delta::diff(&object(from.clone()), &object(to)) }
+    }
+    fn verdict(action: &Action, stamp: u64, base: &Value, server: &ServerState) -> Verdict {
+        let base = object(base.clone());
+        let mut view = base.clone();
+        if let Action::Update { delta } = action {
+            delta.apply(&mut view);
+        }
+        judge(Local { action, stamp: at(stamp), base: Some(&base), view: Some(&view) }, server, &ConflictRules::default())
+    }
+
+    #[test]
+    fn disjoint_fields_merge_without_a_conflict() {
+        let base = json!({"a": 1, "b": 1, "c": {"x": 1, "y": 1}});
+        let action = update(&base, json!({"a": 2, "b": 1, "c": {"x": 2, "y": 1}}));
+        let verdict = verdict(&action, 5, &base, &server(Some(json!({"a": 1, "b": 2, "c": {"x": 1, "y": 2}})), 1, &[("b", 9), ("c", 9)]));
+        assert_eq!((verdict.action, verdict.fields.len()), (Some(action), 0));
+    }
+
+    #[test]
+    fn the_same_field_goes_to_the_later_stamp_of_that_field() {
+        let base = json!({"a": 1, "b": 1});
+        let action = update(&base, json!({"a": 2, "b": 1}));
+        // `b` changed there after our edit; that must not count against `a`.
+        let there = server(Some(json!({"a": 3, "b": 3})), 1, &[("a", 4), ("b", 9)]);
+        let later = verdict(&action, 5, &base, &there);
+        assert_eq!((later.action, later.fields, later.resolution), (Some(action.clone()), vec!["a".to_owned()], "client-wins"));
+        let earlier = verdict(&action, 3, &base, &there);
+        assert_eq!((earlier.action, earlier.resolution), (None, "server-wins"));
+        let equal = verdict(&action, 4, &base, &there);
+        assert_eq!(equal.resolution, "server-wins");
+    }
+
+    #[test]
+    fn the_same_change_on_both_sides_is_no_conflict() {
+        let base = json!({"a": 1});
+        let both = verdict(&update(&base, json!({"a": 2})), 5, &base, &server(Some(json!({"a": 2})), 9, &[]));
+        assert_eq!((both.action, both.fields.len()), (None, 0));
+        assert_eq!(verdict(&Action::Delete, 5, &base, &server(None, 9, &[])).fields.len(), 0);
+        // Only the version moved: the delete stands.
+        assert_eq!(verdict(&Action::Delete, 5, &base, &server(Some(base.clone()), 9, &[])).action, Some(Action::Delete));
+    }
+
+    #[test]
+    fn update_against_delete_goes_to_the_later_and_brings_back_the_whole_record() {
+        let base = json!({"a": 1, "b": 1});
+        let action = update(&base, json!({"a": 2, "b": 1}));
+        let back = verdict(&action, 5, &base, &server(None, 4, &[]));
+        assert_eq!(back.action, Some(Action::Create { data: object(json!({"a": 2, "b": 1})) }));
+        assert_eq!(back.kind, ConflictKind::UpdateDelete);
+        assert_eq!(verdict(&action, 3, &base, &server(None, 4, &[])).action, None);
+        let changed = server(Some(json!({"a": 7})), 1, &[("a", 4)]);
+        assert_eq!(verdict(&Action::Delete, 5, &base, &changed).action, Some(Action::Delete));
+        assert_eq!(verdict(&Action::Delete, 3, &base, &changed).action, None);
+    }
+
+    #[test]
+    fn a_manual_field_asks_and_others_do_not() {
+        let base = object(json!({"dose": 1, "note": ""}));
+        let action = Action::Update { delta: Delta::diff(&base, &object(json!({"dose": 2, "note": "x"}))) };
+        let rules = ConflictRules { default: Rule::LastWriteWins, fields: [("dose".to_owned(), Rule::Manual)].into() };
+        let local = Local { action: &action, stamp: at(5), base: Some(&base), view: None };
+        assert!(judge(local, &server(Some(json!({"dose": 3, "note": ""})), 1, &[("dose", 4)]), &rules).ask);
+        assert!(!judge(local, &server(Some(json!({"dose": 1, "note": "y"})), 1, &[("note", 4)]), &rules).ask);
+    }
+
+    #[test]
+    fn merge_keeps_the_servers_value_and_names_the_field() {
+        let (merged, fields) = merge(&object(json!({"a": 1, "b": 1})), &object(json!({"a": 2, "b": 2})), &object(json!({"a": 3, "b": 1})));
+        assert_eq!((Value::Object(merged), fields), (json!({"a": 3, "b": 2}), vec!["a".to_owned()]));
+    }
+}

@@ -1,0 +1,15 @@
+//! Room `conflict`: two sides changed one record; what stands afterwards, and what is kept of the side that
+//! lost.
+//!
+//! [`judge`] is the one pure function. A downloaded page asks it about operations that were never sent, a
+//! receipt asks it about one that was: the base version found the conflict, the contents decide whether
+//! there really is one, and the rules of the schema end it or leave it to a person. The losing side is
+//! kept whole in a [`Conflict`], so that it can be shown and brought back.
+//!
+//! Knows `value`, `model`, `schema` and the wire's nouns.
+
+mod judge;
+mod record;
+
+pub use judge::{Local, Verdict, judge, merge};
+pub use record::{Conflict, ConflictState};

@@ -1,0 +1,56 @@
+//! A conflict as it is stored: found, then resolved by a rule or a person. It is never deleted by either.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Operation, RecordId};
+use crate::protocol::{ConflictKind, ServerState};
+use crate::value::Object;
+
+/// Where a conflict stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConflictState {
+    /// A person has to decide.
+    Open,
+    /// Decided.
+    Resolved,
+}
+
+/// One conflict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conflict {
+    /// Its key: the client sequence at which it was found.
+    pub id: u64,
+    /// The server's name for it; where the server has none, the operation's ID.
+    pub conflict_id: String,
+    /// What stands against what.
+    pub kind: ConflictKind,
+    /// The entity type.
+    pub entity: String,
+    /// The record, by its present ID when the conflict was found.
+    pub record: RecordId,
+    /// The local operation, whole.
+    pub operation: Operation,
+    /// The record that both sides started from; nothing if there was none.
+    pub base: Option<Object>,
+    /// The record as the local side has it; nothing if it deleted it.
+    pub local: Option<Object>,
+    /// The record as the server has it.
+    pub server: ServerState,
+    /// The fields that both changed, dotted.
+    pub fields: Vec<String>,
+    /// When it was found, ms by the device.
+    pub detected_at: u64,
+    /// Where it stands.
+    pub state: ConflictState,
+    /// How it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+    /// By whom: `rule`, or the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<String>,
+    /// When, ms by the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<u64>,
+}

@@ -1,0 +1,80 @@
+//! How long to wait after a failure, and how much to send at once. Pure: the random number comes from outside.
+
+/// Full jitter (the AWS architecture blog's "Exponential Backoff And Jitter", 2015): a wait drawn evenly
+/// between nothing and the doubled base, never above the cap. Retries never end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The bound of the first wait, ms.
+    pub base_ms: u64,
+    /// The bound of every wait, ms.
+    pub cap_ms: u64,
+}
+
+/// The longest `Retry-After` that is obeyed, ms: an absurd one must not stop a device for ever.
+const RETRY_AFTER_MAX_MS: u64 = 60 * 60 * 1_000;
+
+impl Backoff {
+    /// The upper bound of the wait after this many failures in a row (from 1), ms.
+    pub fn bound(&self, failures: u32) -> u64 {
+        let doubled = 1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX);
+        self.base_ms.saturating_mul(doubled).min(self.cap_ms)
+    }
+    /// The wait, ms. A server that names a time is obeyed up to an hour.
+    pub fn wait(&self, failures: u32, retry_after_ms: Option<u64>, random: u64) -> u64 {
+        match retry_after_ms {
+            Some(named) => named.min(RETRY_AFTER_MAX_MS),
+            None => random % (self.bound(failures) + 1),
+        }
+    }
+}
+
+/// How many operations go into one upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSize {
+    now: usize,
+    max: usize,
+}
+
+impl BatchSize {
+    /// Starts with `first` and never exceeds `max`.
+    pub fn new(first: usize, max: usize) -> Self {
+        Self { now: first.clamp(1, max.max(1)), max: max.max(1) }
+    }
+    /// The size of the next batch.
+    pub fn get(self) -> usize {
+        self.now
+    }
+    /// What the server allows.
+    pub fn limit(&mut self, max: usize) {
+        *self = Self::new(self.now, max.min(self.max));
+    }
+    /// After 413: half of what was sent, at least one.
+    pub fn halve(&mut self, sent: usize) {
+        self.now = (sent / 2).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_cap_and_obey_the_server() {
+        let backoff = Backoff { base_ms: 1_000, cap_ms: 60_000 };
+        assert_eq!([1, 2, 3, 4, 7, 64, 100].map(|n| backoff.bound(n)), [1_000, 2_000, 4_000, 8_000, 60_000, 60_000, 60_000]);
+        assert!((0..5_000).all(|random| backoff.wait(2, None, random) <= 2_000));
+        assert_eq!(backoff.wait(9, Some(7_000), 1), 7_000);
+        assert_eq!(backoff.wait(1, Some(u64::MAX), 1), 3_600_000);
+    }
+
+    #[test]
+    fn a_batch_stays_within_its_bounds() {
+        let mut size = BatchSize::new(50, 1_000);
+        size.limit(20);
+        assert_eq!(size.get(), 20);
+        size.halve(3);
+        assert_eq!(size.get(), 1);
+        size.halve(1);
+        assert_eq!(size.get(), 1);
+    }
+}

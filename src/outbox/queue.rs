@@ -1,0 +1,267 @@
+//! The outbox in memory, as its sender sees it: what may go now, and what each of the others waits for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{OutboxRow, State};
+use crate::model::{OpId, Operation, RecordId};
+use crate::relations::{Cycle, Graph, Node};
+use crate::schema::Schema;
+
+/// One operation of the outbox.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// As it is stored.
+    pub row: OutboxRow,
+    /// What the row's body says.
+    pub operation: Operation,
+    node: Node,
+}
+
+/// Where an operation stands, derived from the whole queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may go now, as number so-and-so.
+    Ready(usize),
+    /// It waits for these operations, which wait for a person or for each other's answer.
+    WaitsForOperations(Vec<OpId>),
+    /// It refers to temp IDs for which no record was created here yet.
+    WaitsForRecords(Vec<RecordId>),
+    /// It is part of a cycle, or behind one.
+    InCycle(Cycle),
+    /// Acknowledged, in conflict or parked: the row says which.
+    Held,
+}
+
+/// The unfinished operations by client sequence.
+#[derive(Clone, Debug, Default)]
+pub struct Queue {
+    items: BTreeMap<u64, Item>,
+    present: BTreeMap<(String, RecordId), RecordId>,
+}
+
+impl Queue {
+    /// Adds an operation.
+    pub fn insert(&mut self, row: OutboxRow, schema: &Schema) -> Result<(), serde_json::Error> {
+        let operation = row.operation()?;
+        let node = Node::of(&operation, schema, row.drops.clone());
+        self.items.insert(operation.seq, Item { row, operation, node });
+        Ok(())
+    }
+    /// Takes one out that has ended.
+    pub fn remove(&mut self, seq: u64) -> Option<Item> {
+        self.items.remove(&seq)
+    }
+    /// Learns that a record has another ID now.
+    pub fn map(&mut self, entity: &str, earlier: RecordId, present: RecordId) {
+        self.present.insert((entity.to_owned(), earlier), present);
+    }
+    /// One operation.
+    pub fn get(&self, seq: u64) -> Option<&Item> {
+        self.items.get(&seq)
+    }
+    /// All of them, in the order in which they were written.
+    pub fn items(&self) -> impl Iterator<Item = (u64, &Item)> {
+        self.items.iter().map(|(seq, item)| (*seq, item))
+    }
+    /// How many wait to be applied.
+    pub fn pending(&self) -> usize {
+        self.items.values().filter(|item| item.row.state == State::Pending).count()
+    }
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+    /// Temp IDs that operations refer to and that neither were mapped, as far as is known, nor are created by an operation here.
+    pub fn unknown_temps(&self) -> BTreeSet<(String, RecordId)> {
+        let created = self.created();
+        let needs = self.items.values().flat_map(|item| &item.node.needs);
+        needs
+            .filter(|touch| touch.id.as_temp().is_some())
+            .map(|touch| (touch.entity.clone(), touch.id.clone()))
+            .filter(|place| !self.present.contains_key(place) && !created.contains(place))
+            .collect()
+    }
+
+    fn created(&self) -> BTreeSet<(String, RecordId)> {
+        let creates = self.items.values().filter(|item| item.operation.action.kind() == crate::model::Kind::Create);
+        creates.map(|item| item.node.record.clone()).collect()
+    }
+
+    /// Where every operation stands.
+    pub fn standing(&self) -> BTreeMap<u64, Standing> {
+        let acting: Vec<(u64, &Item)> = self.items().filter(|(_, item)| !matches!(item.row.state, State::Acknowledged { .. })).collect();
+        let nodes: Vec<Node> = acting.iter().map(|(_, item)| item.node.clone()).collect();
+        let graph =
+            Graph::build(&nodes, &|entity, id| self.present.get(&(entity.to_owned(), id.clone())).cloned().unwrap_or_else(|| id.clone()));
+        let unknown = self.unknown_temps();
+        let ordered = graph.order();
+        let mut standing: BTreeMap<u64, Standing> = self.items.keys().map(|seq| (*seq, Standing::Held)).collect();
+        let (mut stuck, mut ready) = (BTreeSet::new(), 0);
+        for at in &ordered.order {
+            let (seq, item) = acting[*at];
+            if item.row.state != State::Pending {
+                stuck.insert(*at);
+                continue;
+            }
+            let behind: Vec<OpId> =
+                graph.before(*at).iter().filter(|(other, _)| stuck.contains(other)).map(|(other, _)| nodes[*other].id.clone()).collect();
+            let missing: Vec<RecordId> = item
+                .node
+                .needs
+                .iter()
+                .filter(|touch| unknown.contains(&(touch.entity.clone(), touch.id.clone())))
+                .map(|touch| touch.id.clone())
+                .collect();
+            let stands = if !behind.is_empty() {
+                Standing::WaitsForOperations(behind)
+            } else if !missing.is_empty() {
+                Standing::WaitsForRecords(missing)
+            } else {
+                ready += 1;
+                Standing::Ready(ready - 1)
+            };
+            if !matches!(stands, Standing::Ready(_)) {
+                stuck.insert(*at);
+            }
+            standing.insert(seq, stands);
+        }
+        if ordered.order.len() < acting.len() {
+            let placed: BTreeSet<usize> = ordered.order.iter().copied().collect();
+            for (at, (seq, item)) in acting.iter().enumerate().filter(|(at, _)| !placed.contains(at)) {
+                let own = ordered.cycles.iter().find(|cycle| cycle.operations.contains(&item.operation.id));
+                let behind =
+                    graph.before(at).iter().filter(|(other, _)| !placed.contains(other)).map(|(other, _)| nodes[*other].id.clone());
+                let stands = own.cloned().map_or_else(|| Standing::WaitsForOperations(behind.collect()), Standing::InCycle);
+                standing.insert(*seq, stands);
+            }
+        }
+        standing
+    }
+
+    /// The next batch: at most so many operations and bytes, dependencies first. A single operation that is
+    /// larger than `bytes_max` goes alone.
+    pub fn batch(&self, operations_max: usize, bytes_max: usize) -> Vec<u64> {
+        let mut ready: Vec<(usize, u64)> = self
+            .standing()
+            .into_iter()
+            .filter_map(|(seq, standing)| match standing {
+                Standing::Ready(place) => Some((place, seq)),
+                Standing::WaitsForOperations(_) | Standing::WaitsForRecords(_) | Standing::InCycle(_) | Standing::Held => None,
+            })
+            .collect();
+        ready.sort_unstable();
+        let mut bytes = 0;
+        let mut batch = Vec::new();
+        for (_, seq) in ready.into_iter().take(operations_max) {
+            bytes += self.items.get(&seq).map_or(0, |item| item.row.body.len());
+            if bytes > bytes_max && !batch.is_empty() {
+                break;
+            }
+            batch.push(seq);
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Action, Base, IdSource, Stamp};
+    use crate::outbox::Failure;
+    use serde_json::json;
+
+    fn schema() -> Schema {
+        Schema::parse(r#"{"name":"t","version":1,"entities":{"client":{},"pet":{"references":{"clientId":"client","motherId":"pet"}}}}"#)
+            .expect("a schema")
+    }
+
+    struct Desk {
+        ids: IdSource,
+        seq: u64,
+        queue: Queue,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            Self { ids: IdSource::default(), seq: 0, queue: Queue::default() }
+        }
+        fn write(&mut self, entity: &str, id: &str, action: serde_json::Value, base: Base) -> OpId {
+            self.seq += 1;
+            let operation = Operation {
+                id: self.ids.op_id(1, [1; 10]),
+                seq: self.seq,
+                entity: entity.to_owned(),
+                record: RecordId::Text(id.to_owned()),
+                action: serde_json::from_value::<Action>(action).expect("an action"),
+                base,
+                stamp: Stamp { ms: 1, n: 0 },
+                author: "a".to_owned(),
+                lane: None,
+                group: None,
+                supersedes: None,
+                schema: 1,
+            };
+            let row = OutboxRow::new(&operation, operation.record.clone(), Vec::new(), 1);
+            self.queue.insert(row, &schema()).expect("readable");
+            operation.id
+        }
+        fn create(&mut self, entity: &str, id: &str, data: serde_json::Value) -> OpId {
+            self.write(entity, id, json!({"kind": "create", "data": data}), Base::None)
+        }
+    }
+
+    #[test]
+    fn a_batch_holds_dependencies_first_and_stays_within_its_bounds() {
+        let mut desk = Desk::new();
+        desk.create("pet", "temp_1_b_pet", json!({"clientId": "temp_1_a_client"}));
+        desk.create("client", "temp_1_a_client", json!({}));
+        desk.create("client", "temp_1_c_client", json!({}));
+        assert_eq!(desk.queue.batch(10, 1 << 20), [2, 1, 3]);
+        assert_eq!(desk.queue.batch(2, 1 << 20), [2, 1]);
+        assert_eq!(desk.queue.batch(10, 1), [2]);
+    }
+
+    #[test]
+    fn only_what_depends_on_a_parked_operation_waits_and_says_for_what() {
+        let mut desk = Desk::new();
+        let client = desk.create("client", "temp_1_a_client", json!({}));
+        let pet = desk.create("pet", "temp_1_b_pet", json!({"clientId": "temp_1_a_client"}));
+        desk.write("pet", "temp_1_b_pet", json!({"kind": "update", "delta": {}}), Base::After(pet.clone()));
+        desk.create("client", "temp_1_c_client", json!({}));
+        let mut row = desk.queue.get(1).expect("there").row.clone();
+        row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None } };
+        desk.queue.insert(row, &schema()).expect("readable");
+        let standing = desk.queue.standing();
+        assert_eq!(standing[&1], Standing::Held);
+        assert_eq!(standing[&2], Standing::WaitsForOperations(vec![client]));
+        assert_eq!(standing[&3], Standing::WaitsForOperations(vec![pet]));
+        assert_eq!(standing[&4], Standing::Ready(0));
+    }
+
+    #[test]
+    fn a_reference_to_a_record_not_yet_created_waits_until_it_is() {
+        let mut desk = Desk::new();
+        desk.create("pet", "temp_1_b_pet", json!({"clientId": "temp_1_a_client"}));
+        let missing = RecordId::Text("temp_1_a_client".to_owned());
+        assert_eq!(desk.queue.standing()[&1], Standing::WaitsForRecords(vec![missing.clone()]));
+        let mut mapped = desk.queue.clone();
+        mapped.map("client", missing, RecordId::Integer(7));
+        assert_eq!(mapped.standing()[&1], Standing::Ready(0));
+        desk.create("client", "temp_1_a_client", json!({}));
+        assert_eq!(desk.queue.batch(9, 1 << 20), [2, 1]);
+    }
+
+    #[test]
+    fn a_cycle_holds_its_members_and_names_the_fields() {
+        let mut desk = Desk::new();
+        desk.create("pet", "temp_1_a_pet", json!({"motherId": "temp_1_b_pet"}));
+        desk.create("pet", "temp_1_b_pet", json!({"motherId": "temp_1_a_pet"}));
+        desk.create("client", "temp_1_c_client", json!({}));
+        assert_eq!(desk.queue.batch(9, 1 << 20), [3]);
+        assert!(matches!(&desk.queue.standing()[&2], Standing::InCycle(cycle) if cycle.fields == ["motherId"]));
+    }
+}

@@ -1,0 +1,68 @@
+//! An operation as it is stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Operation, RecordId, Version};
+
+/// The stored states.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "lowercase")]
+pub enum State {
+    /// Waits to be sent, or for the answer.
+    Pending,
+    /// The server applied it, but could still lose it: its payload stays until that version is durable there.
+    Acknowledged {
+        /// The record's version after it.
+        version: Version,
+    },
+    /// The server has another state of the record and a person has to decide.
+    Conflict {
+        /// The key of the conflict.
+        conflict: u64,
+    },
+    /// The server can never apply it as it is.
+    Parked {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Why an operation was parked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Stable.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// The field, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// One row of the outbox. Its key is the operation's client sequence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutboxRow {
+    /// The operation as JSON text: once sealed, these are the bytes that go up, however often.
+    pub body: String,
+    /// Where it stands.
+    pub state: State,
+    /// The ID under which its record's overlay row is kept.
+    pub row: RecordId,
+    /// References that the record held before and no longer after: a delete of their target comes later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drops: Vec<(String, RecordId)>,
+    /// When it was written, ms by the device.
+    pub created: u64,
+}
+
+impl OutboxRow {
+    /// The row for a new operation.
+    pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
+        let body = serde_json::to_string(operation).unwrap_or_else(|_| unreachable!("an operation is JSON"));
+        Self { body, state: State::Pending, row, drops, created }
+    }
+    /// The operation. A row that we cannot read any more was written by nobody we know.
+    pub fn operation(&self) -> Result<Operation, serde_json::Error> {
+        serde_json::from_str(&self.body)
+    }
+}
