@@ -1,0 +1,71 @@
+'use client';
+/** The app: the bar above, the views beside, and what the chosen view shows. One store per practice, one at a time. */
+import { useEffect, useMemo } from 'react';
+import { practices } from '@/lib/clinic';
+import { usePlace } from '@/lib/place';
+import { PracticeStore } from '@/lib/store';
+import { PracticeContext, useSnapshot } from '@/lib/use-practice';
+import { ConflictsView } from './conflicts-view';
+import { EntityView } from './entity-view';
+import { Navigation } from './navigation';
+import { Notice } from './notice';
+import { QueueView } from './queue-view';
+import { TopBar } from './top-bar';
+
+export function ClinicApp() {
+  const { practice: tenant } = usePlace();
+  const store = useMemo(() => {
+    const practice = practices.find((each) => each.tenant === tenant);
+    if (!practice) throw new Error(`no practice ${tenant}`);
+    return new PracticeStore(practice);
+  }, [tenant]);
+  useEffect(() => store.start(), [store]);
+  return (
+    <PracticeContext value={store}>
+      <div className="app" data-practice={practices.indexOf(store.practice)}>
+        <a className="skip" href="#main">
+          Skip to content
+        </a>
+        <TopBar />
+        <Navigation />
+        <main id="main" tabIndex={-1}>
+          <Main />
+        </main>
+      </div>
+    </PracticeContext>
+  );
+}
+
+function Main() {
+  const { view } = usePlace();
+  const phase = useSnapshot((snapshot) => snapshot.phase);
+  const error = useSnapshot((snapshot) => snapshot.error);
+  const outdated = useSnapshot((snapshot) => snapshot.outdated);
+  if (phase === 'opening') {
+    return (
+      <p className="opening" role="status">
+        Opening the practice…
+      </p>
+    );
+  }
+  return (
+    <>
+      {outdated && (
+        <Notice tone="warning">A newer version of this app is open elsewhere. Reload this page to save.</Notice>
+      )}
+      {error && (
+        <Notice tone="danger">
+          {error.message} <code>{error.code}</code>
+        </Notice>
+      )}
+      {phase === 'open' &&
+        (view === 'queue' ? (
+          <QueueView />
+        ) : view === 'conflicts' ? (
+          <ConflictsView />
+        ) : (
+          <EntityView key={view} entity={view} />
+        ))}
+    </>
+  );
+}

@@ -1,0 +1,102 @@
+'use client';
+/** What collided: both sides, and how it was settled. To look at only; nothing is lost by waiting. */
+import type { Conflict } from 'fieldsync';
+import type { AnyRecord } from '@/lib/clinic';
+import { descriptions, isEntity, shownTime } from '@/lib/entities';
+import { usePlace } from '@/lib/place';
+import { useNameOf, useSnapshot } from '@/lib/use-practice';
+import { PlaceLink } from './place-link';
+import { StateBadge } from './state-badge';
+
+const KINDS: Record<Conflict['kind'], string> = {
+  'update-update': 'Changed here and on the server',
+  'update-delete': 'Changed here, deleted on the server',
+  'delete-update': 'Deleted here, changed on the server',
+  constraint: 'Against a rule',
+};
+
+export function ConflictsView() {
+  const conflicts = useSnapshot((snapshot) => snapshot.conflicts);
+  return (
+    <section className="page" aria-label="Conflicts">
+      <header className="head">
+        <h2>Conflicts</h2>
+        <p className="explain">
+          Different fields are merged. Where both sides changed the same field, the later change stands and the other is
+          kept here.
+        </p>
+      </header>
+      {conflicts.length === 0 ? (
+        <p className="empty">No two people have changed the same thing.</p>
+      ) : (
+        <ul className="cards">
+          {conflicts.map((conflict) => (
+            <li key={conflict.conflictId} className="card">
+              <Item conflict={conflict} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function Item({ conflict }: { conflict: Conflict }) {
+  const place = usePlace();
+  const nameOf = useNameOf();
+  const { operation, localData, serverData, baseData } = conflict;
+  const known = (localData ?? serverData ?? baseData ?? {}) as AnyRecord;
+  const { entity, recordId } = operation;
+  return (
+    <>
+      <div className="line">
+        <span className="title">
+          {isEntity(entity) ? (
+            <PlaceLink to={{ ...place, view: entity, id: recordId, by: null }}>
+              {descriptions[entity].title(known, nameOf)}
+            </PlaceLink>
+          ) : (
+            `${entity} ${recordId}`
+          )}
+        </span>
+        <StateBadge state={conflict.state} />
+      </div>
+      <p className="reason">
+        {KINDS[conflict.kind]}
+        {conflict.resolution && ` · ${conflict.resolution}${conflict.resolvedBy ? ` by ${conflict.resolvedBy}` : ''}`}
+      </p>
+      {conflict.affectedFields.length > 0 && (
+        <table className="sides">
+          <thead>
+            <tr>
+              <th scope="col">Field</th>
+              <th scope="col">Here</th>
+              <th scope="col">Server</th>
+            </tr>
+          </thead>
+          <tbody>
+            {conflict.affectedFields.map((field) => (
+              <tr key={field}>
+                <th scope="row">{field}</th>
+                <td>{shownValue(localData, field)}</td>
+                <td>{shownValue(serverData, field)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      <p className="detail">{shownTime(conflict.detectedAt)}</p>
+    </>
+  );
+}
+
+/** A field of one side as text; React escapes it. Fields may be named as JSON pointers. */
+function shownValue(side: unknown, field: string): string {
+  let value: unknown = side;
+  for (const part of field.replace(/^\//, '').split('/')) {
+    if (typeof value !== 'object' || value === null) return '—';
+    value = (value as Record<string, unknown>)[part.replaceAll('~1', '/').replaceAll('~0', '~')];
+  }
+  if (value === undefined || value === null) return '—';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
