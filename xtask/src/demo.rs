@@ -23,8 +23,7 @@ use std::time::Duration;
 const SERVER_ADDRESS: &str = "127.0.0.1:8787";
 const APP_PORT: &str = "3000";
 
-/// The two practices of the app, and how much each finds in the database.
-const PRACTICES: &[&str] = &["northside", "riverside"];
+/// How much each practice of the app finds in the database.
 const RECORDS_PER_PRACTICE: &str = "200";
 
 /// How long a child may take to stop before it is killed.
@@ -44,7 +43,7 @@ pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
     let database = home.join("clinic.sqlite");
     let schema = place.root.join("www/clinic.schema.json");
     if !database.exists() {
-        seed(&program, &database, &schema)?;
+        seed(&program, &database, &schema, &practices(place)?)?;
     }
 
     let (events, happened) = channel();
@@ -85,9 +84,21 @@ fn demo_key(home: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// The tenants of the app, as it lists them.
+fn practices(place: &Place) -> Result<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Practice {
+        tenant: String,
+    }
+    let file = place.root.join("www/practices.json");
+    let text = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+    let practices: Vec<Practice> = serde_json::from_slice(&text).context("www/practices.json is no list of practices")?;
+    Ok(practices.into_iter().map(|practice| practice.tenant).collect())
+}
+
 /// Fills a new database; half of one is removed, so that the next demo starts over.
-fn seed(program: &Path, database: &Path, schema: &Path) -> Result<()> {
-    for practice in PRACTICES {
+fn seed(program: &Path, database: &Path, schema: &Path, practices: &[String]) -> Result<()> {
+    for practice in practices {
         println!("generating {RECORDS_PER_PRACTICE} records for the practice {practice}");
         let status = Command::new(program)
             .args(["seed", "--tenant", practice, "--records", RECORDS_PER_PRACTICE, "--database"])

@@ -88,9 +88,9 @@ impl Place {
         self.target.join("debug/fieldsync-server")
     }
 
-    /// A file of our own in cargo's output.
+    /// A file of our own; in the checkout, because what it tells about lies there too.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
-        self.target.join("xtask").join(name)
+        self.root.join(".fieldsync").join(name)
     }
 }
 
