@@ -3,20 +3,20 @@
 
 /// A word or a punctuation mark, with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    pub text: String,
-    pub line: usize,
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) line: usize,
 }
 
 /// A path from the crate's root, as the code names it: `crate::model::Id` is `["model", "Id"]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    pub path: Vec<String>,
-    pub line: usize,
+pub(crate) struct Named {
+    pub(crate) path: Vec<String>,
+    pub(crate) line: usize,
 }
 
 /// The tokens of a source text.
-pub fn tokens(source: &str) -> Vec<Token> {
+pub(crate) fn tokens(source: &str) -> Vec<Token> {
     let bytes: Vec<char> = source.chars().collect();
     let at = |index: usize| bytes.get(index).copied().unwrap_or('\0');
     let (mut found, mut index, mut line) = (Vec::new(), 0, 1);
@@ -114,7 +114,7 @@ fn end_of_raw_string(bytes: &[char], start: usize) -> usize {
 
 /// Every path of the file that starts at `root` (`crate`, or the crate's name from outside), groups
 /// taken apart; within the crate also every `super` path, resolved from the module where it stands.
-pub fn named(tokens: &[Token], root: &str, module: &[&str]) -> Vec<Named> {
+pub(crate) fn named(tokens: &[Token], root: &str, module: &[&str]) -> Vec<Named> {
     let mut found = Vec::new();
     // Inline modules that are open, each with the brace depth at which it closes.
     let (mut inline, mut depth): (Vec<(String, usize)>, usize) = (Vec::new(), 0);
