@@ -36,6 +36,7 @@ export function QueueView() {
 function Item({ item }: { item: QueueItem }) {
   const place = usePlace();
   const records = useSnapshot((snapshot) => snapshot.records);
+  const offline = useSnapshot((snapshot) => snapshot.offline || snapshot.status?.connectivity === 'offline');
   const nameOf = useNameOf();
   const { entity, recordId } = item;
   const words = isEntity(entity) ? `${VERBS[item.kind]} ${descriptions[entity].one.toLowerCase()}` : item.kind;
@@ -53,7 +54,9 @@ function Item({ item }: { item: QueueItem }) {
         </span>
         <StateBadge state={item.state} />
       </div>
-      {item.reason && <p className="reason">{item.reason.message}</p>}
+      <p className="reason">
+        {item.reason?.message ?? (offline ? 'Waits for the network.' : 'Goes with the next sync.')}
+      </p>
       <p className="detail">
         {shownTime(item.createdAt)}
         {item.attempts > 0 && ` · sent ${item.attempts === 1 ? 'once' : `${item.attempts} times`}`}

@@ -10,7 +10,7 @@ export function SyncPanel() {
   const progress = useSnapshot((snapshot) => snapshot.progress);
   const offline = useSnapshot((snapshot) => snapshot.offline);
   const syncing = status?.state === 'syncing';
-  const { tone, words } = summary(status, offline);
+  const { tone, words } = summary(status, progress, offline);
   return (
     <div className="sync">
       <p className="pill" data-tone={tone} role="status" title={hint(status)}>
@@ -39,24 +39,32 @@ const PHASES: Record<SyncProgress['phase'], string> = {
 
 function Progress({ progress }: { progress: SyncProgress | null }) {
   const known = progress !== null && progress.total > 0;
-  const words = progress ? PHASES[progress.phase] : 'Connecting';
   return (
-    <div className="progress">
-      <progress
-        aria-label={words}
-        value={known ? Math.min(progress.done, progress.total) : undefined}
-        max={known ? progress.total : undefined}
-      />
-      <span aria-hidden="true">{known ? `${words} ${progress.done} of ${progress.total}` : `${words}…`}</span>
-    </div>
+    <progress
+      className="progress"
+      aria-label="Sync"
+      aria-valuetext={phaseWords(progress)}
+      value={known ? Math.min(progress.done, progress.total) : undefined}
+      max={known ? progress.total : undefined}
+    />
   );
 }
 
-function summary(status: SyncStatus | null, offline: boolean): { tone: string; words: string } {
+function phaseWords(progress: SyncProgress | null): string {
+  if (!progress) return PHASES.initialize;
+  const { phase, done, total } = progress;
+  return total > 0 ? `${PHASES[phase]} ${done} of ${total}` : PHASES[phase];
+}
+
+function summary(
+  status: SyncStatus | null,
+  progress: SyncProgress | null,
+  offline: boolean,
+): { tone: string; words: string } {
   if (!status) return { tone: 'quiet', words: 'Opening' };
   const waiting = status.pending > 0 ? `, ${status.pending} to send` : '';
   if (offline || status.connectivity === 'offline') return { tone: 'warning', words: `Offline${waiting}` };
-  if (status.state === 'syncing') return { tone: 'busy', words: `Syncing${waiting}` };
+  if (status.state === 'syncing') return { tone: 'busy', words: phaseWords(progress) };
   if (status.parked > 0 || status.conflicts > 0) return { tone: 'danger', words: `Needs a look${waiting}` };
   if (status.state === 'error') return { tone: 'danger', words: `Sync failed${waiting}` };
   if (status.pending > 0) return { tone: 'busy', words: `${status.pending} to send` };

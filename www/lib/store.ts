@@ -141,6 +141,7 @@ export class PracticeStore {
     const mark = { again: false };
     this.#reading.set(what, mark);
     this.#read(what)
+      .then(() => this.#snapshot.error && this.#set({ error: null }))
       .catch((cause: unknown) => this.#set({ error: asError(cause) }))
       .finally(() => {
         this.#reading.delete(what);
