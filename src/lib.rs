@@ -1,10 +1,13 @@
 //! FieldSync.
 pub mod audit;
 pub mod conflict;
+pub mod decide;
 pub mod model;
 pub mod outbox;
 pub mod plan;
 pub mod protocol;
+pub mod query;
 pub mod relations;
 pub mod schema;
+pub mod store;
 pub mod value;

@@ -1,0 +1,141 @@
+//! What a decision has read so far, and the loop that fetches what it still misses.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use crate::plan::{Answer, Plan, Read, Row, Step, Table, View, WriteBatch};
+
+/// A row that cannot be read: written by nobody we know, or damaged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a row of '{table}' cannot be read: {reason}")]
+pub struct Corrupt {
+    /// The table.
+    pub table: &'static str,
+    /// What the parser said.
+    pub reason: String,
+}
+
+/// Why a decision stopped before its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// Rows are missing; they have been noted.
+    Wait,
+    /// A row cannot be read.
+    Corrupt(Corrupt),
+}
+
+/// The result of one run of a decision.
+pub type Run<T> = Result<T, Stop>;
+
+/// The rows read so far.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    answers: BTreeMap<Read, Answer>,
+    wanted: Vec<Read>,
+}
+
+impl Cache {
+    /// Notes that these will be needed, so that they come in one round with whatever stops the decision.
+    pub fn prefetch(&mut self, reads: impl IntoIterator<Item = Read>) {
+        for read in reads {
+            if !self.answers.contains_key(&read) {
+                self.wanted.push(read);
+            }
+        }
+    }
+    fn answer(&mut self, read: &Read) -> Run<&Answer> {
+        if !self.answers.contains_key(read) {
+            self.wanted.push(read.clone());
+            return Err(Stop::Wait);
+        }
+        self.answers.get(read).ok_or(Stop::Wait)
+    }
+    /// The rows of one read.
+    pub fn rows(&mut self, read: &Read) -> Run<&[Row]> {
+        match self.answer(read)? {
+            Answer::Rows(rows) => Ok(rows),
+            Answer::Count(_) => Ok(&[]),
+        }
+    }
+    /// How many rows one read counts.
+    pub fn count(&mut self, read: &Read) -> Run<u64> {
+        match self.answer(read)? {
+            Answer::Count(count) => Ok(*count),
+            Answer::Rows(_) => Ok(0),
+        }
+    }
+    /// The contents of all rows of one read.
+    pub fn all<T: DeserializeOwned>(&mut self, read: &Read) -> Run<Vec<T>> {
+        let table = table(read);
+        self.rows(read)?.iter().map(|row| parse(table, &row.text)).collect()
+    }
+    /// The content of the first row of one read.
+    pub fn one<T: DeserializeOwned>(&mut self, read: &Read) -> Run<Option<T>> {
+        let table = table(read);
+        self.rows(read)?.first().map(|row| parse(table, &row.text)).transpose()
+    }
+    /// Goes on only when everything that was prefetched is there.
+    pub fn settle(&mut self) -> Run<()> {
+        if self.wanted.is_empty() { Ok(()) } else { Err(Stop::Wait) }
+    }
+    fn absorb(&mut self, asked: Vec<Read>, seen: &View) {
+        for (at, read) in asked.into_iter().enumerate() {
+            let answer = match &read {
+                Read::Count(..) => Answer::Count(seen.count(at)),
+                Read::Get(..) | Read::Range { .. } => Answer::Rows(seen.rows(at).to_vec()),
+            };
+            self.answers.insert(read, answer);
+        }
+    }
+}
+
+fn table(read: &Read) -> Table {
+    match read {
+        Read::Get(table, _) | Read::Range { table, .. } | Read::Count(table, _) => *table,
+    }
+}
+
+fn parse<T: DeserializeOwned>(table: Table, text: &str) -> Run<T> {
+    serde_json::from_str(text).map_err(|error| Stop::Corrupt(Corrupt { table: table.name(), reason: error.to_string() }))
+}
+
+/// A decision over stored rows, written as one story.
+pub trait Decision: Clone + 'static {
+    /// What it finds out.
+    type Out: 'static;
+    /// Runs from the top over what has been read, and stops where a row is missing.
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)>;
+}
+
+/// A decision as a plan.
+#[derive(Clone, Debug)]
+pub struct Planned<D> {
+    decision: D,
+    cache: Cache,
+}
+
+impl<D: Decision> Planned<D> {
+    /// Makes a plan of a decision.
+    pub fn new(decision: D) -> Self {
+        Self { decision, cache: Cache::default() }
+    }
+}
+
+impl<D: Decision> Plan for Planned<D> {
+    type Out = Result<D::Out, Corrupt>;
+
+    fn step(&mut self, seen: &View) -> Step<Self::Out> {
+        let asked = std::mem::take(&mut self.cache.wanted);
+        self.cache.absorb(asked, seen);
+        match self.decision.decide(&mut self.cache) {
+            Ok((batch, out)) => Step::Done(batch, Ok(out)),
+            Err(Stop::Corrupt(corrupt)) => Step::Done(Vec::new(), Err(corrupt)),
+            Err(Stop::Wait) => {
+                self.cache.wanted.sort_unstable();
+                self.cache.wanted.dedup();
+                Step::Read(self.cache.wanted.clone())
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The claim: a batch is sealed, and from then on its bytes never change. Claiming stores nothing else, so
+//! there is nothing to take back when the sender dies.
+
+use super::cache::{Cache, Decision, Run};
+use super::rows::{last_audit, seals, seals_row};
+use crate::audit::{self, Event};
+use crate::model::OpId;
+use crate::outbox::Seals;
+use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::value::KeyRange;
+
+/// Seals a batch, if the sender's picture of it is still true.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The batch.
+    pub operations: Vec<(u64, OpId)>,
+    /// The sequence up to which the sender knows the outbox.
+    pub known: u64,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// All of it is sealed.
+    Sealed,
+    /// Somebody else changed one of these operations: look again.
+    Stale,
+}
+
+impl Decision for Claim {
+    type Out = Claimed;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Claimed)> {
+        db.prefetch([last_audit(), seals()]);
+        let last = db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq);
+        if last > self.known {
+            // New operations do not matter, they come later. A change to one of ours does.
+            let since = db.all::<audit::Row>(&Read::range(Table::Audit, KeyRange::above(self.known.into())))?;
+            let mut entries = since.iter().flat_map(|row| &row.entries);
+            let ours = |id: &OpId| self.operations.iter().any(|(_, own)| own == id);
+            if entries.any(|entry| !matches!(entry.event, Event::Written { .. }) && ours(&entry.operation)) {
+                return Ok((Vec::new(), Claimed::Stale));
+            }
+        }
+        let mut sealed: Seals = db.one(&seals())?.unwrap_or_default();
+        let mut changed = false;
+        for (seq, _) in &self.operations {
+            changed |= sealed.insert(*seq);
+        }
+        let batch = if changed { vec![Write::Put(Table::State, seals_row(&sealed))] } else { Vec::new() };
+        Ok((batch, Claimed::Sealed))
+    }
+}

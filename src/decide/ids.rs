@@ -1,0 +1,85 @@
+//! Decisions about IDs: what an earlier ID became, and a mapping that the app brings itself.
+
+use std::rc::Rc;
+
+use super::cache::{Cache, Decision, Run};
+use super::rows::{IdRow, last_audit};
+use super::work::{Effects, Work};
+use crate::model::{RecordId, TempId};
+use crate::plan::WriteBatch;
+use crate::schema::Schema;
+
+/// The present ID of a record, by any ID it had.
+pub(super) fn present(db: &mut Cache, entity: &str, id: &RecordId) -> Run<RecordId> {
+    if id.as_temp().is_none() {
+        return Ok(id.clone());
+    }
+    Ok(db.one::<IdRow>(&IdRow::read(entity, id))?.map_or_else(|| id.clone(), |row| row.id))
+}
+
+/// What temp IDs became; those that became nothing yet are left out.
+#[derive(Clone, Debug)]
+pub struct ResolveId {
+    /// Entity and temp ID.
+    pub ids: Vec<(String, RecordId)>,
+}
+
+impl Decision for ResolveId {
+    type Out = Vec<(String, RecordId, IdRow)>;
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        db.prefetch(self.ids.iter().map(|(entity, id)| IdRow::read(entity, id)));
+        let mut found = Vec::new();
+        for (entity, id) in &self.ids {
+            if let Some(row) = db.one::<IdRow>(&IdRow::read(entity, id))? {
+                found.push((entity.clone(), id.clone(), row));
+            }
+        }
+        Ok((Vec::new(), found))
+    }
+}
+
+/// A mapping that the app learned elsewhere: the whole cascade in one transaction.
+#[derive(Clone, Debug)]
+pub struct MapId {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// The temp ID.
+    pub temp: TempId,
+    /// What it became.
+    pub real: RecordId,
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+/// What became of a mapping.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mapping {
+    /// It is stored, or was already.
+    Stored(Effects),
+    /// The temp ID is mapped to another real ID.
+    Taken(RecordId),
+}
+
+impl Decision for MapId {
+    type Out = Mapping;
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Mapping)> {
+        let entity = self.temp.entity();
+        let temp = RecordId::from(self.temp.clone());
+        db.prefetch([last_audit(), IdRow::read(entity, &temp)]);
+        if let Some(known) = db.one::<IdRow>(&IdRow::read(entity, &temp))? {
+            let answer = if known.id == self.real { Mapping::Stored(Effects::default()) } else { Mapping::Taken(known.id) };
+            return Ok((Vec::new(), answer));
+        }
+        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        let row = work.overlay_by_id(db, entity, &temp)?;
+        work.map(db, entity, &temp, &self.real)?;
+        if let Some(mut row) = row {
+            row.id = self.real.clone();
+            work.put(row);
+        }
+        let (batch, effects) = work.finish();
+        Ok((batch, Mapping::Stored(effects)))
+    }
+}

@@ -1,0 +1,96 @@
+//! Opening a database, and bringing the sender's picture of the outbox up to date.
+
+use super::cache::{Cache, Decision, Run};
+use super::rows::{Device, SyncState, last_audit, seals};
+use crate::audit::{self, Event};
+use crate::outbox::{OutboxRow, Seals};
+use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::value::{Key, KeyRange};
+
+/// Opens the database of a tenant and a user, or finds that it is somebody else's.
+#[derive(Clone, Debug)]
+pub struct OpenDevice {
+    /// What to store if the database is new.
+    pub fresh: Device,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Whose database it is.
+    pub device: Device,
+    /// Where it stands against the server.
+    pub sync: SyncState,
+    /// The last client sequence.
+    pub last_seq: u64,
+    /// Operations in the outbox.
+    pub unfinished: u64,
+    /// The key of the last session.
+    pub last_session: u64,
+}
+
+impl Decision for OpenDevice {
+    type Out = Opened;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Opened)> {
+        let outbox = Read::Count(Table::Outbox, KeyRange::all());
+        let session = Read::last(Table::Sessions);
+        db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone(), session.clone()]);
+        let stored: Option<Device> = db.one(&Device::read())?;
+        let batch = if stored.is_none() { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };
+        let opened = Opened {
+            device: stored.unwrap_or_else(|| self.fresh.clone()),
+            sync: db.one(&SyncState::read())?.unwrap_or_default(),
+            last_seq: db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq),
+            unfinished: db.count(&outbox)?,
+            last_session: db.rows(&session)?.first().map_or(0, |row| match row.key {
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter from 1")]
+                Key::Number(number) => number as u64,
+                Key::Text(_) | Key::List(_) => 0,
+            }),
+        };
+        Ok((batch, opened))
+    }
+}
+
+/// Reads what the sender has not seen of the outbox.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// The sequence up to which it knows the outbox.
+    pub known: u64,
+}
+
+/// What the sender had not seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// Whether `rows` is the whole outbox, to replace what was known.
+    pub whole: bool,
+    /// The rows.
+    pub rows: Vec<OutboxRow>,
+    /// What is sealed.
+    pub seals: Seals,
+    /// The sequence up to which the outbox is known now.
+    pub last_seq: u64,
+    /// What happened in between, for whoever waits for an operation.
+    pub trail: Vec<audit::Row>,
+}
+
+impl Decision for Load {
+    type Out = Loaded;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Loaded)> {
+        let newer = Read::range(Table::Outbox, KeyRange::above(self.known.into()));
+        let trail = Read::range(Table::Audit, KeyRange::above(self.known.into()));
+        db.prefetch([last_audit(), seals(), newer.clone()]);
+        if self.known > 0 {
+            db.prefetch([trail.clone()]);
+        }
+        let last_seq = db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq);
+        let trail: Vec<audit::Row> = if self.known > 0 { db.all(&trail)? } else { Vec::new() };
+        let only_written = trail.iter().flat_map(|row| &row.entries).all(|entry| matches!(entry.event, Event::Written { .. }));
+        let whole = self.known == 0 || !only_written;
+        let rows = if whole { db.all(&Read::range(Table::Outbox, KeyRange::all()))? } else { db.all(&newer)? };
+        let seals = db.one(&seals())?.unwrap_or_default();
+        Ok((Vec::new(), Loaded { whole, rows, seals, last_seq, trail }))
+    }
+}

@@ -1,0 +1,35 @@
+//! Room `decide`: the plans. Each file holds one decision that is taken over stored rows in one transaction:
+//! a local write, a claim for sending, the outcomes of an upload, a downloaded page, the resolution of a
+//! conflict, a read. All of them are pure: rows in, rows out.
+//!
+//! A decision is written as a function that asks the [`Cache`] for rows as it goes and stops with `?` where
+//! one is not there yet; [`Planned`] fetches what was asked for and runs it again from the top. That keeps a
+//! decision readable as one story, however many rounds of reading it takes.
+//!
+//! Knows every pure room.
+
+mod cache;
+mod claim;
+mod ids;
+mod load;
+mod outcomes;
+mod page;
+mod read;
+mod rebase;
+mod resolve;
+mod rows;
+mod work;
+mod write;
+
+pub use cache::{Cache, Corrupt, Decision, Planned};
+pub use claim::{Claim, Claimed};
+pub use ids::{MapId, Mapping, ResolveId};
+pub use load::{Load, Loaded, OpenDevice, Opened};
+pub use outcomes::{Outcomes, Sent};
+pub use page::{ApplyPage, PageResult};
+pub use read::{CountRecords, GetRecord, ListConflicts, QueryRecords};
+pub use rebase::ServerClock;
+pub use resolve::{Resolution, Resolve};
+pub use rows::{Device, IdRow, OpRef, RecordState, RecordView, SyncState, session_row};
+pub use work::{Effects, Settled};
+pub use write::{Intent, LocalWrite, WriteError, Written};

@@ -1,0 +1,255 @@
+//! The outcomes of an upload: versions, mappings with their cascade, conflicts and parking, all in one
+//! strict transaction. An outcome applies only to an operation that still waits for one; whatever else
+//! comes back, from a duplicate or from a sender that was replaced, is dropped.
+
+use std::rc::Rc;
+
+use super::cache::{Cache, Decision, Run, Stop};
+use super::rebase::{ServerClock, after, map_temps, operations, rebase, record};
+use super::rows::{IdRow, OpRef, OverlayRow, SyncState, last_audit, seals};
+use super::work::{Effects, Settled, Work};
+use crate::audit::Event;
+use crate::conflict::{Conflict, Local, judge};
+use crate::model::{Action, Base, Epoch, OpId, Operation, RecordId, Version};
+use crate::outbox::{Failure, OutboxRow, State};
+use crate::plan::{Read, Table, WriteBatch};
+use crate::protocol::{Outcome, ServerState};
+use crate::schema::Schema;
+use crate::value::Delta;
+
+/// One operation that was sent, and the server's word on it.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Its client sequence.
+    pub seq: u64,
+    /// Its ID.
+    pub id: OpId,
+    /// The ID under which its record's overlay row is kept.
+    pub row: RecordId,
+    /// The entity type.
+    pub entity: String,
+    /// What the server says.
+    pub outcome: Outcome,
+}
+
+/// The answer to an upload.
+#[derive(Clone, Debug)]
+pub struct Outcomes {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// In the order of the batch.
+    pub sent: Vec<Sent>,
+    /// The server's lineage.
+    pub epoch: Epoch,
+    /// Up to here everything is durable at the server.
+    pub durable: Version,
+    /// Server time minus device time, ms.
+    pub offset_ms: i64,
+    /// IDs for operations that may have to be written: one for each of `sent`.
+    pub fresh: Vec<OpId>,
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+impl Decision for Outcomes {
+    /// Nothing if the answer belongs to another epoch than the stored one.
+    type Out = Option<Effects>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        db.prefetch([last_audit(), seals(), SyncState::read()]);
+        for sent in &self.sent {
+            db.prefetch([Read::Get(Table::Outbox, sent.seq.into()), OverlayRow::read(&sent.entity, &sent.row)]);
+        }
+        db.settle()?;
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        if sync.epoch.as_ref().is_some_and(|stored| *stored != self.epoch) {
+            return Ok((Vec::new(), None));
+        }
+        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.seals(db)?;
+        let mut missing = false;
+        for (sent, fresh) in self.sent.iter().zip(&self.fresh) {
+            match self.one(db, &mut work, sent, fresh) {
+                Ok(()) => {}
+                // Let the others name their rows too, so that they all come in one round.
+                Err(Stop::Wait) => missing = true,
+                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
+            }
+        }
+        if missing {
+            return Err(Stop::Wait);
+        }
+        let (batch, effects) = work.finish();
+        Ok((batch, Some(effects)))
+    }
+}
+
+impl Outcomes {
+    fn clock(&self) -> ServerClock {
+        ServerClock { offset_ms: self.offset_ms, now: self.now }
+    }
+
+    fn one(&self, db: &mut Cache, work: &mut Work<'_>, sent: &Sent, fresh: &OpId) -> Run<()> {
+        let Some(stored) = db.one::<OutboxRow>(&Read::Get(Table::Outbox, sent.seq.into()))? else { return Ok(()) };
+        let operation = stored
+            .operation()
+            .map_err(|error| Stop::Corrupt(super::cache::Corrupt { table: Table::Outbox.name(), reason: error.to_string() }))?;
+        if stored.state != State::Pending || operation.id != sent.id {
+            return Ok(());
+        }
+        let Some(row) = work.overlay(db, &sent.entity, &sent.row)? else { return Ok(()) };
+        match sent.outcome.original() {
+            Outcome::Applied { real_id, version, .. } => self.applied(db, work, row, &stored, &operation, real_id, *version),
+            Outcome::Conflict { conflict_id, server, .. } => self.conflict(db, work, row, &stored, operation, conflict_id, server, fresh),
+            Outcome::Rejected { error } => {
+                let failure = Failure { code: error.code.clone(), message: error.message.clone(), path: error.path.clone() };
+                park(work, row, stored, &operation, failure);
+                Ok(())
+            }
+            Outcome::Blocked { .. } | Outcome::Deferred { .. } | Outcome::Duplicate { .. } => Ok(()),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the operation, its rows and the receipt")]
+    fn applied(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        mut row: OverlayRow,
+        stored: &OutboxRow,
+        operation: &Operation,
+        real_id: &RecordId,
+        version: Version,
+    ) -> Run<()> {
+        if row.id != *real_id {
+            let earlier = row.id.clone();
+            db.prefetch([IdRow::read(&row.entity, &earlier)]);
+            work.map(db, &row.entity, &earlier, real_id)?;
+            // The cascade may have come by this very record: it can refer to itself.
+            row = work.overlay(db, &row.entity, &row.key)?.unwrap_or(row);
+            row.id = real_id.clone();
+        }
+        row.ops.retain(|op| op.seq != operation.seq);
+        let mut base = after(row.base.take(), &operation.action);
+        if let Some(base) = &mut base {
+            map_temps(db, work, &row.entity, base)?;
+        }
+        row.base = base;
+        row.version = Some(version);
+        if row.waiting.as_ref().is_some_and(|state| state.version <= version) {
+            row.waiting = None;
+        }
+        self.settle_waiting(db, work, &mut row)?;
+        work.note(operation, Event::Applied { version });
+        work.settle(&operation.id, Settled::Applied { version });
+        if version <= self.durable {
+            work.end(operation.seq);
+        } else {
+            work.queue(operation, OutboxRow { state: State::Acknowledged { version }, ..stored.clone() });
+        }
+        work.put(row);
+        Ok(())
+    }
+
+    /// A newer state of the server waited for the outcome: now the rest can be judged, unless another
+    /// sealed operation still waits.
+    fn settle_waiting(&self, db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow) -> Run<()> {
+        let sealed = {
+            let seals = work.seals(db)?;
+            row.ops.iter().any(|op| seals.contains(op.seq))
+        };
+        if sealed {
+            return Ok(());
+        }
+        let Some(state) = row.waiting.take() else { return Ok(()) };
+        let pending = operations(db, row)?;
+        rebase(db, work, row, &state, self.clock(), pending, &[])
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the operation, its rows and the server's side")]
+    fn conflict(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        mut row: OverlayRow,
+        stored: &OutboxRow,
+        operation: Operation,
+        conflict_id: &str,
+        server: &ServerState,
+        fresh: &OpId,
+    ) -> Run<()> {
+        let pending = operations(db, &row)?;
+        let server = match row.waiting.take() {
+            Some(state) if state.version > server.version => state,
+            _ => server.clone(),
+        };
+        let local = after(row.base.clone(), &operation.action);
+        let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
+        let verdict = judge(
+            Local {
+                action: &operation.action,
+                stamp: self.clock().effective(operation.stamp),
+                base: row.base.as_ref(),
+                view: local.as_ref(),
+            },
+            &server,
+            &rules,
+        );
+        let named = |conflict: Conflict| Conflict { conflict_id: conflict_id.to_owned(), ..conflict };
+        if verdict.ask {
+            let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, None));
+            row.conflict = Some(conflict.id);
+            row.waiting = Some(server);
+            work.conflict(&conflict);
+            work.queue(&operation, OutboxRow { state: State::Conflict { conflict: conflict.id }, ..stored.clone() });
+            work.note(&operation, Event::Conflict { conflict: conflict.id });
+            work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
+            work.put(row);
+            return Ok(());
+        }
+        if !verdict.fields.is_empty() {
+            let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, Some("rule")));
+            work.conflict(&conflict);
+        }
+        // The server's copy of the conflict closes with an operation in any case, if need be an empty one.
+        let by = Operation {
+            id: fresh.clone(),
+            seq: work.take_seq(),
+            action: verdict.action.unwrap_or_else(|| Action::Update { delta: Delta::default() }),
+            base: Base::Version(server.version),
+            supersedes: Some(operation.id.clone()),
+            ..operation.clone()
+        };
+        work.supersede(stored, &operation, &by);
+        let replaced = OpRef { seq: by.seq, id: by.id.clone() };
+        let mut kept = vec![by.seq];
+        let mut chain = Vec::new();
+        {
+            let seals = work.seals(db)?;
+            for (stored, other) in pending {
+                if other.id == operation.id {
+                    chain.push((OutboxRow::new(&by, stored.row.clone(), stored.drops.clone(), stored.created), by.clone()));
+                } else {
+                    if seals.contains(other.seq) {
+                        kept.push(other.seq);
+                    }
+                    chain.push((stored, other));
+                }
+            }
+        }
+        row.ops = row.ops.into_iter().map(|op| if op.id == operation.id { replaced.clone() } else { op }).collect();
+        rebase(db, work, &mut row, &server, self.clock(), chain, &kept)?;
+        work.put(row);
+        Ok(())
+    }
+}
+
+fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: &Operation, failure: Failure) {
+    row.parked = true;
+    work.note(operation, Event::Parked { code: failure.code.clone() });
+    work.settle(&operation.id, Settled::Rejected(failure.clone()));
+    work.queue(operation, OutboxRow { state: State::Parked { failure }, ..stored });
+    work.put(row);
+}

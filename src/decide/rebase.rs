@@ -1,0 +1,185 @@
+//! Base and pending operations stay apart; the view is the one with the others on top. When the base moves,
+//! the operations that were never sealed are judged again and move with it (DESIGN 5.12, 5.13).
+
+use super::cache::{Cache, Run};
+use super::rows::{OpRef, OverlayRow};
+use super::work::{Settled, Work};
+use crate::audit::Event;
+use crate::conflict::{Conflict, ConflictState, Local, Verdict, judge};
+use crate::model::{Action, Base, Operation, RecordId, Stamp};
+use crate::outbox::{OutboxRow, State};
+use crate::plan::{Read, Table};
+use crate::protocol::ServerState;
+use crate::protocol::limits::CLOCK_TOLERANCE_MS;
+use crate::schema::{map_references, references};
+use crate::value::Object;
+
+/// A record after an action.
+pub fn after(record: Option<Object>, action: &Action) -> Option<Object> {
+    match (action, record) {
+        (Action::Create { data }, _) => Some(data.clone()),
+        (Action::Update { delta }, Some(mut record)) => {
+            delta.apply(&mut record);
+            Some(record)
+        }
+        (Action::Update { .. }, None) | (Action::Delete, _) => None,
+    }
+}
+
+/// The server's clock as this device knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerClock {
+    /// Server time minus device time, ms.
+    pub offset_ms: i64,
+    /// Device time, ms.
+    pub now: u64,
+}
+
+impl ServerClock {
+    /// A local stamp as the server would count it.
+    pub fn effective(&self, stamp: Stamp) -> Stamp {
+        let latest = self.now.saturating_add_signed(self.offset_ms).saturating_add(CLOCK_TOLERANCE_MS);
+        stamp.effective(self.offset_ms, latest)
+    }
+}
+
+/// The stored rows of a record's operations.
+pub fn operations(db: &mut Cache, row: &OverlayRow) -> Run<Vec<(OutboxRow, Operation)>> {
+    let read = |op: &OpRef| Read::Get(Table::Outbox, op.seq.into());
+    db.prefetch(row.ops.iter().map(read));
+    let mut found = Vec::new();
+    for op in &row.ops {
+        if let Some(stored) = db.one::<OutboxRow>(&read(op))? {
+            let operation = stored.operation().map_err(|error| {
+                super::cache::Stop::Corrupt(super::cache::Corrupt { table: Table::Outbox.name(), reason: error.to_string() })
+            })?;
+            found.push((stored, operation));
+        }
+    }
+    Ok(found)
+}
+
+/// What temp IDs in these operations became meanwhile, applied to a record that they were applied to.
+pub fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mut Object) -> Run<()> {
+    let Some(declared) = work.schema().entity(entity) else { return Ok(()) };
+    let temps: Vec<_> = references(declared, data).into_iter().filter(|found| found.id.as_temp().is_some()).collect();
+    let mut mapping: Vec<(String, RecordId, RecordId)> = Vec::new();
+    for found in temps {
+        let now = super::ids::present(db, &found.entity, &found.id)?;
+        if now != found.id {
+            mapping.push((found.entity, found.id, now));
+        }
+    }
+    map_references(declared, data, &mut |entity, id| {
+        mapping.iter().find(|(e, old, _)| e == entity && old == id).map(|(_, _, now)| now.clone())
+    });
+    Ok(())
+}
+
+/// Moves a record to a newer state of the server and judges what is pending on it. None of `pending` is
+/// sealed, except those in `kept`, which only go on top: they were judged, or must not be.
+pub fn rebase(
+    db: &mut Cache,
+    work: &mut Work<'_>,
+    row: &mut OverlayRow,
+    server: &ServerState,
+    clock: ServerClock,
+    pending: Vec<(OutboxRow, Operation)>,
+    kept: &[u64],
+) -> Run<()> {
+    let old_base = row.base.take();
+    let mut local = old_base.clone();
+    let mut view = server.data.clone();
+    let mut ops: Vec<OpRef> = Vec::new();
+    let mut open = false;
+    let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
+    for (stored, mut operation) in pending {
+        let reference = OpRef { seq: operation.seq, id: operation.id.clone() };
+        local = after(local, &operation.action);
+        if kept.contains(&operation.seq) || open || stored.state != State::Pending {
+            view = after(view, &operation.action);
+            ops.push(reference);
+            continue;
+        }
+        let verdict = judge(
+            Local { action: &operation.action, stamp: clock.effective(operation.stamp), base: old_base.as_ref(), view: local.as_ref() },
+            server,
+            &rules,
+        );
+        if verdict.ask {
+            let conflict = record(work, row, &operation, &old_base, &local, server, &verdict, None);
+            row.conflict = Some(conflict.id);
+            work.queue(&operation, OutboxRow { state: State::Conflict { conflict: conflict.id }, ..stored });
+            work.note(&operation, Event::Conflict { conflict: conflict.id });
+            work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
+            work.conflict(&conflict);
+            view = after(view, &operation.action);
+            ops.push(reference);
+            open = true;
+            continue;
+        }
+        let conflict =
+            (!verdict.fields.is_empty()).then(|| record(work, row, &operation, &old_base, &local, server, &verdict, Some("rule")));
+        if let Some(conflict) = &conflict {
+            work.conflict(conflict);
+        }
+        let Some(action) = verdict.action else {
+            work.end(operation.seq);
+            work.note(&operation, Event::Coalesced);
+            let settled =
+                conflict.map_or(Settled::Applied { version: server.version }, |conflict| Settled::Conflict { conflict: conflict.id });
+            work.settle(&operation.id, settled);
+            continue;
+        };
+        view = after(view, &action);
+        let base = ops.last().map_or(Base::Version(server.version), |previous| Base::After(previous.id.clone()));
+        if operation.action != action || operation.base != base {
+            operation.action = action;
+            operation.base = base;
+            let rewritten = OutboxRow::new(&operation, stored.row.clone(), stored.drops.clone(), stored.created);
+            work.queue(&operation, rewritten);
+            work.note(&operation, Event::Rebased { version: server.version });
+        }
+        ops.push(reference);
+    }
+    if let Some(view) = &mut view {
+        map_temps(db, work, &row.entity, view)?;
+    }
+    row.version = Some(server.version);
+    row.base.clone_from(&server.data);
+    row.view = view;
+    row.ops = ops;
+    Ok(())
+}
+
+/// The conflict that a verdict found.
+#[allow(clippy::too_many_arguments, reason = "a conflict is the meeting of all of these")]
+pub fn record(
+    work: &mut Work<'_>,
+    row: &OverlayRow,
+    operation: &Operation,
+    base: &Option<Object>,
+    local: &Option<Object>,
+    server: &ServerState,
+    verdict: &Verdict,
+    resolved_by: Option<&str>,
+) -> Conflict {
+    let resolved = resolved_by.is_some();
+    Conflict {
+        id: work.take_seq(),
+        conflict_id: operation.id.to_string(),
+        kind: verdict.kind,
+        entity: row.entity.clone(),
+        record: row.id.clone(),
+        operation: operation.clone(),
+        base: base.clone(),
+        local: local.clone(),
+        server: server.clone(),
+        fields: verdict.fields.clone(),
+        detected_at: work.now(),
+        state: if resolved { ConflictState::Resolved } else { ConflictState::Open },
+        resolution: resolved.then(|| verdict.resolution.to_owned()),
+        resolved_by: resolved_by.map(str::to_owned),
+        resolved_at: resolved.then(|| work.now()),
+    }
+}

@@ -1,0 +1,346 @@
+//! The rows that decisions read and write, with their keys and index entries.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::model::{ClientId, Epoch, OpId, RecordId, Stamp, Version};
+use crate::plan::{Read, Row, Table};
+use crate::protocol::ServerState;
+use crate::schema::{Entity, references};
+use crate::value::{FieldPath, Key, KeyRange, Object};
+
+/// Reads the last row of the audit trail: the counter of the database.
+pub fn last_audit() -> Read {
+    Read::last(Table::Audit)
+}
+
+/// Who this database belongs to. Written once, when it is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// This database on this device.
+    pub client: ClientId,
+    /// Whose.
+    pub tenant: String,
+    /// Whose.
+    pub user: String,
+    /// When it was made, ms by the device.
+    pub created: u64,
+}
+
+impl Device {
+    /// Reads it.
+    pub fn read() -> Read {
+        Read::Get(Table::State, "device".into())
+    }
+    /// As a row.
+    pub fn row(&self) -> Row {
+        row("device".into(), self)
+    }
+}
+
+/// Where this database stands against the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SyncState {
+    /// The server's lineage; none before the first answer.
+    pub epoch: Option<Epoch>,
+    /// The position of the last page.
+    pub checkpoint: Option<String>,
+    /// Which generation of `base` is visible.
+    pub generation: u64,
+    /// Up to here everything is known.
+    pub through: Option<Version>,
+    /// Server time minus device time, ms, as last measured.
+    pub offset_ms: i64,
+}
+
+impl SyncState {
+    /// Reads it.
+    pub fn read() -> Read {
+        Read::Get(Table::State, "sync".into())
+    }
+    /// As a row.
+    pub fn row(&self) -> Row {
+        row("sync".into(), self)
+    }
+}
+
+/// Reads the seals.
+pub fn seals() -> Read {
+    Read::Get(Table::State, "seals".into())
+}
+
+/// The seals as a row.
+pub fn seals_row(seals: &crate::outbox::Seals) -> Row {
+    row("seals".into(), seals)
+}
+
+/// The row of a finished session.
+pub fn session_row(key: u64, session: &impl Serialize) -> Row {
+    row(key.into(), session)
+}
+
+/// A plain row.
+pub fn row(key: Key, content: &impl Serialize) -> Row {
+    let text = serde_json::to_string(content).unwrap_or_else(|_| unreachable!("our rows are JSON"));
+    Row { key, text, index: Vec::new() }
+}
+
+/// One earlier ID of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRow {
+    /// The present ID.
+    pub id: RecordId,
+    /// When the earlier ID was issued, ms by the device.
+    pub created: u64,
+    /// When the present one became known, ms by the device.
+    pub synced: u64,
+}
+
+impl IdRow {
+    /// Reads what became of an ID.
+    pub fn read(entity: &str, earlier: &RecordId) -> Read {
+        Read::Get(Table::Ids, Self::key(entity, earlier))
+    }
+    /// Its key.
+    pub fn key(entity: &str, earlier: &RecordId) -> Key {
+        [entity.into(), earlier.to_key()].into()
+    }
+}
+
+/// A record as the server had it when it was downloaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaseRow {
+    /// The real ID.
+    pub id: RecordId,
+    /// The version.
+    pub version: Version,
+    /// The fields.
+    pub data: Object,
+}
+
+/// A base row around fields that are still text. `data` is only looked into for its index entries.
+pub fn base_row(generation: u64, entity: &str, declared: &Entity, id: &RecordId, version: Version, text: &RawValue, data: &Object) -> Row {
+    #[derive(Serialize)]
+    struct Stored<'r> {
+        id: &'r RecordId,
+        version: Version,
+        data: &'r RawValue,
+    }
+    let mut row = row(BaseRow::key(generation, entity, id), &Stored { id, version, data: text });
+    row.index =
+        index_values(declared, data).map(|(path, value)| [generation.into(), entity.into(), path.as_str().into(), value].into()).collect();
+    row
+}
+
+impl BaseRow {
+    /// Its key.
+    pub fn key(generation: u64, entity: &str, id: &RecordId) -> Key {
+        [generation.into(), entity.into(), id.to_key()].into()
+    }
+    /// Reads one.
+    pub fn read(generation: u64, entity: &str, id: &RecordId) -> Read {
+        Read::Get(Table::Base, Self::key(generation, entity, id))
+    }
+    /// Reads those with an index value in this range.
+    pub fn read_index(generation: u64, entity: &str, path: &str, values: KeyRange) -> Read {
+        Read::index(Table::Base, below(vec![generation.into(), entity.into(), path.into()], values))
+    }
+    /// Every record of an entity.
+    pub fn range(generation: u64, entity: &str) -> KeyRange {
+        KeyRange::within(vec![generation.into(), entity.into()])
+    }
+    /// As a row.
+    pub fn row(&self, generation: u64, entity: &str, declared: &Entity) -> Row {
+        let text = serde_json::value::to_raw_value(&self.data).unwrap_or_else(|_| unreachable!("fields are JSON"));
+        base_row(generation, entity, declared, &self.id, self.version, &text, &self.data)
+    }
+}
+
+/// An index range below a fixed beginning.
+fn below(prefix: Vec<Key>, values: KeyRange) -> KeyRange {
+    let whole = KeyRange::within(prefix.clone());
+    let join = |bound: Option<(Key, bool)>, otherwise: Option<(Key, bool)>| match bound {
+        Some((key, open)) => {
+            let mut items = prefix.clone();
+            items.push(key);
+            Some((Key::List(items), open))
+        }
+        None => otherwise,
+    };
+    KeyRange { lower: join(values.lower, whole.lower), upper: join(values.upper, whole.upper) }
+}
+
+fn index_values<'e>(declared: &'e Entity, data: &Object) -> impl Iterator<Item = (&'e FieldPath, Key)> {
+    let document = serde_json::Value::Object(data.clone());
+    declared.index_paths().flat_map(move |path| {
+        let keys: Vec<Key> = path.values(&document).into_iter().filter_map(Key::of).collect();
+        keys.into_iter().map(move |key| (path, key))
+    })
+}
+
+/// An unfinished operation of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpRef {
+    /// Its client sequence.
+    pub seq: u64,
+    /// Its ID.
+    pub id: OpId,
+}
+
+/// A state of the server that waits until a sealed operation has its outcome.
+pub type WaitingState = ServerState;
+
+/// What is known of a record beyond, or instead of, its base row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OverlayRow {
+    /// The entity type.
+    pub entity: String,
+    /// The ID when the row was made; never changes.
+    pub key: RecordId,
+    /// The present ID.
+    pub id: RecordId,
+    /// The server's version that `base` is; none if the server never had it.
+    pub version: Option<Version>,
+    /// The record as the server has it at `version`; nothing if it has none.
+    pub base: Option<Object>,
+    /// The record as the app sees it: base and pending operations. Nothing: deleted.
+    pub view: Option<Object>,
+    /// Its unfinished operations, in order.
+    pub ops: Vec<OpRef>,
+    /// A newer state of the server that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingState>,
+    /// When the app last wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<Stamp>,
+    /// Its open conflict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<u64>,
+    /// Whether one of its operations is parked.
+    #[serde(default)]
+    pub parked: bool,
+}
+
+impl OverlayRow {
+    /// The row's key, from the entity and the ID that the record had when it was made.
+    pub fn key_of(entity: &str, key: &RecordId) -> Key {
+        [entity.into(), key.to_key()].into()
+    }
+    /// Reads the row by its own key.
+    pub fn read(entity: &str, key: &RecordId) -> Read {
+        Read::Get(Table::Overlay, Self::key_of(entity, key))
+    }
+    /// Reads the row by any ID that the record has or had while it was in the overlay.
+    pub fn read_by_id(entity: &str, id: &RecordId) -> Read {
+        Read::index(Table::Overlay, KeyRange::only([entity.into(), "".into(), id.to_key()].into()))
+    }
+    /// Reads every row of an entity, each once or twice.
+    pub fn read_entity(entity: &str) -> Read {
+        Read::index(Table::Overlay, KeyRange::within(vec![entity.into(), "".into()]))
+    }
+    /// Reads the rows that refer to a record.
+    pub fn read_referring(entity: &str, path: &str, to: &RecordId) -> Read {
+        Read::index(Table::Overlay, KeyRange::only([entity.into(), path.into(), to.to_key()].into()))
+    }
+    /// Reads the clean rows whose version is at or below this.
+    pub fn read_clean(through: Version) -> Read {
+        Read::index(
+            Table::Overlay,
+            below(vec!["".into(), "clean".into()], KeyRange { lower: None, upper: Some((through.0.into(), false)) }),
+        )
+    }
+    /// Whether nothing is left to do: it only waits until a page covers it.
+    pub fn is_clean(&self) -> bool {
+        self.ops.is_empty()
+    }
+    /// The record's state, as far as it is stored.
+    pub fn state(&self) -> RecordState {
+        if self.conflict.is_some() {
+            RecordState::Conflict
+        } else if self.parked {
+            RecordState::Parked
+        } else if self.ops.is_empty() {
+            RecordState::Synced
+        } else {
+            RecordState::Pending
+        }
+    }
+    /// As a row.
+    pub fn row(&self, declared: &Entity) -> Row {
+        let mut row = row(Self::key_of(&self.entity, &self.key), self);
+        let entity: Key = self.entity.as_str().into();
+        row.index.push([entity.clone(), "".into(), self.key.to_key()].into());
+        if self.id != self.key {
+            row.index.push([entity.clone(), "".into(), self.id.to_key()].into());
+        }
+        if let Some(view) = &self.view {
+            row.index.extend(index_values(declared, view).map(|(path, value)| [entity.clone(), path.as_str().into(), value].into()));
+        }
+        if let (true, Some(version)) = (self.is_clean(), self.version) {
+            row.index.push(["".into(), "clean".into(), version.0.into()].into());
+        }
+        row
+    }
+    /// What it refers to, in any of its states.
+    pub fn refers_to(&self, declared: &Entity, entity: &str, id: &RecordId) -> bool {
+        let states = [self.view.as_ref(), self.base.as_ref(), self.waiting.as_ref().and_then(|state| state.data.as_ref())];
+        states.into_iter().flatten().flat_map(|data| references(declared, data)).any(|found| found.entity == entity && found.id == *id)
+    }
+}
+
+/// The state of a record: derived from its operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordState {
+    /// As the server has it.
+    Synced,
+    /// Operations wait.
+    Pending,
+    /// A person has to decide.
+    Conflict,
+    /// An operation is parked.
+    Parked,
+}
+
+/// A record as a read finds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordView {
+    /// The present ID.
+    pub id: RecordId,
+    /// The fields.
+    pub data: Object,
+    /// The server's version that it stands on.
+    pub version: Option<Version>,
+    /// Its state.
+    pub state: RecordState,
+    /// When the app last wrote it, while that is not synced.
+    pub stamp: Option<Stamp>,
+    /// Its unfinished operations.
+    pub ops: Vec<OpRef>,
+}
+
+impl From<BaseRow> for RecordView {
+    fn from(row: BaseRow) -> Self {
+        Self { id: row.id, data: row.data, version: Some(row.version), state: RecordState::Synced, stamp: None, ops: Vec::new() }
+    }
+}
+
+impl OverlayRow {
+    /// The record as the app sees it; nothing if it is deleted.
+    pub fn into_view(self) -> Option<RecordView> {
+        let state = self.state();
+        let stamp = if self.ops.is_empty() { None } else { self.stamp };
+        let data = self.view?;
+        Some(RecordView { id: self.id, data, version: self.version, state, stamp, ops: self.ops })
+    }
+}
+
+/// Rows found through an index, each once.
+pub fn once(rows: Vec<OverlayRow>) -> Vec<OverlayRow> {
+    let mut seen: BTreeMap<Key, ()> = BTreeMap::new();
+    rows.into_iter().filter(|row| seen.insert(OverlayRow::key_of(&row.entity, &row.key), ()).is_none()).collect()
+}

@@ -1,0 +1,261 @@
+//! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
+//! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
+
+use std::collections::BTreeMap;
+
+use super::cache::{Cache, Run};
+use super::rows::{IdRow, OverlayRow, base_row, last_audit, once, row, seals, seals_row};
+use crate::audit::{self, Entry, Event};
+use crate::conflict::Conflict;
+use crate::model::{OpId, Operation, RecordId, Stamp, Version};
+use crate::outbox::{Failure, OutboxRow, Seals, State};
+use crate::plan::{Table, Write, WriteBatch};
+use crate::schema::{Schema, map_references};
+use crate::value::Key;
+
+/// How an operation ended, for whoever waits for it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settled {
+    /// Applied.
+    Applied {
+        /// The record's version after it.
+        version: Version,
+    },
+    /// In a conflict.
+    Conflict {
+        /// The conflict's key.
+        conflict: u64,
+    },
+    /// Parked.
+    Rejected(Failure),
+}
+
+/// What changed, for whoever shows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effects {
+    /// Entity and present ID of every record that looks different now.
+    pub changed: Vec<(String, RecordId)>,
+    /// Earlier IDs and what they became.
+    pub mapped: Vec<(String, RecordId, RecordId)>,
+    /// Operations that ended.
+    pub settled: Vec<(OpId, Settled)>,
+    /// Operations in whose place another stands now.
+    pub superseded: Vec<(OpId, OpId)>,
+    /// Outbox rows written, by sequence.
+    pub queued: Vec<OutboxRow>,
+    /// Outbox rows taken away.
+    pub ended: Vec<u64>,
+    /// Conflicts found.
+    pub conflicts: Vec<u64>,
+    /// Records that could not be read and went into quarantine.
+    pub quarantined: u64,
+    /// The sequence of the audit row, if one was written.
+    pub seq: Option<u64>,
+}
+
+/// The changes of one decision.
+#[derive(Debug)]
+pub struct Work<'w> {
+    schema: &'w Schema,
+    user: &'w str,
+    now: u64,
+    last: Option<audit::Row>,
+    stamp: Stamp,
+    next_seq: u64,
+    seals: Option<Seals>,
+    overlay: BTreeMap<Key, Option<OverlayRow>>,
+    mapping: BTreeMap<(String, RecordId), RecordId>,
+    writes: WriteBatch,
+    entries: Vec<Entry>,
+    effects: Effects,
+}
+
+impl<'w> Work<'w> {
+    /// Begins at the last audit row.
+    pub fn begin(db: &mut Cache, schema: &'w Schema, user: &'w str, now: u64) -> Run<Self> {
+        let last: Option<audit::Row> = db.one(&last_audit())?;
+        let stamp = Stamp::after(last.as_ref().map(|row| row.stamp), now);
+        let next_seq = last.as_ref().map_or(1, |row| row.seq + 1);
+        Ok(Self {
+            schema,
+            user,
+            now,
+            last,
+            stamp,
+            next_seq,
+            seals: None,
+            overlay: BTreeMap::new(),
+            mapping: BTreeMap::new(),
+            writes: Vec::new(),
+            entries: Vec::new(),
+            effects: Effects::default(),
+        })
+    }
+    /// The stamp of this decision.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+    /// The next client sequence.
+    pub fn take_seq(&mut self) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        seq
+    }
+    /// Reads the seals, and writes them back at the end if an operation ended.
+    pub fn seals(&mut self, db: &mut Cache) -> Run<&Seals> {
+        if self.seals.is_none() {
+            self.seals = Some(db.one(&seals())?.unwrap_or_default());
+        }
+        Ok(self.seals.get_or_insert_default())
+    }
+
+    /// An overlay row by its own key, with the changes made so far.
+    pub fn overlay(&self, db: &mut Cache, entity: &str, key: &RecordId) -> Run<Option<OverlayRow>> {
+        match self.overlay.get(&OverlayRow::key_of(entity, key)) {
+            Some(row) => Ok(row.clone()),
+            None => db.one(&OverlayRow::read(entity, key)),
+        }
+    }
+    /// An overlay row by any ID of its record, with the changes made so far.
+    pub fn overlay_by_id(&self, db: &mut Cache, entity: &str, id: &RecordId) -> Run<Option<OverlayRow>> {
+        let stored: Option<OverlayRow> = db.one(&OverlayRow::read_by_id(entity, id))?;
+        let changed = stored.as_ref().and_then(|row| self.overlay.get(&OverlayRow::key_of(&row.entity, &row.key)));
+        Ok(changed.cloned().unwrap_or(stored))
+    }
+    /// Writes an overlay row.
+    pub fn put(&mut self, row: OverlayRow) {
+        self.touch(&row.entity, &row.id);
+        self.overlay.insert(OverlayRow::key_of(&row.entity, &row.key), Some(row));
+    }
+    /// Takes an overlay row away.
+    pub fn drop_overlay(&mut self, row: &OverlayRow) {
+        self.overlay.insert(OverlayRow::key_of(&row.entity, &row.key), None);
+    }
+    /// Notes that a record looks different now.
+    pub fn touch(&mut self, entity: &str, id: &RecordId) {
+        self.effects.changed.push((entity.to_owned(), id.clone()));
+    }
+    /// Moves a clean overlay row to the base.
+    pub fn move_to_base(&mut self, generation: u64, row: &OverlayRow) {
+        self.drop_overlay(row);
+        match (&row.base, row.version, self.schema.entity(&row.entity)) {
+            (Some(data), Some(version), Some(declared)) => {
+                let text = serde_json::value::to_raw_value(data).unwrap_or_else(|_| unreachable!("fields are JSON"));
+                self.write(Write::Put(Table::Base, base_row(generation, &row.entity, declared, &row.id, version, &text, data)));
+            }
+            _ => self.write(Write::Delete(Table::Base, super::rows::BaseRow::key(generation, &row.entity, &row.id))),
+        }
+    }
+
+    /// Learns that a record has another ID now: stores it, and rewrites every overlay row that refers to it.
+    pub fn map(&mut self, db: &mut Cache, entity: &str, earlier: &RecordId, real: &RecordId) -> Run<()> {
+        let referring: Vec<_> =
+            self.schema.referring_to(entity).map(|(from, path)| OverlayRow::read_referring(from, path.as_str(), earlier)).collect();
+        db.prefetch(referring.iter().cloned());
+        let mut rows: Vec<OverlayRow> = Vec::new();
+        for read in &referring {
+            rows.extend(db.all::<OverlayRow>(read)?);
+        }
+        for found in once(rows) {
+            let key = OverlayRow::key_of(&found.entity, &found.key);
+            let now = self.overlay.get(&key).cloned().unwrap_or(Some(found));
+            if let Some(row) = now {
+                self.put(row);
+            }
+        }
+        let created = earlier.as_temp().map_or(0, |temp| temp.issued_ms());
+        let stored = row(IdRow::key(entity, earlier), &IdRow { id: real.clone(), created, synced: self.now });
+        self.write(Write::Put(Table::Ids, stored));
+        self.mapping.insert((entity.to_owned(), earlier.clone()), real.clone());
+        self.effects.mapped.push((entity.to_owned(), earlier.clone(), real.clone()));
+        Ok(())
+    }
+
+    /// Writes an outbox row.
+    pub fn queue(&mut self, operation: &Operation, row: OutboxRow) {
+        self.write(Write::Put(Table::Outbox, super::rows::row(operation.seq.into(), &row)));
+        self.effects.queued.push(row);
+    }
+    /// Takes an operation out of the outbox.
+    pub fn end(&mut self, seq: u64) {
+        self.write(Write::Delete(Table::Outbox, seq.into()));
+        if let Some(seals) = &mut self.seals {
+            seals.remove(seq);
+        }
+        self.effects.ended.push(seq);
+    }
+    /// Puts a new operation in the place of one that ended.
+    pub fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation) {
+        self.end(operation.seq);
+        let mut row = OutboxRow::new(by, old.row.clone(), old.drops.clone(), old.created);
+        row.state = State::Pending;
+        self.queue(by, row);
+        self.note(operation, Event::Superseded { by: by.id.clone() });
+        self.note(by, Event::Written { kind: by.action.kind(), content: by.fingerprint() });
+        self.effects.superseded.push((operation.id.clone(), by.id.clone()));
+    }
+    /// Stores a conflict.
+    pub fn conflict(&mut self, conflict: &Conflict) {
+        self.write(Write::Put(Table::Conflicts, row(conflict.id.into(), conflict)));
+        self.effects.conflicts.push(conflict.id);
+    }
+    /// Adds a line to the audit row.
+    pub fn note(&mut self, operation: &Operation, event: Event) {
+        let entry = Entry { operation: operation.id.clone(), entity: operation.entity.clone(), record: operation.record.clone(), event };
+        self.entries.push(entry);
+    }
+    /// Notes how an operation ended.
+    pub fn settle(&mut self, operation: &OpId, settled: Settled) {
+        self.effects.settled.push((operation.clone(), settled));
+    }
+    /// Any other write.
+    pub fn write(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+    /// Counts a record that could not be read.
+    pub fn quarantined(&mut self) {
+        self.effects.quarantined += 1;
+    }
+    /// Now, ms by the device.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+    /// The app's schema.
+    pub fn schema(&self) -> &'w Schema {
+        self.schema
+    }
+
+    /// Everything as writes: one audit row if any operation changed, the seals if any ended.
+    pub fn finish(mut self) -> (WriteBatch, Effects) {
+        let overlay = std::mem::take(&mut self.overlay);
+        for (key, row) in overlay {
+            let Some(mut row) = row else {
+                self.writes.push(Write::Delete(Table::Overlay, key));
+                continue;
+            };
+            let Some(declared) = self.schema.entity(&row.entity) else { continue };
+            let mapping = &self.mapping;
+            let mut map = |entity: &str, id: &RecordId| mapping.get(&(entity.to_owned(), id.clone())).cloned();
+            let waiting = row.waiting.as_mut().and_then(|state| state.data.as_mut());
+            for data in [row.view.as_mut(), row.base.as_mut(), waiting].into_iter().flatten() {
+                map_references(declared, data, &mut map);
+            }
+            self.writes.push(Write::Put(Table::Overlay, row.row(declared)));
+        }
+        if let (false, Some(seals)) = (self.effects.ended.is_empty(), &self.seals) {
+            self.writes.push(Write::Put(Table::State, seals_row(seals)));
+        }
+        if !self.entries.is_empty() {
+            let seq = self.next_seq.max(self.last.as_ref().map_or(0, |row| row.seq) + 2) - 1;
+            let mut operations: Vec<Key> = self.entries.iter().map(|entry| entry.operation.as_str().into()).collect();
+            operations.sort_unstable();
+            operations.dedup();
+            let audit = audit::Row::after(self.last.as_ref(), seq, self.stamp, self.user, self.entries);
+            let mut stored = row(seq.into(), &audit);
+            stored.index = operations;
+            self.writes.push(Write::Put(Table::Audit, stored));
+            self.effects.seq = Some(seq);
+        }
+        (self.writes, self.effects)
+    }
+}
