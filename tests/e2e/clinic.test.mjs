@@ -100,6 +100,7 @@ describe('the clinic', { timeout: 180_000 }, () => {
     const phone = await stage.device();
     const { page } = phone;
     await page.locator(`.list li[data-id="${real.client}"]`).getByText('Ada Lindgren').click();
+    await filled(page, 'City', 'Uppsala');
     await page.getByRole('region', { name: 'Pets' }).getByText('Rex').click();
     assert.equal(await shownId(page), real.pet);
     await page.getByRole('region', { name: 'Appointments' }).getByText('Vaccination').click();

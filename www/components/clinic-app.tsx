@@ -2,9 +2,10 @@
 /** The app: the bar above, the views beside, and what the chosen view shows. One store per practice, one at a time. */
 import { useEffect, useMemo } from 'react';
 import { practices } from '@/lib/clinic';
-import { usePlace } from '@/lib/place';
+import { descriptions } from '@/lib/entities';
+import { usePlace, type View } from '@/lib/place';
 import { PracticeStore } from '@/lib/store';
-import { PracticeContext, useSnapshot } from '@/lib/use-practice';
+import { PracticeContext, usePractice, useSnapshot } from '@/lib/use-practice';
 import { ConflictsView } from './conflicts-view';
 import { EntityView } from './entity-view';
 import { Navigation } from './navigation';
@@ -38,9 +39,14 @@ export function ClinicApp() {
 
 function Main() {
   const { view } = usePlace();
+  const { practice } = usePractice();
+  const trouble = useSnapshot((snapshot) => (snapshot.status?.state === 'error' ? snapshot.status.lastError : null));
   const phase = useSnapshot((snapshot) => snapshot.phase);
   const error = useSnapshot((snapshot) => snapshot.error);
   const outdated = useSnapshot((snapshot) => snapshot.outdated);
+  useEffect(() => {
+    document.title = `${viewName(view)} · ${practice.name} · Clinic`;
+  }, [view, practice]);
   if (phase === 'opening') {
     return (
       <p className="opening" role="status">
@@ -58,6 +64,11 @@ function Main() {
           {error.message} <code>{error.code}</code>
         </Notice>
       )}
+      {trouble && (
+        <Notice tone="warning">
+          The last sync failed: {trouble.message} <code>{trouble.code}</code>. What you saved is kept and sent later.
+        </Notice>
+      )}
       {phase === 'open' &&
         (view === 'queue' ? (
           <QueueView />
@@ -68,4 +79,9 @@ function Main() {
         ))}
     </>
   );
+}
+
+function viewName(view: View): string {
+  if (view === 'queue') return 'Queue';
+  return view === 'conflicts' ? 'Conflicts' : descriptions[view].many;
 }

@@ -7,6 +7,7 @@ import { descriptions } from '@/lib/entities';
 import { go, usePlace } from '@/lib/place';
 import { useNameOf, usePractice, useRecord, useSnapshot } from '@/lib/use-practice';
 import { Notice } from './notice';
+import { Panel } from './panel';
 import { PlaceLink } from './place-link';
 import { RecordForm } from './record-form';
 import { StateBadge } from './state-badge';
@@ -17,11 +18,7 @@ export function NewRecordPanel({ entity }: { entity: Entity }) {
   const { one } = descriptions[entity];
   const heading = `New ${one.toLowerCase()}`;
   return (
-    <section className="panel" aria-label={heading}>
-      <header className="head">
-        <h2>{heading}</h2>
-        <CloseLink />
-      </header>
+    <Panel label={heading} heading={heading} of="new" begin="field">
       <RecordForm
         entity={entity}
         record={place.by ? { [place.by.field]: place.by.id } : {}}
@@ -31,7 +28,7 @@ export function NewRecordPanel({ entity }: { entity: Entity }) {
           go({ ...place, view: entity, id: record.id, by: null });
         }}
       />
-    </section>
+    </Panel>
   );
 }
 
@@ -42,26 +39,18 @@ export function RecordPanel({ entity, id }: { entity: Entity; id: Key }) {
   if (record === undefined) return <section className="panel" aria-busy="true" aria-label={one} />;
   if (record === null) {
     return (
-      <section className="panel" aria-label={one}>
-        <header className="head">
-          <h2>Not here</h2>
-          <CloseLink />
-        </header>
+      <Panel label={one} heading="Not here" of={id}>
         <p className="empty">This record was deleted, or it never came to this device.</p>
-      </section>
+      </Panel>
     );
   }
   return (
-    <section className="panel" aria-label={one}>
-      <header className="head">
-        <h2>{title(record, nameOf)}</h2>
-        <CloseLink />
-      </header>
+    <Panel label={one} heading={title(record, nameOf)} of={record._sync.key}>
       <Standing record={record} />
       {/* By the key that stays, so that what is being typed survives the answer of the server. */}
       <EditForm key={record._sync.key} entity={entity} record={record} />
       <Parts entity={entity} record={record} />
-    </section>
+    </Panel>
   );
 }
 
@@ -152,17 +141,8 @@ function Parts({ entity, record }: { entity: Entity; record: AnyRecord }) {
   });
 }
 
-function CloseLink() {
-  const place = usePlace();
-  return (
-    <PlaceLink className="button quiet" to={{ ...place, id: null, by: null }}>
-      Close
-    </PlaceLink>
-  );
-}
-
 /** What went wrong, for a person: `has_dependents` is the one that users of this app meet. */
-export function words(cause: unknown): string {
+function words(cause: unknown): string {
   if (!(cause instanceof FieldSyncError)) return String(cause);
   if (cause.code === 'has_dependents') return 'Other records still refer to this one. Delete those first.';
   return cause.message;

@@ -35,7 +35,9 @@ function pick(headers: Headers, names: string[]): Record<string, string> {
 }
 
 function unreachable(message: string): Response {
-  return Response.json({ code: 'server', message }, { status: 502, headers: { 'cache-control': 'no-store' } });
+  // In the shape of the server's own errors: the client tries again later.
+  const error = { code: 'unavailable', message, retryable: true };
+  return Response.json({ error }, { status: 502, headers: { 'cache-control': 'no-store' } });
 }
 
 type Context = { params: Promise<{ path: string[] }> };
