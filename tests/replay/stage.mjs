@@ -1,0 +1,140 @@
+/**
+ * What a replay plays on: the server as a process, a plain page that loads the package from its tarball, and browsers.
+ *
+ * Everything is opened here and closed by one call, in the opposite order, whatever happened in between. What was
+ * built comes from the environment: `cargo xtask replay` sets FIELDSYNC_TARBALL, FIELDSYNC_SERVER_BIN and
+ * FIELDSYNC_CHROMIUM.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { extname, join, normalize } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const START_LIMIT_MS = 60_000;
+const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+};
+
+/** An empty stage. `close` ends all that was opened on it. */
+export async function openStage() {
+  const folder = await mkdtemp(join(tmpdir(), 'fieldsync-'));
+  const closing = [() => rm(folder, { recursive: true, force: true })];
+  return {
+    folder,
+    onClose: (close) => closing.push(close),
+    close: async () => {
+      for (const close of closing.splice(0).reverse()) await close();
+    },
+  };
+}
+
+/** Serves the page and the unpacked tarball; gives the page's address. */
+export async function servePage(stage) {
+  const unpacked = join(stage.folder, 'unpacked');
+  await mkdir(unpacked);
+  await promisify(execFile)('tar', ['-xzf', required('FIELDSYNC_TARBALL'), '-C', unpacked]);
+  const server = createServer(async (request, response) => {
+    const path = normalize(new URL(request.url, 'http://page').pathname);
+    const file = path.startsWith('/package/')
+      ? join(unpacked, path)
+      : join(HERE, 'page', path === '/' ? 'index.html' : path);
+    try {
+      const content = await readFile(file);
+      response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(content);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  stage.onClose(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return { address: `http://127.0.0.1:${server.address().port}`, unpacked: join(unpacked, 'package') };
+}
+
+/** Starts the server on a new database file; `stop` ends it cleanly, so that the file holds everything. */
+export async function startServer(stage, schema, origin) {
+  const program = required('FIELDSYNC_SERVER_BIN');
+  const database = join(stage.folder, 'server.sqlite');
+  const schemaFile = join(stage.folder, 'schema.json');
+  const keyFile = join(stage.folder, 'key');
+  await writeFile(schemaFile, JSON.stringify(schema));
+  await writeFile(keyFile, randomBytes(32).toString('hex'), { mode: 0o600 });
+  const args = ['--database', database, '--schema', schemaFile, '--listen', '127.0.0.1:0', '--key-file', keyFile];
+  const child = spawn(program, ['serve', ...args, '--allow-origin', origin], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    const [code, signal] = await exited;
+    if (code !== 0) throw new Error(`the server did not stop cleanly: ${signal ?? code}`);
+  };
+  let stopped;
+  const stopOnce = () => (stopped ??= stop());
+  stage.onClose(stopOnce);
+  const ready = new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const match = /listening on (http:\S+)/.exec(line);
+      if (match) resolve(match[1]);
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`the server ended with ${code} before it listened`)));
+    const limit = AbortSignal.timeout(START_LIMIT_MS);
+    limit.addEventListener('abort', () => reject(new Error('the server did not say where it listens')));
+  });
+  const address = await ready;
+  const token = async (tenant, user) => {
+    const identity = ['--key-file', keyFile, '--tenant', tenant, '--user', user];
+    const { stdout } = await promisify(execFile)(program, ['token', ...identity]);
+    return stdout.trim();
+  };
+  return { address, database, token, stop: stopOnce };
+}
+
+/** A browser of its own, with an empty profile, showing the page. Counts what goes to `api`. */
+export async function openDevice(stage, address, api) {
+  const browser = await chromium.launch({ executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS });
+  stage.onClose(() => browser.close());
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const troubles = [];
+  page.on('pageerror', (error) => troubles.push(String(error)));
+  page.on('crash', () => troubles.push('the page crashed'));
+  const requests = [];
+  page.on('requestfinished', (request) => {
+    if (api !== undefined && request.url().startsWith(api) && request.method() !== 'OPTIONS') requests.push(request);
+  });
+  await page.goto(address);
+  await page.waitForFunction(() => globalThis.replay !== undefined);
+  return { context, page, troubles, traffic: () => traffic(requests) };
+}
+
+/** What the requests so far carried, as the network saw it. */
+async function traffic(requests) {
+  const sizes = await Promise.all(requests.map((request) => request.sizes()));
+  return {
+    requests: requests.length,
+    bytesUp: sizes.reduce((sum, { requestBodySize }) => sum + requestBodySize, 0),
+    bytesDown: sizes.reduce((sum, { responseBodySize }) => sum + responseBodySize, 0),
+  };
+}
+
+function required(name) {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: run this by cargo xtask`);
+  return value;
+}
