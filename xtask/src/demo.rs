@@ -18,9 +18,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// The app asks its own origin, which passes requests on to this address; fixed because Next.js
-/// writes such rules into the build.
-const SERVER_ADDRESS: &str = "127.0.0.1:8787";
+/// Where the app is found, unless `--port` says otherwise. The server takes a free port: only the app
+/// talks to it, and the app is told.
 const APP_PORT: &str = "3000";
 
 /// How much each practice of the app finds in the database.
@@ -31,11 +30,19 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the demo waits for.
 enum Event {
+    /// Ctrl-c, or a request to end.
     Stop,
+    /// A service printed the line that says it is ready.
+    Ready(String),
     Ended(&'static str),
 }
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
+    let port = match arguments {
+        [] => APP_PORT,
+        [option, port] if option == "--port" => port,
+        _ => bail!("usage: cargo xtask demo [--port N]"),
+    };
     let program = server::binary(place)?;
     www::built(place)?;
     let home = place.root.join(".fieldsync/demo");
@@ -46,29 +53,36 @@ pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
         seed(&program, &database, &schema, &practices(place)?)?;
     }
 
-    let (events, happened) = channel();
-    let interrupted = events.clone();
+    let (sender, happened) = channel();
+    let interrupted = sender.clone();
+    let events = Events { sender, happened };
     ctrlc::set_handler(move || {
         let _ = interrupted.send(Event::Stop);
     })
     .context("listening for ctrl-c")?;
 
     let mut api = Command::new(&program);
-    api.args(["serve", "--listen", SERVER_ADDRESS, "--database"]).arg(&database);
+    api.args(["serve", "--listen", "127.0.0.1:0", "--database"]).arg(&database);
     api.arg("--schema").arg(&schema).arg("--key-file").arg(&key);
-    let _api = Service::start("server", api, "listening on", &events)?;
+    let api = Service::start("server", api, "listening on", &events)?;
+    let address = api.said.split_whitespace().last().context("the server did not say where it listens")?;
 
     let mut app = Command::new(which(&["npm"]).context("npm is missing")?);
-    app.current_dir(place.root.join("www")).args(["run", "start", "--", "--hostname", "127.0.0.1", "--port", APP_PORT]);
-    app.env("FIELDSYNC_KEY_FILE", &key).env("FIELDSYNC_SERVER", format!("http://{SERVER_ADDRESS}"));
+    app.current_dir(place.root.join("www")).args(["run", "start", "--", "--hostname", "127.0.0.1", "--port", port]);
+    app.env("FIELDSYNC_KEY_FILE", &key).env("FIELDSYNC_SERVER", address);
     app.env("NEXT_TELEMETRY_DISABLED", "1");
     let _app = Service::start("app", app, "Ready in", &events)?;
 
-    println!("\n  the clinic: http://127.0.0.1:{APP_PORT}\n  ctrl-c stops it; data stays in {}\n", home.display());
-    match happened.recv()? {
-        Event::Stop => println!("stopping"),
-        Event::Ended(name) => bail!("the {name} ended by itself"),
+    println!("\n  the clinic: http://127.0.0.1:{port}\n  ctrl-c stops it; data stays in {}\n", home.display());
+    loop {
+        match events.happened.recv()? {
+            Event::Stop => break,
+            Event::Ended(name) => bail!("the {name} ended by itself"),
+            // It said so again.
+            Event::Ready(_) => {}
+        }
     }
+    println!("stopping");
     Ok(Tally::default())
 }
 
@@ -116,38 +130,48 @@ fn seed(program: &Path, database: &Path, schema: &Path, practices: &[String]) ->
     Ok(())
 }
 
+/// Both ends of what the demo hears.
+struct Events {
+    sender: Sender<Event>,
+    happened: Receiver<Event>,
+}
+
 /// A running child; dropping it stops it.
 struct Service {
     name: &'static str,
+    /// The line that said it is ready.
+    said: String,
     group: Pid,
     ended: Receiver<()>,
 }
 
 impl Service {
-    /// Starts it and waits for the line that says it is ready; then its output is ours.
-    fn start(name: &'static str, mut command: Command, ready: &'static str, events: &Sender<Event>) -> Result<Self> {
+    /// Starts it and waits for the line that says it is ready; its output is ours.
+    fn start(name: &'static str, mut command: Command, ready: &'static str, events: &Events) -> Result<Self> {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn().with_context(|| format!("starting the {name}"))?;
         let output = child.stdout.take().context("a piped child has an output")?;
         let group = Pid::from_raw(i32::try_from(child.id())?);
-        let (ready_now, wait_ready) = channel();
-        let events = events.clone();
+        let tell = events.sender.clone();
         let (ended_now, ended) = channel();
         // Nobody may be listening any more to what this thread says; that is fine.
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 println!("{name}: {line}");
                 if line.contains(ready) {
-                    let _ = ready_now.send(());
+                    let _ = tell.send(Event::Ready(line));
                 }
             }
-            drop(ready_now);
             let _ = child.wait();
             let _ = ended_now.send(());
-            let _ = events.send(Event::Ended(name));
+            let _ = tell.send(Event::Ended(name));
         });
-        let service = Self { name, group, ended };
-        wait_ready.recv().ok().with_context(|| format!("the {name} ended before it was ready"))?;
+        let mut service = Self { name, said: String::new(), group, ended };
+        match events.happened.recv()? {
+            Event::Ready(line) => service.said = line,
+            Event::Stop => bail!("stopped while the {name} was starting"),
+            Event::Ended(which) => bail!("the {which} ended while the {name} was starting"),
+        }
         Ok(service)
     }
 }
