@@ -41,16 +41,18 @@ export async function openStage() {
   };
 }
 
-/** Serves the page and the unpacked tarball; gives the page's address. */
-export async function servePage(stage) {
+/**
+ * Serves a folder of pages and, under `/package/`, the unpacked tarball. `answer` may take a request first: it returns
+ * true if it did.
+ */
+export async function servePage(stage, pages = join(HERE, 'page'), answer = async () => false) {
   const unpacked = join(stage.folder, 'unpacked');
   await mkdir(unpacked);
   await promisify(execFile)('tar', ['-xzf', required('FIELDSYNC_TARBALL'), '-C', unpacked]);
   const server = createServer(async (request, response) => {
+    if (await answer(request, response)) return;
     const path = normalize(new URL(request.url, 'http://page').pathname);
-    const file = path.startsWith('/package/')
-      ? join(unpacked, path)
-      : join(HERE, 'page', path === '/' ? 'index.html' : path);
+    const file = path.startsWith('/package/') ? join(unpacked, path) : join(pages, path === '/' ? 'index.html' : path);
     try {
       const content = await readFile(file);
       response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(content);
@@ -105,12 +107,16 @@ export async function startServer(stage, schema, origin) {
   return { address, database, token, stop: stopOnce };
 }
 
-/** A browser of its own, with an empty profile, showing the page. Counts what goes to `api`. */
+/**
+ * A browser of its own, with an empty profile on the disk (a private window would keep IndexedDB in memory), showing the
+ * page. Counts what goes to `api`.
+ */
 export async function openDevice(stage, address, api) {
-  const browser = await chromium.launch({ executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS });
-  stage.onClose(() => browser.close());
-  const context = await browser.newContext();
-  const page = await context.newPage();
+  const profile = await mkdtemp(join(stage.folder, 'profile-'));
+  const options = { executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS };
+  const context = await chromium.launchPersistentContext(profile, options);
+  stage.onClose(() => context.close());
+  const page = context.pages()[0] ?? (await context.newPage());
   const troubles = [];
   page.on('pageerror', (error) => troubles.push(String(error)));
   page.on('crash', () => troubles.push('the page crashed'));
@@ -119,7 +125,7 @@ export async function openDevice(stage, address, api) {
     if (api !== undefined && request.url().startsWith(api) && request.method() !== 'OPTIONS') requests.push(request);
   });
   await page.goto(address);
-  await page.waitForFunction(() => globalThis.replay !== undefined);
+  await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
   return { context, page, troubles, traffic: () => traffic(requests) };
 }
 

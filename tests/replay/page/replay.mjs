@@ -90,3 +90,4 @@ globalThis.replay = {
   report: () => client.engine.report(),
   close: () => client.close(),
 };
+document.documentElement.dataset.ready = 'yes';
