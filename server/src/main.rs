@@ -1,2 +1,186 @@
-//! Placeholder.
-fn main() {}
+//! `fieldsync-server`: serves, issues tokens, makes keys, seeds practice data.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use fieldsync::schema::Schema;
+use fieldsync_server::http::{Settings, listen, router};
+use fieldsync_server::key::ServerKey;
+use fieldsync_server::seams::{Clock, SystemClock, SystemEntropy};
+use fieldsync_server::seed;
+use fieldsync_server::service::{Service, new_epoch};
+use fieldsync_server::store::ServerStore;
+use fieldsync_server::store::sqlite::SqliteStore;
+use fieldsync_server::token::{Identity, Tokens};
+
+/// What ends the program is a sentence for the person who runs it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The reference server of FieldSync.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves until SIGTERM or SIGINT. Says `listening on http://ADDRESS` on stdout when it is ready.
+    Serve {
+        /// The SQLite file, made if it is not there, or `:memory:`.
+        #[arg(long)]
+        database: String,
+        /// The schema, as the app declares it.
+        #[arg(long)]
+        schema: PathBuf,
+        /// Where to listen; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        /// The file with the server's key; without it, FIELDSYNC_KEY holds the key.
+        #[arg(long)]
+        key_file: Option<PathBuf>,
+        /// An origin whose pages may call from a browser, such as `https://app.example`.
+        #[arg(long = "allow-origin")]
+        allow_origin: Vec<String>,
+        /// Requests of one user in a minute.
+        #[arg(long, default_value_t = Settings::DEFAULT_RATE_PER_MINUTE)]
+        rate_per_minute: u32,
+    },
+    /// Prints a token for a user of a tenant.
+    Token {
+        /// The file with the server's key; without it, FIELDSYNC_KEY holds the key.
+        #[arg(long)]
+        key_file: Option<PathBuf>,
+        /// The tenant.
+        #[arg(long)]
+        tenant: String,
+        /// The user.
+        #[arg(long)]
+        user: String,
+        /// How long it is valid.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+    },
+    /// Fills a tenant that is still empty with the generated records of a veterinary practice.
+    Seed {
+        /// The SQLite file.
+        #[arg(long)]
+        database: String,
+        /// The schema, as the app declares it.
+        #[arg(long)]
+        schema: PathBuf,
+        /// The tenant.
+        #[arg(long)]
+        tenant: String,
+        /// About how many records.
+        #[arg(long)]
+        records: usize,
+    },
+    /// Makes a random key, in a file that only its owner can read.
+    NewKey {
+        /// The file; it must not be there yet.
+        #[arg(long)]
+        key_file: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .init();
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve { database, schema, listen, key_file, allow_origin, rate_per_minute } => {
+            let key = load_key(key_file.as_deref())?;
+            let settings = Settings { allowed_origins: BTreeSet::from_iter(allow_origin), rate_per_minute };
+            serve(&database, read_schema(&schema)?, listen, &key, &settings).await
+        }
+        Command::Token { key_file, tenant, user, minutes } => {
+            let tokens = Tokens::new(&load_key(key_file.as_deref())?);
+            let now_ms = SystemClock.now_ms();
+            let token = tokens.issue(&Identity { tenant, user }, now_ms, minutes);
+            tokens.verify(&token, now_ms).map_err(|_| "tenant and user have 1 to 256 bytes")?;
+            say(&token);
+            Ok(())
+        }
+        Command::Seed { database, schema, tenant, records } => {
+            let store = open_store(&database).await?;
+            let written = seed::fill(&store, read_schema(&schema)?, &tenant, records).await?;
+            store.close().await;
+            say(&format!("{written} records for {tenant}"));
+            Ok(())
+        }
+        Command::NewKey { key_file } => Ok(ServerKey::create(&key_file, &SystemEntropy)?),
+    }
+}
+
+async fn serve(database: &str, schema: Schema, address: SocketAddr, key: &ServerKey, settings: &Settings) -> Result<(), Failure> {
+    let store = open_store(database).await?;
+    tracing::info!(epoch = %store.epoch(), schema = schema.name, "open");
+    let service = Arc::new(Service::new(store, schema, key, Arc::new(SystemClock), Arc::new(SystemEntropy)));
+    let listening = listen(address).await?;
+    let address = listening.address()?;
+    // Signals are caught before anybody can know that the server is there.
+    let end = end_signal()?;
+    say(&format!("listening on http://{address}"));
+    listening.serve(router(Arc::clone(&service), Tokens::new(key), settings), end).await;
+    service.store().close().await;
+    tracing::info!("closed");
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "stdout carries what the caller of a command waits for, the log goes to stderr")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+async fn open_store(database: &str) -> Result<SqliteStore, Failure> {
+    Ok(SqliteStore::open(database, new_epoch(&SystemClock, &SystemEntropy)?).await?)
+}
+
+fn load_key(file: Option<&Path>) -> Result<ServerKey, Failure> {
+    Ok(ServerKey::load(file, std::env::var("FIELDSYNC_KEY").ok().as_deref())?)
+}
+
+fn read_schema(file: &Path) -> Result<Schema, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("the schema {}: {error}", file.display()))?;
+    Ok(Schema::parse(&text)?)
+}

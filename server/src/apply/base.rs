@@ -1,0 +1,53 @@
+//! The base of an operation: the version that it was written on, found through the receipts of what its
+//! client did before.
+
+use std::collections::BTreeSet;
+
+use fieldsync::model::{Base, OpId, Operation, Version};
+use fieldsync::protocol::Outcome;
+
+use super::{Stop, Working};
+use crate::store::RecordKey;
+
+/// Where an operation stands.
+pub(super) enum Standing {
+    /// On this version.
+    On(Version),
+    /// On what an operation will leave that the server has not applied.
+    Waits(OpId),
+}
+
+/// Finds the version under an update, a delete or a restoration.
+pub(super) fn standing(view: &Working, operation: &Operation, key: &RecordKey) -> Result<Standing, Stop> {
+    match &operation.base {
+        Base::None => Err(Stop::reject("invalid_operation", "a change of a record names the version it was written on")),
+        Base::Version(version) => Ok(Standing::On(*version)),
+        Base::After(earlier) => {
+            let version = left_by(view, earlier, key)?;
+            Ok(version.map_or_else(|| Standing::Waits(earlier.clone()), Standing::On))
+        }
+    }
+}
+
+/// The version that an operation left, or that one of those left which stand in its place, however often it
+/// was superseded. Nothing if none of them was applied.
+fn left_by(view: &Working, operation: &OpId, key: &RecordKey) -> Result<Option<Version>, Stop> {
+    let mut left = None;
+    let mut seen = BTreeSet::new();
+    let mut open = vec![operation];
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        let Some(receipt) = view.receipt(id)? else { continue };
+        if let Outcome::Applied { real_id, version, .. } = &receipt.outcome {
+            if *real_id != key.id {
+                return Err(Stop::reject("invalid_operation", "the operation that it follows changed another record"));
+            }
+            left = left.max(Some(*version));
+        } else {
+            open.extend(view.successors(id)?);
+        }
+    }
+    Ok(left)
+}

@@ -1,0 +1,229 @@
+//! The judgement: one operation against the working copy.
+
+use fieldsync::model::{Action, Base, Kind, Operation, RecordId, Stamp, TempId, Version};
+use fieldsync::protocol::{ConflictKind, limits::CLOCK_TOLERANCE_MS};
+use fieldsync::schema::{Entity, KeyPolicy, Reference};
+use fieldsync::value::{Delta, Limits, Object, ValueError, check};
+
+use super::base::{Standing, standing};
+use super::references::{check_targets, name_references};
+use super::{Context, Stop, Working};
+use crate::store::{Origin, Record, RecordKey};
+
+/// What an operation does.
+pub(super) enum Verdict {
+    /// It changes the record.
+    Write(Box<Write>),
+    /// What it wants is so already; the sender stands on this version.
+    Unchanged(RecordKey, Version),
+    /// The record is not what it was written on.
+    Conflict(Box<Record>, ConflictKind),
+}
+
+/// The change of one record. The version is the next of the sequence.
+pub(super) struct Write {
+    pub(super) record: Record,
+    pub(super) references: Vec<Reference>,
+    pub(super) kind: Kind,
+    pub(super) named: Option<TempId>,
+    pub(super) counter: Option<u64>,
+}
+
+/// Judges an operation. `fresh` is a new UUIDv7 that it may use up.
+pub(super) fn judge(view: &Working, context: &Context<'_>, operation: &Operation, fresh: &str) -> Result<Verdict, Stop> {
+    let entity = context.schema.entity(&operation.entity);
+    let entity = entity.ok_or_else(|| Stop::reject("unknown_entity", format!("there is no entity '{}'", operation.entity)))?;
+    if operation.author != context.user {
+        return Err(Stop::reject_at("forbidden", "author", "it was written by another user"));
+    }
+    let case = Case { view, context, operation, entity };
+    match &operation.action {
+        Action::Create { data } => {
+            refuse_reserved(data.keys().map(String::as_str))?;
+            if operation.base == Base::None { case.create(data, fresh) } else { case.restore(data) }
+        }
+        Action::Update { delta } => {
+            let tops: Vec<_> = delta.changes().filter_map(|(pointer, _)| pointer.keys().next()).collect();
+            refuse_reserved(tops.iter().map(AsRef::as_ref))?;
+            case.update(delta)
+        }
+        Action::Delete => case.delete(),
+    }
+}
+
+/// Refuses the names that every record has for FieldSync's own use.
+fn refuse_reserved<'k>(fields: impl Iterator<Item = &'k str>) -> Result<(), Stop> {
+    for field in fields {
+        if matches!(field, "id" | "_sync") {
+            return Err(Stop::reject_at("invalid_value", field, format!("'{field}' belongs to FieldSync")));
+        }
+    }
+    Ok(())
+}
+
+struct Case<'c> {
+    view: &'c Working,
+    context: &'c Context<'c>,
+    operation: &'c Operation,
+    entity: &'c Entity,
+}
+
+impl Case<'_> {
+    fn stamp(&self) -> Stamp {
+        effective_stamp(self.context, self.operation)
+    }
+
+    fn key(&self, id: RecordId) -> RecordKey {
+        RecordKey { entity: self.operation.entity.clone(), id }
+    }
+
+    /// The record that the operation is about, by its real ID; or the temp ID that has none.
+    fn target(&self) -> Result<Result<RecordKey, TempId>, Stop> {
+        let Some(temp) = self.operation.record.as_temp() else { return Ok(Ok(self.key(self.operation.record.clone()))) };
+        if temp.entity() != self.operation.entity {
+            return Err(Stop::reject("invalid_operation", "its temp ID was issued for another entity"));
+        }
+        Ok(self.view.temp(&temp)?.cloned().ok_or(temp))
+    }
+
+    /// The record and the version that the operation was written on, once both are there.
+    fn standing(&self) -> Result<(&Record, Version), Stop> {
+        let key = self.target()?.map_err(|temp| Stop::blocked(vec![temp.to_string()]))?;
+        let record = self.view.record(&key)?;
+        let record = record.ok_or_else(|| Stop::reject("unknown_record", format!("there is no {} {}", key.entity, key.id)))?;
+        match standing(self.view, self.operation, &key)? {
+            Standing::On(version) => Ok((record, version)),
+            Standing::Waits(earlier) => Err(Stop::blocked(vec![earlier.to_string()])),
+        }
+    }
+
+    fn create(&self, data: &Object, fresh: &str) -> Result<Verdict, Stop> {
+        let taken = || Stop::reject("already_exists", "there is a record of this ID");
+        let (key, temp, counter) = match self.target()? {
+            Err(temp) => match self.entity.key {
+                KeyPolicy::Integer => {
+                    let next = self.view.counter(&self.operation.entity)? + 1;
+                    let id = i64::try_from(next).map_err(|_| Stop::reject("invalid_operation", "there are no IDs left"))?;
+                    (self.key(RecordId::Integer(id)), Some(temp), Some(next))
+                }
+                KeyPolicy::Text | KeyPolicy::Uuid => (self.key(RecordId::Text(fresh.to_owned())), Some(temp), None),
+            },
+            Ok(key) if self.operation.record.as_temp().is_none() => {
+                if self.entity.key != KeyPolicy::Uuid {
+                    let message = format!("the server issues the IDs of {}", key.entity);
+                    return Err(Stop::reject_at("invalid_operation", "record", message));
+                }
+                if !is_uuid(&key.id) {
+                    return Err(Stop::reject_at("invalid_value", "id", "the ID is no UUID in its hyphenated lower-case form"));
+                }
+                if self.view.record(&key)?.is_some() {
+                    return Err(taken());
+                }
+                (key, None, None)
+            }
+            Ok(_) => return Err(taken()),
+        };
+        let mut data = data.clone();
+        let waits_for = name_references(self.view, self.entity, &mut data, temp.as_ref().map(|temp| (temp, &key)))?;
+        if !waits_for.is_empty() {
+            return Err(Stop::blocked(waits_for));
+        }
+        let references = check_targets(self.view, self.entity, &key, None, &data)?;
+        let origin = Origin { client: self.context.client.clone(), temp: temp.clone(), operation: self.operation.id.clone() };
+        let record = self.record(key, Some(within_limits(data)?), origin);
+        Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named: temp, counter })))
+    }
+
+    fn restore(&self, data: &Object) -> Result<Verdict, Stop> {
+        let (before, base) = self.standing()?;
+        let mut data = data.clone();
+        let waits_for = name_references(self.view, self.entity, &mut data, None)?;
+        if !waits_for.is_empty() {
+            return Err(Stop::blocked(waits_for));
+        }
+        if before.data.is_some() || before.version != base {
+            let kind = if before.data.is_some() { ConflictKind::UpdateUpdate } else { ConflictKind::UpdateDelete };
+            return Ok(Verdict::Conflict(Box::new(before.clone()), kind));
+        }
+        let references = check_targets(self.view, self.entity, &before.key, None, &data)?;
+        let record = self.record(before.key.clone(), Some(within_limits(data)?), before.origin.clone());
+        Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named: None, counter: None })))
+    }
+
+    fn update(&self, delta: &Delta) -> Result<Verdict, Stop> {
+        let (before, base) = self.standing()?;
+        let current = before.data.as_ref();
+        let mut data = current.cloned().unwrap_or_default();
+        delta.apply(&mut data);
+        let waits_for = name_references(self.view, self.entity, &mut data, None)?;
+        if !waits_for.is_empty() {
+            return Err(Stop::blocked(waits_for));
+        }
+        // What is so already is no conflict. The answer names the version that the sender has, not the
+        // present one: there may be more in the present one, which the sender gets by download and would
+        // take for known if it were told that version here.
+        let is_so = delta.is_empty() || current == Some(&data);
+        if is_so && base <= before.version {
+            return Ok(Verdict::Unchanged(before.key.clone(), base));
+        }
+        if current.is_none() || before.version != base {
+            let kind = if current.is_some() { ConflictKind::UpdateUpdate } else { ConflictKind::UpdateDelete };
+            return Ok(Verdict::Conflict(Box::new(before.clone()), kind));
+        }
+        let references = check_targets(self.view, self.entity, &before.key, current, &data)?;
+        let mut record = Record { data: Some(within_limits(data)?), ..before.clone() };
+        let touched = delta.changes().filter_map(|(pointer, _)| pointer.keys().next().map(|field| field.into_owned()));
+        record.field_stamps.extend(touched.map(|field| (field, self.stamp())));
+        record.version = self.next_version();
+        Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Update, named: None, counter: None })))
+    }
+
+    fn delete(&self) -> Result<Verdict, Stop> {
+        let (before, base) = self.standing()?;
+        if before.data.is_none() {
+            return Ok(Verdict::Unchanged(before.key.clone(), before.version));
+        }
+        if before.version != base {
+            return Ok(Verdict::Conflict(Box::new(before.clone()), ConflictKind::DeleteUpdate));
+        }
+        if let Some(from) = self.view.dependent(&before.key)? {
+            return Err(Stop::reject("has_dependents", format!("{} {} refers to it", from.entity, from.id)));
+        }
+        let record = self.record(before.key.clone(), None, before.origin.clone());
+        Ok(Verdict::Write(Box::new(Write { record, references: Vec::new(), kind: Kind::Delete, named: None, counter: None })))
+    }
+
+    /// The record as it begins anew: created, restored or deleted.
+    fn record(&self, key: RecordKey, data: Option<Object>, origin: Origin) -> Record {
+        Record { key, version: self.next_version(), data, stamp: self.stamp(), field_stamps: std::collections::BTreeMap::new(), origin }
+    }
+
+    fn next_version(&self) -> Version {
+        Version(self.view.state.sequence.0 + 1)
+    }
+}
+
+/// The operation's stamp by the server's clock.
+pub(super) fn effective_stamp(context: &Context<'_>, operation: &Operation) -> Stamp {
+    operation.stamp.effective(context.offset_ms, context.received_ms.saturating_add(CLOCK_TOLERANCE_MS))
+}
+
+fn is_uuid(id: &RecordId) -> bool {
+    match id {
+        RecordId::Text(text) => uuid::Uuid::try_parse(text).is_ok_and(|uuid| uuid.hyphenated().to_string() == *text),
+        RecordId::Integer(_) => false,
+    }
+}
+
+fn within_limits(data: Object) -> Result<Object, Stop> {
+    let mut value = serde_json::Value::Object(data);
+    check(&mut value, &Limits::RECORD).map_err(|error| {
+        let code = match error {
+            ValueError::TooLarge { .. } => "too_large",
+            ValueError::TooDeep { .. } | ValueError::IntegerOutOfRange { .. } | ValueError::Malformed { .. } => "invalid_value",
+        };
+        Stop::reject(code, error.to_string())
+    })?;
+    let serde_json::Value::Object(data) = value else { unreachable!("a check leaves an object an object") };
+    Ok(data)
+}

@@ -1,0 +1,67 @@
+//! Room `apply`: what an operation does to the tenant's records. Pure: it looks at a [`Working`] copy of the
+//! rows, and where a row that it needs is not there yet, it says which ([`Stop::Missing`]) and is asked again
+//! when it is. So the same code decides over SQLite, over the in-memory twin and in a simulation.
+//!
+//! An operation is judged before anything of it enters the copy: one that is refused, blocked or in conflict
+//! leaves nothing behind, and the next one sees exactly what the earlier ones of its batch did.
+
+mod base;
+mod effects;
+mod incoming;
+mod judge;
+mod references;
+mod working;
+
+use fieldsync::model::ClientId;
+use fieldsync::protocol::{Outcome, Rejection};
+use fieldsync::schema::Schema;
+
+pub use effects::first_broken;
+pub use incoming::Incoming;
+pub use working::Working;
+
+use crate::store::Wanted;
+
+/// What is true of every operation of one upload.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'c> {
+    /// The app's entities.
+    pub schema: &'c Schema,
+    /// The database that sends.
+    pub client: &'c ClientId,
+    /// Its user, by the token.
+    pub user: &'c str,
+    /// The request.
+    pub request: &'c str,
+    /// When it came, by the server's clock.
+    pub received_ms: u64,
+    /// Server time minus device time, as the device measured it.
+    pub offset_ms: i64,
+}
+
+/// Why a judgement ended before its end.
+#[derive(Debug)]
+enum Stop {
+    /// Rows are missing: load them and ask again.
+    Missing(Box<Wanted>),
+    /// The outcome is clear: the operation has no effect.
+    Outcome(Box<Outcome>),
+}
+
+impl Stop {
+    fn missing(wanted: Wanted) -> Self {
+        Self::Missing(Box::new(wanted))
+    }
+    fn reject(code: &str, message: impl Into<String>) -> Self {
+        Self::rejection(Rejection { code: code.to_owned(), message: message.into(), path: None })
+    }
+    fn reject_at(code: &str, path: &str, message: impl Into<String>) -> Self {
+        Self::rejection(Rejection { code: code.to_owned(), message: message.into(), path: Some(path.to_owned()) })
+    }
+    fn rejection(error: Rejection) -> Self {
+        Self::Outcome(Box::new(Outcome::Rejected { error }))
+    }
+    fn blocked(waits_for: Vec<String>) -> Self {
+        Self::Outcome(Box::new(Outcome::Blocked { waits_for }))
+    }
+}

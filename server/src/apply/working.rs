@@ -1,0 +1,269 @@
+//! The working copy of one upload: the rows that it has read, with what its operations have done so far on
+//! top, and what will be written in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldsync::model::{Action, Base, OpId, RecordId, TempId, Version};
+use fieldsync::schema::{KeyPolicy, Reference, Schema, fold_delta, references};
+
+use super::{Incoming, Stop};
+use crate::store::{AuditRow, ChangeRow, Conflict, Found, Receipt, Record, RecordKey, TenantState, Wanted, WriteBatch};
+
+/// Rows by key. `None` means: asked for, and there is none.
+#[derive(Debug)]
+pub struct Working {
+    pub(super) state: TenantState,
+    receipts: BTreeMap<OpId, Option<Receipt>>,
+    successors: BTreeMap<OpId, BTreeSet<OpId>>,
+    temps: BTreeMap<TempId, Option<RecordKey>>,
+    records: BTreeMap<RecordKey, Option<Record>>,
+    counters: BTreeMap<String, u64>,
+    dependents: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
+    conflicts: BTreeMap<RecordKey, Option<Conflict>>,
+    /// What the records written here refer to now, and the same the other way round.
+    refers: BTreeMap<RecordKey, Vec<Reference>>,
+    referred: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
+    new_temps: BTreeSet<TempId>,
+    new_counters: BTreeSet<String>,
+    new_receipts: Vec<OpId>,
+    new_successors: BTreeMap<OpId, BTreeSet<OpId>>,
+    changes: Vec<ChangeRow>,
+    met_conflicts: BTreeMap<String, Conflict>,
+}
+
+impl Working {
+    /// Nothing read, nothing done.
+    pub fn new(state: TenantState) -> Self {
+        Self {
+            state,
+            receipts: BTreeMap::new(),
+            successors: BTreeMap::new(),
+            temps: BTreeMap::new(),
+            records: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            dependents: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
+            refers: BTreeMap::new(),
+            referred: BTreeMap::new(),
+            new_temps: BTreeSet::new(),
+            new_counters: BTreeSet::new(),
+            new_receipts: Vec::new(),
+            new_successors: BTreeMap::new(),
+            changes: Vec::new(),
+            met_conflicts: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what was asked for. What this upload already has stays as it is.
+    pub fn learn(&mut self, wanted: &Wanted, found: Found) {
+        for receipt in &found.successors {
+            if let Some(earlier) = &receipt.supersedes {
+                self.successors.entry(earlier.clone()).or_default().insert(receipt.operation.clone());
+            }
+        }
+        for receipt in found.receipts.into_iter().chain(found.successors) {
+            self.receipts.entry(receipt.operation.clone()).or_insert(Some(receipt));
+        }
+        for (temp, key) in found.temps {
+            self.temps.entry(temp).or_insert(Some(key));
+        }
+        for record in found.records {
+            self.records.entry(record.key.clone()).or_insert(Some(record));
+        }
+        for (entity, last) in found.counters {
+            self.counters.entry(entity).or_insert(last);
+        }
+        for (to, from) in found.dependents {
+            self.dependents.entry(to).or_default().insert(from);
+        }
+        for conflict in found.conflicts {
+            self.conflicts.entry(conflict.key.clone()).or_insert(Some(conflict));
+        }
+        for id in &wanted.receipts {
+            self.receipts.entry(id.clone()).or_insert(None);
+        }
+        for id in &wanted.successors {
+            self.successors.entry(id.clone()).or_default();
+        }
+        for temp in &wanted.temps {
+            self.temps.entry(temp.clone()).or_insert(None);
+        }
+        for key in &wanted.records {
+            self.records.entry(key.clone()).or_insert(None);
+        }
+        for entity in &wanted.counters {
+            self.counters.entry(entity.clone()).or_insert(0);
+        }
+        for key in &wanted.dependents {
+            self.dependents.entry(key.clone()).or_default();
+        }
+        for key in &wanted.conflicts {
+            self.conflicts.entry(key.clone()).or_insert(None);
+        }
+    }
+
+    /// What these operations will most likely ask for, as far as it can be told from what is known, so that
+    /// a batch is read by a few statements. Called twice: temp IDs come first, the records that they name second.
+    pub fn foresee(&self, schema: &Schema, operations: &[Incoming<'_>]) -> Wanted {
+        let mut wanted = Wanted::default();
+        for operation in operations.iter().filter_map(|incoming| incoming.operation.as_ref().ok()) {
+            wanted.receipts.extend([Some(&operation.id), operation.supersedes.as_ref()].into_iter().flatten().cloned());
+            if let Base::After(earlier) = &operation.base {
+                wanted.receipts.insert(earlier.clone());
+            }
+            let Some(entity) = schema.entity(&operation.entity) else { continue };
+            self.foresee_record(&mut wanted, &operation.entity, &operation.record);
+            let data = match &operation.action {
+                Action::Create { data } => {
+                    if entity.key == KeyPolicy::Integer {
+                        wanted.counters.insert(operation.entity.clone());
+                    }
+                    references(entity, data)
+                }
+                Action::Update { delta } => references(entity, &fold_delta(delta)),
+                Action::Delete => Vec::new(),
+            };
+            for reference in data {
+                self.foresee_record(&mut wanted, &reference.entity, &reference.id);
+            }
+        }
+        wanted.receipts.extend(operations.iter().map(|incoming| incoming.id.clone()));
+        wanted.receipts.retain(|id| !self.receipts.contains_key(id));
+        wanted.temps.retain(|temp| !self.temps.contains_key(temp));
+        wanted.records.retain(|key| !self.records.contains_key(key));
+        wanted.counters.retain(|entity| !self.counters.contains_key(entity));
+        wanted
+    }
+
+    fn foresee_record(&self, wanted: &mut Wanted, entity: &str, id: &RecordId) {
+        match id.as_temp() {
+            None => {
+                wanted.records.insert(RecordKey { entity: entity.to_owned(), id: id.clone() });
+            }
+            Some(temp) => match self.temps.get(&temp) {
+                None => {
+                    wanted.temps.insert(temp);
+                }
+                Some(Some(key)) => {
+                    wanted.records.insert(key.clone());
+                }
+                Some(None) => {}
+            },
+        }
+    }
+
+    pub(super) fn receipt(&self, id: &OpId) -> Result<Option<&Receipt>, Stop> {
+        let missing = || Stop::missing(Wanted { receipts: [id.clone()].into(), ..Wanted::default() });
+        self.receipts.get(id).map(Option::as_ref).ok_or_else(missing)
+    }
+    /// The operations with a receipt that supersede this one.
+    pub(super) fn successors(&self, id: &OpId) -> Result<impl Iterator<Item = &OpId>, Stop> {
+        let missing = || Stop::missing(Wanted { successors: [id.clone()].into(), ..Wanted::default() });
+        let stored = self.successors.get(id).ok_or_else(missing)?;
+        Ok(stored.iter().chain(self.new_successors.get(id).into_iter().flatten()))
+    }
+    pub(super) fn temp(&self, temp: &TempId) -> Result<Option<&RecordKey>, Stop> {
+        let missing = || Stop::missing(Wanted { temps: [temp.clone()].into(), ..Wanted::default() });
+        self.temps.get(temp).map(Option::as_ref).ok_or_else(missing)
+    }
+    pub(super) fn record(&self, key: &RecordKey) -> Result<Option<&Record>, Stop> {
+        let missing = || Stop::missing(Wanted { records: [key.clone()].into(), ..Wanted::default() });
+        self.records.get(key).map(Option::as_ref).ok_or_else(missing)
+    }
+    /// The last integer ID that was issued for the entity.
+    pub(super) fn counter(&self, entity: &str) -> Result<u64, Stop> {
+        let missing = || Stop::missing(Wanted { counters: [entity.to_owned()].into(), ..Wanted::default() });
+        self.counters.get(entity).copied().ok_or_else(missing)
+    }
+    pub(super) fn open_conflict(&self, key: &RecordKey) -> Result<Option<&Conflict>, Stop> {
+        let missing = || Stop::missing(Wanted { conflicts: [key.clone()].into(), ..Wanted::default() });
+        self.conflicts.get(key).map(Option::as_ref).ok_or_else(missing)
+    }
+    /// A live record, other than itself, that refers to this one now.
+    pub(super) fn dependent(&self, key: &RecordKey) -> Result<Option<&RecordKey>, Stop> {
+        if let Some(from) = self.referred.get(key).into_iter().flatten().find(|from| *from != key) {
+            return Ok(Some(from));
+        }
+        let missing = || Stop::missing(Wanted { dependents: [key.clone()].into(), ..Wanted::default() });
+        let stored = self.dependents.get(key).ok_or_else(missing)?;
+        // What was written here is judged by `referred` alone.
+        Ok(stored.iter().find(|from| !self.refers.contains_key(*from)))
+    }
+
+    pub(super) fn put_temp(&mut self, temp: TempId, key: RecordKey) {
+        self.new_temps.insert(temp.clone());
+        self.temps.insert(temp, Some(key));
+    }
+    pub(super) fn put_counter(&mut self, entity: &str, last: u64) {
+        self.new_counters.insert(entity.to_owned());
+        self.counters.insert(entity.to_owned(), last);
+    }
+    pub(super) fn put_record(&mut self, record: Record, references: Vec<Reference>, change: ChangeRow) {
+        for before in self.refers.remove(&record.key).unwrap_or_default() {
+            if let Some(from) = self.referred.get_mut(&RecordKey { entity: before.entity, id: before.id }) {
+                from.remove(&record.key);
+            }
+        }
+        for now in &references {
+            let to = RecordKey { entity: now.entity.clone(), id: now.id.clone() };
+            self.referred.entry(to).or_default().insert(record.key.clone());
+        }
+        self.refers.insert(record.key.clone(), references);
+        self.records.insert(record.key.clone(), Some(record));
+        self.changes.push(change);
+    }
+    pub(super) fn put_conflict(&mut self, conflict: Conflict) {
+        let open = conflict.closed_by.is_none().then(|| conflict.clone());
+        self.conflicts.insert(conflict.key.clone(), open);
+        self.met_conflicts.insert(conflict.id.clone(), conflict);
+    }
+    pub(super) fn put_receipt(&mut self, receipt: Receipt) {
+        if let Some(earlier) = &receipt.supersedes {
+            self.new_successors.entry(earlier.clone()).or_default().insert(receipt.operation.clone());
+        }
+        self.new_receipts.push(receipt.operation.clone());
+        self.receipts.insert(receipt.operation.clone(), Some(receipt));
+    }
+
+    /// Receipts that are new, in the order of their operations.
+    pub(super) fn new_receipts(&self) -> impl Iterator<Item = &Receipt> {
+        self.new_receipts.iter().filter_map(|id| self.receipts.get(id)?.as_ref())
+    }
+
+    /// The tenant's sequence after what was decided so far.
+    pub fn sequence(&self) -> Version {
+        self.state.sequence
+    }
+
+    /// How much will be written: change rows, for the log.
+    pub fn change_count(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// What the upload writes, or nothing if it changes nothing.
+    pub fn into_batch(mut self, audit: Option<AuditRow>) -> Option<WriteBatch> {
+        if self.new_receipts.is_empty() {
+            return None;
+        }
+        let (records, temps) = (&mut self.records, &mut self.temps);
+        let receipts = &mut self.receipts;
+        let mut conflicts: Vec<_> = self.met_conflicts.into_values().collect();
+        // A record may have one open conflict: those that were closed make room first.
+        conflicts.sort_by_key(|conflict| conflict.closed_by.is_none());
+        Some(WriteBatch {
+            state: self.state,
+            records: self.refers.into_iter().filter_map(|(key, refers)| Some((records.remove(&key)??, refers))).collect(),
+            temps: self
+                .new_temps
+                .into_iter()
+                .filter_map(|temp| temps.remove_entry(&temp))
+                .filter_map(|(temp, key)| Some((temp, key?)))
+                .collect(),
+            counters: self.new_counters.iter().filter_map(|entity| self.counters.remove_entry(entity)).collect(),
+            receipts: self.new_receipts.iter().filter_map(|id| receipts.remove(id)?).collect(),
+            changes: self.changes,
+            conflicts,
+            audit: audit.into_iter().collect(),
+        })
+    }
+}

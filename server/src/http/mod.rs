@@ -1,0 +1,165 @@
+//! Room `http`: from a request to the service and back. The order in which a request is looked at is the
+//! order in which it could do harm: path, token, rate, type, size, and only then its body.
+
+mod answer;
+mod cors;
+mod listen;
+mod rate;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::{get, post};
+use fieldsync::protocol::{limits, paths};
+use fieldsync::value::hash_bytes;
+use futures_util::stream;
+use serde::Deserialize;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::service::{Reason, Refusal, Service};
+use crate::store::ServerStore;
+use crate::token::{Identity, Tokens};
+use answer::{failed, json, refused};
+pub use listen::{Listening, listen};
+use rate::RateLimiter;
+
+/// Where all endpoints lie.
+pub const BASE_PATH: &str = "/api/v1/sync/";
+/// How long a request may take, from its head to the head of its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the operator sets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Origins of pages that may call from a browser, exactly as they name themselves. Empty: none.
+    pub allowed_origins: BTreeSet<String>,
+    /// Requests of one user in a minute.
+    pub rate_per_minute: u32,
+}
+
+impl Settings {
+    /// Far above what a client needs, far below what hurts.
+    pub const DEFAULT_RATE_PER_MINUTE: u32 = 6_000;
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { allowed_origins: BTreeSet::new(), rate_per_minute: Self::DEFAULT_RATE_PER_MINUTE }
+    }
+}
+
+struct Shared<S> {
+    service: Arc<Service<S>>,
+    tokens: Tokens,
+    rate: RateLimiter,
+}
+
+type App<S> = State<Arc<Shared<S>>>;
+
+/// The whole server as a service of requests.
+pub fn router<S: ServerStore>(service: Arc<Service<S>>, tokens: Tokens, settings: &Settings) -> Router {
+    let shared = Arc::new(Shared { service, tokens, rate: RateLimiter::new(settings.rate_per_minute) });
+    let at = |path: &str| format!("{BASE_PATH}{path}");
+    let origins = Arc::new(settings.allowed_origins.clone());
+    Router::new()
+        .route(&at(paths::INITIALIZE), post(initialize::<S>))
+        .route(&at(paths::UPLOAD), post(upload::<S>))
+        .route(&at(paths::DOWNLOAD), post(download::<S>))
+        .route(&at(paths::STATUS), post(status::<S>))
+        .route(&at(paths::HEALTH), get(health::<S>))
+        .fallback(async || refused(&Reason::NotFound.into()))
+        .method_not_allowed_fallback(async || refused(&Reason::MethodNotAllowed.into()))
+        .with_state(shared)
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| failed()))
+        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn_with_state(origins, cors::cors))
+        .layer(middleware::map_response(answer::harden))
+}
+
+async fn in_time(request: Request, next: middleware::Next) -> Response {
+    let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    answered.unwrap_or_else(|_| refused(&Reason::Timeout.into()))
+}
+
+/// What a request has to be before its body means anything.
+async fn admit<S: ServerStore>(shared: &Shared<S>, headers: &HeaderMap, body: Body) -> Result<(Identity, Bytes), Refusal> {
+    let now_ms = shared.service.now_ms();
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let identity = token.and_then(|token| shared.tokens.verify(token.trim(), now_ms).ok()).ok_or(Reason::AuthRequired)?;
+    shared.rate.take(&identity, now_ms).map_err(|retry_after_seconds| Reason::RateLimited { retry_after_seconds })?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(Reason::UnsupportedMedia.into());
+    }
+    let too_large = || Refusal::from(Reason::TooLarge { max: limits::BODY_BYTES_MAX, unit: "bytes" });
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|bytes| bytes > limits::BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
+    let body = axum::body::to_bytes(body, limits::BODY_BYTES_MAX).await.map_err(|error| {
+        let limit = std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        if limit { too_large() } else { Reason::Invalid("the body broke off".to_owned()).into() }
+    })?;
+    // Tenants are told apart in the log without being named in it.
+    let tenant = hash_bytes(identity.tenant.as_bytes());
+    tracing::debug!(tenant = tenant.as_str().get(..8), bytes = body.len(), "request");
+    Ok((identity, body))
+}
+
+async fn initialize<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
+    match admit(&shared, &headers, body).await {
+        Ok((identity, body)) => json(shared.service.initialize(&identity, &body).await),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn upload<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
+    match admit(&shared, &headers, body).await {
+        Ok((identity, body)) => json(shared.service.upload(&identity, &body).await),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn status<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
+    match admit(&shared, &headers, body).await {
+        Ok((identity, body)) => json(shared.service.status(&identity, &body).await),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn download<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
+    let begun = match admit(&shared, &headers, body).await {
+        Ok((identity, body)) => shared.service.download(&identity, &body).await,
+        Err(refusal) => Err(refusal),
+    };
+    let pages = match begun {
+        Ok(pages) => pages,
+        Err(refusal) => return refused(&refusal),
+    };
+    let lines = stream::try_unfold(pages, async |mut pages| {
+        let lines = pages.next().await;
+        lines
+            .map(|lines| lines.map(|lines| (Bytes::from(lines), pages)))
+            .inspect_err(|error| tracing::error!(%error, "a download broke off"))
+    });
+    answer::lines(Body::from_stream(lines))
+}
+
+#[derive(Deserialize)]
+struct HealthQuery {
+    #[serde(default)]
+    nonce: String,
+}
+
+async fn health<S: ServerStore>(State(shared): App<S>, query: Result<Query<HealthQuery>, QueryRejection>) -> Response {
+    let Ok(Query(query)) = query else { return refused(&Reason::Invalid("the query is not readable".to_owned()).into()) };
+    json(shared.service.health(&query.nonce).await)
+}

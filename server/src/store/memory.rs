@@ -1,0 +1,204 @@
+//! The in-memory twin: the same contract on plain maps, for tests and simulation. It knows no runtime and
+//! no thread; a transaction is the lock, a commit is the moment at which the batch enters the maps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fieldsync::model::{ClientId, Epoch, OpId, TempId, Version};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::rows::Conflict;
+use super::{
+    AuditRow, ChangeRow, Found, Holdings, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, ServerStore, StoreError, TenantState,
+    UploadTransaction, Wanted, WriteBatch,
+};
+
+/// All tenants.
+#[derive(Debug)]
+pub struct MemoryStore {
+    epoch: Epoch,
+    tenants: Mutex<BTreeMap<String, Arc<Mutex<Tenant>>>>,
+}
+
+/// One tenant's tables.
+#[derive(Debug, Default)]
+pub struct Tenant {
+    state: TenantState,
+    counters: BTreeMap<String, u64>,
+    owners: BTreeMap<ClientId, String>,
+    records: BTreeMap<RecordKey, Record>,
+    by_version: BTreeMap<Version, RecordKey>,
+    referred: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
+    refers: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
+    temps: BTreeMap<TempId, RecordKey>,
+    receipts: BTreeMap<OpId, Receipt>,
+    successors: BTreeMap<OpId, BTreeSet<OpId>>,
+    changes: Vec<ChangeRow>,
+    conflicts: BTreeMap<String, Conflict>,
+    audit: Vec<AuditRow>,
+}
+
+impl MemoryStore {
+    /// An empty store of this lineage.
+    pub fn new(epoch: Epoch) -> Self {
+        Self { epoch, tenants: Mutex::default() }
+    }
+    /// The change rows of a tenant, in order.
+    pub async fn changes(&self, tenant: &str) -> Vec<ChangeRow> {
+        self.tenant(tenant).await.lock().await.changes.clone()
+    }
+    /// The audit rows of a tenant, in order.
+    pub async fn audit(&self, tenant: &str) -> Vec<AuditRow> {
+        self.tenant(tenant).await.lock().await.audit.clone()
+    }
+    async fn tenant(&self, tenant: &str) -> Arc<Mutex<Tenant>> {
+        Arc::clone(self.tenants.lock().await.entry(tenant.to_owned()).or_default())
+    }
+}
+
+/// The tenant's lock, held until commit or drop.
+#[derive(Debug)]
+pub struct MemoryUpload {
+    tenant: OwnedMutexGuard<Tenant>,
+    state: TenantState,
+    client: ClientId,
+}
+
+impl ServerStore for MemoryStore {
+    type Upload = MemoryUpload;
+
+    fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    async fn begin(&self, tenant: &str, client: &ClientId) -> Result<MemoryUpload, StoreError> {
+        let tenant = self.tenant(tenant).await.lock_owned().await;
+        let state = tenant.state.clone();
+        Ok(MemoryUpload { tenant, state, client: client.clone() })
+    }
+
+    async fn owner(&self, tenant: &str, client: &ClientId, user: &str, _now_ms: u64) -> Result<String, StoreError> {
+        let tenant = self.tenant(tenant).await;
+        let mut tenant = tenant.lock().await;
+        Ok(tenant.owners.entry(client.clone()).or_insert_with(|| user.to_owned()).clone())
+    }
+
+    async fn holdings(&self, tenant: &str, client: &ClientId) -> Result<Holdings, StoreError> {
+        let tenant = self.tenant(tenant).await;
+        let tenant = tenant.lock().await;
+        let count = |found: usize| u64::try_from(found).unwrap_or(u64::MAX);
+        Ok(Holdings {
+            state: tenant.state.clone(),
+            receipts: count(tenant.receipts.values().filter(|receipt| receipt.client == *client).count()),
+            open_conflicts: count(tenant.conflicts.values().filter(|conflict| conflict.closed_by.is_none()).count()),
+        })
+    }
+
+    async fn count_after(&self, tenant: &str, after: Version) -> Result<u64, StoreError> {
+        let tenant = self.tenant(tenant).await;
+        let tenant = tenant.lock().await;
+        Ok(u64::try_from(tenant.newer(after).count()).unwrap_or(u64::MAX))
+    }
+
+    async fn page(&self, tenant: &str, client: &ClientId, after: Version, bounds: PageBounds) -> Result<PageRows, StoreError> {
+        let tenant = self.tenant(tenant).await;
+        let tenant = tenant.lock().await;
+        let mut page = PageRows { rows: Vec::new(), complete: true, sequence: tenant.state.sequence };
+        let mut bytes = 0;
+        for record in tenant.newer(after) {
+            let data = record.data.as_ref().map(|data| serde_json::Value::Object(data.clone()).to_string());
+            let size = data.as_ref().map_or(0, String::len);
+            if page.rows.len() >= bounds.records_max || (!page.rows.is_empty() && bytes + size > bounds.bytes_max) {
+                page.complete = false;
+                break;
+            }
+            bytes += size;
+            page.rows.push(PageRow {
+                key: record.key.clone(),
+                version: record.version,
+                data,
+                stamp: record.stamp,
+                field_stamps: record.field_stamps.clone(),
+                born_as: record.origin.temp.clone().filter(|_| record.origin.client == *client),
+            });
+        }
+        Ok(page)
+    }
+
+    async fn ready(&self) -> bool {
+        true
+    }
+}
+
+impl Tenant {
+    fn newer(&self, after: Version) -> impl Iterator<Item = &Record> {
+        self.by_version.range(Version(after.0.saturating_add(1))..).filter_map(|(_, key)| self.records.get(key))
+    }
+
+    fn put_record(&mut self, record: Record, refers: BTreeSet<RecordKey>) {
+        if let Some(before) = self.records.get(&record.key) {
+            self.by_version.remove(&before.version);
+        }
+        for target in self.refers.remove(&record.key).unwrap_or_default() {
+            if let Some(from) = self.referred.get_mut(&target) {
+                from.remove(&record.key);
+            }
+        }
+        for target in &refers {
+            self.referred.entry(target.clone()).or_default().insert(record.key.clone());
+        }
+        self.refers.insert(record.key.clone(), refers);
+        self.by_version.insert(record.version, record.key.clone());
+        self.records.insert(record.key.clone(), record);
+    }
+}
+
+impl UploadTransaction for MemoryUpload {
+    fn state(&self) -> &TenantState {
+        &self.state
+    }
+
+    async fn load(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
+        let tenant = &*self.tenant;
+        let mut found = Found {
+            receipts: wanted.receipts.iter().filter_map(|id| tenant.receipts.get(id)).cloned().collect(),
+            temps: wanted.temps.iter().filter_map(|temp| Some((temp.clone(), tenant.temps.get(temp)?.clone()))).collect(),
+            records: wanted.records.iter().filter_map(|key| tenant.records.get(key)).cloned().collect(),
+            counters: wanted.counters.iter().filter_map(|entity| Some((entity.clone(), *tenant.counters.get(entity)?))).collect(),
+            ..Found::default()
+        };
+        for id in &wanted.successors {
+            let later = tenant.successors.get(id).into_iter().flatten();
+            found.successors.extend(later.filter_map(|id| tenant.receipts.get(id)).cloned());
+        }
+        for key in &wanted.dependents {
+            let from = tenant.referred.get(key).into_iter().flatten().filter(|from| *from != key);
+            found.dependents.extend(from.take(Wanted::DEPENDENTS_MAX).map(|from| (key.clone(), from.clone())));
+        }
+        let open = tenant.conflicts.values().filter(|conflict| conflict.closed_by.is_none() && conflict.client == self.client);
+        found.conflicts.extend(open.filter(|conflict| wanted.conflicts.contains(&conflict.key)).cloned());
+        Ok(found)
+    }
+
+    async fn commit(mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        let tenant = &mut *self.tenant;
+        tenant.state = batch.state;
+        for (record, references) in batch.records {
+            let refers = references.into_iter().map(|reference| RecordKey { entity: reference.entity, id: reference.id }).collect();
+            tenant.put_record(record, refers);
+        }
+        tenant.temps.extend(batch.temps);
+        tenant.counters.extend(batch.counters);
+        for receipt in batch.receipts {
+            if let Some(earlier) = &receipt.supersedes {
+                tenant.successors.entry(earlier.clone()).or_default().insert(receipt.operation.clone());
+            }
+            let before = tenant.receipts.insert(receipt.operation.clone(), receipt);
+            assert!(before.is_none(), "a receipt is written once");
+        }
+        tenant.changes.extend(batch.changes);
+        tenant.conflicts.extend(batch.conflicts.into_iter().map(|conflict| (conflict.id.clone(), conflict)));
+        tenant.audit.extend(batch.audit);
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! What the server remembers, as plain rows. Both stores hold exactly these; nothing here decides anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldsync::model::{ClientId, Kind, OpId, RecordId, Stamp, TempId, Version};
+use fieldsync::protocol::{ConflictKind, Outcome, ServerState};
+use fieldsync::schema::Reference;
+use fieldsync::value::{Hash, Object};
+
+/// Which record: its entity and its real ID.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordKey {
+    /// The entity type.
+    pub entity: String,
+    /// The real ID.
+    pub id: RecordId,
+}
+
+/// Where a record came from. It never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The database in which it was born.
+    pub client: ClientId,
+    /// The temp ID that it was born with, if the server named it.
+    pub temp: Option<TempId>,
+    /// The operation that created it.
+    pub operation: OpId,
+}
+
+/// A record, or its tombstone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Which.
+    pub key: RecordKey,
+    /// The sequence of its last change.
+    pub version: Version,
+    /// Its fields; nothing if it is deleted.
+    pub data: Option<Object>,
+    /// The effective stamp of its creation, restoration or deletion.
+    pub stamp: Stamp,
+    /// The effective stamps of top-level fields that changed since.
+    pub field_stamps: BTreeMap<String, Stamp>,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Record {
+    /// The record as a conflict shows it.
+    pub fn state(&self) -> ServerState {
+        ServerState { version: self.version, data: self.data.clone(), stamp: self.stamp, field_stamps: self.field_stamps.clone() }
+    }
+}
+
+/// The final word on one operation. Kept for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    /// Which operation.
+    pub operation: OpId,
+    /// Who sent it.
+    pub client: ClientId,
+    /// What the operation was: another one under the same ID is refused.
+    pub fingerprint: Hash,
+    /// The word: applied, conflict or rejected.
+    pub outcome: Outcome,
+    /// In whose place it stands.
+    pub supersedes: Option<OpId>,
+    /// The request in which it came.
+    pub request: String,
+    /// When it came, by the server's clock.
+    pub received_ms: u64,
+    /// The operation's text, if it took no effect: the server's copy survives the loss of the device.
+    pub kept: Option<String>,
+}
+
+/// One change, in the order of the sequence. Append-only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeRow {
+    /// The sequence number.
+    pub version: Version,
+    /// The record.
+    pub key: RecordKey,
+    /// The operation that made it.
+    pub operation: OpId,
+    /// What it did.
+    pub kind: Kind,
+    /// Whose database it came from.
+    pub client: ClientId,
+    /// By the token.
+    pub user: String,
+    /// The effective stamp.
+    pub stamp: Stamp,
+    /// The request in which it came.
+    pub request: String,
+    /// When it came, by the server's clock.
+    pub received_ms: u64,
+}
+
+/// The server's copy of a conflict. At most one is open for a record and a client: another client's side is
+/// another copy, because renewing would lose the first one's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Its name on the wire.
+    pub id: String,
+    /// The record.
+    pub key: RecordKey,
+    /// Whose side stands against the server's.
+    pub client: ClientId,
+    /// The last operation that met it.
+    pub operation: OpId,
+    /// What stands against what.
+    pub kind: ConflictKind,
+    /// The server's version when it was last met.
+    pub version: Version,
+    /// When it was opened, by the server's clock.
+    pub opened_ms: u64,
+    /// The operation that closed it.
+    pub closed_by: Option<OpId>,
+}
+
+/// One row of the tenant's audit chain: `hash = SHA-256(0x01 ‖ previous hash ‖ content)`. Append-only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Counts up without a hole.
+    pub number: u64,
+    /// Canonical JSON: who, when, and the outcome of each operation; no fields of records.
+    pub content: String,
+    /// The link.
+    pub hash: Hash,
+}
+
+/// The counters of one tenant, read and written under its write transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantState {
+    /// The last sequence number.
+    pub sequence: Version,
+    /// The last audit row.
+    pub audit_number: u64,
+    /// Its hash.
+    pub audit_head: Hash,
+}
+
+impl Default for TenantState {
+    fn default() -> Self {
+        Self { sequence: Version(0), audit_number: 0, audit_head: Hash::zero() }
+    }
+}
+
+/// What a decision wants to know. A key that was asked for and is not found means: there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The receipts of these operations.
+    pub receipts: BTreeSet<OpId>,
+    /// The receipts of the operations that supersede these.
+    pub successors: BTreeSet<OpId>,
+    /// What these temp IDs became.
+    pub temps: BTreeSet<TempId>,
+    /// These records and tombstones.
+    pub records: BTreeSet<RecordKey>,
+    /// The last integer ID issued for these entities.
+    pub counters: BTreeSet<String>,
+    /// Live records, other than itself, that refer to these: at most [`Wanted::DEPENDENTS_MAX`] each.
+    pub dependents: BTreeSet<RecordKey>,
+    /// The open conflicts of the asking client over these records.
+    pub conflicts: BTreeSet<RecordKey>,
+}
+
+impl Wanted {
+    /// More dependents than one upload can touch: if all that are found were touched, there are no others.
+    pub const DEPENDENTS_MAX: usize = fieldsync::protocol::limits::OPERATIONS_MAX + 1;
+
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The answer to [`Wanted`].
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Receipts asked for by operation.
+    pub receipts: Vec<Receipt>,
+    /// Receipts asked for by what they supersede.
+    pub successors: Vec<Receipt>,
+    /// Temp IDs and what they became.
+    pub temps: Vec<(TempId, RecordKey)>,
+    /// Records and tombstones.
+    pub records: Vec<Record>,
+    /// Entities and the last integer ID issued.
+    pub counters: Vec<(String, u64)>,
+    /// Records (first) and those that refer to them (second).
+    pub dependents: Vec<(RecordKey, RecordKey)>,
+    /// Open conflicts.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Everything that one upload changes, written at once or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct WriteBatch {
+    /// The tenant's counters afterwards.
+    pub state: TenantState,
+    /// Records in their last state, each with all references that it then holds.
+    pub records: Vec<(Record, Vec<Reference>)>,
+    /// New names.
+    pub temps: Vec<(TempId, RecordKey)>,
+    /// The last integer ID issued, by entity.
+    pub counters: Vec<(String, u64)>,
+    /// New receipts.
+    pub receipts: Vec<Receipt>,
+    /// New change rows.
+    pub changes: Vec<ChangeRow>,
+    /// Conflicts in their last state.
+    pub conflicts: Vec<Conflict>,
+    /// New audit rows.
+    pub audit: Vec<AuditRow>,
+}
+
+/// A record as a page carries it: its fields stay text.
+#[derive(Clone, Debug)]
+pub struct PageRow {
+    /// Which.
+    pub key: RecordKey,
+    /// Its version.
+    pub version: Version,
+    /// Its fields as JSON text; nothing if it is deleted.
+    pub data: Option<String>,
+    /// As in [`Record`].
+    pub stamp: Stamp,
+    /// As in [`Record`].
+    pub field_stamps: BTreeMap<String, Stamp>,
+    /// The temp ID it was born with in the asking client's database.
+    pub born_as: Option<TempId>,
+}
+
+/// Some rows in ascending order of version, read from one state of the store.
+#[derive(Clone, Debug)]
+pub struct PageRows {
+    /// The rows.
+    pub rows: Vec<PageRow>,
+    /// Whether nothing newer was there.
+    pub complete: bool,
+    /// The tenant's sequence in that state.
+    pub sequence: Version,
+}
+
+/// What the server holds of a tenant and a client.
+#[derive(Clone, Debug)]
+pub struct Holdings {
+    /// The tenant's counters.
+    pub state: TenantState,
+    /// Receipts of the client.
+    pub receipts: u64,
+    /// Open conflicts of the tenant.
+    pub open_conflicts: u64,
+}

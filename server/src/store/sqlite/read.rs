@@ -1,0 +1,212 @@
+//! Reading rows. Lists of keys are bound as one JSON array each, so that a whole upload is read by a few
+//! statements, whatever its size.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldsync::model::{ClientId, OpId, Stamp, TempId, Version};
+use futures_util::TryStreamExt;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::super::rows::Conflict;
+use super::super::{Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, StoreError, TenantState, Wanted};
+use super::{from_db, from_json, from_word, hash_from, id_from, id_text, json, to_db};
+
+pub(super) async fn tenant_state(db: &mut SqliteConnection, tenant: &str) -> Result<TenantState, StoreError> {
+    let row =
+        sqlx::query("SELECT sequence, audit_number, audit_head FROM tenants WHERE tenant = ?1").bind(tenant).fetch_optional(db).await?;
+    let Some(row) = row else { return Ok(TenantState::default()) };
+    Ok(TenantState {
+        sequence: Version(from_db(row.try_get(0)?)?),
+        audit_number: from_db(row.try_get(1)?)?,
+        audit_head: hash_from(row.try_get(2)?)?,
+    })
+}
+
+pub(super) async fn holdings(db: &mut SqliteConnection, tenant: &str, client: &ClientId) -> Result<Holdings, StoreError> {
+    let state = tenant_state(db, tenant).await?;
+    let receipts: i64 = sqlx::query_scalar("SELECT count(*) FROM receipts WHERE tenant = ?1 AND client = ?2")
+        .bind(tenant)
+        .bind(client.as_str())
+        .fetch_one(&mut *db)
+        .await?;
+    let open: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM conflicts WHERE tenant = ?1 AND closed_by IS NULL").bind(tenant).fetch_one(db).await?;
+    Ok(Holdings { state, receipts: from_db(receipts)?, open_conflicts: from_db(open)? })
+}
+
+pub(super) async fn page(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    client: &ClientId,
+    after: Version,
+    bounds: PageBounds,
+) -> Result<PageRows, StoreError> {
+    let sequence = tenant_state(db, tenant).await?.sequence;
+    let mut page = PageRows { rows: Vec::new(), complete: true, sequence };
+    let mut bytes = 0;
+    // Rows come one by one: the statement is dropped where the page is full.
+    let mut rows = sqlx::query(
+        "SELECT entity, id, version, data, stamp_ms, stamp_n, field_stamps, origin_temp, origin_client FROM records
+         WHERE tenant = ?1 AND version > ?2 ORDER BY version",
+    )
+    .bind(tenant)
+    .bind(to_db(after.0)?)
+    .fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        let data: Option<String> = row.try_get(3)?;
+        let size = data.as_ref().map_or(0, String::len);
+        if page.rows.len() >= bounds.records_max || (!page.rows.is_empty() && bytes + size > bounds.bytes_max) {
+            page.complete = false;
+            break;
+        }
+        bytes += size;
+        let born_here = row.try_get::<&str, _>(8)? == client.as_str();
+        page.rows.push(PageRow {
+            key: key_at(&row, 0)?,
+            version: Version(from_db(row.try_get(2)?)?),
+            data,
+            stamp: stamp_at(&row, 4)?,
+            field_stamps: field_stamps_at(&row, 6)?,
+            born_as: if born_here { temp_at(&row, 7)? } else { None },
+        });
+    }
+    Ok(page)
+}
+
+pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &ClientId, wanted: &Wanted) -> Result<Found, StoreError> {
+    let mut found = Found::default();
+    if !wanted.receipts.is_empty() {
+        let rows = sqlx::query(
+            "SELECT operation, client, fingerprint, outcome, supersedes, request, received_ms, kept FROM receipts
+             WHERE tenant = ?1 AND operation IN (SELECT value FROM json_each(?2))",
+        );
+        let rows = rows.bind(tenant).bind(json(&wanted.receipts)?).fetch_all(&mut *db).await?;
+        found.receipts = rows.iter().map(receipt).collect::<Result<_, _>>()?;
+    }
+    if !wanted.successors.is_empty() {
+        let rows = sqlx::query(
+            "SELECT operation, client, fingerprint, outcome, supersedes, request, received_ms, kept FROM receipts
+             WHERE tenant = ?1 AND supersedes IN (SELECT value FROM json_each(?2))",
+        );
+        let rows = rows.bind(tenant).bind(json(&wanted.successors)?).fetch_all(&mut *db).await?;
+        found.successors = rows.iter().map(receipt).collect::<Result<_, _>>()?;
+    }
+    if !wanted.temps.is_empty() {
+        let rows = sqlx::query("SELECT temp, entity, id FROM temp_ids WHERE tenant = ?1 AND temp IN (SELECT value FROM json_each(?2))");
+        for row in rows.bind(tenant).bind(json(&wanted.temps)?).fetch_all(&mut *db).await? {
+            let temp: String = row.try_get(0)?;
+            let temp = TempId::parse(&temp).ok_or_else(|| StoreError::Unreadable("a temp ID".to_owned()))?;
+            found.temps.push((temp, key_at(&row, 1)?));
+        }
+    }
+    if !wanted.counters.is_empty() {
+        let rows = sqlx::query("SELECT entity, last FROM counters WHERE tenant = ?1 AND entity IN (SELECT value FROM json_each(?2))");
+        for row in rows.bind(tenant).bind(json(&wanted.counters)?).fetch_all(&mut *db).await? {
+            found.counters.push((row.try_get(0)?, from_db(row.try_get(1)?)?));
+        }
+    }
+    for (entity, ids) in by_entity(&wanted.records) {
+        let rows = sqlx::query(
+            "SELECT entity, id, version, data, stamp_ms, stamp_n, field_stamps, origin_temp, origin_client, origin_operation FROM records
+             WHERE tenant = ?1 AND entity = ?2 AND id IN (SELECT value FROM json_each(?3))",
+        );
+        for row in rows.bind(tenant).bind(entity).bind(json(&ids)?).fetch_all(&mut *db).await? {
+            found.records.push(record(&row)?);
+        }
+    }
+    for (entity, ids) in by_entity(&wanted.conflicts) {
+        let rows = sqlx::query(
+            "SELECT entity, id, conflict, client, operation, kind, version, opened_ms FROM conflicts
+             WHERE tenant = ?1 AND entity = ?2 AND id IN (SELECT value FROM json_each(?3)) AND client = ?4 AND closed_by IS NULL",
+        );
+        for row in rows.bind(tenant).bind(entity).bind(json(&ids)?).bind(client.as_str()).fetch_all(&mut *db).await? {
+            found.conflicts.push(conflict(&row)?);
+        }
+    }
+    for key in &wanted.dependents {
+        let rows = sqlx::query(
+            "SELECT DISTINCT from_entity, from_id FROM refs WHERE tenant = ?1 AND to_entity = ?2 AND to_id = ?3
+             AND NOT (from_entity = ?2 AND from_id = ?3) LIMIT ?4",
+        );
+        let cap = i64::try_from(Wanted::DEPENDENTS_MAX).unwrap_or(i64::MAX);
+        for row in rows.bind(tenant).bind(&key.entity).bind(id_text(&key.id)).bind(cap).fetch_all(&mut *db).await? {
+            found.dependents.push((key.clone(), key_at(&row, 0)?));
+        }
+    }
+    Ok(found)
+}
+
+fn by_entity(keys: &BTreeSet<RecordKey>) -> BTreeMap<&str, Vec<String>> {
+    let mut grouped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for key in keys {
+        grouped.entry(&key.entity).or_default().push(id_text(&key.id));
+    }
+    grouped
+}
+
+fn key_at(row: &SqliteRow, at: usize) -> Result<RecordKey, StoreError> {
+    Ok(RecordKey { entity: row.try_get(at)?, id: id_from(row.try_get(at + 1)?)? })
+}
+
+fn stamp_at(row: &SqliteRow, at: usize) -> Result<Stamp, StoreError> {
+    let n = u32::try_from(row.try_get::<i64, _>(at + 1)?).map_err(|_| StoreError::Unreadable("a stamp".to_owned()))?;
+    Ok(Stamp { ms: from_db(row.try_get(at)?)?, n })
+}
+
+fn field_stamps_at(row: &SqliteRow, at: usize) -> Result<BTreeMap<String, Stamp>, StoreError> {
+    match row.try_get(at)? {
+        "{}" => Ok(BTreeMap::new()),
+        text => from_json(text),
+    }
+}
+
+fn temp_at(row: &SqliteRow, at: usize) -> Result<Option<TempId>, StoreError> {
+    let text: Option<&str> = row.try_get(at)?;
+    text.map(|text| TempId::parse(text).ok_or_else(|| StoreError::Unreadable("a temp ID".to_owned()))).transpose()
+}
+
+fn op_from(text: &str) -> Result<OpId, StoreError> {
+    OpId::parse(text).map_err(|_| StoreError::Unreadable("the ID of an operation".to_owned()))
+}
+
+fn client_from(text: &str) -> Result<ClientId, StoreError> {
+    ClientId::parse(text).map_err(|_| StoreError::Unreadable("the ID of a client".to_owned()))
+}
+
+fn receipt(row: &SqliteRow) -> Result<Receipt, StoreError> {
+    Ok(Receipt {
+        operation: op_from(row.try_get(0)?)?,
+        client: client_from(row.try_get(1)?)?,
+        fingerprint: hash_from(row.try_get(2)?)?,
+        outcome: from_json(row.try_get(3)?)?,
+        supersedes: row.try_get::<Option<&str>, _>(4)?.map(op_from).transpose()?,
+        request: row.try_get(5)?,
+        received_ms: from_db(row.try_get(6)?)?,
+        kept: row.try_get(7)?,
+    })
+}
+
+fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+    Ok(Record {
+        key: key_at(row, 0)?,
+        version: Version(from_db(row.try_get(2)?)?),
+        data: row.try_get::<Option<&str>, _>(3)?.map(from_json).transpose()?,
+        stamp: stamp_at(row, 4)?,
+        field_stamps: field_stamps_at(row, 6)?,
+        origin: Origin { client: client_from(row.try_get(8)?)?, temp: temp_at(row, 7)?, operation: op_from(row.try_get(9)?)? },
+    })
+}
+
+fn conflict(row: &SqliteRow) -> Result<Conflict, StoreError> {
+    Ok(Conflict {
+        key: key_at(row, 0)?,
+        id: row.try_get(2)?,
+        client: client_from(row.try_get(3)?)?,
+        operation: op_from(row.try_get(4)?)?,
+        kind: from_word(row.try_get(5)?)?,
+        version: Version(from_db(row.try_get(6)?)?),
+        opened_ms: from_db(row.try_get(7)?)?,
+        closed_by: None,
+    })
+}

@@ -1,0 +1,77 @@
+//! The tables. IDs of records are stored as JSON text, so that 7 and "7" stay two IDs. Names of entities
+//! are values like any other. Change and audit rows refuse to be changed, by the database itself.
+
+/// Counts up with every change of the tables below.
+pub(super) const LAYOUT: &str = "1";
+
+/// What makes the tables, run at every start.
+pub(super) const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS meta (
+    name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS tenants (
+    tenant TEXT NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL, audit_number INTEGER NOT NULL, audit_head TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS counters (
+    tenant TEXT NOT NULL, entity TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (tenant, entity)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS clients (
+    tenant TEXT NOT NULL, client TEXT NOT NULL, user_id TEXT NOT NULL, first_seen_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,
+    PRIMARY KEY (tenant, client)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS records (
+    tenant TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, deleted INTEGER NOT NULL, data TEXT,
+    stamp_ms INTEGER NOT NULL, stamp_n INTEGER NOT NULL, field_stamps TEXT NOT NULL,
+    origin_client TEXT NOT NULL, origin_temp TEXT, origin_operation TEXT NOT NULL,
+    PRIMARY KEY (tenant, entity, id), CHECK (deleted = (data IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS records_by_version ON records (tenant, version);
+
+CREATE TABLE IF NOT EXISTS refs (
+    tenant TEXT NOT NULL, from_entity TEXT NOT NULL, from_id TEXT NOT NULL, path TEXT NOT NULL, to_entity TEXT NOT NULL, to_id TEXT NOT NULL,
+    PRIMARY KEY (tenant, from_entity, from_id, path, to_entity, to_id),
+    FOREIGN KEY (tenant, from_entity, from_id) REFERENCES records (tenant, entity, id),
+    FOREIGN KEY (tenant, to_entity, to_id) REFERENCES records (tenant, entity, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS refs_to ON refs (tenant, to_entity, to_id);
+
+CREATE TABLE IF NOT EXISTS temp_ids (
+    tenant TEXT NOT NULL, temp TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (tenant, temp), FOREIGN KEY (tenant, entity, id) REFERENCES records (tenant, entity, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS receipts (
+    tenant TEXT NOT NULL, operation TEXT NOT NULL, client TEXT NOT NULL, fingerprint TEXT NOT NULL, outcome TEXT NOT NULL,
+    supersedes TEXT, request TEXT NOT NULL, received_ms INTEGER NOT NULL, kept TEXT,
+    PRIMARY KEY (tenant, operation)
+) STRICT;
+CREATE INDEX IF NOT EXISTS receipts_by_superseded ON receipts (tenant, supersedes) WHERE supersedes IS NOT NULL;
+CREATE INDEX IF NOT EXISTS receipts_by_client ON receipts (tenant, client);
+
+CREATE TABLE IF NOT EXISTS changes (
+    tenant TEXT NOT NULL, version INTEGER NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, operation TEXT NOT NULL, kind TEXT NOT NULL,
+    client TEXT NOT NULL, user_id TEXT NOT NULL, stamp_ms INTEGER NOT NULL, stamp_n INTEGER NOT NULL,
+    request TEXT NOT NULL, received_ms INTEGER NOT NULL,
+    PRIMARY KEY (tenant, version)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS conflicts (
+    tenant TEXT NOT NULL, conflict TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, client TEXT NOT NULL, operation TEXT NOT NULL,
+    kind TEXT NOT NULL, version INTEGER NOT NULL, opened_ms INTEGER NOT NULL, closed_by TEXT,
+    PRIMARY KEY (tenant, conflict)
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS conflicts_open ON conflicts (tenant, entity, id, client) WHERE closed_by IS NULL;
+
+CREATE TABLE IF NOT EXISTS audit (
+    tenant TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (tenant, number)
+) STRICT;
+
+CREATE TRIGGER IF NOT EXISTS changes_stay BEFORE UPDATE ON changes BEGIN SELECT RAISE(ABORT, 'change rows stay as they are'); END;
+CREATE TRIGGER IF NOT EXISTS changes_remain BEFORE DELETE ON changes BEGIN SELECT RAISE(ABORT, 'change rows remain'); END;
+CREATE TRIGGER IF NOT EXISTS audit_stays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit rows stay as they are'); END;
+CREATE TRIGGER IF NOT EXISTS audit_remains BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit rows remain'); END;
+";

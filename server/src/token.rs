@@ -1,0 +1,215 @@
+//! Bearer tokens: JWTs with HMAC-SHA256 and nothing else.
+//!
+//! The format is checked here rather than by a JWT library, because everything that such a library decides
+//! is fixed: there is one algorithm and one key, and nothing in the header chooses anything. A header that
+//! says something else is refused before the signature is looked at, the claims are read after it.
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use crate::key::{MacKey, ServerKey};
+
+/// Who issues tokens.
+const ISSUER: &str = "fieldsync";
+/// For what.
+const AUDIENCE: &str = "fieldsync-sync";
+/// How far the clocks of issuer and server may differ.
+const LEEWAY_SECONDS: u64 = 60;
+/// The longest token, in bytes.
+const TOKEN_BYTES_MAX: usize = 4_096;
+
+/// Who a verified token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    /// The tenant.
+    pub tenant: String,
+    /// The user.
+    pub user: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    typ: Option<String>,
+    /// Extensions that must be understood: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    tenant: String,
+    iat: u64,
+    exp: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<u64>,
+    iss: String,
+    aud: String,
+}
+
+/// A token that proves nothing. Which check it failed is told to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token is not valid")]
+pub struct TokenError;
+
+/// Issues and checks tokens.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    key: MacKey,
+}
+
+impl Tokens {
+    /// With the server's key.
+    pub fn new(key: &ServerKey) -> Self {
+        Self { key: key.for_tokens() }
+    }
+
+    /// A token for a user of a tenant.
+    pub fn issue(&self, identity: &Identity, now_ms: u64, minutes: u64) -> String {
+        let now = now_ms / 1_000;
+        let header = Header { alg: "HS256".to_owned(), typ: Some("JWT".to_owned()), crit: None };
+        let claims = Claims {
+            sub: identity.user.clone(),
+            tenant: identity.tenant.clone(),
+            iat: now,
+            exp: now.saturating_add(minutes.saturating_mul(60)),
+            nbf: None,
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+        };
+        let signed = format!("{}.{}", part(&header), part(&claims));
+        let signature = BASE64URL_NOPAD.encode(&self.key.sign(&[signed.as_bytes()]));
+        format!("{signed}.{signature}")
+    }
+
+    /// Who the token speaks for.
+    pub fn verify(&self, token: &str, now_ms: u64) -> Result<Identity, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError)?;
+        let header: Header = read(header)?;
+        if header.alg != "HS256" || header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) || header.crit.is_some() {
+            return Err(TokenError);
+        }
+        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).map_err(|_| TokenError)?;
+        if !self.key.verify(&[signed.as_bytes()], &signature) {
+            return Err(TokenError);
+        }
+        let claims: Claims = read(claims)?;
+        let now = now_ms / 1_000;
+        let in_time = now < claims.exp.saturating_add(LEEWAY_SECONDS)
+            && claims.iat <= now.saturating_add(LEEWAY_SECONDS)
+            && claims.nbf.is_none_or(|from| from <= now.saturating_add(LEEWAY_SECONDS));
+        let named = |name: &str| !name.is_empty() && name.len() <= fieldsync::protocol::limits::NAME_BYTES_MAX;
+        if claims.iss != ISSUER || claims.aud != AUDIENCE || !in_time || !named(&claims.sub) || !named(&claims.tenant) {
+            return Err(TokenError);
+        }
+        Ok(Identity { tenant: claims.tenant, user: claims.sub })
+    }
+}
+
+fn part<T: Serialize>(value: &T) -> String {
+    let text = serde_json::to_vec(value).unwrap_or_else(|_| unreachable!("header and claims are JSON"));
+    BASE64URL_NOPAD.encode(&text)
+}
+
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, TokenError> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| TokenError)?;
+    serde_json::from_slice(&bytes).map_err(|_| TokenError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    fn tokens() -> Tokens {
+        Tokens::new(&ServerKey::parse(&"k".repeat(32)).expect("a key"))
+    }
+
+    fn anna() -> Identity {
+        Identity { tenant: "north".to_owned(), user: "anna".to_owned() }
+    }
+
+    fn signed(header: &serde_json::Value, claims: &serde_json::Value) -> String {
+        let signed = format!("{}.{}", part(header), part(claims));
+        let signature = BASE64URL_NOPAD.encode(&tokens().key.sign(&[signed.as_bytes()]));
+        format!("{signed}.{signature}")
+    }
+
+    fn claims() -> serde_json::Value {
+        let now = NOW_MS / 1_000;
+        json!({"sub": "anna", "tenant": "north", "iat": now, "exp": now + 60, "iss": ISSUER, "aud": AUDIENCE})
+    }
+
+    #[test]
+    fn a_token_speaks_for_its_user_until_it_expires() {
+        let token = tokens().issue(&anna(), NOW_MS, 10);
+        assert_eq!(tokens().verify(&token, NOW_MS), Ok(anna()));
+        let end = NOW_MS + 10 * 60_000 + LEEWAY_SECONDS * 1_000;
+        assert_eq!(tokens().verify(&token, end - 1), Ok(anna()));
+        assert_eq!(tokens().verify(&token, end), Err(TokenError));
+        assert_eq!(tokens().verify(&token, NOW_MS - LEEWAY_SECONDS * 1_000), Ok(anna()));
+        assert_eq!(tokens().verify(&token, NOW_MS - (LEEWAY_SECONDS + 1) * 1_000), Err(TokenError));
+    }
+
+    #[test]
+    fn nothing_in_the_header_chooses_anything() {
+        let fine = json!({"alg": "HS256", "typ": "JWT"});
+        assert_eq!(tokens().verify(&signed(&fine, &claims()), NOW_MS), Ok(anna()));
+        for header in [
+            json!({"alg": "none"}),
+            json!({"alg": "None"}),
+            json!({"alg": "HS512"}),
+            json!({"alg": "RS256", "jwk": {}}),
+            json!({"typ": "JWT"}),
+            json!({"alg": "HS256", "typ": "at+jwt"}),
+            json!({"alg": "HS256", "crit": ["exp"]}),
+        ] {
+            assert_eq!(tokens().verify(&signed(&header, &claims()), NOW_MS), Err(TokenError), "{header}");
+        }
+        let unsigned = format!("{}.{}.", part(&json!({"alg": "none"})), part(&claims()));
+        assert_eq!(tokens().verify(&unsigned, NOW_MS), Err(TokenError));
+    }
+
+    #[test]
+    fn every_claim_is_checked() {
+        for (claim, value) in [
+            ("sub", json!("")),
+            ("tenant", json!(7)),
+            ("tenant", json!("x".repeat(257))),
+            ("iss", json!("other")),
+            ("aud", json!("fieldsync-admin")),
+            ("aud", json!(["fieldsync-sync"])),
+            ("nbf", json!(NOW_MS / 1_000 + LEEWAY_SECONDS + 1)),
+            ("exp", json!(null)),
+        ] {
+            let mut claims = claims();
+            claims[claim] = value;
+            assert_eq!(tokens().verify(&signed(&json!({"alg": "HS256"}), &claims), NOW_MS), Err(TokenError), "{claim}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_another_key_or_with_one_changed_character_is_refused() {
+        let other = Tokens::new(&ServerKey::parse(&"o".repeat(32)).expect("a key"));
+        assert_eq!(tokens().verify(&other.issue(&anna(), NOW_MS, 10), NOW_MS), Err(TokenError));
+        let token = tokens().issue(&anna(), NOW_MS, 10);
+        for at in 0..token.len() {
+            let mut bytes = token.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).expect("still text");
+            assert_eq!(tokens().verify(&changed, NOW_MS), Err(TokenError), "character {at}");
+        }
+        for text in ["", ".", "..", "a.b", "a.b.c.d", "é.é.é"] {
+            assert_eq!(tokens().verify(text, NOW_MS), Err(TokenError), "{text}");
+        }
+        assert_eq!(tokens().verify(&"a".repeat(TOKEN_BYTES_MAX + 1), NOW_MS), Err(TokenError));
+    }
+}
