@@ -69,12 +69,16 @@ export async function servePage(stage, pages = join(HERE, 'page'), answer = asyn
   return { address: `http://127.0.0.1:${server.address().port}`, unpacked: join(unpacked, 'package') };
 }
 
-/** Starts the server on a new database file; `stop` ends it cleanly, so that the file holds everything. */
-export async function startServer(stage, schema, origin) {
+/**
+ * Starts the server on a new database file, or on the given one; `stop` ends it cleanly, so that the file holds
+ * everything.
+ */
+export async function startServer(stage, schema, origin, present) {
   const program = required('FIELDSYNC_SERVER_BIN');
-  const database = join(stage.folder, 'server.sqlite');
-  const schemaFile = join(stage.folder, 'schema.json');
-  const keyFile = join(stage.folder, 'key');
+  const folder = await mkdtemp(join(stage.folder, 'server-'));
+  const database = present ?? join(folder, 'server.sqlite');
+  const schemaFile = join(folder, 'schema.json');
+  const keyFile = join(folder, 'key');
   await writeFile(schemaFile, JSON.stringify(schema));
   await writeFile(keyFile, randomBytes(32).toString('hex'), { mode: 0o600 });
   const args = ['--database', database, '--schema', schemaFile, '--listen', '127.0.0.1:0', '--key-file', keyFile];
@@ -105,6 +109,26 @@ export async function startServer(stage, schema, origin) {
     return stdout.trim();
   };
   return { address, database, token, stop: stopOnce };
+}
+
+/** Fills a new database file with generated records. */
+export async function seedDatabase(stage, schema, tenant, records) {
+  const folder = await mkdtemp(join(stage.folder, 'seed-'));
+  const [database, schemaFile] = [join(folder, 'server.sqlite'), join(folder, 'schema.json')];
+  await writeFile(schemaFile, JSON.stringify(schema));
+  const args = [
+    'seed',
+    '--database',
+    database,
+    '--schema',
+    schemaFile,
+    '--tenant',
+    tenant,
+    '--records',
+    String(records),
+  ];
+  await promisify(execFile)(required('FIELDSYNC_SERVER_BIN'), args);
+  return database;
 }
 
 /**

@@ -1,0 +1,52 @@
+/**
+ * The bench's site: the page, and both servers behind one origin and one delay.
+ *
+ * `/api/` goes to the reference server; `/raw/` is answered here at once, for the raw client. Every request to either
+ * waits the same added latency first, so that a round trip costs both the same. One origin, so that no preflight is
+ * counted as a round trip of either.
+ */
+import { request as forward } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { servePage } from '../tests/replay/stage.mjs';
+
+export async function serveBench(stage, { upstream, records }) {
+  const state = { latencyMs: 0, requests: 0 };
+  let lastId = 0;
+  const answer = async (request, response) => {
+    const path = new URL(request.url, 'http://page').pathname;
+    const api = path.startsWith('/api/');
+    if (!api && !path.startsWith('/raw/')) return false;
+    state.requests += 1;
+    if (state.latencyMs > 0) await delay(state.latencyMs);
+    if (api) {
+      pass(request, response, upstream());
+    } else if (path === '/raw/records') {
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end(records());
+    } else {
+      const { operations } = JSON.parse(await bodyOf(request));
+      const results = operations.map(({ id }) => ({ id, realId: ++lastId }));
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ results }));
+    }
+    return true;
+  };
+  const site = await servePage(stage, fileURLToPath(new URL('page', import.meta.url)), answer);
+  return { ...site, state };
+}
+
+function pass(request, response, upstream) {
+  const target = new URL(request.url, upstream);
+  const options = { method: request.method, headers: { ...request.headers, host: target.host } };
+  const onward = forward(target, options, (answer) => {
+    response.writeHead(answer.statusCode, answer.headers);
+    answer.pipe(response);
+  });
+  onward.on('error', () => response.destroy());
+  request.pipe(onward);
+}
+
+async function bodyOf(request) {
+  const parts = [];
+  for await (const part of request) parts.push(part);
+  return Buffer.concat(parts).toString('utf8');
+}
