@@ -152,7 +152,7 @@ async function setup(device, server, schema, user) {
     tenant: TENANT,
     tokens,
     baseUrl,
-    schema: SCHEMA,
+    schema,
   });
 }
 
