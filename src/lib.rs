@@ -2,9 +2,11 @@
 pub mod audit;
 pub mod conflict;
 pub mod decide;
+pub mod engine;
 pub mod model;
 pub mod outbox;
 pub mod plan;
+pub mod platform;
 pub mod protocol;
 pub mod query;
 pub mod relations;

@@ -44,7 +44,10 @@ pub enum Event {
         by: OpId,
     },
     /// Rebased over a newer state of the server, nothing of it was left.
-    Coalesced,
+    Coalesced {
+        /// That state's version.
+        version: Version,
+    },
     /// Rebased over a newer state of the server.
     Rebased {
         /// The version it now stands on.

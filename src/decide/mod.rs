@@ -21,7 +21,7 @@ mod rows;
 mod work;
 mod write;
 
-pub use cache::{Cache, Corrupt, Decision, Planned};
+pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use claim::{Claim, Claimed};
 pub use ids::{MapId, Mapping, ResolveId};
 pub use load::{Load, Loaded, OpenDevice, Opened};

@@ -125,7 +125,7 @@ pub fn rebase(
         }
         let Some(action) = verdict.action else {
             work.end(operation.seq);
-            work.note(&operation, Event::Coalesced);
+            work.note(&operation, Event::Coalesced { version: server.version });
             let settled =
                 conflict.map_or(Settled::Applied { version: server.version }, |conflict| Settled::Conflict { conflict: conflict.id });
             work.settle(&operation.id, settled);

@@ -51,6 +51,8 @@ pub struct Effects {
     pub quarantined: u64,
     /// The sequence of the audit row, if one was written.
     pub seq: Option<u64>,
+    /// The sequence that stood before.
+    pub after_seq: u64,
 }
 
 /// The changes of one decision.
@@ -255,6 +257,7 @@ impl<'w> Work<'w> {
             stored.index = operations;
             self.writes.push(Write::Put(Table::Audit, stored));
             self.effects.seq = Some(seq);
+            self.effects.after_seq = self.last.as_ref().map_or(0, |row| row.seq);
         }
         (self.writes, self.effects)
     }

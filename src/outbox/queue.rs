@@ -47,6 +47,10 @@ impl Queue {
         self.items.insert(operation.seq, Item { row, operation, node });
         Ok(())
     }
+    /// Forgets all operations; what is known of IDs stays.
+    pub fn clear(&mut self) {
+        self.items.clear();
+    }
     /// Takes one out that has ended.
     pub fn remove(&mut self, seq: u64) -> Option<Item> {
         self.items.remove(&seq)
@@ -66,6 +70,11 @@ impl Queue {
     /// How many wait to be applied.
     pub fn pending(&self) -> usize {
         self.items.values().filter(|item| item.row.state == State::Pending).count()
+    }
+    /// How many are in conflict, and how many are parked.
+    pub fn held(&self) -> (usize, usize) {
+        let count = |wanted: fn(&State) -> bool| self.items.values().filter(|item| wanted(&item.row.state)).count();
+        (count(|state| matches!(state, State::Conflict { .. })), count(|state| matches!(state, State::Parked { .. })))
     }
     /// How many there are.
     pub fn len(&self) -> usize {

@@ -1,0 +1,186 @@
+//! The settings: read from one JSON object, each with default, unit and range. A bad one fails `open` with
+//! its path.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value, json};
+
+use super::EngineError;
+use crate::protocol::limits::{NAME_BYTES_MAX, OPERATIONS_MAX, PAGE_RECORDS_MAX};
+use crate::schema::Schema;
+use crate::value::hash_bytes;
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The tenant. A number is taken as its decimal digits.
+    pub tenant: String,
+    /// The user. A number is taken as its decimal digits.
+    pub user: String,
+    /// The address below which the sync server answers; `https`, or `http` on this machine, or a path of the page's origin.
+    pub base_url: String,
+    /// The app's entities.
+    pub schema: Rc<Schema>,
+    /// Whether writes are sent, and changes fetched, without being asked.
+    pub auto_sync: bool,
+    /// Operations in an upload: 1 to 1,000, default 50.
+    pub batch_size: usize,
+    /// Records in a page: 1 to 5,000, default 500, about what a phone stores in 50 ms.
+    pub page_size: usize,
+    /// How long to wait for the server's next sign of life, ms: 100 to 600,000, default 30,000.
+    pub timeout_ms: u64,
+    /// The bound of the first wait after a failure, ms: 1 to 60,000, default 1,000.
+    pub backoff_base_ms: u64,
+    /// The bound of every wait after failures, ms: 1 to 3,600,000, default 60,000.
+    pub backoff_cap_ms: u64,
+    /// How often to look for changes without being asked, ms: 1,000 to 86,400,000, default 30,000.
+    pub poll_ms: u64,
+}
+
+impl Settings {
+    /// Reads and checks the settings.
+    pub fn parse(text: &str) -> Result<Self, EngineError> {
+        let value = crate::value::parse(text, &crate::value::Limits::RECORD)?;
+        let Value::Object(mut fields) = value else { return Err(bad("", "must be an object")) };
+        let schema = fields.remove("schema").ok_or_else(|| bad("schema", "is missing"))?;
+        let schema = Schema::parse(&schema.to_string()).map_err(|error| {
+            let path = if error.path.is_empty() { "schema".to_owned() } else { format!("schema.{}", error.path) };
+            EngineError::with("invalid_schema", &error.to_string(), json!({"path": path}))
+        })?;
+        let settings = Self {
+            tenant: name(&mut fields, "tenant")?,
+            user: name(&mut fields, "user")?,
+            base_url: address(&mut fields)?,
+            schema: Rc::new(schema),
+            auto_sync: flag(&mut fields, "autoSync", true)?,
+            batch_size: count(&mut fields, "batchSize", 50, OPERATIONS_MAX)?,
+            page_size: count(&mut fields, "pageSize", 500, PAGE_RECORDS_MAX)?,
+            timeout_ms: number(&mut fields, "timeoutMs", 30_000, 100, 600_000)?,
+            backoff_base_ms: number(&mut fields, "backoffBaseMs", 1_000, 1, 60_000)?,
+            backoff_cap_ms: number(&mut fields, "backoffCapMs", 60_000, 1, 3_600_000)?,
+            poll_ms: number(&mut fields, "pollMs", 30_000, 1_000, 86_400_000)?,
+        };
+        match fields.keys().next() {
+            Some(unknown) => Err(bad(unknown, "is no setting")),
+            None => Ok(settings),
+        }
+    }
+}
+
+fn bad(path: &str, reason: &str) -> EngineError {
+    EngineError::with("bad_setting", &format!("setting '{path}' {reason}"), json!({"path": path}))
+}
+
+fn name(fields: &mut Map<String, Value>, key: &str) -> Result<String, EngineError> {
+    let text = match fields.remove(key) {
+        Some(Value::String(text)) => text,
+        Some(Value::Number(number)) if number.is_i64() => number.to_string(),
+        Some(_) => return Err(bad(key, "must be a string or an integer")),
+        None => return Err(bad(key, "is missing")),
+    };
+    if text.is_empty() || text.len() > NAME_BYTES_MAX { Err(bad(key, "must have 1 to 256 bytes")) } else { Ok(text) }
+}
+
+fn address(fields: &mut Map<String, Value>) -> Result<String, EngineError> {
+    const KEY: &str = "baseUrl";
+    let Some(Value::String(text)) = fields.remove(KEY) else { return Err(bad(KEY, "must be a string")) };
+    let own_origin = text.starts_with('/') && !text.starts_with("//");
+    let host = text.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+    let this_machine = matches!(host, Some("localhost" | "127.0.0.1" | "[")) && !text.contains('@');
+    if own_origin || text.starts_with("https://") || this_machine {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err(bad(KEY, "must begin with https://, or http:// on this machine, or be a path"))
+    }
+}
+
+fn flag(fields: &mut Map<String, Value>, key: &str, default: bool) -> Result<bool, EngineError> {
+    match fields.remove(key) {
+        None => Ok(default),
+        Some(Value::Bool(flag)) => Ok(flag),
+        Some(_) => Err(bad(key, "must be true or false")),
+    }
+}
+
+fn number(fields: &mut Map<String, Value>, key: &str, default: u64, min: u64, max: u64) -> Result<u64, EngineError> {
+    match fields.remove(key) {
+        None => Ok(default),
+        Some(value) => match value.as_u64() {
+            Some(number) if (min..=max).contains(&number) => Ok(number),
+            _ => Err(bad(key, &format!("must be an integer from {min} to {max}"))),
+        },
+    }
+}
+
+fn count(fields: &mut Map<String, Value>, key: &str, default: u64, max: usize) -> Result<usize, EngineError> {
+    let max = u64::try_from(max).unwrap_or(u64::MAX);
+    let found = number(fields, key, default, 1, max)?;
+    usize::try_from(found).map_err(|_| bad(key, "is too large"))
+}
+
+/// The name of the database of a tenant and a user: both can be anything, so the name is a hash of them,
+/// each with its length before it.
+pub fn database_name(tenant: &str, user: &str) -> String {
+    let mut bytes = Vec::new();
+    for part in [tenant, user] {
+        bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    let digest = data_encoding::HEXLOWER.decode(hash_bytes(&bytes).as_str().as_bytes()).unwrap_or_default();
+    format!("fieldsync/1/{}", data_encoding::BASE64URL_NOPAD.encode(&digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Map<String, Value>)) -> Result<Settings, EngineError> {
+        let mut settings = json!({"tenant": 7, "user": "anna", "baseUrl": "https://example.test/api/v1/sync/",
+            "schema": {"name": "t", "version": 1, "entities": {"pet": {}}}});
+        if let Some(fields) = settings.as_object_mut() {
+            change(fields);
+        }
+        Settings::parse(&settings.to_string())
+    }
+
+    #[test]
+    fn defaults_and_normal_forms() -> Result<(), EngineError> {
+        let settings = with(|_| {})?;
+        assert_eq!((settings.tenant.as_str(), settings.batch_size, settings.auto_sync), ("7", 50, true));
+        assert_eq!(settings.base_url, "https://example.test/api/v1/sync");
+        Ok(())
+    }
+
+    #[test]
+    fn a_bad_setting_fails_with_its_path() {
+        let cases = [
+            ("tenant", json!(null)),
+            ("user", json!("")),
+            ("user", json!(1.5)),
+            ("baseUrl", json!("http://example.test")),
+            ("baseUrl", json!("http://localhost@evil.test")),
+            ("baseUrl", json!("//evil.test")),
+            ("batchSize", json!(0)),
+            ("batchSize", json!(1001)),
+            ("pageSize", json!("many")),
+            ("timeoutMs", json!(-1)),
+            ("autoSync", json!(1)),
+            ("colour", json!("green")),
+        ];
+        for (path, value) in cases {
+            let error = with(|fields| drop(fields.insert(path.to_owned(), value.clone()))).expect_err(path);
+            assert_eq!((error.code, &error.details["path"]), ("bad_setting", &json!(path)), "{value}");
+        }
+        for local in ["http://localhost:3000/x", "http://127.0.0.1:1", "/api/v1/sync"] {
+            assert!(with(|fields| drop(fields.insert("baseUrl".to_owned(), json!(local)))).is_ok(), "{local}");
+        }
+        let schema = with(|fields| drop(fields.insert("schema".to_owned(), json!({"name": "t", "version": 1, "entities": {"pet": {"references": {"a": "b"}}}}))));
+        assert_eq!(schema.expect_err("refused").code, "invalid_schema");
+    }
+
+    #[test]
+    fn database_names_cannot_collide() {
+        assert_ne!(database_name("ab", "c"), database_name("a", "bc"));
+        assert_eq!(database_name("ab", "c").len(), "fieldsync/1/".len() + 43);
+    }
+}

@@ -1,0 +1,88 @@
+//! The error that leaves the engine: a stable code, whether trying again can help, and facts for the caller.
+
+use serde_json::{Value, json};
+
+use crate::decide::{Corrupt, WriteError};
+use crate::query::QueryError;
+use crate::schema::SchemaError;
+use crate::store::StoreError;
+use crate::value::ValueError;
+
+/// What every call of the engine may fail with. JavaScript sees it as `FieldSyncError`.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct EngineError {
+    /// Stable; never parse the message.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub retryable: bool,
+    /// Facts: `path`, `id`, `dependents`.
+    pub details: Value,
+}
+
+impl EngineError {
+    /// An error without further facts.
+    pub fn new(code: &'static str, message: &str) -> Self {
+        Self { code, message: message.to_owned(), retryable: false, details: Value::Null }
+    }
+    /// With facts.
+    pub fn with(code: &'static str, message: &str, details: Value) -> Self {
+        Self { details, ..Self::new(code, message) }
+    }
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        Self { retryable: error.is_retryable(), ..Self::new(error.code(), &error.to_string()) }
+    }
+}
+
+impl From<Corrupt> for EngineError {
+    fn from(error: Corrupt) -> Self {
+        Self::new("integrity", &error.to_string())
+    }
+}
+
+impl From<ValueError> for EngineError {
+    fn from(error: ValueError) -> Self {
+        let details = match &error {
+            ValueError::IntegerOutOfRange { path } => json!({"path": path}),
+            ValueError::TooLarge { bytes, bytes_max } => json!({"bytes": bytes, "bytesMax": bytes_max}),
+            ValueError::TooDeep { depth_max } => json!({"depthMax": depth_max}),
+            ValueError::Malformed { .. } => Value::Null,
+        };
+        Self::with(error.code(), &error.to_string(), details)
+    }
+}
+
+impl From<QueryError> for EngineError {
+    fn from(error: QueryError) -> Self {
+        Self::with("invalid_query", &error.to_string(), json!({"path": error.path}))
+    }
+}
+
+impl From<SchemaError> for EngineError {
+    fn from(error: SchemaError) -> Self {
+        Self::with("invalid_schema", &error.to_string(), json!({"path": error.path}))
+    }
+}
+
+impl From<WriteError> for EngineError {
+    fn from(error: WriteError) -> Self {
+        let message = error.to_string();
+        let (code, details) = match error {
+            WriteError::UnknownRecord { entity, id } => ("unknown_record", json!({"entity": entity, "id": id})),
+            WriteError::AlreadyExists { entity, id } => ("already_exists", json!({"entity": entity, "id": id})),
+            WriteError::InvalidReference { path, entity } => ("invalid_reference", json!({"path": path, "entity": entity})),
+            WriteError::ReferenceDeleted { path, entity, id } => ("reference_deleted", json!({"path": path, "entity": entity, "id": id})),
+            WriteError::HasDependents { entity, id, dependents } => {
+                let dependents: Vec<Value> = dependents.iter().map(|(entity, id)| json!({"entity": entity, "id": id})).collect();
+                ("has_dependents", json!({"entity": entity, "id": id, "dependents": dependents}))
+            }
+            WriteError::Value { code, .. } => (code, Value::Null),
+        };
+        Self::with(code, &message, details)
+    }
+}

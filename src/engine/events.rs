@@ -1,0 +1,85 @@
+//! What the engine tells. Events are queued here and delivered after the call that caused them has returned:
+//! a listener may call the engine again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::RecordId;
+
+/// Above so many records an announcement names only the entity.
+const IDS_NAMED_MAX: usize = 256;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// The status is another.
+    Status {
+        /// As `status()` returns it.
+        status: Value,
+    },
+    /// A session has come further.
+    Progress {
+        /// `initialize`, `upload`, `download` or `finalize`.
+        phase: &'static str,
+        /// Operations or records done in this phase.
+        done: u64,
+        /// Of so many, as far as is known.
+        total: u64,
+        /// Bytes moved in this phase.
+        bytes: u64,
+    },
+    /// Records look different.
+    Change {
+        /// The entity type.
+        entity: String,
+        /// Which; absent when they are many.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ids: Option<Vec<RecordId>>,
+        /// `local`, `sync` or `elsewhere`.
+        source: &'static str,
+    },
+    /// The outbox is another.
+    Queue,
+    /// A conflict was found or has ended.
+    Conflict {
+        /// Its key.
+        id: u64,
+    },
+    /// A session has ended.
+    Session {
+        /// As `sync()` returns it.
+        result: Value,
+    },
+    /// Another tab opened a newer version: this one must be reloaded.
+    Outdated,
+}
+
+/// What one context tells the others: IDs only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Announcement {
+    /// Changed records by entity; `None` when they are many.
+    pub(super) changed: Vec<(String, Option<Vec<RecordId>>)>,
+    /// Entity, earlier ID, present ID.
+    pub(super) mapped: Vec<(String, RecordId, RecordId)>,
+    /// Conflicts found or ended.
+    pub(super) conflicts: Vec<u64>,
+    /// Whether the outbox changed.
+    pub(super) queue: bool,
+}
+
+/// Changed records by entity.
+pub(super) fn by_entity(changed: &[(String, RecordId)]) -> Vec<(String, Option<Vec<RecordId>>)> {
+    let mut entities: std::collections::BTreeMap<&str, std::collections::BTreeSet<&RecordId>> = std::collections::BTreeMap::new();
+    for (entity, id) in changed {
+        entities.entry(entity).or_default().insert(id);
+    }
+    entities
+        .into_iter()
+        .map(|(entity, ids)| {
+            let named = (ids.len() <= IDS_NAMED_MAX).then(|| ids.into_iter().cloned().collect());
+            (entity.to_owned(), named)
+        })
+        .collect()
+}

@@ -1,0 +1,261 @@
+//! Room `engine`: the thin async part. It takes time and IDs, runs decisions in the store, carries batches
+//! and pages over the network, and tells whoever listens. It decides nothing itself.
+//!
+//! The life of a session: take the sender's lock, look at the outbox, then {claim, upload, outcomes} until
+//! nothing is ready, then {page} until there is no more, then write the session down. Every step is one
+//! transaction; between steps the tab may die, and the next sender goes on from what is stored.
+//!
+//! Knows the traits of `store` and `platform`, never an adapter.
+
+mod config;
+mod error;
+mod events;
+mod notify;
+mod outbox;
+mod records;
+mod relationships;
+mod schedule;
+mod session;
+mod shown;
+mod sync;
+mod waiting;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures_channel::mpsc;
+
+use crate::decide::{Decision, Device, OpenDevice, Planned, SyncState};
+use crate::model::{ClientId, IdSource, OpId, RecordId};
+use crate::outbox::{BatchSize, Queue, Seals};
+use crate::platform::network::{Counters, Http};
+use crate::platform::{Channel, Clock, Entropy, Host};
+use crate::plan::WriteBatch;
+use crate::store::{Durability, Store};
+
+pub use config::{Settings, database_name};
+pub use error::EngineError;
+pub use events::Event;
+pub use notify::Cancel;
+pub use relationships::{build_graph, extract, find_cycles, topological_sort, validate};
+pub use session::{Direction, SyncError, SyncResult};
+
+use notify::Notify;
+use waiting::Watches;
+
+/// The engine of one database in one context. Handles are cheap and share it.
+pub struct Engine<S, H> {
+    inner: Rc<Inner<S, H>>,
+}
+
+impl<S, H> Clone for Engine<S, H> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<S, H> std::fmt::Debug for Engine<S, H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("tenant", &self.inner.settings.tenant).finish_non_exhaustive()
+    }
+}
+
+struct Inner<S, H> {
+    store: S,
+    host: H,
+    settings: Settings,
+    device: Device,
+    ids: RefCell<IdSource>,
+    /// The outbox as far as it is known here; see [`outbox`].
+    queue: RefCell<Queue>,
+    seals: RefCell<Seals>,
+    known: Cell<u64>,
+    loaded: Cell<bool>,
+    unfinished_at_open: u64,
+    state: RefCell<SyncState>,
+    flight: RefCell<BTreeMap<u64, ()>>,
+    attempts: RefCell<BTreeMap<u64, Attempt>>,
+    batch: Cell<BatchSize>,
+    initialised: Cell<bool>,
+    /// The ID under which this page first showed a record, by its present one.
+    keys: RefCell<BTreeMap<(String, RecordId), RecordId>>,
+    watches: RefCell<Watches>,
+    events: mpsc::UnboundedSender<Event>,
+    poke: Notify,
+    role: RefCell<session::Role>,
+    offline: Cell<bool>,
+    closed: Notify,
+    counters: Cell<Counters>,
+    totals: Cell<Totals>,
+    next_session: Cell<u64>,
+    last_result: RefCell<Option<SyncResult>>,
+    last_success: Cell<Option<u64>>,
+}
+
+/// How often an operation was sent without a final answer, and what came instead.
+#[derive(Clone, Debug, Default)]
+struct Attempt {
+    count: u32,
+    error: Option<(String, String)>,
+}
+
+/// What went through this engine since it was opened.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    operations_up: u64,
+    records_down: u64,
+}
+
+impl<S: Store, H: Host> Engine<S, H> {
+    /// Opens the database. The second part are the engine's events, to be delivered by the caller.
+    pub async fn open(store: S, host: H, settings: Settings) -> Result<(Self, mpsc::UnboundedReceiver<Event>), EngineError> {
+        let mut ids = IdSource::default();
+        let now = host.clock().now();
+        let fresh = Device {
+            client: ids.client_id(now, entropy(&host)),
+            tenant: settings.tenant.clone(),
+            user: settings.user.clone(),
+            created: now,
+        };
+        let opened = decide(&store, Durability::Strict, OpenDevice { fresh }).await?;
+        if (&opened.device.tenant, &opened.device.user) != (&settings.tenant, &settings.user) {
+            return Err(EngineError::new("integrity", "this database belongs to another tenant or user"));
+        }
+        let (events, listener) = mpsc::unbounded();
+        let batch = BatchSize::new(settings.batch_size, crate::protocol::limits::OPERATIONS_MAX);
+        let inner = Inner {
+            store,
+            host,
+            device: opened.device,
+            ids: RefCell::new(ids),
+            queue: RefCell::default(),
+            seals: RefCell::default(),
+            known: Cell::new(0),
+            loaded: Cell::new(false),
+            unfinished_at_open: opened.unfinished,
+            state: RefCell::new(opened.sync),
+            flight: RefCell::default(),
+            attempts: RefCell::default(),
+            batch: Cell::new(batch),
+            initialised: Cell::new(false),
+            keys: RefCell::default(),
+            watches: RefCell::default(),
+            events,
+            poke: Notify::default(),
+            role: RefCell::default(),
+            offline: Cell::new(false),
+            closed: Notify::default(),
+            counters: Cell::default(),
+            totals: Cell::default(),
+            next_session: Cell::new(opened.last_session + 1),
+            last_result: RefCell::default(),
+            last_success: Cell::default(),
+            settings,
+        };
+        let engine = Self { inner: Rc::new(inner) };
+        if opened.unfinished == 0 {
+            // Nothing to load: the outbox is known as it is.
+            engine.inner.known.set(opened.last_seq);
+            engine.inner.loaded.set(true);
+        }
+        engine.inner.poke.notify();
+        Ok((engine, listener))
+    }
+
+    /// Ends the engine: a session under way stops at its next step, the database is let go. What was saved
+    /// stays saved, what is queued stays queued.
+    pub fn close(&self) {
+        self.inner.closed.notify();
+        self.inner.role.borrow().cancel_running();
+        self.inner.host.channel().close();
+        self.inner.store.close();
+        self.inner.watches.borrow_mut().close();
+        self.inner.events.close_channel();
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// This database on this device.
+    pub fn client(&self) -> &ClientId {
+        &self.inner.device.client
+    }
+
+    fn now(&self) -> u64 {
+        self.inner.host.clock().now()
+    }
+
+    fn entropy(&self) -> [u8; IdSource::ENTROPY_BYTES] {
+        entropy(&self.inner.host)
+    }
+
+    fn op_id(&self) -> OpId {
+        let (now, random) = (self.now(), self.entropy());
+        self.inner.ids.borrow_mut().op_id(now, random)
+    }
+
+    fn uuid(&self) -> String {
+        let (now, random) = (self.now(), self.entropy());
+        self.inner.ids.borrow_mut().uuid(now, random)
+    }
+
+    /// A temp ID for a new record.
+    pub fn temp_id(&self, entity: &str) -> Result<RecordId, EngineError> {
+        self.entity(entity)?;
+        let (now, random) = (self.now(), self.entropy());
+        Ok(self.inner.ids.borrow_mut().temp_id(now, random, entity).into())
+    }
+
+    fn entity(&self, name: &str) -> Result<&crate::schema::Entity, EngineError> {
+        let unknown = || EngineError::new("unknown_entity", &format!("the schema has no entity '{name}'"));
+        self.inner.settings.schema.entity(name).ok_or_else(unknown)
+    }
+
+    fn http(&self) -> Http<'_, H::Network, H::Clock> {
+        Http {
+            network: self.inner.host.network(),
+            clock: self.inner.host.clock(),
+            timeout_ms: self.inner.settings.timeout_ms,
+            counters: &self.inner.counters,
+        }
+    }
+
+    fn emit(&self, event: Event) {
+        // After close nobody listens, and that is all right.
+        let _ = self.inner.events.unbounded_send(event);
+    }
+
+    async fn decide<D: Decision>(&self, durability: Durability, decision: D) -> Result<D::Out, EngineError> {
+        decide(&self.inner.store, durability, decision).await
+    }
+
+    async fn look<D: Decision>(&self, decision: D) -> Result<D::Out, EngineError> {
+        let done = self.inner.store.read(Planned::new(decision)).await?;
+        done.map_err(EngineError::from)
+    }
+}
+
+async fn decide<S: Store, D: Decision>(store: &S, durability: Durability, decision: D) -> Result<D::Out, EngineError> {
+    let done = store.transact(durability, Planned::new(decision)).await?;
+    done.map_err(EngineError::from)
+}
+
+fn entropy(host: &impl Host) -> [u8; IdSource::ENTROPY_BYTES] {
+    let mut bytes = [0; IdSource::ENTROPY_BYTES];
+    host.entropy().fill(&mut bytes);
+    bytes
+}
+
+/// A write of rows that no decision has to be taken about.
+#[derive(Clone, Debug)]
+struct Plain(WriteBatch);
+
+impl Decision for Plain {
+    type Out = ();
+    fn decide(&self, _: &mut crate::decide::Cache) -> Result<(WriteBatch, ()), crate::decide::Stop> {
+        Ok((self.0.clone(), ()))
+    }
+}

@@ -1,0 +1,158 @@
+//! The outbox in memory: what this context knows of the stored one, kept true by what it does itself and,
+//! where other contexts acted, by what the audit trail says since.
+
+use super::events::{Announcement, Event, by_entity};
+use super::{Engine, EngineError};
+use crate::audit;
+use crate::decide::{Effects, Load, Loaded, ResolveId, Settled};
+use crate::outbox::{Failure, Queue, State};
+use crate::platform::{Channel, Host};
+use crate::store::Store;
+
+impl<S: Store, H: Host> Engine<S, H> {
+    /// Takes in what a decision of this context changed, and tells everybody.
+    pub(super) fn absorb(&self, effects: &Effects, source: &'static str) {
+        let inner = &self.inner;
+        if inner.loaded.get() && effects.seq.is_some() && effects.after_seq == inner.known.get() {
+            let mut queue = inner.queue.borrow_mut();
+            for seq in &effects.ended {
+                queue.remove(*seq);
+            }
+            for row in &effects.queued {
+                // What we wrote ourselves a moment ago can be read.
+                let _ = queue.insert(row.clone(), &inner.settings.schema);
+            }
+            inner.known.set(effects.seq.unwrap_or_else(|| inner.known.get()));
+        }
+        for seq in &effects.ended {
+            inner.seals.borrow_mut().remove(*seq);
+            inner.attempts.borrow_mut().remove(seq);
+        }
+        {
+            let mut watches = inner.watches.borrow_mut();
+            for (old, by) in &effects.superseded {
+                watches.supersede(old, by);
+            }
+            for (id, settled) in &effects.settled {
+                watches.settle(id, settled);
+            }
+        }
+        self.learn_mappings(&effects.mapped);
+        let announcement = Announcement {
+            changed: by_entity(&effects.changed),
+            mapped: effects.mapped.clone(),
+            conflicts: effects.conflicts.clone(),
+            queue: effects.seq.is_some(),
+        };
+        if announcement != Announcement::default() {
+            let text = serde_json::to_string(&announcement).unwrap_or_else(|_| unreachable!("an announcement is JSON"));
+            inner.host.channel().announce(&text);
+            self.tell(announcement, source);
+        }
+    }
+
+    /// Earlier IDs became others: list keys stay what they were, the queue shows the present ones.
+    fn learn_mappings(&self, mapped: &[(String, crate::model::RecordId, crate::model::RecordId)]) {
+        let mut keys = self.inner.keys.borrow_mut();
+        let mut queue = self.inner.queue.borrow_mut();
+        for (entity, earlier, present) in mapped {
+            let first = keys.get(&(entity.clone(), earlier.clone())).cloned().unwrap_or_else(|| earlier.clone());
+            keys.insert((entity.clone(), present.clone()), first);
+            queue.map(entity, earlier.clone(), present.clone());
+        }
+    }
+
+    fn tell(&self, announcement: Announcement, source: &'static str) {
+        for (entity, ids) in announcement.changed {
+            self.emit(Event::Change { entity, ids, source });
+        }
+        for id in announcement.conflicts {
+            self.emit(Event::Conflict { id });
+        }
+        if announcement.queue {
+            self.emit(Event::Queue);
+            self.emit_status();
+        }
+    }
+
+    /// Another context did something.
+    pub(super) async fn heard(&self, message: &str) {
+        // What does not read as an announcement was not sent by this version: look for ourselves.
+        let announcement: Announcement = serde_json::from_str(message).unwrap_or_default();
+        self.learn_mappings(&announcement.mapped);
+        if announcement.queue && (self.inner.loaded.get() || self.inner.watches.borrow().any_open()) {
+            // A store that fails now will fail the next call too, and say so there.
+            let _ = self.refresh().await;
+        }
+        self.tell(announcement, "elsewhere");
+    }
+
+    /// Brings the picture of the outbox up to date with the stored one.
+    pub(super) async fn refresh(&self) -> Result<(), EngineError> {
+        let inner = &self.inner;
+        let known = if inner.loaded.get() { inner.known.get() } else { 0 };
+        let loaded = self.look(Load { known }).await?;
+        self.take_in(&loaded)?;
+        let unknown: Vec<_> = inner.queue.borrow().unknown_temps().into_iter().collect();
+        if !unknown.is_empty() {
+            let found = self.look(ResolveId { ids: unknown }).await?;
+            let mut queue = inner.queue.borrow_mut();
+            for (entity, earlier, row) in found {
+                queue.map(&entity, earlier, row.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, loaded: &Loaded) -> Result<(), EngineError> {
+        let inner = &self.inner;
+        if loaded.last_seq < inner.known.get() {
+            // Something was absorbed while this was being read.
+            return Ok(());
+        }
+        let mut queue = inner.queue.borrow_mut();
+        if loaded.whole {
+            queue.clear();
+        }
+        for row in &loaded.rows {
+            let inserted = queue.insert(row.clone(), &inner.settings.schema);
+            inserted.map_err(|error| EngineError::new("integrity", &format!("an operation in the outbox cannot be read: {error}")))?;
+        }
+        inner.seals.replace(loaded.seals.clone());
+        inner.known.set(loaded.last_seq);
+        inner.loaded.set(true);
+        self.settle_from(&queue, &loaded.trail);
+        Ok(())
+    }
+
+    /// Tells who waits for operations that another context brought to their end.
+    fn settle_from(&self, queue: &Queue, trail: &[audit::Row]) {
+        let mut watches = self.inner.watches.borrow_mut();
+        for entry in trail.iter().flat_map(|row| &row.entries) {
+            match &entry.event {
+                audit::Event::Applied { version } => watches.settle(&entry.operation, &Settled::Applied { version: *version }),
+                audit::Event::Conflict { conflict } => watches.settle(&entry.operation, &Settled::Conflict { conflict: *conflict }),
+                audit::Event::Superseded { by } => watches.supersede(&entry.operation, by),
+                audit::Event::Coalesced { version } => watches.settle(&entry.operation, &Settled::Applied { version: *version }),
+                audit::Event::Parked { code } => {
+                    let found = queue.items().find(|(_, item)| item.operation.id == entry.operation);
+                    let failure = match found.map(|(_, item)| &item.row.state) {
+                        Some(State::Parked { failure }) => failure.clone(),
+                        _ => Failure { code: code.clone(), message: String::new(), path: None },
+                    };
+                    watches.settle(&entry.operation, &Settled::Rejected(failure));
+                }
+                audit::Event::Written { .. } | audit::Event::Rebased { .. } => {}
+            }
+        }
+    }
+
+    /// How many operations wait to be applied.
+    pub(super) fn pending(&self) -> u64 {
+        if self.inner.loaded.get() {
+            self.inner.queue.borrow().pending().try_into().unwrap_or(u64::MAX)
+        } else {
+            self.inner.unfinished_at_open
+        }
+    }
+}

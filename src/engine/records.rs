@@ -1,0 +1,240 @@
+//! What an app does with records.
+
+use futures_channel::oneshot::Canceled;
+use serde_json::{Value, json};
+
+use super::waiting::Wait;
+use super::{Engine, EngineError, shown};
+use crate::decide::{
+    CountRecords, GetRecord, Intent, ListConflicts, LocalWrite, MapId, Mapping, QueryRecords, Resolution, Resolve, ResolveId, Settled, Written,
+};
+use crate::model::{OpId, RecordId, TempId};
+use crate::platform::Host;
+use crate::query::Query;
+use crate::schema::KeyPolicy;
+use crate::store::{Durability, Store, StoreError};
+use crate::value::{Limits, Object, parse};
+
+/// Times that a save is run again after a connection died under it.
+const REPLAYS_MAX: usize = 1;
+
+impl<S: Store, H: Host> Engine<S, H> {
+    /// A new record. `data` is JSON text; an `id` in it must be a temp ID, or where the client issues IDs, its own.
+    pub async fn create(&self, entity: &str, data: &str) -> Result<Value, EngineError> {
+        let declared = self.entity(entity)?;
+        let mut data = object(data)?;
+        let id = match (data.remove("id"), declared.key) {
+            (None | Some(Value::Null), KeyPolicy::Uuid) => RecordId::Text(self.uuid()),
+            (None | Some(Value::Null), KeyPolicy::Integer | KeyPolicy::Text) => self.temp_id(entity)?,
+            (Some(value), policy) => {
+                let id = RecordId::from_value(&value).map_err(|error| EngineError::with("invalid_value", &error.to_string(), json!({"path": "id"})))?;
+                let own = policy == KeyPolicy::Uuid && crate::model::ClientId::parse(&id.to_string()).is_ok();
+                let temp = policy != KeyPolicy::Uuid && id.as_temp().is_some_and(|temp| temp.entity() == entity);
+                if !own && !temp {
+                    let message = format!("the server names a new {entity}: leave its id away, or bring one from generateTempId");
+                    return Err(EngineError::with("invalid_value", &message, json!({"path": "id"})));
+                }
+                id
+            }
+        };
+        self.write(entity, Intent::Create { id, data }).await
+    }
+
+    /// Other values for some fields: `{"set": {...}, "unset": [...]}`.
+    pub async fn update(&self, entity: &str, id: &str, changes: &str) -> Result<Value, EngineError> {
+        self.entity(entity)?;
+        let mut changes = object(changes)?;
+        let set = match changes.remove("set") {
+            Some(Value::Object(mut set)) => {
+                set.remove("id");
+                set.remove("_sync");
+                set
+            }
+            _ => Object::new(),
+        };
+        let unset: Vec<String> = serde_json::from_value(changes.remove("unset").unwrap_or_else(|| json!([]))).unwrap_or_default();
+        self.write(entity, Intent::Update { id: record_id(id)?, set, unset }).await
+    }
+
+    /// The record goes.
+    pub async fn delete(&self, entity: &str, id: &str) -> Result<Value, EngineError> {
+        self.entity(entity)?;
+        self.write(entity, Intent::Delete { id: record_id(id)? }).await
+    }
+
+    async fn write(&self, entity: &str, intent: Intent) -> Result<Value, EngineError> {
+        let decision = LocalWrite {
+            schema: self.inner.settings.schema.clone(),
+            entity: entity.to_owned(),
+            intent,
+            operation: self.op_id(),
+            now: self.now(),
+            user: self.inner.settings.user.clone(),
+            generation: self.inner.state.borrow().generation,
+        };
+        let mut replays = 0;
+        let written: Written = loop {
+            match self.decide(Durability::Strict, decision.clone()).await {
+                // The plan is run again, never its writes: it looks whether it did commit.
+                Err(error) if replays < REPLAYS_MAX && error.code == (StoreError::Unavailable { reason: String::new() }).code() => replays += 1,
+                done => break done??,
+            }
+        };
+        if let Some(operation) = &written.operation {
+            self.inner.watches.borrow_mut().begin(operation.clone());
+        }
+        self.absorb(&written.effects, "local");
+        if written.operation.is_some() {
+            self.inner.poke.notify();
+        }
+        let record = written.record.map(|record| self.show(entity, record));
+        Ok(json!({"record": record, "operationId": written.operation}))
+    }
+
+    /// Ends with the operation: applied, in conflict, rejected.
+    pub async fn synced(&self, operation: &str) -> Result<Value, EngineError> {
+        let unknown = || EngineError::new("unknown_operation", "no operation of this page");
+        let id = OpId::parse(operation).map_err(|_| unknown())?;
+        let wait = self.inner.watches.borrow_mut().wait(&id);
+        let settled = match wait {
+            Wait::Ended(settled) => settled,
+            Wait::Open(told) => told.await.map_err(|Canceled| EngineError::from(StoreError::Closed))?,
+            Wait::Unknown => return Err(unknown()),
+        };
+        Ok(match settled {
+            Settled::Applied { version } => json!({"status": "applied", "version": version}),
+            Settled::Conflict { conflict } => json!({"status": "conflict", "conflictId": conflict}),
+            Settled::Rejected(failure) => json!({"status": "rejected", "error": failure}),
+        })
+    }
+
+    /// One record, by any ID it has or had.
+    pub async fn get(&self, entity: &str, id: &str) -> Result<Option<Value>, EngineError> {
+        self.entity(entity)?;
+        let generation = self.inner.state.borrow().generation;
+        let found = self.look(GetRecord { entity: entity.to_owned(), id: record_id(id)?, generation }).await?;
+        Ok(found.map(|record| self.show(entity, record)))
+    }
+
+    /// The records that a query means.
+    pub async fn query(&self, entity: &str, query: &str) -> Result<Vec<Value>, EngineError> {
+        let found = self.look(self.question(entity, query)?).await?;
+        Ok(found.into_iter().map(|record| self.show(entity, record)).collect())
+    }
+
+    /// How many records a query means, whatever its slice.
+    pub async fn count(&self, entity: &str, query: &str) -> Result<usize, EngineError> {
+        self.look(CountRecords(self.question(entity, query)?)).await
+    }
+
+    fn question(&self, entity: &str, query: &str) -> Result<QueryRecords, EngineError> {
+        self.entity(entity)?;
+        let query = Query::parse(parse(query, &Limits::RECORD)?)?;
+        let generation = self.inner.state.borrow().generation;
+        Ok(QueryRecords { schema: self.inner.settings.schema.clone(), entity: entity.to_owned(), query, generation })
+    }
+
+    fn show(&self, entity: &str, record: crate::decide::RecordView) -> Value {
+        let key = self.inner.keys.borrow().get(&(entity.to_owned(), record.id.clone())).cloned();
+        let flying = record.ops.iter().any(|op| self.inner.flight.borrow().contains_key(&op.seq));
+        shown::record(record, key, flying)
+    }
+
+    /// Every conflict, the latest last.
+    pub async fn conflicts(&self) -> Result<Vec<Value>, EngineError> {
+        Ok(self.look(ListConflicts).await?.iter().map(shown::conflict).collect())
+    }
+
+    /// Ends an open conflict.
+    pub async fn resolve(&self, id: u64, strategy: &str) -> Result<(), EngineError> {
+        let mut strategy = object(strategy)?;
+        let merged = match strategy.remove("mergedData") {
+            Some(Value::Object(mut data)) => {
+                data.remove("id");
+                data.remove("_sync");
+                Some(data)
+            }
+            None | Some(Value::Null) => None,
+            Some(_) => return Err(EngineError::with("invalid_value", "mergedData must be an object", json!({"path": "mergedData"}))),
+        };
+        let resolution = match (strategy.get("type").and_then(Value::as_str), merged) {
+            (Some("server-wins"), None) => Resolution::ServerWins,
+            (Some("client-wins"), None) => Resolution::ClientWins,
+            (Some("last-write-wins"), None) => Resolution::LastWriteWins,
+            (Some("merge"), merged) => Resolution::Merge(merged),
+            (Some("manual"), Some(merged)) => Resolution::Merge(Some(merged)),
+            _ => return Err(EngineError::with("invalid_value", "no such strategy", json!({"path": "type"}))),
+        };
+        let decision = Resolve {
+            schema: self.inner.settings.schema.clone(),
+            conflict: id,
+            resolution,
+            operation: self.op_id(),
+            now: self.now(),
+            user: self.inner.settings.user.clone(),
+        };
+        match self.decide(Durability::Strict, decision).await? {
+            Some(effects) => {
+                self.absorb(&effects, "local");
+                self.inner.poke.notify();
+                Ok(())
+            }
+            None => Err(EngineError::with("unknown_conflict", "there is no such open conflict", json!({"id": id}))),
+        }
+    }
+
+    /// The conflict that is open for an operation, if one is.
+    pub async fn detect(&self, operation: &str) -> Result<Option<Value>, EngineError> {
+        let all = self.look(ListConflicts).await?;
+        let found = all.iter().rev().find(|conflict| conflict.operation.id.as_str() == operation);
+        Ok(found.map(shown::conflict))
+    }
+
+    /// What a temp ID became; nothing if nothing yet.
+    pub async fn resolve_temp(&self, temp: &str) -> Result<Option<RecordId>, EngineError> {
+        let temp = temp_id(temp)?;
+        let found = self.look(ResolveId { ids: vec![(temp.entity().to_owned(), temp.into())] }).await?;
+        Ok(found.into_iter().next().map(|(_, _, row)| row.id))
+    }
+
+    /// A mapping that the app learned elsewhere.
+    pub async fn map_temp(&self, temp: &str, real: &str) -> Result<(), EngineError> {
+        let temp = temp_id(temp)?;
+        self.entity(temp.entity())?;
+        let decision = MapId {
+            schema: self.inner.settings.schema.clone(),
+            temp,
+            real: record_id(real)?,
+            now: self.now(),
+            user: self.inner.settings.user.clone(),
+        };
+        match self.decide(Durability::Strict, decision).await? {
+            Mapping::Stored(effects) => {
+                self.absorb(&effects, "local");
+                Ok(())
+            }
+            Mapping::Taken(other) => {
+                Err(EngineError::with("mapping_conflict", "this temp ID already became another ID", json!({"realId": other})))
+            }
+        }
+    }
+}
+
+fn object(text: &str) -> Result<Object, EngineError> {
+    match parse(text, &Limits::RECORD)? {
+        Value::Object(mut object) => {
+            object.remove("_sync");
+            Ok(object)
+        }
+        _ => Err(EngineError::new("invalid_value", "must be an object")),
+    }
+}
+
+fn record_id(text: &str) -> Result<RecordId, EngineError> {
+    let value = parse(text, &Limits::RECORD)?;
+    RecordId::from_value(&value).map_err(|error| EngineError::with("invalid_value", &error.to_string(), json!({"path": "id"})))
+}
+
+fn temp_id(text: &str) -> Result<TempId, EngineError> {
+    TempId::parse(text).ok_or_else(|| EngineError::with("invalid_value", "this is no temp ID", json!({"path": "tempId"})))
+}

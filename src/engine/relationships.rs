@@ -1,0 +1,158 @@
+//! The synchronous questions about references and order that an app may ask for its own use.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::EngineError;
+use crate::model::{OpId, RecordId};
+use crate::relations::{Graph, Touch, Why};
+use crate::schema::{Schema, check_references, references};
+use crate::value::Object;
+
+/// The references of a document by their path: one ID, or a list where the path names a list.
+pub fn extract(schema: &Schema, entity: &str, data: &Object) -> Result<Value, EngineError> {
+    let declared = schema.entity(entity).ok_or_else(|| unknown(entity))?;
+    let mut found: Map<String, Value> = Map::new();
+    for reference in references(declared, data) {
+        let id = reference.id.to_value();
+        if !reference.path.contains("[]") {
+            found.insert(reference.path, id);
+        } else if let Value::Array(ids) = found.entry(reference.path).or_insert_with(|| json!([])) {
+            ids.push(id);
+        }
+    }
+    Ok(Value::Object(found))
+}
+
+/// Whether every reference of a document could be one.
+pub fn validate(schema: &Schema, entity: &str, data: &Object) -> Result<Value, EngineError> {
+    let declared = schema.entity(entity).ok_or_else(|| unknown(entity))?;
+    let errors: Vec<Value> = check_references(declared, data)
+        .err()
+        .into_iter()
+        .map(|error| json!({"path": error.path, "code": "invalid_reference", "message": error.to_string()}))
+        .collect();
+    Ok(json!({"valid": errors.is_empty(), "errors": errors}))
+}
+
+fn unknown(entity: &str) -> EngineError {
+    EngineError::new("unknown_entity", &format!("the schema has no entity '{entity}'"))
+}
+
+/// An operation as JavaScript shows it, as far as ordering needs it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: OpId,
+    seq: u64,
+    entity: String,
+    record_id: RecordId,
+    kind: crate::model::Kind,
+    #[serde(default)]
+    data: Value,
+    #[serde(default)]
+    base: Option<crate::model::Base>,
+    #[serde(default)]
+    supersedes: Option<OpId>,
+}
+
+/// One operation with what comes before it.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    operation: Value,
+    depends_on: Vec<OpId>,
+    fields: Vec<String>,
+}
+
+/// The dependency graph of operations.
+pub fn build_graph(schema: &Schema, operations: Vec<Value>) -> Result<Value, EngineError> {
+    let mut nodes = Vec::new();
+    for operation in &operations {
+        let shown: Shown = read(operation)?;
+        let set = match shown.kind {
+            crate::model::Kind::Create => shown.data.as_object().cloned(),
+            crate::model::Kind::Update => serde_json::from_value(shown.data).ok().map(|delta| crate::schema::fold_delta(&delta)),
+            crate::model::Kind::Delete => None,
+        };
+        let needs = match (schema.entity(&shown.entity), set) {
+            (Some(entity), Some(set)) => {
+                references(entity, &set).into_iter().map(|found| Touch { entity: found.entity, id: found.id, path: found.path }).collect()
+            }
+            _ => Vec::new(),
+        };
+        nodes.push(crate::relations::Node {
+            id: shown.id,
+            seq: shown.seq,
+            record: (shown.entity, shown.record_id),
+            kind: shown.kind,
+            after: match shown.base {
+                Some(crate::model::Base::After(id)) => Some(id),
+                _ => None,
+            },
+            supersedes: shown.supersedes,
+            needs,
+            drops: Vec::new(),
+        });
+    }
+    let graph = Graph::build(&nodes, &|_, id| id.clone());
+    let shown: Vec<Node> = operations
+        .into_iter()
+        .enumerate()
+        .map(|(at, operation)| {
+            let before = graph.before(at);
+            let fields = before.iter().filter_map(|(_, why)| match why {
+                Why::Refers(path) => Some(path.clone()),
+                Why::SameRecord | Why::Deletes => None,
+            });
+            Node { operation, depends_on: before.iter().map(|(other, _)| nodes[*other].id.clone()).collect(), fields: fields.collect() }
+        })
+        .collect();
+    Ok(json!(shown))
+}
+
+fn graph_of(nodes: Vec<Value>) -> Result<(Graph, Vec<Value>), EngineError> {
+    let nodes: Vec<Node> = nodes.iter().map(read).collect::<Result<_, _>>()?;
+    let mut ids: Vec<OpId> = Vec::new();
+    let mut seqs: Vec<u64> = Vec::new();
+    for node in &nodes {
+        let shown: Shown = read(&node.operation)?;
+        ids.push(shown.id);
+        seqs.push(shown.seq);
+    }
+    let place: std::collections::BTreeMap<&OpId, usize> = ids.iter().enumerate().map(|(at, id)| (id, at)).collect();
+    let before = nodes
+        .iter()
+        .map(|node| {
+            let mut fields = node.fields.iter();
+            let known = node.depends_on.iter().filter_map(|id| place.get(id).copied());
+            known.map(|at| (at, fields.next().map_or(Why::SameRecord, |path| Why::Refers(path.clone())))).collect()
+        })
+        .collect();
+    Ok((Graph::from_parts(ids.clone(), seqs, before), nodes.into_iter().map(|node| node.operation).collect()))
+}
+
+/// The operations in an order in which each comes after what it depends on.
+pub fn topological_sort(nodes: Vec<Value>) -> Result<Value, EngineError> {
+    let (graph, operations) = graph_of(nodes)?;
+    let ordered = graph.order();
+    if !ordered.cycles.is_empty() {
+        let cycles = cycles(&ordered.cycles);
+        return Err(EngineError::with("dependency_cycle", "these operations depend on each other in a circle", json!({"cycles": cycles})));
+    }
+    Ok(Value::Array(ordered.order.into_iter().map(|at| operations[at].clone()).collect()))
+}
+
+/// Every cycle, with the fields that make it.
+pub fn find_cycles(nodes: Vec<Value>) -> Result<Value, EngineError> {
+    let (graph, _) = graph_of(nodes)?;
+    Ok(cycles(&graph.cycles()))
+}
+
+fn cycles(found: &[crate::relations::Cycle]) -> Value {
+    json!(found.iter().map(|cycle| json!({"operations": cycle.operations, "fields": cycle.fields})).collect::<Vec<_>>())
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, EngineError> {
+    T::deserialize(value.clone()).map_err(|error| EngineError::new("invalid_value", &format!("not an operation of this queue: {error}")))
+}

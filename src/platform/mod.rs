@@ -1,0 +1,77 @@
+//! Room `platform`: the world as the engine may see it: time, randomness, the sender's lock, the other
+//! contexts, the network, the user's token. Traits here; the browser's adapters beside them; tests bring
+//! their own.
+//!
+//! Knows `value`, `model` and `protocol`.
+
+#[cfg(all(target_arch = "wasm32", feature = "browser"))]
+pub mod browser;
+pub mod network;
+
+use std::future::Future;
+
+/// Time.
+pub trait Clock: 'static {
+    /// Milliseconds since 1970, as the device believes.
+    fn now(&self) -> u64;
+    /// Ends after so many ms.
+    fn sleep(&self, wait_ms: u64) -> impl Future<Output = ()>;
+}
+
+/// Random bytes that nobody can guess.
+pub trait Entropy: 'static {
+    /// Fills the slice.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// Locks among all contexts of one origin.
+pub trait Locks: 'static {
+    /// Held until it is dropped.
+    type Guard;
+    /// Waits for the lock of this name. The holder's death releases it.
+    fn acquire(&self, name: &str) -> impl Future<Output = Self::Guard>;
+}
+
+/// Short messages to the other contexts of the same database: IDs only, never content.
+pub trait Channel: 'static {
+    /// Tells all others.
+    fn announce(&self, message: &str);
+    /// The next message of another context; nothing once the channel is closed.
+    fn next(&self) -> impl Future<Output = Option<String>>;
+    /// Ends it.
+    fn close(&self);
+}
+
+/// Where the user's token comes from. It is asked for and held, never stored.
+pub trait Identity: 'static {
+    /// The token of this user in this tenant; nothing for "not now". With `refresh`, the last one was refused.
+    fn token(&self, tenant: &str, user: &str, refresh: bool) -> impl Future<Output = Option<String>>;
+}
+
+/// All of them, as one engine uses them.
+pub trait Host: 'static {
+    /// Time.
+    type Clock: Clock;
+    /// Randomness.
+    type Entropy: Entropy;
+    /// The sender's lock.
+    type Locks: Locks;
+    /// The other contexts.
+    type Channel: Channel;
+    /// The token.
+    type Identity: Identity;
+    /// The network.
+    type Network: network::Network;
+    /// Time.
+    fn clock(&self) -> &Self::Clock;
+    /// Randomness.
+    fn entropy(&self) -> &Self::Entropy;
+    /// The sender's lock.
+    fn locks(&self) -> &Self::Locks;
+    /// The other contexts.
+    fn channel(&self) -> &Self::Channel;
+    /// The token.
+    fn identity(&self) -> &Self::Identity;
+    /// The network.
+    fn network(&self) -> &Self::Network;
+}
