@@ -82,7 +82,10 @@ export async function startServer(stage, schema, origin, present) {
   await writeFile(schemaFile, JSON.stringify(schema));
   await writeFile(keyFile, randomBytes(32).toString('hex'), { mode: 0o600 });
   const args = ['--database', database, '--schema', schemaFile, '--listen', '127.0.0.1:0', '--key-file', keyFile];
-  const child = spawn(program, ['serve', ...args, '--allow-origin', origin], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(program, ['serve', ...args, '--allow-origin', origin], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, RUST_LOG: 'warn' },
+  });
   const exited = once(child, 'exit');
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
