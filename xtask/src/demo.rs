@@ -67,8 +67,9 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     let api = Service::start("server", api, "listening on", &events)?;
     let address = api.said.split_whitespace().last().context("the server did not say where it listens")?;
 
-    let mut app = Command::new(which(&["npm"]).context("npm is missing")?);
-    app.current_dir(place.root.join("www")).args(["run", "start", "--", "--hostname", "127.0.0.1", "--port", port]);
+    // Not by npm: a shell between us and the app would end before it does.
+    let mut app = Command::new(which(&["node"]).context("node is missing")?);
+    app.current_dir(place.root.join("www")).args(["node_modules/next/dist/bin/next", "start", "--hostname", "127.0.0.1", "--port", port]);
     app.env("FIELDSYNC_KEY_FILE", &key).env("FIELDSYNC_SERVER", address);
     app.env("NEXT_TELEMETRY_DISABLED", "1");
     let _app = Service::start("app", app, "Ready in", &events)?;
