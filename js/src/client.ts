@@ -102,39 +102,39 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
 
   /** Stores a new record and queues it. Without an `id` it gets one. */
   async create<E extends EntityOf<R>>(entity: E, data: NewRecord<R[E]>): Promise<Saved<R[E]>> {
-    const [type, text] = [name(entity, '/entity'), recordText(data)];
+    const [type, text] = [name(entity, 'entity'), recordText(data)];
     return this.#saved(await this.#bridge.call((engine) => engine.create(type, text)));
   }
 
   /** Changes the named fields of a record and queues the change. */
   async update<E extends EntityOf<R>>(entity: E, id: Key, changes: Changes<R[E]>): Promise<Saved<R[E]>> {
-    const [type, key, text] = [name(entity, '/entity'), idText(id), changesText(changes)];
+    const [type, key, text] = [name(entity, 'entity'), idText(id), changesText(changes)];
     return this.#saved(await this.#bridge.call((engine) => engine.update(type, key, text)));
   }
 
   /** Deletes a record and queues the delete. Refused while another record refers to it. */
   async delete<E extends EntityOf<R>>(entity: E, id: Key): Promise<Deleted> {
-    const [type, key] = [name(entity, '/entity'), idText(id)];
+    const [type, key] = [name(entity, 'entity'), idText(id)];
     const { operationId } = JSON.parse(await this.#bridge.call((engine) => engine.delete(type, key)));
-    return this.#withOutcome({ record: null, operationId });
+    return { record: null, operationId, synced: outcomeOf(this.#bridge, operationId) };
   }
 
   /** The record that has, or ever had, this ID. */
   async get<E extends EntityOf<R>>(entity: E, id: Key): Promise<Stored<R[E]> | undefined> {
-    const [type, key] = [name(entity, '/entity'), idText(id)];
+    const [type, key] = [name(entity, 'entity'), idText(id)];
     const text = await this.#bridge.call((engine) => engine.get(type, key));
     return text === undefined ? undefined : JSON.parse(text);
   }
 
   /** The records that match, all of them without a query. */
   async query<E extends EntityOf<R>>(entity: E, query: Query<R[E]> = {}): Promise<Stored<R[E]>[]> {
-    const [type, text] = [name(entity, '/entity'), queryText(query)];
+    const [type, text] = [name(entity, 'entity'), queryText(query)];
     return JSON.parse(await this.#bridge.call((engine) => engine.query(type, text)));
   }
 
   /** How many records match. */
   async count<E extends EntityOf<R>>(entity: E, query: Query<R[E]> = {}): Promise<number> {
-    const [type, text] = [name(entity, '/entity'), queryText(query)];
+    const [type, text] = [name(entity, 'entity'), queryText(query)];
     return this.#bridge.call((engine) => engine.count(type, text));
   }
 
@@ -171,21 +171,14 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   }
 
   #saved<T>(text: string): Saved<T> {
-    return this.#withOutcome(JSON.parse(text));
-  }
-
-  /** Adds `synced`, asked for on first use: most saves are not waited for, and a waiter is not free. */
-  #withOutcome<S extends { operationId: string }, T>(saved: S): S & { readonly synced: Promise<SyncedOutcome<T>> } {
-    const bridge = this.#bridge;
-    let outcome: Promise<SyncedOutcome<T>> | undefined;
-    return Object.defineProperty(saved, 'synced', {
-      enumerable: false,
-      get: () => (outcome ??= outcomeOf<T>(bridge, saved.operationId)),
-    }) as S & { readonly synced: Promise<SyncedOutcome<T>> };
+    const { record, operationId } = JSON.parse(text) as { record: Stored<T>; operationId: string | null };
+    return { record, operationId, synced: outcomeOf(this.#bridge, operationId) };
   }
 }
 
-async function outcomeOf<T>(bridge: Bridge, operationId: string): Promise<SyncedOutcome<T>> {
+/** What becomes of an operation. It is asked for at once: the engine remembers old ends for a while only. */
+async function outcomeOf<T>(bridge: Bridge, operationId: string | null): Promise<SyncedOutcome<T>> {
+  if (operationId === null) return { status: 'unchanged' };
   try {
     return JSON.parse(await bridge.call((engine) => engine.synced(operationId)));
   } catch (cause) {
@@ -205,6 +198,6 @@ function otherSettings(present: string, asked: string): FieldSyncError {
   const [a, b] = [JSON.parse(present), JSON.parse(asked)] as [Record<string, unknown>, Record<string, unknown>];
   const setting = Object.keys({ ...a, ...b }).find((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]));
   return new FieldSyncError('bad_setting', 'This tenant and user are open in this page with other settings.', {
-    details: { path: `/${setting ?? ''}` },
+    details: { path: setting ?? '' },
   });
 }

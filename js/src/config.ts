@@ -36,7 +36,7 @@ export interface Schema<R = AnyRecords> {
 export interface SyncConfig<R = AnyRecords> {
   tenant: string | number;
   user: string | number;
-  /** Where the server's sync endpoints are, for instance `https://example.org/api/v1/sync`. */
+  /** Where the server's sync endpoints are: `https://example.org/api/v1/sync`, or a path of the page's own origin. */
   baseUrl: string;
   schema: Schema<R>;
   /** Without one, requests carry no token. */
@@ -45,7 +45,7 @@ export interface SyncConfig<R = AnyRecords> {
   autoSync?: boolean | undefined;
   /** Operations in the first batch. Default 50. */
   batchSize?: number | undefined;
-  /** Records per downloaded page. Default 1000. */
+  /** Records per downloaded page. Default 500. */
   pageSize?: number | undefined;
   /** For one request. Default 30000. */
   timeoutMs?: number | undefined;
@@ -53,6 +53,8 @@ export interface SyncConfig<R = AnyRecords> {
   backoffBaseMs?: number | undefined;
   /** Longest wait between retries. Default 60000. */
   backoffCapMs?: number | undefined;
+  /** How often to look for changes without being asked. Default 30000. */
+  pollMs?: number | undefined;
 }
 
 /** What is left of a configuration when the functions, which stay in JavaScript, are taken out. */
@@ -69,20 +71,20 @@ export interface Settings {
 export function readConfig(config: SyncConfig<never>): Settings {
   if (typeof config !== 'object' || config === null) throw badSetting('', 'the configuration is an object');
   const { token, ...plain } = config;
-  if (token !== undefined && typeof token !== 'function')
-    throw badSetting('/token', 'the token provider is a function');
+  if (token !== undefined && typeof token !== 'function') throw badSetting('token', 'the token provider is a function');
   for (const setting of ['tenant', 'user'] as const) {
     const value: unknown = plain[setting];
     if (!(typeof value === 'string' && value !== '') && !(typeof value === 'number' && Number.isSafeInteger(value))) {
-      throw badSetting(`/${setting}`, `${setting} is a non-empty string or an integer`);
+      throw badSetting(setting, `${setting} is a non-empty string or an integer`);
     }
   }
   let text: string;
   try {
     text = toText(plain);
   } catch (cause) {
-    const at = cause instanceof FieldSyncError ? (cause.details.path ?? '') : '';
-    throw badSetting(at, cause instanceof Error ? cause.message : String(cause));
+    // The engine names settings by dotted names.
+    const pointer = cause instanceof FieldSyncError ? (cause.details.path ?? '') : '';
+    throw badSetting(pointer.slice(1).replaceAll('/', '.'), cause instanceof Error ? cause.message : String(cause));
   }
   const { tenant, user, ...rest } = plain;
   const identity = JSON.stringify([String(tenant), String(user)]);

@@ -18,9 +18,11 @@ export type ErrorCode =
   | 'too_large'
   | 'too_deep'
   | 'invalid_schema'
+  | 'invalid_query'
   | 'bad_setting'
   | 'dependency_cycle'
   | 'unknown_conflict'
+  | 'unknown_operation'
   | 'mapping_conflict'
   // storage
   | 'storage_full'
@@ -38,6 +40,8 @@ export type ErrorCode =
   | 'protocol'
   | 'upgrade_required'
   | 'rate_limited'
+  | 'epoch_changed'
+  | 'checkpoint_expired'
   | 'server'
   | 'integrity'
   // the wasm instance
@@ -48,7 +52,7 @@ export type ErrorCode =
 
 /** What a failure carries besides its code: always a `path` where one field is to blame. */
 export interface ErrorDetails {
-  /** JSON Pointer to the field, or the name of the setting, that is to blame. */
+  /** What is to blame: a JSON Pointer into a document, or the name of a reference, a setting, an argument. */
   path?: string;
   [name: string]: unknown;
 }

@@ -2,8 +2,9 @@
  * What may cross into the engine: JSON and nothing else.
  *
  * `JSON.stringify` alone would lose data in silence: a function vanishes, `NaN` becomes `null`, a `Map` becomes `{}`.
- * So every document is walked first, and what JSON cannot hold is refused with the path to it. Whether a number, a
- * size or a depth is within the limits is the engine's to say; here only the own stack is protected.
+ * So every document is walked first, and what JSON cannot hold is refused with the path to it: a JSON Pointer into a
+ * document, or the name of an argument. Whether a number, a size or a depth is within the limits is the engine's to
+ * say; here only the own stack is protected.
  */
 import { FieldSyncError } from './errors.js';
 
@@ -15,14 +16,14 @@ type Undefined =
   | 'absent' // the member is left out, as JSON does
   | 'refused'; // leaving it out would change the meaning: a condition that vanishes matches everything
 
-/** Checks a document and gives its JSON text. `path` is where the document stands in the call. */
+/** Checks a document and gives its JSON text. `path` is where the value stands in its document. */
 export function toText(value: unknown, path = '', undefinedMembers: Undefined = 'absent'): string {
   check(value, path, undefinedMembers, new Set());
   return JSON.stringify(value);
 }
 
 /** The text of an ID: a non-empty string or a finite number. */
-export function idText(id: unknown, path = '/id'): string {
+export function idText(id: unknown, path = 'id'): string {
   const usable = (typeof id === 'string' && id !== '') || (typeof id === 'number' && Number.isFinite(id));
   if (!usable) throw invalid(path, `an ID is a string or a number, not ${describe(id)}`);
   return JSON.stringify(id);

@@ -18,7 +18,7 @@ export class RelationshipManager<R = AnyRecords> {
 
   /** The references in a record, by the paths that the schema declares. */
   extractRelationships(entityType: EntityOf<R>, data: unknown): RelationshipMap {
-    const [entity, text] = [name(entityType, '/entityType'), recordText(data)];
+    const [entity, text] = [name(entityType, 'entityType'), recordText(data)];
     return JSON.parse(this.#bridge.now((engine) => engine.extract_relationships(entity, text)));
   }
 
@@ -47,6 +47,6 @@ export class RelationshipManager<R = AnyRecords> {
     if (type === undefined) {
       throw new FieldSyncError('unknown_entity', 'Say of which entity this record is: it has no temp ID to tell.');
     }
-    return JSON.parse(this.#bridge.now((engine) => engine.validate_relationships(name(type, '/entityType'), text)));
+    return JSON.parse(this.#bridge.now((engine) => engine.validate_relationships(name(type, 'entityType'), text)));
   }
 }

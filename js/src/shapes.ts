@@ -7,13 +7,14 @@ import type { Key, Stored } from './records.js';
 /** `error` if and only if the last session was not a success. */
 export type SyncStatusName = 'idle' | 'syncing' | 'success' | 'error';
 
+/** Why a session did not reach its end. Nothing is lost by it. */
 export interface SyncError {
   code: string;
   message: string;
+  /** Whether it goes on by itself later. */
   retryable: boolean;
-  operationId?: string;
-  path?: string;
-  details?: unknown;
+  /** How long the server wants to be left alone. */
+  retryAfterMs?: number;
 }
 
 /** What a session did. `success` is true when `failed` is 0 and `errors` is empty; conflicts do not make it false. */
@@ -26,7 +27,17 @@ export interface SyncResult {
   errors: SyncError[];
   /** In ms. */
   duration: number;
+  /** Records that came. */
+  downloaded?: number;
+  /** Records that came and could not be read; they are kept aside. */
+  quarantined?: number;
+  /** When it began, in ms. */
+  started?: number;
+  direction?: 'up' | 'down' | 'both';
 }
+
+/** A result as an event tells it: the operations by their number. */
+export type SessionSummary = Omit<SyncResult, 'operations'> & { operations: number };
 
 export type OperationKind = 'create' | 'update' | 'delete';
 
@@ -42,14 +53,19 @@ export interface Delta {
 /** One unfinished or just finished operation, shown with the IDs that are valid now. */
 export interface SyncOperation {
   id: string;
-  seq: string | number;
+  /** Its place in the order in which this client wrote. */
+  seq: number;
   entity: string;
   recordId: Key;
   kind: OperationKind;
   /** The record of a create, the {@link Delta} of an update. */
   data?: unknown;
   base?: unknown;
-  stamp?: unknown;
+  /** In ms. */
+  stamp?: number;
+  author?: string;
+  /** The operation in whose place it was enqueued. */
+  supersedes?: string | null;
   state: OperationState;
   createdAt: number;
   version?: string | null;
@@ -95,7 +111,6 @@ export interface ConflictStrategy {
 /** A temp ID and the real ID that the server gave it. */
 export interface IdMapping {
   tempId: string;
-  /** `null` while the server has not answered. */
   realId: number | string;
   entityType: string;
   createdAt: number;
@@ -139,20 +154,21 @@ export interface ValidationResult {
 
 /** An operation in the queue: what it carries, where it stands, and why it waits. */
 export interface QueueItem {
-  seq: string | number;
+  seq: number;
   operationId: string;
   entity: string;
   recordId: Key;
   kind: OperationKind;
   payload: unknown;
-  state: Exclude<OperationState, 'acknowledged'>;
+  state: OperationState;
   /** Why it is not sent yet; `waitsFor` names operations or temp IDs. */
-  reason: { code: string; message: string; waitsFor?: string[] } | null;
+  reason: { code: string; message: string; waitsFor?: Key[]; path?: string | null; conflictId?: string } | null;
   attempts: number;
-  lane: string;
+  lane: string | null;
   createdAt: number;
-  /** It was sent at least once and is never rewritten. */
+  /** It was claimed for sending once and is never rewritten. */
   sealed: boolean;
+  operation?: SyncOperation;
 }
 
 /** The client at a glance. */
@@ -165,6 +181,8 @@ export interface SyncStatus {
   /** End of the last successful session, in ms. */
   lastSync: number | null;
   lastError: SyncError | null;
+  /** Set offline by hand. */
+  offline?: boolean;
 }
 
 /** Counts since the client was opened. More are added as they are measured. */
@@ -180,17 +198,20 @@ export interface SyncReport {
 
 /** What became of a saved change. */
 export type SyncedOutcome<T> =
-  | { status: 'applied'; record: Stored<T> | null; version: string }
+  | { status: 'applied'; version: string | null; record?: Stored<T> | null }
   | { status: 'conflict'; conflictId: string | number }
-  | { status: 'rejected'; error: { code: string; message: string; path?: string } }
+  | { status: 'rejected'; error: { code: string; message: string; path?: string | null } }
   | { status: 'discarded' }
+  /** The record was so already: nothing is to be sent. */
+  | { status: 'unchanged' }
   /** This client was closed, or died, before the answer came. The operation is kept and goes on elsewhere. */
   | { status: 'pending'; error: FieldSyncError };
 
 /** A change that is stored: it survives the tab, the browser and a power cut. */
 export interface Saved<T> {
   record: Stored<T>;
-  operationId: string;
+  /** `null` if the record was so already. */
+  operationId: string | null;
   /** Settles when the server has answered. Never rejects. */
   readonly synced: Promise<SyncedOutcome<T>>;
 }
@@ -210,7 +231,7 @@ export interface SyncEvents {
   change: { type: 'change'; entity: string; ids?: Key[]; source: 'local' | 'sync' | 'elsewhere' };
   queue: { type: 'queue' };
   conflict: { type: 'conflict'; id: number };
-  session: { type: 'session'; result: SyncResult };
+  session: { type: 'session'; result: SessionSummary };
   /** Another tab runs a newer layout of the database: saves fail until this page is reloaded. */
   outdated: { type: 'outdated' };
 }

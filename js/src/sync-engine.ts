@@ -52,7 +52,7 @@ export class SyncEngine {
 
   /** Judges an operation against the last known state of the server; `refresh` asks the server first. */
   async detectConflicts(operation: SyncOperation, options: { refresh?: boolean } = {}): Promise<Conflict | null> {
-    const id = name(operation?.id, '/operation/id');
+    const id = name(operation?.id, 'operation.id');
     if (options.refresh) {
       const { errors } = await this.syncFromServer();
       const [error] = errors;
@@ -66,9 +66,9 @@ export class SyncEngine {
   async resolveConflict(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<void> {
     const id: unknown = typeof conflict === 'object' && conflict !== null ? conflict.id : conflict;
     if (typeof id !== 'number' || !Number.isSafeInteger(id)) {
-      throw new FieldSyncError('invalid_value', '/conflict: a conflict or its id', { details: { path: '/conflict' } });
+      throw new FieldSyncError('invalid_value', 'conflict: a conflict or its id', { details: { path: 'conflict' } });
     }
-    const text = toText(typeof strategy === 'string' ? { type: strategy } : strategy, '/strategy');
+    const text = toText(typeof strategy === 'string' ? { type: strategy } : strategy);
     await this.#bridge.call((engine) => engine.resolve_conflict(id, text));
   }
 

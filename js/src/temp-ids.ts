@@ -29,7 +29,7 @@ export class TempIdResolver<R = AnyRecords> {
 
   /** Issues a temp ID. It may be given to `create` as `id`, and to references before that. */
   generateTempId(entityType: EntityOf<R>): string {
-    return this.#bridge.now((engine) => engine.generate_temp_id(name(entityType, '/entityType')));
+    return this.#bridge.now((engine) => engine.generate_temp_id(name(entityType, 'entityType')));
   }
 
   /**
@@ -37,7 +37,7 @@ export class TempIdResolver<R = AnyRecords> {
    * another real ID for the same temp ID is refused.
    */
   async mapTempToReal(tempId: string, realId: number | string): Promise<void> {
-    const [temp, real] = [tempIdOf(tempId), idText(realId, '/realId')];
+    const [temp, real] = [tempIdOf(tempId), idText(realId, 'realId')];
     await this.#bridge.call((engine) => engine.map_temp_to_real(temp, real));
   }
 
@@ -55,7 +55,7 @@ export class TempIdResolver<R = AnyRecords> {
 
   /** Rewrites the references to a record of that entity. */
   async updateReferences(entityType: EntityOf<R>, oldId: string, newId: number | string): Promise<void> {
-    const [entity, from, to] = [name(entityType, '/entityType'), name(oldId, '/oldId'), idText(newId, '/newId')];
+    const [entity, from, to] = [name(entityType, 'entityType'), name(oldId, 'oldId'), idText(newId, 'newId')];
     await this.#bridge.call((engine) => engine.update_references(entity, from, to));
   }
 
@@ -71,5 +71,5 @@ export class TempIdResolver<R = AnyRecords> {
 
 function tempIdOf(id: unknown): string {
   if (typeof id === 'string' && TEMP_ID.test(id)) return id;
-  throw new FieldSyncError('invalid_value', '/tempId: not a temp ID', { details: { path: '/tempId' } });
+  throw new FieldSyncError('invalid_value', 'tempId: this is no temp ID', { details: { path: 'tempId' } });
 }

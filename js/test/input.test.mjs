@@ -97,7 +97,7 @@ describe('input', () => {
     assert.equal(idText(12), '12');
     assert.equal(idText('12'), '"12"');
     for (const id of ['', null, undefined, Number.NaN, {}, [], true, 1n]) {
-      assert.throws(() => idText(id), refused('/id'));
+      assert.throws(() => idText(id), refused('id'));
     }
   });
 });

@@ -26,7 +26,7 @@ export async function clinic(): Promise<void> {
   const pet = await app.create('pet', { name: 'Rex', clientId: 'temp_1_a_client', species: 'dog', born: new Date() });
   expect<Same<typeof pet.record, Stored<Clinic['pet']>>>(true);
   pet.record.species satisfies 'dog' | 'cat';
-  pet.operationId satisfies string;
+  pet.operationId satisfies string | null;
   const outcome = await pet.synced;
   expect<Assignable<typeof outcome, SyncedOutcome<Clinic['pet']>>>(true);
   if (outcome.status === 'rejected') outcome.error.code satisfies string;

@@ -16,6 +16,11 @@ interface Props {
   save(changes: Record<string, unknown>): Promise<void>;
 }
 
+/** A value is blamed by a JSON Pointer, a reference by its declared path. */
+function blames(path: string | undefined, field: string): boolean {
+  return path !== undefined && (path === field || path.slice(1).replaceAll('/', '.') === field);
+}
+
 export function RecordForm({ entity, record, action, save }: Props) {
   const [draft, setDraft] = useState<Draft>({});
   const [saving, setSaving] = useState(false);
@@ -48,7 +53,7 @@ export function RecordForm({ entity, record, action, save }: Props) {
           id={`${formId}${field.path}`}
           field={field}
           value={field.path in draft ? draft[field.path] : valueAt(record, field.path)}
-          invalid={error?.path === `/${field.path.replaceAll('.', '/')}`}
+          invalid={blames(error?.path, field.path)}
           onChange={(value) => setDraft({ ...draft, [field.path]: value })}
         />
       ))}

@@ -79,7 +79,7 @@ export class PracticeStore {
         FieldSync.open<Clinic>({
           tenant: this.practice.tenant,
           user: USER,
-          baseUrl: `${location.origin}/api/v1/sync`,
+          baseUrl: '/api/v1/sync',
           schema,
           token: tokenProvider(),
         }),
