@@ -4,7 +4,7 @@
 mod checkpoint;
 mod download;
 mod envelope;
-#[cfg(feature = "gates")]
+#[cfg(any(debug_assertions, feature = "gates"))]
 mod gate;
 mod refusal;
 mod session;
@@ -33,7 +33,7 @@ pub struct Service<S> {
     checkpoints: Checkpoints,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    #[cfg(feature = "gates")]
+    #[cfg(any(debug_assertions, feature = "gates"))]
     gate: gate::Gate,
 }
 
@@ -46,7 +46,7 @@ impl<S: ServerStore> Service<S> {
             checkpoints: Checkpoints::new(key),
             clock,
             entropy,
-            #[cfg(feature = "gates")]
+            #[cfg(any(debug_assertions, feature = "gates"))]
             gate: gate::Gate::from_environment(),
         }
     }

@@ -67,10 +67,7 @@ impl<S: ServerStore> Service<S> {
         let texts = operations.texts.into_iter().enumerate();
         let operations = texts.map(|(at, text)| Incoming::read(text.get()).ok_or_else(|| nameless(at))).collect::<Result<Vec<_>, _>>()?;
         self.own(identity, &head).await?;
-        let response = self.apply(identity, &head, &operations).await.map_err(|reason| reason.of(&head.request_id))?;
-        #[cfg(feature = "gates")]
-        self.gate.after_commit();
-        Ok(response)
+        self.apply(identity, &head, &operations).await.map_err(|reason| reason.of(&head.request_id))
     }
 
     async fn apply(&self, identity: &Identity, head: &RequestHead, operations: &[Incoming<'_>]) -> Result<UploadResponse, Reason> {
@@ -112,7 +109,11 @@ impl<S: ServerStore> Service<S> {
         let sequence = working.sequence();
         let changes = working.change_count();
         if let Some(batch) = working.into_batch(audit) {
+            #[cfg(any(debug_assertions, feature = "gates"))]
+            self.gate.pass(super::gate::Point::BeforeCommit);
             transaction.commit(batch).await?;
+            #[cfg(any(debug_assertions, feature = "gates"))]
+            self.gate.pass(super::gate::Point::AfterCommit);
         }
         self.log(head, &results, changes, received_ms);
         Ok(UploadResponse { reply: self.reply(head, sequence), results })

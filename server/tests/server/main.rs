@@ -1,0 +1,12 @@
+//! The server as its clients meet it. The stories of what an upload does run on both stores; everything that
+//! is about HTTP runs over a real port; what is about dying runs in a real process.
+
+mod chains;
+mod conflicts;
+mod paging;
+mod receipts;
+mod references;
+mod store_contract;
+mod values;
+mod wire;
+mod world;
