@@ -13,3 +13,5 @@ pub mod relations;
 pub mod schema;
 pub mod store;
 pub mod value;
+#[cfg(all(target_arch = "wasm32", feature = "browser"))]
+pub mod wasm;

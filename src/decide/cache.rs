@@ -26,7 +26,7 @@ pub enum Stop {
 }
 
 /// The result of one run of a decision.
-pub type Run<T> = Result<T, Stop>;
+pub(super) type Run<T> = Result<T, Stop>;
 
 /// The rows read so far.
 #[derive(Clone, Debug, Default)]

@@ -285,11 +285,6 @@ impl OverlayRow {
         }
         row
     }
-    /// What it refers to, in any of its states.
-    pub fn refers_to(&self, declared: &Entity, entity: &str, id: &RecordId) -> bool {
-        let states = [self.view.as_ref(), self.base.as_ref(), self.waiting.as_ref().and_then(|state| state.data.as_ref())];
-        states.into_iter().flatten().flat_map(|data| references(declared, data)).any(|found| found.entity == entity && found.id == *id)
-    }
 }
 
 /// The state of a record: derived from its operations.

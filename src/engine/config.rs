@@ -174,7 +174,9 @@ mod tests {
         for local in ["http://localhost:3000/x", "http://127.0.0.1:1", "/api/v1/sync"] {
             assert!(with(|fields| drop(fields.insert("baseUrl".to_owned(), json!(local)))).is_ok(), "{local}");
         }
-        let schema = with(|fields| drop(fields.insert("schema".to_owned(), json!({"name": "t", "version": 1, "entities": {"pet": {"references": {"a": "b"}}}}))));
+        let schema = with(|fields| {
+            drop(fields.insert("schema".to_owned(), json!({"name": "t", "version": 1, "entities": {"pet": {"references": {"a": "b"}}}})))
+        });
         assert_eq!(schema.expect_err("refused").code, "invalid_schema");
     }
 

@@ -29,9 +29,9 @@ use futures_channel::mpsc;
 use crate::decide::{Decision, Device, OpenDevice, Planned, SyncState};
 use crate::model::{ClientId, IdSource, OpId, RecordId};
 use crate::outbox::{BatchSize, Queue, Seals};
+use crate::plan::WriteBatch;
 use crate::platform::network::{Counters, Http};
 use crate::platform::{Channel, Clock, Entropy, Host};
-use crate::plan::WriteBatch;
 use crate::store::{Durability, Store};
 
 pub use config::{Settings, database_name};

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::waiting::Wait;
 use super::{Engine, EngineError, shown};
 use crate::decide::{
-    CountRecords, GetRecord, Intent, ListConflicts, LocalWrite, MapId, Mapping, QueryRecords, Resolution, Resolve, ResolveId, Settled, Written,
+    CountRecords, GetRecord, Intent, ListConflicts, LocalWrite, MapId, Mapping, QueryRecords, Resolution, Resolve, ResolveId, Settled,
+    Written,
 };
 use crate::model::{OpId, RecordId, TempId};
 use crate::platform::Host;
@@ -14,9 +15,6 @@ use crate::query::Query;
 use crate::schema::KeyPolicy;
 use crate::store::{Durability, Store, StoreError};
 use crate::value::{Limits, Object, parse};
-
-/// Times that a save is run again after a connection died under it.
-const REPLAYS_MAX: usize = 1;
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// A new record. `data` is JSON text; an `id` in it must be a temp ID, or where the client issues IDs, its own.
@@ -27,7 +25,8 @@ impl<S: Store, H: Host> Engine<S, H> {
             (None | Some(Value::Null), KeyPolicy::Uuid) => RecordId::Text(self.uuid()),
             (None | Some(Value::Null), KeyPolicy::Integer | KeyPolicy::Text) => self.temp_id(entity)?,
             (Some(value), policy) => {
-                let id = RecordId::from_value(&value).map_err(|error| EngineError::with("invalid_value", &error.to_string(), json!({"path": "id"})))?;
+                let id = RecordId::from_value(&value)
+                    .map_err(|error| EngineError::with("invalid_value", &error.to_string(), json!({"path": "id"})))?;
                 let own = policy == KeyPolicy::Uuid && crate::model::ClientId::parse(&id.to_string()).is_ok();
                 let temp = policy != KeyPolicy::Uuid && id.as_temp().is_some_and(|temp| temp.entity() == entity);
                 if !own && !temp {
@@ -72,14 +71,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             user: self.inner.settings.user.clone(),
             generation: self.inner.state.borrow().generation,
         };
-        let mut replays = 0;
-        let written: Written = loop {
-            match self.decide(Durability::Strict, decision.clone()).await {
-                // The plan is run again, never its writes: it looks whether it did commit.
-                Err(error) if replays < REPLAYS_MAX && error.code == (StoreError::Unavailable { reason: String::new() }).code() => replays += 1,
-                done => break done??,
-            }
-        };
+        let written: Written = self.decide(Durability::Strict, decision).await??;
         if let Some(operation) = &written.operation {
             self.inner.watches.borrow_mut().begin(operation.clone());
         }
@@ -195,6 +187,23 @@ impl<S: Store, H: Host> Engine<S, H> {
         let temp = temp_id(temp)?;
         let found = self.look(ResolveId { ids: vec![(temp.entity().to_owned(), temp.into())] }).await?;
         Ok(found.into_iter().next().map(|(_, _, row)| row.id))
+    }
+
+    /// Temp IDs that were issued here and have no answer yet.
+    pub async fn pending_mappings(&self) -> Result<Vec<Value>, EngineError> {
+        self.refresh().await?;
+        let queue = self.inner.queue.borrow();
+        let creates = queue.items().filter(|(_, item)| item.operation.action.kind() == crate::model::Kind::Create);
+        let mapping = |temp: TempId, entity: &str| json!({"tempId": temp.as_str(), "realId": null, "entityType": entity, "createdAt": temp.issued_ms(), "syncedAt": null});
+        Ok(creates.filter_map(|(_, item)| item.operation.record.as_temp().map(|temp| mapping(temp, &item.operation.entity))).collect())
+    }
+
+    /// A mapping that the app learned elsewhere, by entity; the temp ID must be one of it.
+    pub async fn update_references(&self, entity: &str, old: &str, new: &str) -> Result<(), EngineError> {
+        if temp_id(old)?.entity() != entity {
+            return Err(EngineError::with("invalid_value", &format!("this is no temp ID of a {entity}"), json!({"path": "oldId"})));
+        }
+        self.map_temp(old, new).await
     }
 
     /// A mapping that the app learned elsewhere.

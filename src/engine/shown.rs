@@ -58,10 +58,13 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
 pub(super) fn item(item: &Item, standing: &Standing, sealed: bool, flying: bool, attempts: u32, last: Option<&(String, String)>) -> Value {
     let (state, reason) = match (&item.row.state, standing) {
         (State::Parked { failure }, _) => ("parked", json!({"code": failure.code, "message": failure.message, "path": failure.path})),
-        (State::Conflict { conflict }, _) => {
-            ("conflict", json!({"code": "conflict", "message": "Both sides changed this record; somebody has to decide", "conflictId": conflict}))
+        (State::Conflict { conflict }, _) => (
+            "conflict",
+            json!({"code": "conflict", "message": "Both sides changed this record; somebody has to decide", "conflictId": conflict}),
+        ),
+        (State::Acknowledged { .. }, _) => {
+            ("acknowledged", json!({"code": "not_durable", "message": "Applied; kept until the server cannot lose it"}))
         }
-        (State::Acknowledged { .. }, _) => ("acknowledged", json!({"code": "not_durable", "message": "Applied; kept until the server cannot lose it"})),
         (State::Pending, Standing::Ready(_)) if flying => ("syncing", Value::Null),
         (State::Pending, Standing::Ready(_) | Standing::Held) => match last {
             Some((code, message)) => ("failed", json!({"code": code, "message": message})),

@@ -271,7 +271,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         let items = batch.iter().filter_map(|seq| queue.get(*seq).map(|item| (*seq, item)));
         items
             .map(|(seq, item)| {
-                let body = RawValue::from_string(item.row.body.clone()).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
+                let body =
+                    RawValue::from_string(item.row.body.clone()).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
                 Ok(Going { seq, id: item.operation.id.clone(), entity: item.operation.entity.clone(), row: item.row.row.clone(), body })
             })
             .collect()
@@ -298,13 +299,21 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// Stores the outcomes of a batch. Says how many were final.
-    async fn apply(&self, going: &[Going], epoch: &Epoch, durable: Version, outcomes: Vec<Outcome>, result: &mut SyncResult) -> Result<u64, SyncError> {
+    async fn apply(
+        &self,
+        going: &[Going],
+        epoch: &Epoch,
+        durable: Version,
+        outcomes: Vec<Outcome>,
+        result: &mut SyncResult,
+    ) -> Result<u64, SyncError> {
         let shown: Vec<Value> = {
             let queue = self.inner.queue.borrow();
             let shown = |(op, outcome): (&Going, &Outcome)| queue.get(op.seq).map(|item| show_outcome(&item.operation, outcome));
             going.iter().zip(&outcomes).filter_map(shown).collect()
         };
-        let waiting: Vec<u64> = going.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.original().is_final()).map(|(op, _)| op.seq).collect();
+        let waiting: Vec<u64> =
+            going.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.original().is_final()).map(|(op, _)| op.seq).collect();
         let finals = (going.len() - waiting.len()) as u64;
         let sent = going.iter().zip(outcomes).map(|(op, outcome)| Sent {
             seq: op.seq,

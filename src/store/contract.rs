@@ -42,7 +42,8 @@ async fn write(store: &impl Store, batch: WriteBatch) {
 }
 
 async fn texts(store: &impl Store, read: Read) -> Vec<String> {
-    let found = store.read(once(vec![read], |seen| (Vec::new(), seen.rows(0).iter().map(|row| row.text.clone()).collect::<Vec<_>>()))).await;
+    let found =
+        store.read(once(vec![read], |seen| (Vec::new(), seen.rows(0).iter().map(|row| row.text.clone()).collect::<Vec<_>>()))).await;
     found.expect("a read succeeds")
 }
 
@@ -79,11 +80,27 @@ where
 }
 
 async fn rows_come_back_in_key_order(store: &impl Store) {
-    let keys = [Key::from(2), "a".into(), Key::Number(-1.5), ["a".into(), 1.into()].into(), ["a".into()].into(), "B".into(), ["a".into(), "1".into()].into()];
+    let keys = [
+        Key::from(2),
+        "a".into(),
+        Key::Number(-1.5),
+        ["a".into(), 1.into()].into(),
+        ["a".into()].into(),
+        "B".into(),
+        ["a".into(), "1".into()].into(),
+    ];
     write(store, keys.iter().map(|key| Write::Put(Table::State, row(key.clone(), &key.to_value().to_string(), &[]))).collect()).await;
     let expected = ["-1.5", "2", "\"B\"", "\"a\"", "[\"a\"]", "[\"a\",1]", "[\"a\",\"1\"]"];
     assert_eq!(texts(store, Read::range(Table::State, KeyRange::all())).await, expected, "keys sort as IndexedDB sorts them");
-    write(store, vec![Write::Put(Table::State, row(2.into(), "3", &[])), Write::Delete(Table::State, "a".into()), Write::Delete(Table::State, "none".into())]).await;
+    write(
+        store,
+        vec![
+            Write::Put(Table::State, row(2.into(), "3", &[])),
+            Write::Delete(Table::State, "a".into()),
+            Write::Delete(Table::State, "none".into()),
+        ],
+    )
+    .await;
     assert_eq!(texts(store, Read::Get(Table::State, 2.into())).await, ["3"], "a put replaces");
     assert_eq!(texts(store, Read::Get(Table::State, "a".into())).await, Vec::<String>::new(), "a delete takes away");
     store.close();
@@ -115,7 +132,11 @@ async fn index_entries_follow_their_rows(store: &impl Store) {
         assert_eq!(texts(store, Read::index(table, KeyRange::within(vec!["x".into()]))).await, ["2", "1"], "by the order of the entries");
         assert_eq!(texts(store, Read::index(table, KeyRange::all())).await, ["2", "1", "1"], "a row with two entries comes twice");
         write(store, vec![put(1, &[entry("z", 1)]), Write::Delete(table, [0.into(), "e".into(), 2.into()].into())]).await;
-        assert_eq!(texts(store, Read::index(table, KeyRange::within(vec!["x".into()]))).await, Vec::<String>::new(), "old entries go with their rows");
+        assert_eq!(
+            texts(store, Read::index(table, KeyRange::within(vec!["x".into()]))).await,
+            Vec::<String>::new(),
+            "old entries go with their rows"
+        );
         assert_eq!(texts(store, Read::index(table, KeyRange::only(entry("z", 1)))).await, ["1"], "new ones come");
     }
     store.close();
@@ -123,7 +144,10 @@ async fn index_entries_follow_their_rows(store: &impl Store) {
 
 async fn an_empty_batch_writes_nothing(store: &impl Store) {
     let before = store.counts().writes;
-    assert_eq!(store.transact(Durability::Strict, once(vec![Read::last(Table::Audit)], |seen| (Vec::new(), seen.rows(0).len()))).await, Ok(0));
+    assert_eq!(
+        store.transact(Durability::Strict, once(vec![Read::last(Table::Audit)], |seen| (Vec::new(), seen.rows(0).len()))).await,
+        Ok(0)
+    );
     assert_eq!(store.counts().writes, before, "an empty batch writes nothing");
     store.close();
 }
@@ -144,8 +168,11 @@ async fn overlapping_plans_see_each_other(store: &impl Store) {
             Step::Done(vec![Write::Put(Table::State, row("n".into(), &next.to_string(), &[]))], next)
         }
     }
-    let mut seen: Vec<u64> =
-        join_all((0..100).map(|_| store.transact(Durability::Strict, Increment(0)))).await.into_iter().map(|out| out.expect("commits")).collect();
+    let mut seen: Vec<u64> = join_all((0..100).map(|_| store.transact(Durability::Strict, Increment(0))))
+        .await
+        .into_iter()
+        .map(|out| out.expect("commits"))
+        .collect();
     seen.sort_unstable();
     assert_eq!(seen, (1..=100).collect::<Vec<_>>(), "a hundred overlapping plans, one after another");
     store.close();

@@ -36,14 +36,20 @@ impl MemoryStore {
     }
     /// Every row of a table, for tests.
     pub fn dump(&self, table: Table) -> Vec<(Key, String)> {
-        self.tables.borrow().get(&table).map(|rows| rows.range(&KeyRange::all(), false).map(|(key, row)| (key.clone(), row.text.clone())).collect()).unwrap_or_default()
+        self.tables
+            .borrow()
+            .get(&table)
+            .map(|rows| rows.range(&KeyRange::all(), false).map(|(key, row)| (key.clone(), row.text.clone())).collect())
+            .unwrap_or_default()
     }
 
     fn answer(&self, read: &Read) -> Answer {
         let tables = self.tables.borrow();
         let plain = |key: &Key, row: &Row| Row { key: key.clone(), text: row.text.clone(), index: Vec::new() };
         match read {
-            Read::Get(table, key) => Answer::Rows(tables.get(table).and_then(|rows| rows.get(key)).map(|row| plain(key, row)).into_iter().collect()),
+            Read::Get(table, key) => {
+                Answer::Rows(tables.get(table).and_then(|rows| rows.get(key)).map(|row| plain(key, row)).into_iter().collect())
+            }
             Read::Count(table, range) => {
                 let count = tables.get(table).map_or(0, |rows| rows.range(range, false).count());
                 Answer::Count(count.try_into().unwrap_or(u64::MAX))

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::{Body, Incoming, Network, NetworkFault, Outgoing};
 use crate::platform::Clock;
 use crate::protocol::limits::{BODY_BYTES_MAX, LINE_BYTES_MAX};
-use crate::protocol::{DownloadEnd, DownloadHead, DownloadRequest, Fault, FaultBody, InitializeRequest, InitializeResponse, PageHead, Reply, StatusRequest, StatusResponse, UploadResponse, paths};
+use crate::protocol::{
+    DownloadEnd, DownloadHead, DownloadRequest, Fault, FaultBody, InitializeRequest, InitializeResponse, PageHead, Reply, StatusRequest,
+    StatusResponse, UploadResponse, paths,
+};
 use crate::value::hash_bytes;
 
 /// Why a request brought no usable answer. Nothing was changed by it here; the server may have acted.
@@ -119,7 +122,11 @@ impl<N: Network, C: Clock> Http<'_, N, C> {
     /// Takes an answer of this type with status 200; makes an error of every other.
     async fn accept(&self, answer: Incoming<N::Body>, content_type: &str) -> Result<Incoming<N::Body>, TransportError> {
         if answer.status == 200 {
-            return if answer.content_type == content_type { Ok(answer) } else { Err(TransportError::NotOurs { reason: "it is not JSON" }) };
+            return if answer.content_type == content_type {
+                Ok(answer)
+            } else {
+                Err(TransportError::NotOurs { reason: "it is not JSON" })
+            };
         }
         let (status, retry_after_ms) = (answer.status, answer.retry_after_ms);
         let fault = if answer.content_type == "application/json" {

@@ -1,0 +1,167 @@
+//! The connections: open, lost, outdated, closed. A lost one (the browser closed it) is opened again at the
+//! next use; an outdated one never, because another context has a newer layout.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use rexie::Rexie;
+use wasm_bindgen::prelude::*;
+use web_sys::IdbDatabase;
+
+use super::super::StoreError;
+use super::layout;
+
+type Handler = Closure<dyn FnMut()>;
+
+/// The two connections of one database in one context.
+pub(super) struct Connection {
+    name: String,
+    reads: RefCell<Option<Rc<Rexie>>>,
+    writes: RefCell<Option<(IdbDatabase, [Handler; 2])>>,
+    outdated: Rc<Cell<bool>>,
+    closed: Cell<bool>,
+    lost: Rc<Cell<bool>>,
+    tell: Rc<dyn Fn()>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("outdated", &self.outdated.get()).field("closed", &self.closed.get()).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    pub(super) async fn open(name: &str, tell: Box<dyn Fn()>) -> Result<Rc<Self>, StoreError> {
+        let connection = Rc::new(Self {
+            name: name.to_owned(),
+            reads: RefCell::default(),
+            writes: RefCell::default(),
+            outdated: Rc::default(),
+            closed: Cell::new(false),
+            lost: Rc::default(),
+            tell: tell.into(),
+        });
+        connection.for_reads().await?;
+        connection.for_writes().await?;
+        Ok(connection)
+    }
+
+    fn usable(&self) -> Result<(), StoreError> {
+        if self.closed.get() {
+            Err(StoreError::Closed)
+        } else if self.outdated.get() {
+            Err(StoreError::Outdated)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The connection for reads, opened again if it was lost.
+    pub(super) async fn for_reads(&self) -> Result<Rc<Rexie>, StoreError> {
+        self.usable()?;
+        if let Some(open) = self.reads.borrow().clone() {
+            return Ok(open);
+        }
+        let opened = layout::whole(&self.name).build().await.map_err(|error| open_failed(&error))?;
+        let opened = Rc::new(opened);
+        if self.closed.get() {
+            close_rexie(opened);
+            return Err(StoreError::Closed);
+        }
+        self.reads.replace(Some(opened.clone()));
+        Ok(opened)
+    }
+
+    /// The connection for writes, opened again if it was lost. rexie has made the layout by now.
+    pub(super) async fn for_writes(&self) -> Result<IdbDatabase, StoreError> {
+        self.usable()?;
+        if let Some((open, _)) = &*self.writes.borrow() {
+            return Ok(open.clone());
+        }
+        let unavailable = |error: idb::Error| StoreError::Unavailable { reason: error.to_string() };
+        let opening = idb::Factory::new().and_then(|factory| factory.open(&self.name, None)).map_err(unavailable)?;
+        let opened: IdbDatabase = opening.await.map_err(unavailable)?.into();
+        if self.closed.get() {
+            opened.close();
+            return Err(StoreError::Closed);
+        }
+        let handlers = self.watch(&opened);
+        self.writes.replace(Some((opened.clone(), handlers)));
+        Ok(opened)
+    }
+
+    /// The connection for writes, if it is open now.
+    pub(super) fn now(&self) -> Option<IdbDatabase> {
+        self.usable().ok()?;
+        self.writes.borrow().as_ref().map(|(open, _)| open.clone())
+    }
+
+    fn watch(&self, database: &IdbDatabase) -> [Handler; 2] {
+        let changed = {
+            let (database, outdated, tell) = (database.clone(), self.outdated.clone(), self.tell.clone());
+            Closure::new(move || {
+                outdated.set(true);
+                database.close();
+                tell();
+            })
+        };
+        // The browser closed it under us: storage cleared, a crash of its backend.
+        let lost = {
+            let lost = self.lost.clone();
+            Closure::new(move || lost.set(true))
+        };
+        database.set_onversionchange(Some(changed.as_ref().unchecked_ref()));
+        database.set_onclose(Some(lost.as_ref().unchecked_ref()));
+        [changed, lost]
+    }
+
+    /// A connection turned out to be dead.
+    pub(super) fn lose(&self) {
+        if let Some((database, _)) = self.writes.take() {
+            unwatch(&database);
+            database.close();
+        }
+        if let Some(rexie) = self.reads.take() {
+            close_rexie(rexie);
+        }
+    }
+
+    /// Whether the browser closed a connection since this was last asked.
+    pub(super) fn was_lost(&self) -> bool {
+        let lost = self.lost.replace(false);
+        if lost {
+            self.lose();
+        }
+        lost
+    }
+
+    /// Ends both for good. What they were doing comes to its end.
+    pub(super) fn close(&self) {
+        if !self.closed.replace(true) {
+            self.lose();
+        }
+    }
+
+    /// Why nothing can be done, if so.
+    pub(super) fn refusal(&self) -> Option<StoreError> {
+        self.usable().err()
+    }
+}
+
+fn unwatch(database: &IdbDatabase) {
+    database.set_onversionchange(None);
+    database.set_onclose(None);
+}
+
+/// rexie's `close` takes the handle; a read under way still holds it, and closes it as the last.
+fn close_rexie(rexie: Rc<Rexie>) {
+    if let Ok(rexie) = Rc::try_unwrap(rexie) {
+        rexie.close();
+    }
+}
+
+fn open_failed(error: &rexie::Error) -> StoreError {
+    // The only open that asks for a version: a newer one there means a newer app elsewhere.
+    let reason = error.to_string();
+    if reason.contains("VersionError") { StoreError::Outdated } else { StoreError::Unavailable { reason } }
+}
