@@ -10,7 +10,7 @@ import { differences } from './compare.mjs';
 import { readDatabase } from './database.mjs';
 import { drafts, fileKey, readFolder, shuffled, syncSchema } from './folder.mjs';
 import { openDevice, openStage, servePage, startServer } from './stage.mjs';
-import { serverFaults, serverMapping, settledFaults, strangerFaults } from './verify.mjs';
+import { serverFaults, serverMapping, settledFaults, storedCopy, strangerFaults } from './verify.mjs';
 
 const TENANT = 'replay';
 const MOST_FAULTS_SHOWN = 20;
@@ -100,16 +100,14 @@ async function replay(folder, seed) {
   const fetched = await second.traffic();
   const downloaded = await call(second, 'records');
 
-  for (const [where, opened] of [
-    ['first browser', first],
-    ['second browser', second],
-  ]) {
+  const raw = {};
+  for (const [where, opened] of Object.entries({ 'first browser': first, 'second browser': second })) {
     await call(opened, 'close');
-    const raw = await call(opened, 'raw');
-    fault(`${where}, IndexedDB`, settledFaults(raw));
-    if (opened === second) fault(`${where}, IndexedDB`, strangerFaults(raw));
+    raw[where] = await call(opened, 'raw');
+    fault(`${where}, IndexedDB`, settledFaults(raw[where]));
     fault(where, opened.troubles);
   }
+  fault('second browser, IndexedDB', strangerFaults(raw['second browser']));
   await server.stop();
   const database = await readDatabase(server.database, TENANT);
   const serverIds = serverMapping(database, tempIdOf);
@@ -118,6 +116,9 @@ async function replay(folder, seed) {
   fault('first browser, after the upload', differences(folder, afterUpload, firstIds));
   fault('first browser, after the download', differences(folder, afterEcho, firstIds));
   fault('second browser', differences(folder, downloaded, serverIds));
+  for (const [where, rows] of Object.entries(raw)) {
+    fault(`${where}, IndexedDB`, differences(folder, storedCopy(rows), serverIds));
+  }
   fault(
     'mapping',
     order.flatMap(({ entity, id }) => {

@@ -73,19 +73,42 @@ function changeFaults(folder, database, idOf, total) {
   return found;
 }
 
+/** The one database of a tenant and user in a browser; its stores hold rows `{ k: key, v: content }`. */
+function storesOf(raw) {
+  const databases = Object.entries(raw).filter(([name]) => /^fieldsync\/\d+\//.test(name));
+  if (databases.length !== 1) throw new Error(`${databases.length} databases of a tenant and user instead of one`);
+  return databases[0][1];
+}
+
+/** The records that lie in a browser's database: the overlay, and below it the visible generation of the base. */
+export function storedCopy(raw) {
+  const { base, overlay, state } = storesOf(raw);
+  const { generation } = state.find(({ k }) => k === 'sync')?.v ?? { generation: 0 };
+  const found = new Map();
+  for (const { k, v } of base) {
+    const [rowGeneration, entity] = k;
+    if (rowGeneration === generation) found.set(fileKey(entity, v.id), { entity, record: { ...v.data, id: v.id } });
+  }
+  for (const { v } of overlay) {
+    const key = fileKey(v.entity, v.id);
+    if (v.view === null) found.delete(key);
+    else found.set(key, { entity: v.entity, record: { ...v.view, id: v.id } });
+  }
+  const copy = {};
+  for (const { entity, record } of found.values()) {
+    copy[entity] ??= [];
+    copy[entity].push(record);
+  }
+  return copy;
+}
+
 /** A browser that has nothing unsent: its queue and what is put aside are empty, in its database itself. */
 export function settledFaults(raw) {
-  const found = [];
-  const databases = Object.entries(raw).filter(([name]) => /^fieldsync\/\d+\//.test(name));
-  if (databases.length !== 1) found.push(`${databases.length} databases of a tenant and user instead of one`);
-  for (const [, stores] of databases) {
-    for (const store of ['outbox', 'conflicts', 'quarantine']) {
-      const rows = stores[store];
-      if (rows === undefined) found.push(`there is no store '${store}'`);
-      else if (rows.length > 0) found.push(`${rows.length} rows are left in '${store}'`);
-    }
-  }
-  return found;
+  const stores = storesOf(raw);
+  return ['outbox', 'conflicts', 'quarantine'].flatMap((store) => {
+    if (stores[store] === undefined) return [`there is no store '${store}'`];
+    return stores[store].length === 0 ? [] : [`${stores[store].length} rows are left in '${store}'`];
+  });
 }
 
 /** A browser that only downloaded: no temp ID anywhere in its databases. */

@@ -113,7 +113,7 @@ fn pack(place: &Place) -> Result<PathBuf> {
     // `pkg` without its output, and the output by name: a digest leaves folders called dist out.
     let mut inputs = vec![PathBuf::from("pkg")];
     inputs.extend(files_in(&place.dist())?);
-    let ran = when_changed(place, "package", &inputs, "", std::slice::from_ref(&tarball), || {
+    let ran = when_changed(place, "package", &inputs, &tarball.to_string_lossy(), std::slice::from_ref(&tarball), || {
         fs::create_dir_all(&folder)?;
         Run::new("npm", &place.root.join("pkg")).args(["pack", "--silent", "--pack-destination"]).arg(&folder).check()
     })?;
