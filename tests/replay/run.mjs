@@ -65,20 +65,20 @@ async function replay(folder, seed) {
   await first.context.setOffline(true);
   const temp = await issueTempIds(first.page, order);
   const tempIdOf = (entity, id) => temp.get(fileKey(entity, id));
-  const before = await first.traffic();
+  const before = first.traffic();
   const enqueued = await call(first, 'enqueue', drafts(folder, order, tempIdOf));
   const queued = await call(first, 'queue');
   if (queued.length !== order.length) fault('queue', [`${queued.length} items for ${order.length} creates`]);
   const ids = (entity, id) => tempIdOf(entity, id);
   fault('first browser, offline', differences(withTextKeys(folder), await call(first, 'records'), ids));
-  const offline = await first.traffic();
+  const offline = first.traffic();
   if (offline.requests !== before.requests) fault('first browser, offline', ['it reached the server']);
 
   // Online: everything is sent.
   await first.context.setOffline(false);
   const upload = await call(first, 'session', 'syncToServer');
   fault('upload', unsuccessful(upload.result, order.length));
-  const sent = await first.traffic();
+  const sent = first.traffic();
   const afterUpload = await call(first, 'records');
   const firstIds = await resolved(first, order, tempIdOf);
 
@@ -97,7 +97,7 @@ async function replay(folder, seed) {
   const second = await device('reader');
   const download = await call(second, 'session', 'syncFromServer');
   fault('download', unsuccessful(download.result, 0));
-  const fetched = await second.traffic();
+  const fetched = second.traffic();
   const downloaded = await call(second, 'records');
 
   const raw = {};

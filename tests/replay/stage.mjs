@@ -147,23 +147,33 @@ export async function openDevice(stage, address, api) {
   const troubles = [];
   page.on('pageerror', (error) => troubles.push(String(error)));
   page.on('crash', () => troubles.push('the page crashed'));
-  const requests = [];
-  page.on('requestfinished', (request) => {
-    if (api !== undefined && request.url().startsWith(api) && request.method() !== 'OPTIONS') requests.push(request);
-  });
+  const traffic = api === undefined ? undefined : await countTraffic(context, page, api);
   await page.goto(address);
   await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
-  return { context, page, troubles, traffic: () => traffic(requests) };
+  return { context, page, troubles, traffic: () => ({ ...traffic }) };
 }
 
-/** What the requests so far carried, as the network saw it. */
-async function traffic(requests) {
-  const sizes = await Promise.all(requests.map((request) => request.sizes()));
-  return {
-    requests: requests.length,
-    bytesUp: sizes.reduce((sum, { requestBodySize }) => sum + requestBodySize, 0),
-    bytesDown: sizes.reduce((sum, { responseBodySize }) => sum + responseBodySize, 0),
-  };
+/**
+ * Counts requests to `api` and the bytes of their bodies, as the browser's network layer saw them. Not by finished
+ * requests: a reader that has what it needs may leave the end of an answer unread.
+ */
+async function countTraffic(context, page, api) {
+  const count = { requests: 0, bytesUp: 0, bytesDown: 0 };
+  const ours = new Set();
+  const session = await context.newCDPSession(page);
+  session.on('Network.requestWillBeSent', ({ requestId, request }) => {
+    if (!request.url.startsWith(api) || request.method === 'OPTIONS') return;
+    ours.add(requestId);
+    count.requests += 1;
+  });
+  session.on('Network.dataReceived', ({ requestId, dataLength }) => {
+    if (ours.has(requestId)) count.bytesDown += dataLength;
+  });
+  page.on('request', (request) => {
+    if (request.url().startsWith(api)) count.bytesUp += request.postDataBuffer()?.length ?? 0;
+  });
+  await session.send('Network.enable');
+  return count;
 }
 
 function required(name) {
