@@ -3,7 +3,12 @@
 
 mod chains;
 mod conflicts;
+mod http_access;
+mod http_limits;
+mod isolation;
 mod paging;
+mod port;
+mod process;
 mod receipts;
 mod references;
 mod store_contract;

@@ -133,7 +133,7 @@ impl World<SqliteStore> {
 }
 
 impl<S: ServerStore> World<S> {
-    fn over(store: S, folder: Option<Folder>) -> Result<Self, Failure> {
+    pub(crate) fn over(store: S, folder: Option<Folder>) -> Result<Self, Failure> {
         let clock = Arc::new(TestClock(AtomicU64::new(NOW_MS)));
         let service = Service::new(store, Schema::parse(SCHEMA)?, &key()?, clock.clone(), Arc::new(TestEntropy::default()));
         Ok(Self { service: Arc::new(service), clock, _folder: folder })
