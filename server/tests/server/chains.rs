@@ -102,7 +102,7 @@ async fn what_waits_is_not_remembered<S: ServerStore>(world: World<S>) -> Told {
     let anna = Device::new("north", "anna", 1);
     let update = anna.update(2, "client", "temp_1_a_client", json!({"/name": "B"}), after(1));
     for _ in 0..2 {
-        assert_eq!(briefs(&world.upload(&anna, &[update.clone()]).await), ["blocked temp_1_a_client"]);
+        assert_eq!(briefs(&world.upload(&anna, std::slice::from_ref(&update)).await), ["blocked temp_1_a_client"]);
     }
     assert_eq!(world.status(&anna).await["receipts"], json!(0));
     let create = anna.create(1, "client", "temp_1_a_client", json!({"name": "A"}));

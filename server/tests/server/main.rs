@@ -3,6 +3,7 @@
 
 mod chains;
 mod conflicts;
+mod documents;
 mod http_access;
 mod http_limits;
 mod isolation;

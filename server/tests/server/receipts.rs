@@ -47,7 +47,7 @@ async fn the_same_operation_twice_in_one_batch_counts_once<S: ServerStore>(world
 async fn another_operation_under_the_same_id_is_refused<S: ServerStore>(world: World<S>) -> Told {
     let anna = Device::new("north", "anna", 1);
     let create = anna.create(1, "client", "temp_1_a_client", json!({"name": "A"}));
-    world.upload(&anna, &[create.clone()]).await;
+    world.upload(&anna, std::slice::from_ref(&create)).await;
     let other = anna.create(1, "client", "temp_1_a_client", json!({"name": "B"}));
     let outcomes = world.upload(&anna, &[other, create]).await;
     assert_eq!(briefs(&outcomes), ["rejected operation_reused", "duplicate applied 1"], "the first receipt stays");
