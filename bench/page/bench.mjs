@@ -6,6 +6,7 @@ import { FieldSync } from 'fieldsync';
 import * as raw from './raw.mjs';
 
 let settings;
+let tokens;
 
 /** Items that refer to the one before, in chains of ten. `temp` gives the n-th ID. */
 function items(count, temp) {
@@ -23,7 +24,7 @@ function items(count, temp) {
 const rawTemp = (index) => `temp_${index}`;
 
 function open(user) {
-  return FieldSync.open({ ...settings, user, autoSync: false, token: () => settings.tokens[user] });
+  return FieldSync.open({ ...settings, user, autoSync: false, token: () => tokens[user] });
 }
 
 async function openRaw(user) {
@@ -63,7 +64,7 @@ function succeeded({ success, errors }) {
 
 globalThis.bench = {
   setup: (given) => {
-    settings = given;
+    ({ tokens, ...settings } = given);
   },
   save: {
     ours: ({ user, count, overlapping }) =>
@@ -142,7 +143,13 @@ globalThis.bench = {
     ours(user, async (client) => {
       const operations = items(count, (index) => `temp_1_${String(index).padStart(16, 'a')}_item`).map(
         (data, index) => ({
-          ...{ id: `operation-${index}`, seq: String(index), entity: 'item', recordId: data.id, kind: 'create' },
+          ...{
+            id: `01900000-0000-7000-8000-${String(index).padStart(12, '0')}`,
+            seq: index + 1,
+            entity: 'item',
+            recordId: data.id,
+            kind: 'create',
+          },
           ...{ data, base: null, stamp: null, state: 'pending', createdAt: 0, lastModified: 0 },
         }),
       );
