@@ -15,7 +15,7 @@ use crate::schema::{map_references, references};
 use crate::value::Object;
 
 /// A record after an action.
-pub fn after(record: Option<Object>, action: &Action) -> Option<Object> {
+pub(super) fn after(record: Option<Object>, action: &Action) -> Option<Object> {
     match (action, record) {
         (Action::Create { data }, _) => Some(data.clone()),
         (Action::Update { delta }, Some(mut record)) => {
@@ -44,7 +44,7 @@ impl ServerClock {
 }
 
 /// The stored rows of a record's operations.
-pub fn operations(db: &mut Cache, row: &OverlayRow) -> Run<Vec<(OutboxRow, Operation)>> {
+pub(super) fn operations(db: &mut Cache, row: &OverlayRow) -> Run<Vec<(OutboxRow, Operation)>> {
     let read = |op: &OpRef| Read::Get(Table::Outbox, op.seq.into());
     db.prefetch(row.ops.iter().map(read));
     let mut found = Vec::new();
@@ -60,7 +60,7 @@ pub fn operations(db: &mut Cache, row: &OverlayRow) -> Run<Vec<(OutboxRow, Opera
 }
 
 /// What temp IDs in these operations became meanwhile, applied to a record that they were applied to.
-pub fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mut Object) -> Run<()> {
+pub(super) fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mut Object) -> Run<()> {
     let Some(declared) = work.schema().entity(entity) else { return Ok(()) };
     let temps: Vec<_> = references(declared, data).into_iter().filter(|found| found.id.as_temp().is_some()).collect();
     let mut mapping: Vec<(String, RecordId, RecordId)> = Vec::new();
@@ -78,7 +78,7 @@ pub fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mut Objec
 
 /// Moves a record to a newer state of the server and judges what is pending on it. None of `pending` is
 /// sealed, except those in `kept`, which only go on top: they were judged, or must not be.
-pub fn rebase(
+pub(super) fn rebase(
     db: &mut Cache,
     work: &mut Work<'_>,
     row: &mut OverlayRow,
@@ -154,7 +154,7 @@ pub fn rebase(
 
 /// The conflict that a verdict found.
 #[allow(clippy::too_many_arguments, reason = "a conflict is the meeting of all of these")]
-pub fn record(
+pub(super) fn record(
     work: &mut Work<'_>,
     row: &OverlayRow,
     operation: &Operation,

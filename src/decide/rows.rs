@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 use crate::model::{ClientId, Epoch, OpId, RecordId, Stamp, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
-use crate::schema::{Entity, references};
+use crate::schema::Entity;
 use crate::value::{FieldPath, Key, KeyRange, Object};
 
 /// Reads the last row of the audit trail: the counter of the database.
-pub fn last_audit() -> Read {
+pub(super) fn last_audit() -> Read {
     Read::last(Table::Audit)
 }
 
@@ -68,12 +68,12 @@ impl SyncState {
 }
 
 /// Reads the seals.
-pub fn seals() -> Read {
+pub(super) fn seals() -> Read {
     Read::Get(Table::State, "seals".into())
 }
 
 /// The seals as a row.
-pub fn seals_row(seals: &crate::outbox::Seals) -> Row {
+pub(super) fn seals_row(seals: &crate::outbox::Seals) -> Row {
     row("seals".into(), seals)
 }
 
@@ -83,7 +83,7 @@ pub fn session_row(key: u64, session: &impl Serialize) -> Row {
 }
 
 /// A plain row.
-pub fn row(key: Key, content: &impl Serialize) -> Row {
+pub(super) fn row(key: Key, content: &impl Serialize) -> Row {
     let text = serde_json::to_string(content).unwrap_or_else(|_| unreachable!("our rows are JSON"));
     Row { key, text, index: Vec::new() }
 }
@@ -122,7 +122,7 @@ pub struct BaseRow {
 }
 
 /// A base row around fields that are still text. `data` is only looked into for its index entries.
-pub fn base_row(generation: u64, entity: &str, declared: &Entity, id: &RecordId, version: Version, text: &RawValue, data: &Object) -> Row {
+pub(super) fn base_row(generation: u64, entity: &str, declared: &Entity, id: &RecordId, version: Version, text: &RawValue, data: &Object) -> Row {
     #[derive(Serialize)]
     struct Stored<'r> {
         id: &'r RecordId,
@@ -191,12 +191,12 @@ pub struct OpRef {
 }
 
 /// A state of the server that waits until a sealed operation has its outcome.
-pub type WaitingState = ServerState;
+pub(super) type WaitingState = ServerState;
 
 /// What is known of a record beyond, or instead of, its base row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct OverlayRow {
+pub(super) struct OverlayRow {
     /// The entity type.
     pub entity: String,
     /// The ID when the row was made; never changes.
@@ -227,38 +227,38 @@ pub struct OverlayRow {
 
 impl OverlayRow {
     /// The row's key, from the entity and the ID that the record had when it was made.
-    pub fn key_of(entity: &str, key: &RecordId) -> Key {
+    pub(super) fn key_of(entity: &str, key: &RecordId) -> Key {
         [entity.into(), key.to_key()].into()
     }
     /// Reads the row by its own key.
-    pub fn read(entity: &str, key: &RecordId) -> Read {
+    pub(super) fn read(entity: &str, key: &RecordId) -> Read {
         Read::Get(Table::Overlay, Self::key_of(entity, key))
     }
     /// Reads the row by any ID that the record has or had while it was in the overlay.
-    pub fn read_by_id(entity: &str, id: &RecordId) -> Read {
+    pub(super) fn read_by_id(entity: &str, id: &RecordId) -> Read {
         Read::index(Table::Overlay, KeyRange::only([entity.into(), "".into(), id.to_key()].into()))
     }
     /// Reads every row of an entity, each once or twice.
-    pub fn read_entity(entity: &str) -> Read {
+    pub(super) fn read_entity(entity: &str) -> Read {
         Read::index(Table::Overlay, KeyRange::within(vec![entity.into(), "".into()]))
     }
     /// Reads the rows that refer to a record.
-    pub fn read_referring(entity: &str, path: &str, to: &RecordId) -> Read {
+    pub(super) fn read_referring(entity: &str, path: &str, to: &RecordId) -> Read {
         Read::index(Table::Overlay, KeyRange::only([entity.into(), path.into(), to.to_key()].into()))
     }
     /// Reads the clean rows whose version is at or below this.
-    pub fn read_clean(through: Version) -> Read {
+    pub(super) fn read_clean(through: Version) -> Read {
         Read::index(
             Table::Overlay,
             below(vec!["".into(), "clean".into()], KeyRange { lower: None, upper: Some((through.0.into(), false)) }),
         )
     }
     /// Whether nothing is left to do: it only waits until a page covers it.
-    pub fn is_clean(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         self.ops.is_empty()
     }
     /// The record's state, as far as it is stored.
-    pub fn state(&self) -> RecordState {
+    pub(super) fn state(&self) -> RecordState {
         if self.conflict.is_some() {
             RecordState::Conflict
         } else if self.parked {
@@ -270,7 +270,7 @@ impl OverlayRow {
         }
     }
     /// As a row.
-    pub fn row(&self, declared: &Entity) -> Row {
+    pub(super) fn row(&self, declared: &Entity) -> Row {
         let mut row = row(Self::key_of(&self.entity, &self.key), self);
         let entity: Key = self.entity.as_str().into();
         row.index.push([entity.clone(), "".into(), self.key.to_key()].into());
@@ -326,7 +326,7 @@ impl From<BaseRow> for RecordView {
 
 impl OverlayRow {
     /// The record as the app sees it; nothing if it is deleted.
-    pub fn into_view(self) -> Option<RecordView> {
+    pub(super) fn into_view(self) -> Option<RecordView> {
         let state = self.state();
         let stamp = if self.ops.is_empty() { None } else { self.stamp };
         let data = self.view?;
@@ -335,7 +335,7 @@ impl OverlayRow {
 }
 
 /// Rows found through an index, each once.
-pub fn once(rows: Vec<OverlayRow>) -> Vec<OverlayRow> {
+pub(super) fn once(rows: Vec<OverlayRow>) -> Vec<OverlayRow> {
     let mut seen: BTreeMap<Key, ()> = BTreeMap::new();
     rows.into_iter().filter(|row| seen.insert(OverlayRow::key_of(&row.entity, &row.key), ()).is_none()).collect()
 }

@@ -57,7 +57,7 @@ pub struct Effects {
 
 /// The changes of one decision.
 #[derive(Debug)]
-pub struct Work<'w> {
+pub(super) struct Work<'w> {
     schema: &'w Schema,
     user: &'w str,
     now: u64,
@@ -74,7 +74,7 @@ pub struct Work<'w> {
 
 impl<'w> Work<'w> {
     /// Begins at the last audit row.
-    pub fn begin(db: &mut Cache, schema: &'w Schema, user: &'w str, now: u64) -> Run<Self> {
+    pub(super) fn begin(db: &mut Cache, schema: &'w Schema, user: &'w str, now: u64) -> Run<Self> {
         let last: Option<audit::Row> = db.one(&last_audit())?;
         let stamp = Stamp::after(last.as_ref().map(|row| row.stamp), now);
         let next_seq = last.as_ref().map_or(1, |row| row.seq + 1);
@@ -94,17 +94,17 @@ impl<'w> Work<'w> {
         })
     }
     /// The stamp of this decision.
-    pub fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> Stamp {
         self.stamp
     }
     /// The next client sequence.
-    pub fn take_seq(&mut self) -> u64 {
+    pub(super) fn take_seq(&mut self) -> u64 {
         let seq = self.next_seq;
         self.next_seq += 1;
         seq
     }
     /// Reads the seals, and writes them back at the end if an operation ended.
-    pub fn seals(&mut self, db: &mut Cache) -> Run<&Seals> {
+    pub(super) fn seals(&mut self, db: &mut Cache) -> Run<&Seals> {
         if self.seals.is_none() {
             self.seals = Some(db.one(&seals())?.unwrap_or_default());
         }
@@ -112,33 +112,33 @@ impl<'w> Work<'w> {
     }
 
     /// An overlay row by its own key, with the changes made so far.
-    pub fn overlay(&self, db: &mut Cache, entity: &str, key: &RecordId) -> Run<Option<OverlayRow>> {
+    pub(super) fn overlay(&self, db: &mut Cache, entity: &str, key: &RecordId) -> Run<Option<OverlayRow>> {
         match self.overlay.get(&OverlayRow::key_of(entity, key)) {
             Some(row) => Ok(row.clone()),
             None => db.one(&OverlayRow::read(entity, key)),
         }
     }
     /// An overlay row by any ID of its record, with the changes made so far.
-    pub fn overlay_by_id(&self, db: &mut Cache, entity: &str, id: &RecordId) -> Run<Option<OverlayRow>> {
+    pub(super) fn overlay_by_id(&self, db: &mut Cache, entity: &str, id: &RecordId) -> Run<Option<OverlayRow>> {
         let stored: Option<OverlayRow> = db.one(&OverlayRow::read_by_id(entity, id))?;
         let changed = stored.as_ref().and_then(|row| self.overlay.get(&OverlayRow::key_of(&row.entity, &row.key)));
         Ok(changed.cloned().unwrap_or(stored))
     }
     /// Writes an overlay row.
-    pub fn put(&mut self, row: OverlayRow) {
+    pub(super) fn put(&mut self, row: OverlayRow) {
         self.touch(&row.entity, &row.id);
         self.overlay.insert(OverlayRow::key_of(&row.entity, &row.key), Some(row));
     }
     /// Takes an overlay row away.
-    pub fn drop_overlay(&mut self, row: &OverlayRow) {
+    pub(super) fn drop_overlay(&mut self, row: &OverlayRow) {
         self.overlay.insert(OverlayRow::key_of(&row.entity, &row.key), None);
     }
     /// Notes that a record looks different now.
-    pub fn touch(&mut self, entity: &str, id: &RecordId) {
+    pub(super) fn touch(&mut self, entity: &str, id: &RecordId) {
         self.effects.changed.push((entity.to_owned(), id.clone()));
     }
     /// Moves a clean overlay row to the base.
-    pub fn move_to_base(&mut self, generation: u64, row: &OverlayRow) {
+    pub(super) fn move_to_base(&mut self, generation: u64, row: &OverlayRow) {
         self.drop_overlay(row);
         match (&row.base, row.version, self.schema.entity(&row.entity)) {
             (Some(data), Some(version), Some(declared)) => {
@@ -150,7 +150,7 @@ impl<'w> Work<'w> {
     }
 
     /// Learns that a record has another ID now: stores it, and rewrites every overlay row that refers to it.
-    pub fn map(&mut self, db: &mut Cache, entity: &str, earlier: &RecordId, real: &RecordId) -> Run<()> {
+    pub(super) fn map(&mut self, db: &mut Cache, entity: &str, earlier: &RecordId, real: &RecordId) -> Run<()> {
         let referring: Vec<_> =
             self.schema.referring_to(entity).map(|(from, path)| OverlayRow::read_referring(from, path.as_str(), earlier)).collect();
         db.prefetch(referring.iter().cloned());
@@ -174,12 +174,12 @@ impl<'w> Work<'w> {
     }
 
     /// Writes an outbox row.
-    pub fn queue(&mut self, operation: &Operation, row: OutboxRow) {
+    pub(super) fn queue(&mut self, operation: &Operation, row: OutboxRow) {
         self.write(Write::Put(Table::Outbox, super::rows::row(operation.seq.into(), &row)));
         self.effects.queued.push(row);
     }
     /// Takes an operation out of the outbox.
-    pub fn end(&mut self, seq: u64) {
+    pub(super) fn end(&mut self, seq: u64) {
         self.write(Write::Delete(Table::Outbox, seq.into()));
         if let Some(seals) = &mut self.seals {
             seals.remove(seq);
@@ -187,7 +187,7 @@ impl<'w> Work<'w> {
         self.effects.ended.push(seq);
     }
     /// Puts a new operation in the place of one that ended.
-    pub fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation) {
+    pub(super) fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation) {
         self.end(operation.seq);
         let mut row = OutboxRow::new(by, old.row.clone(), old.drops.clone(), old.created);
         row.state = State::Pending;
@@ -197,38 +197,38 @@ impl<'w> Work<'w> {
         self.effects.superseded.push((operation.id.clone(), by.id.clone()));
     }
     /// Stores a conflict.
-    pub fn conflict(&mut self, conflict: &Conflict) {
+    pub(super) fn conflict(&mut self, conflict: &Conflict) {
         self.write(Write::Put(Table::Conflicts, row(conflict.id.into(), conflict)));
         self.effects.conflicts.push(conflict.id);
     }
     /// Adds a line to the audit row.
-    pub fn note(&mut self, operation: &Operation, event: Event) {
+    pub(super) fn note(&mut self, operation: &Operation, event: Event) {
         let entry = Entry { operation: operation.id.clone(), entity: operation.entity.clone(), record: operation.record.clone(), event };
         self.entries.push(entry);
     }
     /// Notes how an operation ended.
-    pub fn settle(&mut self, operation: &OpId, settled: Settled) {
+    pub(super) fn settle(&mut self, operation: &OpId, settled: Settled) {
         self.effects.settled.push((operation.clone(), settled));
     }
     /// Any other write.
-    pub fn write(&mut self, write: Write) {
+    pub(super) fn write(&mut self, write: Write) {
         self.writes.push(write);
     }
     /// Counts a record that could not be read.
-    pub fn quarantined(&mut self) {
+    pub(super) fn quarantined(&mut self) {
         self.effects.quarantined += 1;
     }
     /// Now, ms by the device.
-    pub fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.now
     }
     /// The app's schema.
-    pub fn schema(&self) -> &'w Schema {
+    pub(super) fn schema(&self) -> &'w Schema {
         self.schema
     }
 
     /// Everything as writes: one audit row if any operation changed, the seals if any ended.
-    pub fn finish(mut self) -> (WriteBatch, Effects) {
+    pub(super) fn finish(mut self) -> (WriteBatch, Effects) {
         let overlay = std::mem::take(&mut self.overlay);
         for (key, row) in overlay {
             let Some(mut row) = row else {

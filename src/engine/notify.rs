@@ -13,13 +13,13 @@ struct Shared {
 
 /// A flag to wait for.
 #[derive(Clone, Debug, Default)]
-pub struct Notify {
+pub(super) struct Notify {
     shared: Rc<RefCell<Shared>>,
 }
 
 impl Notify {
     /// Raises the flag and wakes who waits.
-    pub fn notify(&self) {
+    pub(super) fn notify(&self) {
         let waiting = {
             let mut shared = self.shared.borrow_mut();
             shared.raised = true;
@@ -30,11 +30,11 @@ impl Notify {
         }
     }
     /// Whether the flag is up.
-    pub fn is_raised(&self) -> bool {
+    pub(super) fn is_raised(&self) -> bool {
         self.shared.borrow().raised
     }
     /// Waits until the flag is up, and leaves it up.
-    pub async fn raised(&self) {
+    pub(super) async fn raised(&self) {
         poll_fn(|context| {
             let mut shared = self.shared.borrow_mut();
             if shared.raised {
@@ -46,7 +46,7 @@ impl Notify {
         .await;
     }
     /// Waits until the flag is up, and takes it down.
-    pub async fn taken(&self) {
+    pub(super) async fn taken(&self) {
         self.raised().await;
         self.shared.borrow_mut().raised = false;
     }

@@ -20,7 +20,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         let work = pin!(async { futures_util::join!(self.listen(), self.schedule()) });
         let closed = pin!(self.inner.closed.raised());
         // Whichever comes first: `close` ends both loops at their next await.
-        drop(select(work, closed).await);
+        match select(work, closed).await {
+            Either::Left(_) | Either::Right(_) => {}
+        }
     }
 
     /// Something happened that makes a session worth trying now: the network came back, the page is shown.

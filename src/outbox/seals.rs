@@ -59,7 +59,7 @@ mod tests {
         for _ in 0..4000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let seq = (random >> 33) % 60;
-            if (random >> 20) % 3 == 0 {
+            if (random >> 20).is_multiple_of(3) {
                 seals.remove(seq);
                 set.remove(&seq);
             } else {

@@ -218,8 +218,8 @@ async fn random_writes_match_a_model(store: &impl Store) {
         for _ in 0..10 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let n = (random >> 33) % 80;
-            let key: Key = [(n % 2).into(), "e".into(), if n % 3 == 0 { n.to_string().as_str().into() } else { n.into() }].into();
-            if (random >> 20) % 4 == 0 {
+            let key: Key = [(n % 2).into(), "e".into(), if n.is_multiple_of(3) { n.to_string().as_str().into() } else { n.into() }].into();
+            if (random >> 20).is_multiple_of(4) {
                 model.remove(&key);
                 batch.push(Write::Delete(Table::Base, key));
             } else {

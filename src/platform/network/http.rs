@@ -39,7 +39,7 @@ pub enum TransportError {
         /// The HTTP status.
         status: u16,
         /// What the server said.
-        fault: FaultBody,
+        fault: Box<FaultBody>,
         /// How long it wants to be left alone, ms.
         retry_after_ms: Option<u64>,
     },
@@ -143,7 +143,7 @@ impl<N: Network, C: Clock> Http<'_, N, C> {
             request_id: None,
             details: None,
         });
-        Err(TransportError::Refused { status, fault, retry_after_ms })
+        Err(TransportError::Refused { status, fault: Box::new(fault), retry_after_ms })
     }
 
     async fn read<A: DeserializeOwned>(&self, answer: Incoming<N::Body>) -> Result<A, TransportError> {
