@@ -110,7 +110,7 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve { database, schema, listen, key_file, allow_origin, rate_per_minute } => {
             let key = load_key(key_file.as_deref())?;
-            let settings = Settings { allowed_origins: BTreeSet::from_iter(allow_origin), rate_per_minute };
+            let settings = Settings { allowed_origins: BTreeSet::from_iter(allow_origin), rate_per_minute, ..Settings::default() };
             serve(&database, read_schema(&schema)?, listen, &key, &settings).await
         }
         Command::Token { key_file, tenant, user, minutes } => {

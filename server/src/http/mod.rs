@@ -33,9 +33,6 @@ use rate::RateLimiter;
 
 /// Where all endpoints lie.
 pub const BASE_PATH: &str = "/api/v1/sync/";
-/// How long a request may take, from its head to the head of its answer.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// What the operator sets.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,16 +40,24 @@ pub struct Settings {
     pub allowed_origins: BTreeSet<String>,
     /// Requests of one user in a minute.
     pub rate_per_minute: u32,
+    /// How long a request may take, from its head to the head of its answer.
+    pub request_timeout: Duration,
 }
 
 impl Settings {
     /// Far above what a client needs, far below what hurts.
     pub const DEFAULT_RATE_PER_MINUTE: u32 = 6_000;
+    /// A full body over a bad line, and the commit.
+    pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { allowed_origins: BTreeSet::new(), rate_per_minute: Self::DEFAULT_RATE_PER_MINUTE }
+        Self {
+            allowed_origins: BTreeSet::new(),
+            rate_per_minute: Self::DEFAULT_RATE_PER_MINUTE,
+            request_timeout: Self::DEFAULT_REQUEST_TIMEOUT,
+        }
     }
 }
 
@@ -79,13 +84,13 @@ pub fn router<S: ServerStore>(service: Arc<Service<S>>, tokens: Tokens, settings
         .method_not_allowed_fallback(async || refused(&Reason::MethodNotAllowed.into()))
         .with_state(shared)
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| failed()))
-        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn_with_state(settings.request_timeout, in_time))
         .layer(middleware::from_fn_with_state(origins, cors::cors))
         .layer(middleware::map_response(answer::harden))
 }
 
-async fn in_time(request: Request, next: middleware::Next) -> Response {
-    let answered = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+async fn in_time(State(limit): State<Duration>, request: Request, next: middleware::Next) -> Response {
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
     answered.unwrap_or_else(|_| refused(&Reason::Timeout.into()))
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use fieldsync::model::IdSource;
 use fieldsync::protocol::{OperationResult, Outcome, RequestHead, UploadResponse, limits};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::envelope::{head, whole};
@@ -13,6 +14,12 @@ use super::{Reason, Refusal, Service};
 use crate::apply::{Context, Incoming, Working};
 use crate::store::{ServerStore, UploadTransaction};
 use crate::token::Identity;
+
+/// Bytes of records that one answer shows in conflicts, after which the rest of the batch is deferred: a small
+/// batch on large records must not become an answer that nobody can read.
+const SHOWN_BYTES_MAX: usize = 8 << 20;
+/// When what was deferred may come again: at once, but for a breath.
+const DEFERRED_MS: u64 = 100;
 
 /// The operations of an upload, as they lie in its body.
 #[derive(serde::Deserialize)]
@@ -92,7 +99,13 @@ impl<S: ServerStore> Service<S> {
             }
         }
         let mut results = Vec::with_capacity(operations.len());
+        let mut shown_bytes = 0;
         for incoming in operations {
+            if shown_bytes > SHOWN_BYTES_MAX {
+                let outcome = Outcome::Deferred { retry_after_ms: DEFERRED_MS };
+                results.push(OperationResult { operation: incoming.id.clone(), outcome });
+                continue;
+            }
             let fresh = self.fresh(&mut ids, received_ms)?;
             let outcome = loop {
                 match working.decide(&context, incoming, &fresh) {
@@ -103,6 +116,9 @@ impl<S: ServerStore> Service<S> {
                     }
                 }
             };
+            if let Outcome::Conflict { server, .. } = outcome.original() {
+                shown_bytes += server.data.as_ref().map_or(0, |data| Value::Object(data.clone()).to_string().len());
+            }
             results.push(OperationResult { operation: incoming.id.clone(), outcome });
         }
         let audit = working.audit(&context);

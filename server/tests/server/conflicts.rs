@@ -15,6 +15,7 @@ on_both_stores!(
     a_second_conflict_of_the_same_client_renews_the_first,
     each_client_has_its_own_conflict,
     a_base_from_the_future_is_a_conflict,
+    conflicts_over_large_records_are_told_a_few_at_a_time,
 );
 
 async fn every_kind_of_conflict_shows_the_servers_side<S: ServerStore>(world: World<S>) -> Told {
@@ -169,5 +170,25 @@ async fn a_base_from_the_future_is_a_conflict<S: ServerStore>(world: World<S>) -
         )
         .await;
     assert_eq!(briefs(&outcomes), ["conflict update-update", "conflict update-update"]);
+    Ok(())
+}
+
+/// Twelve conflicts of about a megabyte each: the answer stops showing them, what is left comes again.
+async fn conflicts_over_large_records_are_told_a_few_at_a_time<S: ServerStore>(world: World<S>) -> Told {
+    let (anna, ben) = (Device::new("north", "anna", 1), Device::new("north", "ben", 2));
+    let text = "x".repeat(1_000_000);
+    for number in 1..=12 {
+        world.upload(&anna, &[anna.create(number, "client", format!("temp_{number}_a_client"), json!({"t": text}))]).await;
+    }
+    let stale: Vec<_> = (1..=12).map(|id| ben.update(100 + id, "client", id, json!({"/n": 1}), version(0))).collect();
+    let mut follows = ben.update(200, "client", 12, json!({"/n": 2}), after(112));
+    follows["stamp"] = json!([1, 0]);
+    let batch: Vec<_> = stale.into_iter().chain([follows]).collect();
+    let first = briefs(&world.upload(&ben, &batch).await);
+    assert_eq!(first.iter().filter(|brief| *brief == "conflict update-update").count(), 9, "{first:?}");
+    assert!(first[9..].iter().all(|brief| brief == "deferred"), "{first:?}");
+    assert_eq!(world.status(&ben).await["receipts"], json!(9), "what is deferred is not remembered");
+    let rest = briefs(&world.upload(&ben, &batch[9..]).await);
+    assert_eq!(rest, ["conflict update-update", "conflict update-update", "conflict update-update", &format!("blocked {}", op(112))]);
     Ok(())
 }

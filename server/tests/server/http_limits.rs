@@ -1,6 +1,7 @@
 //! Each limit of a request, crossed by one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use fieldsync::model::{ClientId, Epoch, Version};
@@ -8,7 +9,7 @@ use fieldsync::protocol::limits::{BODY_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX
 use fieldsync_server::http::Settings;
 use fieldsync_server::store::memory::MemoryStore;
 use fieldsync_server::store::{Holdings, PageBounds, PageRows, ServerStore, StoreError};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::port::{Port, body};
@@ -131,6 +132,19 @@ async fn each_user_has_a_rate_of_its_own_and_is_told_when_to_come_back() -> Told
     assert_eq!(port.ask(&ben, "status", json!({})).await?.brief(), "200");
     world.clock.advance(20_000);
     assert_eq!(port.ask(&anna, "status", json!({})).await?.brief(), "200");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_given_up() -> Told {
+    let world = World::memory()?;
+    let port = Port::open(&world, Settings { request_timeout: Duration::from_millis(50), ..Settings::default() }).await?;
+    let anna = Device::new("north", "anna", 1);
+    let bearer = format!("Bearer {}", port.token(&anna));
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{\"head\":"))]);
+    let endless = Body::from_stream(first.chain(stream::pending()));
+    assert_eq!(port.send("POST", "upload", &headers, endless).await?.brief(), "408 timeout");
     Ok(())
 }
 
