@@ -6,6 +6,8 @@
  * {@link EngineFault}. Nothing outside `js/src` sees these types.
  */
 
+import type { SyncEvent, SyncStatus } from './shapes.js';
+
 /** What a rejected method carries. Never a bare string. */
 export interface EngineFault {
   code: string;
@@ -16,11 +18,16 @@ export interface EngineFault {
 
 /** What the engine calls in the app. */
 export interface EngineHooks {
-  /** A bearer token for this tenant and user, or `null` for "not now". */
-  token(tenant: string, user: string): Promise<string | null>;
-  /** One event, as JSON text. Called outside every borrow, so a listener may call the engine again. */
+  /** A bearer token for this tenant and user, or `null` for "not now". `refresh`: the last one was refused. */
+  token(tenant: string, user: string, refresh: boolean): Promise<string | null>;
+  /**
+   * One {@link EngineEvent}, as JSON text. Called outside every borrow, so a listener may call the engine again.
+   */
   event(json: string): void;
 }
+
+/** An event as the engine tells it: a status stands in a member of its own. */
+export type EngineEvent = Exclude<SyncEvent, { type: 'status' }> | { type: 'status'; status: SyncStatus };
 
 /** One engine: one tenant and user, one IndexedDB database, one context. */
 export interface Engine {

@@ -6,6 +6,7 @@
  * gives the same client, which closes when the last who opened it has closed it. The table of clients hangs on
  * `globalThis`, so that two copies of this package in one page still share one engine for one database.
  */
+import type { EngineEvent } from './boundary.js';
 import { Bridge } from './bridge.js';
 import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
@@ -14,7 +15,7 @@ import { changesText, idText, name, recordText, toText } from './input.js';
 import { init, loaded } from './load.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored } from './records.js';
 import { RelationshipManager } from './relationships.js';
-import type { Conflict, Deleted, EventName, QueueItem, Saved, SyncEvents, SyncedOutcome } from './shapes.js';
+import type { Conflict, Deleted, EventName, QueueItem, Saved, SyncEvent, SyncEvents, SyncedOutcome } from './shapes.js';
 import { SyncEngine } from './sync-engine.js';
 import { TempIdResolver } from './temp-ids.js';
 
@@ -94,8 +95,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     await init();
     const events = new Events();
     const engine = await loaded().Engine.open(text, {
-      token: async (tenant, user) => (await token?.({ tenant, user })) ?? null,
-      event: (json) => events.deliver(JSON.parse(json)),
+      token: async (tenant, user, refresh) => (await token?.({ tenant, user, refresh })) ?? null,
+      event: (json) => events.deliver(shown(JSON.parse(json))),
     });
     return new FieldSync<R>(new Bridge(engine), events, identity);
   }
@@ -185,6 +186,10 @@ async function outcomeOf<T>(bridge: Bridge, operationId: string | null): Promise
     // No answer is not a rejection: the operation is stored and goes on.
     return { status: 'pending', error: toFieldSyncError(cause) };
   }
+}
+
+function shown(event: EngineEvent): SyncEvent {
+  return event.type === 'status' ? { type: 'status', ...event.status } : event;
 }
 
 /** A condition that is `undefined` is refused: without it the query would mean every record. */

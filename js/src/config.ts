@@ -6,10 +6,12 @@ import { FieldSyncError } from './errors.js';
 import { toText } from './input.js';
 import type { AnyRecords, EntityOf } from './records.js';
 
-/** Who is asked to bring a token. */
+/** For whom a token is asked. */
 export interface Identity {
   tenant: string;
   user: string;
+  /** The token that was given last was refused: bring another. */
+  refresh: boolean;
 }
 
 /** Gives a bearer token for that tenant and user, or `null` for "not now". Tokens are never stored. */

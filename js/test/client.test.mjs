@@ -56,9 +56,12 @@ describe('a client', () => {
   });
 
   test('functions stay here, the rest of the configuration crosses as text', async () => {
-    const client = await open({ token: ({ tenant, user }) => `${tenant}/${user}`, autoSync: false });
+    const client = await open({
+      token: ({ tenant, user, refresh }) => `${tenant}/${user}/${refresh}`,
+      autoSync: false,
+    });
     assert.deepEqual(JSON.parse(world.calls[0][1]), { ...config, autoSync: false });
-    assert.equal(await world.engines[0].hooks.token('north', 'ann'), 'north/ann');
+    assert.equal(await world.engines[0].hooks.token('north', 'ann', true), 'north/ann/true');
     assert.ok(client instanceof FieldSync);
   });
 
@@ -255,6 +258,14 @@ describe('a client', () => {
     await client.close();
     world.engines[0].hooks.event(JSON.stringify(change));
     assert.deepEqual(seen, [change]);
+  });
+
+  test('a status event is the status itself', async () => {
+    const client = await open();
+    const seen = [];
+    client.on('status', (event) => seen.push(event));
+    world.engines[0].hooks.event('{"type":"status","status":{"state":"syncing","pending":4}}');
+    assert.deepEqual(seen, [{ type: 'status', state: 'syncing', pending: 4 }]);
   });
 });
 

@@ -39,6 +39,7 @@ describe('the clinic', { timeout: 180_000 }, () => {
       assert.match(id, TEMP_ID);
       assert.ok(id.endsWith(`_${entity}`), id);
     }
+    await status(page, /^Offline, 4 to send$/);
     assert.equal(desk.uploads.length, 0);
   });
 
@@ -68,10 +69,13 @@ describe('the clinic', { timeout: 180_000 }, () => {
   test('online, the four go up in one request and their rows stay the same rows', async () => {
     const { page, uploads } = desk;
     const row = await page.locator(`.list li[data-key="${temp.pet}"]`).elementHandle();
+    const said = await statusWords(page);
     await page.getByRole('switch', { name: 'Work offline' }).click();
     await page.waitForFunction((element) => /^\d+$/.test(element.dataset.id ?? ''), row);
     await status(page, /^Up to date$/);
 
+    const words = await said.evaluate((list) => list);
+    assert.ok(words.includes('Sending 4 of 4'), words.join(', '));
     assert.equal(await row.evaluate((element) => element.isConnected), true);
     assert.equal(await row.getAttribute('data-key'), temp.pet);
     assert.equal(uploads.length, 1);
@@ -191,6 +195,22 @@ async function chosen(page, label) {
 async function filled(page, label, value) {
   const field = await page.locator('.panel').getByLabel(label).elementHandle();
   await page.waitForFunction(([element, wanted]) => element.value === wanted, [field, value]);
+}
+
+/** Collects what the status says from now on. */
+async function statusWords(page) {
+  return page
+    .locator('.sync')
+    .getByRole('status')
+    .evaluateHandle((element) => {
+      const words = [];
+      new MutationObserver(() => words.push(element.textContent.trim())).observe(element, {
+        subtree: true,
+        characterData: true,
+        childList: true,
+      });
+      return words;
+    });
 }
 
 async function status(page, words) {

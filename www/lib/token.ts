@@ -1,13 +1,13 @@
 /** Brings tokens to the client. They live in memory for a minute, and nowhere else. */
 import type { Identity, TokenProvider } from 'fieldsync';
 
-/** Far shorter than a token lives: a server that was restarted with another key is trusted again soon. */
+/** Shorter than a token lives, so that none is sent that has ended. */
 const HOLD_MS = 60_000;
 
 export function tokenProvider(): TokenProvider {
   let held: { token: string; until: number } | undefined;
-  return async ({ tenant, user }: Identity) => {
-    if (held && Date.now() < held.until) return held.token;
+  return async ({ tenant, user, refresh }: Identity) => {
+    if (held && !refresh && Date.now() < held.until) return held.token;
     try {
       const answer = await fetch('/api/token', {
         method: 'POST',
