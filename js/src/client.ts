@@ -11,7 +11,7 @@ import { Bridge } from './bridge.js';
 import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events } from './events.js';
-import { changesText, idText, name, recordText, toText } from './input.js';
+import { changesText, idText, name, optionsText, recordText } from './input.js';
 import { init, loaded } from './load.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored } from './records.js';
 import { RelationshipManager } from './relationships.js';
@@ -127,15 +127,15 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     return text === undefined ? undefined : JSON.parse(text);
   }
 
-  /** The records that match, all of them without a query. */
+  /** The records that match, all of them without a query. A condition that is `undefined` is refused: it would match all. */
   async query<E extends EntityOf<R>>(entity: E, query: Query<R[E]> = {}): Promise<Stored<R[E]>[]> {
-    const [type, text] = [name(entity, 'entity'), queryText(query)];
+    const [type, text] = [name(entity, 'entity'), optionsText(query, 'invalid_query', 'where')];
     return JSON.parse(await this.#bridge.call((engine) => engine.query(type, text)));
   }
 
   /** How many records match. */
   async count<E extends EntityOf<R>>(entity: E, query: Query<R[E]> = {}): Promise<number> {
-    const [type, text] = [name(entity, 'entity'), queryText(query)];
+    const [type, text] = [name(entity, 'entity'), optionsText(query, 'invalid_query', 'where')];
     return this.#bridge.call((engine) => engine.count(type, text));
   }
 
@@ -190,13 +190,6 @@ async function outcomeOf<T>(bridge: Bridge, operationId: string | null): Promise
 
 function shown(event: EngineEvent): SyncEvent {
   return event.type === 'status' ? { type: 'status', ...event.status } : event;
-}
-
-/** A condition that is `undefined` is refused: without it the query would mean every record. */
-function queryText(query: unknown): string {
-  const where = (query as { where?: unknown } | null)?.where;
-  if (where !== undefined) toText(where, '/where', 'refused');
-  return toText(query);
 }
 
 function otherSettings(present: string, asked: string): FieldSyncError {

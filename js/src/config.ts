@@ -3,7 +3,7 @@
  * or bad setting with `bad_setting` and its path.
  */
 import { FieldSyncError } from './errors.js';
-import { toText } from './input.js';
+import { optionsText } from './input.js';
 import type { AnyRecords, EntityOf } from './records.js';
 
 /** For whom a token is asked. */
@@ -80,14 +80,7 @@ export function readConfig(config: SyncConfig<never>): Settings {
       throw badSetting(setting, `${setting} is a non-empty string or an integer`);
     }
   }
-  let text: string;
-  try {
-    text = toText(plain);
-  } catch (cause) {
-    // The engine names settings by dotted names.
-    const pointer = cause instanceof FieldSyncError ? (cause.details.path ?? '') : '';
-    throw badSetting(pointer.slice(1).replaceAll('/', '.'), cause instanceof Error ? cause.message : String(cause));
-  }
+  const text = optionsText(plain, 'bad_setting');
   const { tenant, user, ...rest } = plain;
   const identity = JSON.stringify([String(tenant), String(user)]);
   return { text, token, identity, comparable: JSON.stringify(rest) };

@@ -6,7 +6,7 @@
  * document, or the name of an argument. Whether a number, a size or a depth is within the limits is the engine's to
  * say; here only the own stack is protected.
  */
-import { FieldSyncError } from './errors.js';
+import { type ErrorCode, FieldSyncError } from './errors.js';
 
 /** Deeper input is refused before it could exhaust the stack of this walk. The engine's limit is far lower. */
 const WALK_DEPTH_MAX = 1000;
@@ -16,10 +16,26 @@ type Undefined =
   | 'absent' // the member is left out, as JSON does
   | 'refused'; // leaving it out would change the meaning: a condition that vanishes matches everything
 
-/** Checks a document and gives its JSON text. `path` is where the value stands in its document. */
-export function toText(value: unknown, path = '', undefinedMembers: Undefined = 'absent'): string {
-  check(value, path, undefinedMembers, new Set());
+/** Checks a document and gives its JSON text. */
+export function toText(value: unknown): string {
+  check(value, '', 'absent', new Set());
   return JSON.stringify(value);
+}
+
+/**
+ * The text of what is named by dots and not by pointers: settings, a query. In the member `strict` of it, something
+ * `undefined` is refused.
+ */
+export function optionsText(options: unknown, code: ErrorCode, strict?: string): string {
+  try {
+    const member = strict && (options as Record<string, unknown> | null)?.[strict];
+    if (member !== undefined) check(member, `/${strict}`, 'refused', new Set());
+    return toText(options);
+  } catch (cause) {
+    if (!(cause instanceof FieldSyncError)) throw cause;
+    const path = (cause.details.path ?? '').slice(1).replaceAll('/', '.');
+    throw new FieldSyncError(code, cause.message, { details: { path } });
+  }
 }
 
 /** The text of an ID: a non-empty string or a finite number. */

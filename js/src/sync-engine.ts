@@ -10,6 +10,7 @@ import type {
   Conflict,
   ConflictStrategy,
   StrategyName,
+  SyncEvents,
   SyncOperation,
   SyncProgress,
   SyncReport,
@@ -94,7 +95,8 @@ export class SyncEngine {
 
 function deliverProgress(listener: (progress: SyncProgress) => void, json: string): void {
   try {
-    listener(JSON.parse(json));
+    const { type: _, ...progress } = JSON.parse(json) as SyncEvents['progress'];
+    listener(progress);
   } catch (cause) {
     reportUncaught(cause);
   }

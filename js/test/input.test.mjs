@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { runInNewContext } from 'node:vm';
-import { changesText, idText, recordText, toText } from '../../pkg/dist/input.js';
+import { changesText, idText, optionsText, recordText } from '../../pkg/dist/input.js';
 
 const refused = (path, code = 'invalid_value') => ({
   name: 'FieldSyncError',
@@ -85,7 +85,9 @@ describe('input', () => {
   });
 
   test('a condition that is undefined is refused, it would match everything', () => {
-    assert.throws(() => toText({ petId: undefined }, '/where', 'refused'), refused('/where/petId'));
+    const query = { where: { petId: undefined } };
+    assert.throws(() => optionsText(query, 'invalid_query', 'where'), refused('where.petId', 'invalid_query'));
+    assert.equal(optionsText({ limit: undefined }, 'invalid_query', 'where'), '{}');
   });
 
   for (const record of [null, undefined, 'text', 7, [1], new Map()]) {

@@ -116,7 +116,7 @@ function Parts({ entity, record }: { entity: Entity; record: AnyRecord }) {
   const nameOf = useNameOf();
   const all = useSnapshot((snapshot) => snapshot.records);
   return descriptions[entity].parts.map(({ entity: part, by }) => {
-    const { one, many, title } = descriptions[part];
+    const { one, many, title, detail } = descriptions[part];
     const mine = all[part].filter((each) => each[by] === record.id);
     return (
       <section key={part} className="parts" aria-label={many}>
@@ -131,6 +131,7 @@ function Parts({ entity, record }: { entity: Entity; record: AnyRecord }) {
             <li key={each._sync.key}>
               <PlaceLink to={{ ...place, view: part, id: each.id, by: null }}>
                 <span className="title">{title(each, nameOf)}</span>
+                <span className="detail">{detail(each, nameOf)}</span>
                 {each._sync.state && <StateBadge state={each._sync.state} />}
               </PlaceLink>
             </li>
