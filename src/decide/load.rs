@@ -71,6 +71,8 @@ pub struct Loaded {
     pub seals: Seals,
     /// The sequence up to which the outbox is known now.
     pub last_seq: u64,
+    /// Where the database stands against the server.
+    pub sync: SyncState,
     /// What happened in between, for whoever waits for an operation.
     pub trail: Vec<audit::Row>,
 }
@@ -81,7 +83,7 @@ impl Decision for Load {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Loaded)> {
         let newer = Read::range(Table::Outbox, KeyRange::above(self.known.into()));
         let trail = Read::range(Table::Audit, KeyRange::above(self.known.into()));
-        db.prefetch([last_audit(), seals(), newer.clone()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), newer.clone()]);
         if self.known > 0 {
             db.prefetch([trail.clone()]);
         }
@@ -91,6 +93,7 @@ impl Decision for Load {
         let whole = self.known == 0 || !only_written;
         let rows = if whole { db.all(&Read::range(Table::Outbox, KeyRange::all()))? } else { db.all(&newer)? };
         let seals = db.one(&seals())?.unwrap_or_default();
-        Ok((Vec::new(), Loaded { whole, rows, seals, last_seq, trail }))
+        let sync = db.one(&SyncState::read())?.unwrap_or_default();
+        Ok((Vec::new(), Loaded { whole, rows, seals, last_seq, sync, trail }))
     }
 }

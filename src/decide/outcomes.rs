@@ -202,7 +202,7 @@ impl Outcomes {
             let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, None));
             row.conflict = Some(conflict.id);
             row.waiting = Some(server);
-            work.conflict(&conflict);
+            work.found(&conflict);
             work.queue(&operation, OutboxRow { state: State::Conflict { conflict: conflict.id }, ..stored.clone() });
             work.note(&operation, Event::Conflict { conflict: conflict.id });
             work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
@@ -211,7 +211,7 @@ impl Outcomes {
         }
         if !verdict.fields.is_empty() {
             let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, Some("rule")));
-            work.conflict(&conflict);
+            work.found(&conflict);
         }
         // The server's copy of the conflict closes with an operation in any case, if need be an empty one.
         let by = Operation {

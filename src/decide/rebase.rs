@@ -112,7 +112,7 @@ pub(super) fn rebase(
             work.queue(&operation, OutboxRow { state: State::Conflict { conflict: conflict.id }, ..stored });
             work.note(&operation, Event::Conflict { conflict: conflict.id });
             work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
-            work.conflict(&conflict);
+            work.found(&conflict);
             view = after(view, &operation.action);
             ops.push(reference);
             open = true;
@@ -121,7 +121,7 @@ pub(super) fn rebase(
         let conflict =
             (!verdict.fields.is_empty()).then(|| record(work, row, &operation, &old_base, &local, server, &verdict, Some("rule")));
         if let Some(conflict) = &conflict {
-            work.conflict(conflict);
+            work.found(conflict);
         }
         let Some(action) = verdict.action else {
             work.end(operation.seq);

@@ -122,7 +122,15 @@ pub struct BaseRow {
 }
 
 /// A base row around fields that are still text. `data` is only looked into for its index entries.
-pub(super) fn base_row(generation: u64, entity: &str, declared: &Entity, id: &RecordId, version: Version, text: &RawValue, data: &Object) -> Row {
+pub(super) fn base_row(
+    generation: u64,
+    entity: &str,
+    declared: &Entity,
+    id: &RecordId,
+    version: Version,
+    text: &RawValue,
+    data: &Object,
+) -> Row {
     #[derive(Serialize)]
     struct Stored<'r> {
         id: &'r RecordId,

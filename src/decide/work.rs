@@ -45,7 +45,9 @@ pub struct Effects {
     pub queued: Vec<OutboxRow>,
     /// Outbox rows taken away.
     pub ended: Vec<u64>,
-    /// Conflicts found.
+    /// How many conflicts were found.
+    pub found: u64,
+    /// Conflicts found, renewed or ended.
     pub conflicts: Vec<u64>,
     /// Records that could not be read and went into quarantine.
     pub quarantined: u64,
@@ -195,6 +197,11 @@ impl<'w> Work<'w> {
         self.note(operation, Event::Superseded { by: by.id.clone() });
         self.note(by, Event::Written { kind: by.action.kind(), content: by.fingerprint() });
         self.effects.superseded.push((operation.id.clone(), by.id.clone()));
+    }
+    /// Stores a conflict that was found just now.
+    pub(super) fn found(&mut self, conflict: &Conflict) {
+        self.effects.found += 1;
+        self.conflict(conflict);
     }
     /// Stores a conflict.
     pub(super) fn conflict(&mut self, conflict: &Conflict) {

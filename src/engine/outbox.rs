@@ -4,7 +4,7 @@
 use super::events::{Announcement, Event, by_entity};
 use super::{Engine, EngineError};
 use crate::audit;
-use crate::decide::{Effects, Load, Loaded, ResolveId, Settled};
+use crate::decide::{Effects, Load, Loaded, ResolveId, Settled, SyncState};
 use crate::outbox::{Failure, Queue, State};
 use crate::platform::{Channel, Host};
 use crate::store::Store;
@@ -106,6 +106,12 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     fn take_in(&self, loaded: &Loaded) -> Result<(), EngineError> {
         let inner = &self.inner;
+        {
+            // The offset is what this context measured last; the rest is what is stored.
+            let mut state = inner.state.borrow_mut();
+            let offset_ms = if inner.initialised.get() { state.offset_ms } else { loaded.sync.offset_ms };
+            *state = SyncState { offset_ms, ..loaded.sync.clone() };
+        }
         if loaded.last_seq < inner.known.get() {
             // Something was absorbed while this was being read.
             return Ok(());

@@ -437,7 +437,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 }
 
 fn count(effects: &Effects, result: &mut SyncResult) {
-    result.conflicts += effects.conflicts.len() as u64;
+    result.conflicts += effects.found;
     for (_, settled) in &effects.settled {
         match settled {
             Settled::Applied { .. } => result.synced += 1,

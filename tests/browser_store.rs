@@ -1,0 +1,113 @@
+//! The store's contract on the real IndexedDB, in a window of a real browser; and what only a browser can
+//! show: that strict durability is really asked for, and that a lost connection comes back.
+#![cfg(target_arch = "wasm32")]
+#![allow(missing_docs, reason = "test support is not an API")]
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use fieldsync::plan::{Plan, Row, Step, Table, View, Write};
+use fieldsync::store::indexeddb::IndexedDbStore;
+use fieldsync::store::{Durability, Store, StoreError, contract};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+#[wasm_bindgen(inline_js = r#"
+let seen = [];
+const plain = IDBDatabase.prototype.transaction;
+export function watch() {
+  seen = [];
+  IDBDatabase.prototype.transaction = function (stores, mode, options) {
+    const transaction = plain.call(this, stores, mode, options);
+    // What the browser took, not only what was asked.
+    if (mode === 'readwrite') seen.push(`${options?.durability}/${transaction.durability}`);
+    return transaction;
+  };
+}
+export function unwatch() { IDBDatabase.prototype.transaction = plain; return seen.join(' '); }
+export function unique() { return `test/${Math.random()}`; }
+"#)]
+extern "C" {
+    fn watch();
+    fn unwatch() -> String;
+    fn unique() -> String;
+}
+
+async fn open(name: &str) -> IndexedDbStore {
+    IndexedDbStore::open(name, || {}).await.expect("the database opens")
+}
+
+#[wasm_bindgen_test]
+async fn indexeddb_keeps_the_contract() {
+    let name = unique();
+    // Each case begins with an empty database; the last is opened again.
+    let number = Rc::new(Cell::new(0));
+    let next = {
+        let (number, name) = (number.clone(), name.clone());
+        move || {
+            number.set(number.get() + 1);
+            let name = format!("{name}/{}", number.get());
+            async move { open(&name).await }
+        }
+    };
+    let again = move |store: IndexedDbStore| {
+        drop(store);
+        let name = format!("{name}/{}", number.get());
+        async move { open(&name).await }
+    };
+    contract::run_all(next, again).await;
+}
+
+#[derive(Clone)]
+struct Put(&'static str);
+
+impl Plan for Put {
+    type Out = ();
+    fn step(&mut self, _: &View) -> Step<()> {
+        Step::Done(vec![Write::Put(Table::State, Row { key: self.0.into(), text: "1".to_owned(), index: Vec::new() })], ())
+    }
+}
+
+#[wasm_bindgen_test]
+async fn what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not() {
+    let store = open(&unique()).await;
+    watch();
+    let strict = store.transact(Durability::Strict, Put("a")).await;
+    let strict_seen = unwatch();
+    watch();
+    let relaxed = store.transact(Durability::Relaxed, Put("b")).await;
+    let relaxed_seen = unwatch();
+    assert_eq!((strict, relaxed), (Ok(()), Ok(())));
+    assert_eq!(strict_seen, "strict/strict", "a planted relaxed bug would be seen here");
+    assert_eq!(relaxed_seen, "relaxed/relaxed");
+    store.close();
+}
+
+#[wasm_bindgen_test]
+async fn overlapping_saves_share_a_commit_with_the_strictest_durability() {
+    let store = open(&unique()).await;
+    watch();
+    let plans = futures_util::future::join_all(["a", "b", "c", "d"].map(|key| {
+        let durability = if key == "c" { Durability::Strict } else { Durability::Relaxed };
+        store.transact(durability, Put(key))
+    }));
+    assert!(plans.await.into_iter().all(|done| done.is_ok()));
+    // The first goes alone; who came while it ran goes together.
+    assert_eq!(unwatch(), "relaxed/relaxed strict/strict");
+    assert_eq!((store.counts().commits, store.counts().plans), (2, 4));
+    store.close();
+}
+
+#[wasm_bindgen_test]
+async fn a_deleted_database_makes_the_context_outdated_and_says_so() {
+    let name = unique();
+    let told = Rc::new(Cell::new(0));
+    let tell = told.clone();
+    let store = IndexedDbStore::open(&name, move || tell.set(tell.get() + 1)).await.expect("opens");
+    IndexedDbStore::delete(&name).await.expect("nobody blocks it: the store let go");
+    assert_eq!(told.get(), 1);
+    assert_eq!(store.transact(Durability::Strict, Put("a")).await, Err(StoreError::Outdated));
+    assert_eq!(store.read(Put("a")).await, Err(StoreError::Outdated));
+}

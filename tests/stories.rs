@@ -1,0 +1,18 @@
+//! Stories: what happens to people, told against the shipped engine and the production handlers of the
+//! server. Each is one hole that a sync client can fall into (DESIGN 5.4, 5.5, 5.11, 5.12), or one promise.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, missing_docs, unreachable_pub, reason = "test support is not an API")]
+
+#[path = "stories/world.rs"]
+mod world;
+
+#[path = "stories/chains.rs"]
+mod chains;
+#[path = "stories/conflicts.rs"]
+mod conflicts;
+#[path = "stories/holes.rs"]
+mod holes;
+#[path = "stories/refusals.rs"]
+mod refusals;
+#[path = "stories/tabs.rs"]
+mod tabs;

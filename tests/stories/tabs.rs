@@ -1,0 +1,86 @@
+//! Two tabs of one device.
+
+use futures_util::future::{join, join_all};
+use serde_json::json;
+
+use crate::world::{World, tell};
+
+#[test]
+fn different_fields_in_two_tabs_both_arrive_and_one_tab_sends() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let (first, second) = (device.tab().await, device.tab().await);
+        let id = first.create("client", json!({"name": "one", "phone": "1"})).await;
+        join(first.update("client", &id, json!({"name": "two"})), second.update("client", &id, json!({"phone": "2"}))).await;
+        let (a, b) = join(first.sync(), second.sync()).await;
+        assert!(a.success && b.success);
+        assert_eq!((a.synced, b.synced), (3, 0), "one sends");
+        assert_eq!(world.requests("upload"), 1);
+        let office = world.device("ben").tab().await;
+        office.sync().await;
+        let there = office.all("client").await.remove(0);
+        assert_eq!((there["name"].clone(), there["phone"].clone()), (json!("two"), json!("2")));
+    });
+}
+
+#[test]
+fn the_same_field_in_two_tabs_is_two_operations_of_one_device_and_the_later_stands() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let (first, second) = (device.tab().await, device.tab().await);
+        let id = first.create("client", json!({"name": "one"})).await;
+        first.update("client", &id, json!({"name": "two"})).await;
+        second.update("client", &id, json!({"name": "three"})).await;
+        first.sync().await;
+        assert_eq!(world.changes().await.len(), 3);
+        assert_eq!(second.get("client", &id).await.expect("there")["name"], "three");
+    });
+}
+
+#[test]
+fn a_hundred_overlapping_updates_of_a_hundred_fields_are_all_in_the_record() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let (first, second) = (device.tab().await, device.tab().await);
+        let id = first.create("client", json!({})).await;
+        let write = |number: usize| {
+            let (tab, id) = (if number % 2 == 0 { &first } else { &second }, id.clone());
+            async move {
+                let mut set = json!({});
+                set[format!("field{number}")] = json!(number);
+                tab.update("client", &id, set).await;
+            }
+        };
+        join_all((0..100).map(write)).await;
+        let record = second.get("client", &id).await.expect("there");
+        assert!((0..100).all(|number| record[format!("field{number}")] == json!(number)));
+        first.sync().await;
+        let office = world.device("ben").tab().await;
+        office.sync().await;
+        let there = office.all("client").await.remove(0);
+        assert!((0..100).all(|number| there[format!("field{number}")] == json!(number)));
+        assert_eq!(world.changes().await.len(), 101);
+    });
+}
+
+#[test]
+fn the_promise_of_a_save_settles_when_another_tab_sends_it() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let (first, second) = (device.tab().await, device.tab().await);
+        let saved = first.engine.create("client", r#"{"name":"Smith"}"#).await.expect("created");
+        let operation = saved["operationId"].as_str().unwrap_or_default().to_owned();
+        let listening = first.engine.run();
+        let waiting = async {
+            let (outcome, _) = join(first.engine.synced(&operation), second.sync()).await;
+            first.engine.close();
+            outcome
+        };
+        let (_, outcome) = join(listening, waiting).await;
+        assert_eq!(outcome.expect("settled")["status"], "applied");
+    });
+}
