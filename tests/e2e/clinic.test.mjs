@@ -133,6 +133,30 @@ describe('the clinic', { timeout: 180_000 }, () => {
     await phone.context.close();
   });
 
+  test('two devices change the same field: the later stands, the other is kept and shown', async () => {
+    const phone = await stage.device();
+    await phone.go({ practice: 'riverside', view: 'pet', id: real.pet });
+    await desk.go({ practice: 'riverside', view: 'pet', id: real.pet });
+    await desk.page.getByRole('switch', { name: 'Work offline' }).click();
+    await change(desk.page, { 'Weight in kg': '12.9' });
+    await change(phone.page, { 'Weight in kg': '13.4' });
+    await status(phone.page, /^Up to date$/);
+
+    await desk.page.getByRole('switch', { name: 'Work offline' }).click();
+    await filled(desk.page, 'Weight in kg', '13.4');
+    await desk.page.getByRole('link', { name: /^Conflicts/ }).click();
+    const card = desk.page.getByRole('region', { name: 'Conflicts' }).locator('.card');
+    await card.getByText('resolved', { exact: true }).waitFor();
+    assert.equal(await card.count(), 1);
+    assert.match(await card.locator('.title').innerText(), /Rex/);
+    assert.deepEqual(await card.locator('tbody tr').first().locator('th, td').allInnerTexts(), [
+      'weight',
+      '12.9',
+      '13.4',
+    ]);
+    await phone.context.close();
+  });
+
   test('when the network itself is gone, saves go on, and its return is enough to send them', async () => {
     const { page, context } = desk;
     await desk.go({ practice: 'riverside', view: 'practitioner' });
