@@ -5,6 +5,7 @@
 //! says something else is refused before the signature is looked at, the claims are read after it.
 
 use data_encoding::BASE64URL_NOPAD;
+use fieldsync::value::hash_bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::key::{MacKey, ServerKey};
@@ -25,6 +26,13 @@ pub struct Identity {
     pub tenant: String,
     /// The user.
     pub user: String,
+}
+
+impl Identity {
+    /// The tenant as the log tells it from others, without naming it.
+    pub fn tenant_mark(&self) -> String {
+        hash_bytes(self.tenant.as_bytes()).as_str().chars().take(8).collect()
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -109,7 +109,7 @@ impl<S: ServerStore> Pages<S> {
             Next::Page => self.page().await.map(Some),
             Next::End => {
                 self.next = Next::Nothing;
-                tracing::info!(request = ?self.reply.request_id, pages = self.sent, "download");
+                tracing::info!(request = ?self.reply.request_id, tenant = self.identity.tenant_mark(), pages = self.sent, "download");
                 line(&DownloadEnd { end: self.sent }).map(Some)
             }
             Next::Nothing => Ok(None),
@@ -125,7 +125,7 @@ impl<S: ServerStore> Pages<S> {
         let last = page.rows.last().map_or(self.position.sequence, |row| row.version);
         self.position = self.position.advanced(if page.complete { page.sequence } else { last });
         self.sent += 1;
-        if page.complete || self.position.sequence >= self.until {
+        if self.position.sequence >= self.until {
             self.next = Next::End;
         }
         let body = line(&PageOut {

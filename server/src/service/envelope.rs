@@ -74,7 +74,7 @@ impl<S: ServerStore> Service<S> {
     pub(super) async fn own(&self, identity: &Identity, head: &RequestHead) -> Result<(), Refusal> {
         let owner = self.store.owner(&identity.tenant, &head.client, &identity.user, self.now_ms()).await;
         let owner = owner.map_err(|error| Reason::from(error).of(&head.request_id))?;
-        if owner == identity.user { Ok(()) } else { Err(Reason::ForeignClient(head.client.clone()).of(&head.request_id)) }
+        if owner == identity.user { Ok(()) } else { Err(Reason::ForeignClient.of(&head.request_id)) }
     }
 
     /// Refuses a client that knows another lineage.

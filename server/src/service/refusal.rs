@@ -1,6 +1,6 @@
 //! Why a whole request is refused: one type, from which status, code and the one error shape follow.
 
-use fieldsync::model::{ClientId, Epoch};
+use fieldsync::model::Epoch;
 use fieldsync::protocol::{Fault, FaultBody, PROTOCOL};
 use serde_json::json;
 
@@ -18,7 +18,7 @@ pub enum Reason {
     IdentityMismatch,
     /// The database belongs to another user of the tenant.
     #[error("this database belongs to another user")]
-    ForeignClient(ClientId),
+    ForeignClient,
     /// There is nothing at this path.
     #[error("there is nothing at this path")]
     NotFound,
@@ -88,7 +88,7 @@ impl Reason {
         match self {
             Self::AuthRequired => (401, "auth_required", false),
             Self::IdentityMismatch => (403, "identity_mismatch", false),
-            Self::ForeignClient(_) => (403, "forbidden", false),
+            Self::ForeignClient => (403, "forbidden", false),
             Self::NotFound => (404, "not_found", false),
             Self::MethodNotAllowed => (405, "method_not_allowed", false),
             Self::Timeout => (408, "timeout", true),

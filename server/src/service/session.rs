@@ -21,7 +21,7 @@ impl<S: ServerStore> Service<S> {
                 Err(reason) => return Err(name(reason)),
             },
         };
-        tracing::info!(request = ?head.request_id, pending = request.pending, ?checkpoint, "initialize");
+        tracing::info!(request = ?head.request_id, tenant = identity.tenant_mark(), pending = request.pending, ?checkpoint, "initialize");
         let reply = self.reply(&head, holdings.state.sequence);
         Ok(InitializeResponse { reply, limits: Self::limits(), checkpoint, schema: self.schema.version })
     }

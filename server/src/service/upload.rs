@@ -131,14 +131,15 @@ impl<S: ServerStore> Service<S> {
             #[cfg(any(debug_assertions, feature = "gates"))]
             self.gate.pass(super::gate::Point::AfterCommit);
         }
-        self.log(head, &results, changes, received_ms);
+        self.log(identity, head, &results, changes, received_ms);
         Ok(UploadResponse { reply: self.reply(head, sequence), results })
     }
 
-    fn log(&self, head: &RequestHead, results: &[OperationResult], changes: usize, received_ms: u64) {
+    fn log(&self, identity: &Identity, head: &RequestHead, results: &[OperationResult], changes: usize, received_ms: u64) {
         let count = |is: fn(&Outcome) -> bool| results.iter().filter(|result| is(&result.outcome)).count();
         tracing::info!(
             request = ?head.request_id,
+            tenant = identity.tenant_mark(),
             operations = results.len(),
             changes,
             duplicates = count(|outcome| matches!(outcome, Outcome::Duplicate { .. })),

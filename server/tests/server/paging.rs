@@ -11,6 +11,7 @@ use crate::world::{Device, Told, World, brief, on_both_stores, version};
 on_both_stores!(
     ten_thousand_records_come_in_pages_while_others_write,
     a_first_download_that_breaks_off_goes_on_and_says_through_at_its_end,
+    an_answer_ends_where_it_said_whoever_goes_on_writing,
     an_empty_answer_still_says_through,
     pages_are_bounded_by_bytes,
     a_checkpoint_is_checked_before_anything_is_sent,
@@ -80,6 +81,24 @@ async fn a_first_download_that_breaks_off_goes_on_and_says_through_at_its_end<S:
     let later = world.download(&ben, Some(&checkpoint(&rest)), 10).await;
     let through: Vec<_> = later.iter().map(|page| page["through"].clone()).collect();
     assert_eq!(through, [json!("36"), json!("46"), json!("51")]);
+    Ok(())
+}
+
+async fn an_answer_ends_where_it_said_whoever_goes_on_writing<S: ServerStore>(world: World<S>) -> Told {
+    let (anna, ben) = (Device::new("north", "anna", 1), Device::new("north", "ben", 2));
+    fill(&world, &anna, 1, 25).await;
+    let body = json!({"head": ben.head("r"), "pageRecords": 10}).to_string();
+    let mut answer = world.service.download(&ben.identity(), body.as_bytes()).await.map_err(|refusal| refusal.reason)?;
+    let mut text = Vec::new();
+    for written in 0.. {
+        let Some(lines) = answer.next().await? else { break };
+        text.extend(lines);
+        assert!(written < 10, "each page is followed by as many new records as it holds, and the answer runs after them");
+        fill(&world, &anna, 100 + written * 10, 109 + written * 10).await;
+    }
+    let lines: Vec<String> = String::from_utf8(text)?.lines().map(str::to_owned).collect();
+    let pages = pages(&lines);
+    assert_eq!(pages.iter().map(|page| page.get("through").cloned()).collect::<Vec<_>>(), [None, None, Some(json!("30"))]);
     Ok(())
 }
 

@@ -35,13 +35,17 @@ impl House {
     }
 
     fn serve(&self, gate: Option<&str>) -> Result<Running, Failure> {
+        self.serve_with(gate, Stdio::null())
+    }
+
+    fn serve_with(&self, gate: Option<&str>, log: Stdio) -> Result<Running, Failure> {
         let mut command = program();
         command.args(["serve", "--database", &self.folder.file("data.sqlite"), "--schema", &self.folder.file("schema.json")]);
         command.args(["--key-file", &self.folder.file("key"), "--listen", "127.0.0.1:0"]);
         if let Some(gate) = gate {
             command.env("FIELDSYNC_GATE", gate);
         }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut child = command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(log).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("stdout is piped")?).lines();
         let said = lines.next().ok_or("the server said nothing")??;
         let address = said.strip_prefix("listening on http://").ok_or("the line says where")?.parse()?;
@@ -200,6 +204,32 @@ async fn a_server_that_is_told_to_end_finishes_and_leaves_one_file() -> Told {
     assert!(server.lines.next().is_none(), "it says one line and no more");
     assert!(!PathBuf::from(house.folder.file("data.sqlite-wal")).exists(), "the log has been moved into the file");
     assert_eq!(house.number("SELECT CAST(count(*) AS TEXT) FROM records").await?, 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_log_names_requests_and_nothing_that_was_in_them() -> Told {
+    let house = House::new()?;
+    let log = std::fs::File::create(house.folder.file("log"))?;
+    let mut server = house.serve_with(None, log.into())?;
+    let canary = "canary-4711";
+    let operations = json!({"operations": [
+        anna().create(1, "client", "temp_1_a_client", json!({"name": canary})),
+        anna().create(2, "pet", "temp_2_b_pet", json!({"clientId": canary})),
+        {"id": crate::world::op(3), "record": canary},
+    ]});
+    let outcomes = house.upload(server.address, &body(&anna(), operations)).await?;
+    assert_eq!(briefs(&outcomes), ["applied 1", "rejected reference_missing", "rejected invalid_operation"]);
+    house.send(server.address, "download", &body(&anna(), json!({"pageRecords": 10}))).await?;
+    house.send(server.address, "upload", &format!("{{\"{canary}\": 1}}")).await?;
+    server.kill()?;
+    let log = std::fs::read_to_string(house.folder.file("log"))?;
+    assert!(log.contains("r-1") && log.contains("upload"), "{log}");
+    let key = std::fs::read_to_string(house.folder.file("key"))?;
+    let signature = house.token.rsplit('.').next().ok_or("a token has a signature")?;
+    for secret in [canary, signature, key.trim(), "north"] {
+        assert!(!log.contains(secret), "{secret} stands in the log");
+    }
     Ok(())
 }
 
