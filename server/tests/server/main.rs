@@ -13,6 +13,7 @@ mod process;
 mod receipts;
 mod references;
 mod store_contract;
+mod together;
 mod values;
 mod wire;
 mod world;
