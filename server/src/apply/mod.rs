@@ -1,5 +1,5 @@
 //! Room `apply`: what an operation does to the tenant's records. Pure: it looks at a [`Working`] copy of the
-//! rows, and where a row that it needs is not there yet, it says which ([`Stop::Missing`]) and is asked again
+//! rows, and where a row that it needs is not there yet, it says which (`Stop::Missing`) and is asked again
 //! when it is. So the same code decides over SQLite, over the in-memory twin and in a simulation.
 //!
 //! An operation is judged before anything of it enters the copy: one that is refused, blocked or in conflict
