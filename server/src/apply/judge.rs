@@ -36,6 +36,10 @@ pub(super) fn judge(view: &Working, context: &Context<'_>, operation: &Operation
     if operation.author != context.user {
         return Err(Stop::reject_at("forbidden", "author", "it was written by another user"));
     }
+    if operation.group.is_some() {
+        // All members or none: until that is kept here, one member alone must not take effect.
+        return Err(Stop::reject_at("invalid_operation", "group", "this server does not take groups"));
+    }
     let case = Case { view, context, operation, entity };
     match &operation.action {
         Action::Create { data } => {

@@ -13,7 +13,7 @@ on_both_stores!(
     an_update_may_not_grow_a_record_beyond_its_limit,
     a_clock_ahead_is_clamped_and_one_behind_is_moved,
     each_field_has_the_stamp_of_its_last_change,
-    entities_and_authors_are_checked,
+    entities_authors_and_groups_are_checked,
 );
 
 async fn values_beyond_the_limits_are_refused_one_by_one<S: ServerStore>(world: World<S>) -> Told {
@@ -128,11 +128,13 @@ async fn each_field_has_the_stamp_of_its_last_change<S: ServerStore>(world: Worl
     Ok(())
 }
 
-async fn entities_and_authors_are_checked<S: ServerStore>(world: World<S>) -> Told {
+async fn entities_authors_and_groups_are_checked<S: ServerStore>(world: World<S>) -> Told {
     let anna = Device::new("north", "anna", 1);
     let mut forged = anna.create(2, "client", "temp_2_b_client", json!({}));
     forged["author"] = json!("ben");
-    let outcomes = world.upload(&anna, &[anna.create(1, "invoice", "temp_1_a_invoice", json!({})), forged]).await;
-    assert_eq!(briefs(&outcomes), ["rejected unknown_entity", "rejected forbidden"]);
+    let mut member = anna.create(3, "client", "temp_3_c_client", json!({}));
+    member["group"] = json!("g");
+    let outcomes = world.upload(&anna, &[anna.create(1, "invoice", "temp_1_a_invoice", json!({})), forged, member]).await;
+    assert_eq!(briefs(&outcomes), ["rejected unknown_entity", "rejected forbidden", "rejected invalid_operation"]);
     Ok(())
 }
