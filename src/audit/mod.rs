@@ -13,8 +13,7 @@ use crate::model::{Kind, OpId, RecordId, Stamp, Version};
 use crate::value::{Hash, canonical, hash_bytes};
 
 /// What happened to one operation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The app wrote it, or a rule did in the place of one that ended in conflict.
     Written {
@@ -55,9 +54,9 @@ pub enum Event {
     },
 }
 
-/// One operation's line in a row.
+/// One operation's line in a row. As JSON an object with `event` and, beside it, the facts of that event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "EntryWire", into = "EntryWire")]
 pub struct Entry {
     /// The operation.
     pub operation: OpId,
@@ -66,8 +65,77 @@ pub struct Entry {
     /// The record, by the ID it had then.
     pub record: RecordId,
     /// What happened.
-    #[serde(flatten)]
     pub event: Event,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Name {
+    Written,
+    Applied,
+    Conflict,
+    Parked,
+    Superseded,
+    Coalesced,
+    Rebased,
+}
+
+/// Written out instead of a flattened, tagged enum: serde reads those through a buffer of its own, which is much code.
+#[derive(Serialize, Deserialize)]
+struct EntryWire {
+    operation: OpId,
+    entity: String,
+    record: RecordId,
+    event: Name,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<Hash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conflict: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<OpId>,
+}
+
+impl From<Entry> for EntryWire {
+    fn from(entry: Entry) -> Self {
+        let (kind, content, version, conflict, code, by) = (None, None, None, None, None, None);
+        let Entry { operation, entity, record, event } = entry;
+        let mut wire = Self { operation, entity, record, event: Name::Written, kind, content, version, conflict, code, by };
+        match event {
+            Event::Written { kind, content } => (wire.kind, wire.content) = (Some(kind), Some(content)),
+            Event::Applied { version } => (wire.event, wire.version) = (Name::Applied, Some(version)),
+            Event::Conflict { conflict } => (wire.event, wire.conflict) = (Name::Conflict, Some(conflict)),
+            Event::Parked { code } => (wire.event, wire.code) = (Name::Parked, Some(code)),
+            Event::Superseded { by } => (wire.event, wire.by) = (Name::Superseded, Some(by)),
+            Event::Coalesced { version } => (wire.event, wire.version) = (Name::Coalesced, Some(version)),
+            Event::Rebased { version } => (wire.event, wire.version) = (Name::Rebased, Some(version)),
+        }
+        wire
+    }
+}
+
+impl TryFrom<EntryWire> for Entry {
+    type Error = &'static str;
+    fn try_from(wire: EntryWire) -> Result<Self, Self::Error> {
+        const MISSING: &str = "an audit entry lacks a fact of its event";
+        let EntryWire { operation, entity, record, kind, content, version, conflict, code, by, event } = wire;
+        let version = version.ok_or(MISSING);
+        let event = match event {
+            Name::Written => Event::Written { kind: kind.ok_or(MISSING)?, content: content.ok_or(MISSING)? },
+            Name::Applied => Event::Applied { version: version? },
+            Name::Conflict => Event::Conflict { conflict: conflict.ok_or(MISSING)? },
+            Name::Parked => Event::Parked { code: code.ok_or(MISSING)? },
+            Name::Superseded => Event::Superseded { by: by.ok_or(MISSING)? },
+            Name::Coalesced => Event::Coalesced { version: version? },
+            Name::Rebased => Event::Rebased { version: version? },
+        };
+        Ok(Self { operation, entity, record, event })
+    }
 }
 
 /// One row of the trail.
@@ -95,7 +163,7 @@ impl Row {
     }
 
     fn link(&self, previous: &Hash) -> Hash {
-        let mut content = serde_json::to_value(self).unwrap_or_else(|_| unreachable!("an audit row is JSON"));
+        let mut content = crate::value::to_value(self);
         if let Some(fields) = content.as_object_mut() {
             fields.remove("hash");
         }

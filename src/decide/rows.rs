@@ -84,7 +84,7 @@ pub fn session_row(key: u64, session: &impl Serialize) -> Row {
 
 /// A plain row.
 pub(super) fn row(key: Key, content: &impl Serialize) -> Row {
-    let text = serde_json::to_string(content).unwrap_or_else(|_| unreachable!("our rows are JSON"));
+    let text = crate::value::to_text(content);
     Row { key, text, index: Vec::new() }
 }
 

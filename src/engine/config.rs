@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::EngineError;
 use crate::protocol::limits::{NAME_BYTES_MAX, OPERATIONS_MAX, PAGE_RECORDS_MAX};
 use crate::schema::Schema;
-use crate::value::hash_bytes;
+use crate::value::{base64url, digest};
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -126,8 +126,7 @@ pub fn database_name(tenant: &str, user: &str) -> String {
         bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         bytes.extend_from_slice(part.as_bytes());
     }
-    let digest = data_encoding::HEXLOWER.decode(hash_bytes(&bytes).as_str().as_bytes()).unwrap_or_default();
-    format!("fieldsync/1/{}", data_encoding::BASE64URL_NOPAD.encode(&digest))
+    format!("fieldsync/1/{}", base64url(&digest(&bytes)))
 }
 
 #[cfg(test)]

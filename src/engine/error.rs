@@ -73,12 +73,14 @@ impl From<WriteError> for EngineError {
     fn from(error: WriteError) -> Self {
         let message = error.to_string();
         let (code, details) = match error {
-            WriteError::UnknownRecord { entity, id } => ("unknown_record", json!({"entity": entity, "id": id})),
-            WriteError::AlreadyExists { entity, id } => ("already_exists", json!({"entity": entity, "id": id})),
+            WriteError::UnknownRecord { entity, id } => ("unknown_record", json!({"entity": entity, "id": id.to_value()})),
+            WriteError::AlreadyExists { entity, id } => ("already_exists", json!({"entity": entity, "id": id.to_value()})),
             WriteError::InvalidReference { path, entity } => ("invalid_reference", json!({"path": path, "entity": entity})),
-            WriteError::ReferenceDeleted { path, entity, id } => ("reference_deleted", json!({"path": path, "entity": entity, "id": id})),
+            WriteError::ReferenceDeleted { path, entity, id } => {
+                ("reference_deleted", json!({"path": path, "entity": entity, "id": id.to_value()}))
+            }
             WriteError::HasDependents { entity, id, dependents } => {
-                let dependents: Vec<Value> = dependents.iter().map(|(entity, id)| json!({"entity": entity, "id": id})).collect();
+                let dependents: Vec<Value> = dependents.iter().map(|(entity, id)| json!({"entity": entity, "id": id.to_value()})).collect();
                 ("has_dependents", json!({"entity": entity, "id": id, "dependents": dependents}))
             }
             WriteError::Value { code, .. } => (code, Value::Null),

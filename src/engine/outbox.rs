@@ -8,6 +8,7 @@ use crate::decide::{Effects, Load, Loaded, ResolveId, Settled, SyncState};
 use crate::outbox::{Failure, Queue, State};
 use crate::platform::{Channel, Host};
 use crate::store::Store;
+use crate::value::to_text;
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// Takes in what a decision of this context changed, and tells everybody.
@@ -45,7 +46,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             queue: effects.seq.is_some(),
         };
         if announcement != Announcement::default() {
-            let text = serde_json::to_string(&announcement).unwrap_or_else(|_| unreachable!("an announcement is JSON"));
+            let text = to_text(&announcement);
             inner.host.channel().announce(&text);
             self.tell(announcement, source);
         }

@@ -14,7 +14,7 @@ use crate::platform::Host;
 use crate::query::Query;
 use crate::schema::KeyPolicy;
 use crate::store::{Durability, Store, StoreError};
-use crate::value::{Limits, Object, parse};
+use crate::value::{Limits, Object, from_value, parse, to_value};
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// A new record. `data` is JSON text; an `id` in it must be a temp ID, or where the client issues IDs, its own.
@@ -51,7 +51,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
             _ => Object::new(),
         };
-        let unset: Vec<String> = serde_json::from_value(changes.remove("unset").unwrap_or_else(|| json!([]))).unwrap_or_default();
+        let unset: Vec<String> = from_value(&changes.remove("unset").unwrap_or_else(|| json!([]))).unwrap_or_default();
         self.write(entity, Intent::Update { id: record_id(id)?, set, unset }).await
     }
 
@@ -80,7 +80,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             self.inner.poke.notify();
         }
         let record = written.record.map(|record| self.show(entity, record));
-        Ok(json!({"record": record, "operationId": written.operation}))
+        Ok(json!({"record": record, "operationId": written.operation.as_ref().map(OpId::as_str)}))
     }
 
     /// Ends with the operation: applied, in conflict, rejected.
@@ -94,9 +94,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             Wait::Unknown => return Err(unknown()),
         };
         Ok(match settled {
-            Settled::Applied { version } => json!({"status": "applied", "version": version}),
+            Settled::Applied { version } => json!({"status": "applied", "version": version.to_string()}),
             Settled::Conflict { conflict } => json!({"status": "conflict", "conflictId": conflict}),
-            Settled::Rejected(failure) => json!({"status": "rejected", "error": failure}),
+            Settled::Rejected(failure) => json!({"status": "rejected", "error": to_value(&failure)}),
         })
     }
 
@@ -223,7 +223,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 Ok(())
             }
             Mapping::Taken(other) => {
-                Err(EngineError::with("mapping_conflict", "this temp ID already became another ID", json!({"realId": other})))
+                Err(EngineError::with("mapping_conflict", "this temp ID already became another ID", json!({"realId": other.to_value()})))
             }
         }
     }

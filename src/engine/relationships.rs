@@ -7,7 +7,7 @@ use super::EngineError;
 use crate::model::{OpId, RecordId};
 use crate::relations::{Graph, Touch, Why};
 use crate::schema::{Schema, check_references, references};
-use crate::value::Object;
+use crate::value::{Object, to_value};
 
 /// The references of a document by their path: one ID, or a list where the path names a list.
 pub fn extract(schema: &Schema, entity: &str, data: &Object) -> Result<Value, EngineError> {
@@ -72,7 +72,7 @@ pub fn build_graph(schema: &Schema, operations: Vec<Value>) -> Result<Value, Eng
         let shown: Shown = read(operation)?;
         let set = match shown.kind {
             crate::model::Kind::Create => shown.data.as_object().cloned(),
-            crate::model::Kind::Update => serde_json::from_value(shown.data).ok().map(|delta| crate::schema::fold_delta(&delta)),
+            crate::model::Kind::Update => crate::value::from_value(&shown.data).ok().map(|delta| crate::schema::fold_delta(&delta)),
             crate::model::Kind::Delete => None,
         };
         let needs = match (schema.entity(&shown.entity), set) {
@@ -108,7 +108,7 @@ pub fn build_graph(schema: &Schema, operations: Vec<Value>) -> Result<Value, Eng
             Node { operation, depends_on: before.iter().map(|(other, _)| nodes[*other].id.clone()).collect(), fields: fields.collect() }
         })
         .collect();
-    Ok(json!(shown))
+    Ok(to_value(&shown))
 }
 
 fn graph_of(nodes: Vec<Value>) -> Result<(Graph, Vec<Value>), EngineError> {
@@ -150,9 +150,15 @@ pub fn find_cycles(nodes: Vec<Value>) -> Result<Value, EngineError> {
 }
 
 fn cycles(found: &[crate::relations::Cycle]) -> Value {
-    json!(found.iter().map(|cycle| json!({"operations": cycle.operations, "fields": cycle.fields})).collect::<Vec<_>>())
+    #[derive(Serialize)]
+    struct Shown<'c> {
+        operations: &'c [OpId],
+        fields: &'c [String],
+    }
+    let shown: Vec<Shown<'_>> = found.iter().map(|cycle| Shown { operations: &cycle.operations, fields: &cycle.fields }).collect();
+    to_value(&shown)
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, EngineError> {
-    T::deserialize(value.clone()).map_err(|error| EngineError::new("invalid_value", &format!("not an operation of this queue: {error}")))
+    crate::value::from_value(value).map_err(|error| EngineError::new("invalid_value", &format!("not an operation of this queue: {error}")))
 }

@@ -12,6 +12,7 @@ use super::{Engine, shown};
 use crate::outbox::Backoff;
 use crate::platform::{Channel, Clock, Entropy, Host};
 use crate::store::Store;
+use crate::value::to_value;
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// Runs until the engine is closed: listens to the other contexts and, with `autoSync`, keeps this
@@ -121,7 +122,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let last_sync = inner.last_success.get();
         json!({
             "state": state, "pending": self.pending(), "conflicts": conflicts, "parked": parked, "connectivity": connectivity,
-            "lastSync": last_sync, "lastError": last.as_ref().and_then(|result| result.errors.first()), "offline": inner.offline.get(),
+            "lastSync": last_sync, "lastError": last.as_ref().and_then(|result| result.errors.first()).map(to_value), "offline": inner.offline.get(),
         })
     }
 
@@ -147,8 +148,14 @@ impl<S: Store, H: Host> Engine<S, H> {
             .items()
             .filter_map(|(seq, item)| {
                 let attempt = attempts.get(&seq).unwrap_or(&nothing);
-                let stands = standing.get(&seq)?;
-                Some(shown::item(item, stands, seals.contains(seq), flight.contains_key(&seq), attempt.count, attempt.error.as_ref()))
+                let aside = shown::Aside {
+                    standing: standing.get(&seq)?,
+                    sealed: seals.contains(seq),
+                    flying: flight.contains_key(&seq),
+                    attempts: attempt.count,
+                    last: attempt.error.as_ref(),
+                };
+                Some(shown::item(item, &aside))
             })
             .collect())
     }

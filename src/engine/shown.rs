@@ -1,90 +1,236 @@
 //! What JavaScript sees of the nouns: the shapes of the public surface.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::conflict::{Conflict, ConflictState};
 use crate::decide::{RecordState, RecordView};
-use crate::model::{Action, Base, Operation, RecordId};
+use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, Version};
 use crate::outbox::{Item, Standing, State};
+use crate::protocol::ConflictKind;
+use crate::value::{Delta, Object, to_value};
+
+#[derive(Serialize)]
+struct ShownSync {
+    version: Option<Version>,
+    key: RecordId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stamp: Option<u64>,
+}
 
 /// A record with its `id` and its `_sync`.
 pub(super) fn record(record: RecordView, key: Option<RecordId>, flying: bool) -> Value {
-    let mut sync = json!({"version": record.version, "key": key.unwrap_or_else(|| record.id.clone())});
-    if record.state != RecordState::Synced {
-        sync["state"] = if flying && record.state == RecordState::Pending { json!("syncing") } else { json!(record.state) };
-        sync["stamp"] = json!(record.stamp.map(|stamp| stamp.ms));
-    }
+    let state = match record.state {
+        RecordState::Synced => None,
+        RecordState::Pending if flying => Some("syncing"),
+        RecordState::Pending => Some("pending"),
+        RecordState::Conflict => Some("conflict"),
+        RecordState::Parked => Some("parked"),
+    };
+    let stamp = state.and(record.stamp).map(|stamp| stamp.ms);
+    let sync = ShownSync { version: record.version, key: key.unwrap_or_else(|| record.id.clone()), state, stamp };
     let mut fields = record.data;
     fields.insert("id".to_owned(), record.id.to_value());
-    fields.insert("_sync".to_owned(), sync);
+    fields.insert("_sync".to_owned(), to_value(&sync));
     Value::Object(fields)
 }
 
-/// An operation.
-pub(super) fn operation(operation: &Operation, state: &str) -> Value {
-    let data = match &operation.action {
-        Action::Create { data } => json!(data),
-        Action::Update { delta } => json!(delta),
-        Action::Delete => Value::Null,
-    };
-    let version = match &operation.base {
-        Base::Version(version) => Some(version),
-        Base::None | Base::After(_) => None,
-    };
-    json!({
-        "id": operation.id, "seq": operation.seq, "entity": operation.entity, "recordId": operation.record,
-        "kind": operation.action.kind(), "data": data, "base": operation.base, "stamp": operation.stamp.ms, "author": operation.author,
-        "supersedes": operation.supersedes, "state": state, "createdAt": operation.stamp.ms, "lastModified": operation.stamp.ms,
-        "version": version, "serverVersion": null,
-    })
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Payload<'o> {
+    Data(&'o Object),
+    Delta(&'o Delta),
+    Nothing,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownOperation<'o> {
+    id: &'o OpId,
+    seq: u64,
+    entity: &'o str,
+    record_id: &'o RecordId,
+    kind: Kind,
+    data: Payload<'o>,
+    base: &'o Base,
+    stamp: u64,
+    author: &'o str,
+    supersedes: Option<&'o OpId>,
+    state: &'o str,
+    created_at: u64,
+    last_modified: u64,
+    version: Option<Version>,
+    server_version: Option<Version>,
+}
+
+fn shown_operation<'o>(operation: &'o Operation, state: &'o str, server_version: Option<Version>) -> ShownOperation<'o> {
+    ShownOperation {
+        id: &operation.id,
+        seq: operation.seq,
+        entity: &operation.entity,
+        record_id: &operation.record,
+        kind: operation.action.kind(),
+        data: payload(operation),
+        base: &operation.base,
+        stamp: operation.stamp.ms,
+        author: &operation.author,
+        supersedes: operation.supersedes.as_ref(),
+        state,
+        created_at: operation.stamp.ms,
+        last_modified: operation.stamp.ms,
+        version: match operation.base {
+            Base::Version(version) => Some(version),
+            Base::None | Base::After(_) => None,
+        },
+        server_version,
+    }
+}
+
+fn payload(operation: &Operation) -> Payload<'_> {
+    match &operation.action {
+        Action::Create { data } => Payload::Data(data),
+        Action::Update { delta } => Payload::Delta(delta),
+        Action::Delete => Payload::Nothing,
+    }
+}
+
+/// An operation, and the record's version at the server after it, where that is known.
+pub(super) fn operation(operation: &Operation, state: &str, server_version: Option<Version>) -> Value {
+    to_value(&shown_operation(operation, state, server_version))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownConflict<'c> {
+    id: u64,
+    conflict_id: &'c str,
+    conflict_type: &'static str,
+    kind: ConflictKind,
+    entity: &'c str,
+    record_id: &'c RecordId,
+    operation: ShownOperation<'c>,
+    local_data: &'c Option<Object>,
+    server_data: &'c Option<Object>,
+    base_data: &'c Option<Object>,
+    server_version: Version,
+    affected_fields: &'c [String],
+    detected_at: u64,
+    state: ConflictState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolution: &'c Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolved_by: &'c Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolved_at: Option<u64>,
 }
 
 /// A conflict.
 pub(super) fn conflict(conflict: &Conflict) -> Value {
-    let state = match conflict.state {
-        ConflictState::Open => "open",
-        ConflictState::Resolved => "resolved",
-    };
-    json!({
-        "id": conflict.id, "conflictId": conflict.conflict_id, "conflictType": "version", "kind": conflict.kind,
-        "entity": conflict.entity, "recordId": conflict.record, "operation": operation(&conflict.operation, "conflict"),
-        "localData": conflict.local, "serverData": conflict.server.data, "baseData": conflict.base, "serverVersion": conflict.server.version,
-        "affectedFields": conflict.fields, "detectedAt": conflict.detected_at, "state": state,
-        "resolution": conflict.resolution, "resolvedBy": conflict.resolved_by, "resolvedAt": conflict.resolved_at,
+    to_value(&ShownConflict {
+        id: conflict.id,
+        conflict_id: &conflict.conflict_id,
+        conflict_type: "version",
+        kind: conflict.kind,
+        entity: &conflict.entity,
+        record_id: &conflict.record,
+        operation: shown_operation(&conflict.operation, "conflict", None),
+        local_data: &conflict.local,
+        server_data: &conflict.server.data,
+        base_data: &conflict.base,
+        server_version: conflict.server.version,
+        affected_fields: &conflict.fields,
+        detected_at: conflict.detected_at,
+        state: conflict.state,
+        resolution: &conflict.resolution,
+        resolved_by: &conflict.resolved_by,
+        resolved_at: conflict.resolved_at,
     })
 }
 
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reason<'r> {
+    code: &'r str,
+    message: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict_id: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waits_for: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownItem<'i> {
+    seq: u64,
+    operation_id: &'i OpId,
+    entity: &'i str,
+    record_id: &'i RecordId,
+    kind: Kind,
+    payload: Payload<'i>,
+    state: &'i str,
+    reason: Reason<'i>,
+    attempts: u32,
+    lane: &'i Option<String>,
+    created_at: u64,
+    sealed: bool,
+    operation: ShownOperation<'i>,
+}
+
+/// What is known of an item beside what is stored.
+pub(super) struct Aside<'a> {
+    pub(super) standing: &'a Standing,
+    pub(super) sealed: bool,
+    pub(super) flying: bool,
+    pub(super) attempts: u32,
+    pub(super) last: Option<&'a (String, String)>,
+}
+
 /// An item of the queue, with its state and the reason why it waits.
-pub(super) fn item(item: &Item, standing: &Standing, sealed: bool, flying: bool, attempts: u32, last: Option<&(String, String)>) -> Value {
-    let (state, reason) = match (&item.row.state, standing) {
-        (State::Parked { failure }, _) => ("parked", json!({"code": failure.code, "message": failure.message, "path": failure.path})),
-        (State::Conflict { conflict }, _) => (
-            "conflict",
-            json!({"code": "conflict", "message": "Both sides changed this record; somebody has to decide", "conflictId": conflict}),
-        ),
-        (State::Acknowledged { .. }, _) => {
-            ("acknowledged", json!({"code": "not_durable", "message": "Applied; kept until the server cannot lose it"}))
+pub(super) fn item(item: &Item, aside: &Aside<'_>) -> Value {
+    let circle;
+    let of = |ids: &[OpId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let reason = |code, message| Reason { code, message, ..Reason::default() };
+    let (state, reason) = match (&item.row.state, aside.standing) {
+        (State::Parked { failure }, _) => ("parked", Reason { path: failure.path.as_deref(), ..reason(&failure.code, &failure.message) }),
+        (State::Conflict { conflict }, _) => {
+            let why = reason("conflict", "Both sides changed this record; somebody has to decide.");
+            ("conflict", Reason { conflict_id: Some(*conflict), ..why })
         }
-        (State::Pending, Standing::Ready(_)) if flying => ("syncing", Value::Null),
-        (State::Pending, Standing::Ready(_) | Standing::Held) => match last {
-            Some((code, message)) => ("failed", json!({"code": code, "message": message})),
-            None => ("pending", Value::Null),
+        (State::Acknowledged { .. }, _) => ("acknowledged", reason("not_durable", "Applied; kept until the server cannot lose it.")),
+        (State::Pending, Standing::Ready(_)) if aside.flying => ("syncing", reason("sending", "On its way; the answer is not here yet.")),
+        (State::Pending, Standing::Ready(_) | Standing::Held) => match aside.last {
+            Some((code, message)) => ("failed", reason(code, message)),
+            None => ("pending", reason("ready", "Goes with the next sync.")),
         },
         (State::Pending, Standing::WaitsForOperations(ids)) => {
-            ("blocked", json!({"code": "waits_for_operation", "message": "Waits for an earlier operation", "waitsFor": ids}))
+            ("blocked", Reason { waits_for: of(ids), ..reason("waits_for_operation", "Waits for an earlier operation.") })
         }
         (State::Pending, Standing::WaitsForRecords(ids)) => {
-            ("blocked", json!({"code": "waits_for_record", "message": "Refers to a record that was not created yet", "waitsFor": ids}))
+            let waits_for = ids.iter().map(ToString::to_string).collect();
+            ("blocked", Reason { waits_for, ..reason("waits_for_record", "Refers to a record that was not created yet.") })
         }
-        (State::Pending, Standing::InCycle(cycle)) => (
-            "blocked",
-            json!({"code": "dependency_cycle", "message": format!("Records refer to each other in a circle: {}", cycle.fields.join(", ")), "waitsFor": cycle.operations}),
-        ),
+        (State::Pending, Standing::InCycle(cycle)) => {
+            circle = format!("Records refer to each other in a circle: {}.", cycle.fields.join(", "));
+            ("blocked", Reason { waits_for: of(&cycle.operations), ..reason("dependency_cycle", &circle) })
+        }
     };
-    let shown = operation(&item.operation, state);
-    json!({
-        "seq": item.operation.seq, "operationId": item.operation.id, "entity": item.operation.entity, "recordId": item.operation.record,
-        "kind": item.operation.action.kind(), "payload": shown["data"], "state": state, "reason": reason, "attempts": attempts,
-        "lane": item.operation.lane, "createdAt": item.row.created, "sealed": sealed, "operation": shown,
+    to_value(&ShownItem {
+        seq: item.operation.seq,
+        operation_id: &item.operation.id,
+        entity: &item.operation.entity,
+        record_id: &item.operation.record,
+        kind: item.operation.action.kind(),
+        payload: payload(&item.operation),
+        state,
+        reason,
+        attempts: aside.attempts,
+        lane: &item.operation.lane,
+        created_at: item.row.created,
+        sealed: aside.sealed,
+        operation: shown_operation(&item.operation, state, None),
     })
 }

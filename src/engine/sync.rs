@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use futures_util::future::{Either, select};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::events::Event;
 use super::session::{Direction, Place, SyncError, SyncResult, Told, Turn};
@@ -19,6 +19,7 @@ use crate::platform::{Host, Identity, Locks};
 use crate::protocol::limits::BATCH_BYTES_MAX;
 use crate::protocol::{CheckpointState, DownloadRequest, InitializeRequest, Outcome, PROTOCOL, RawPage, Rejection, Reply, RequestHead};
 use crate::store::{Durability, Store};
+use crate::value::{to_text, to_value};
 
 /// What an upload body is made of: the operations are the stored bytes.
 #[derive(Serialize)]
@@ -281,7 +282,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     async fn send(&self, going: &[Going]) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
         let head = self.head();
         let upload = Upload { head: &head, operations: going.iter().map(|op| &*op.body).collect() };
-        let body = serde_json::to_string(&upload).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
+        let body = to_text(&upload);
         let size = body.len() as u64;
         let http = self.http();
         let answer = self.authorised(|token| {
@@ -455,16 +456,12 @@ fn show_outcome(operation: &crate::model::Operation, outcome: &Outcome) -> Value
         Outcome::Blocked { .. } => ("blocked", None),
         Outcome::Deferred { .. } | Outcome::Duplicate { .. } => ("deferred", None),
     };
-    let mut shown = shown::operation(operation, state);
-    shown["serverVersion"] = json!(version);
-    shown
+    shown::operation(operation, state, version)
 }
 
 /// A result without its operations.
 fn brief(result: &SyncResult) -> Value {
-    let mut brief = json!(result);
-    if let Some(fields) = brief.as_object_mut() {
-        fields.insert("operations".to_owned(), json!(result.operations.len()));
-    }
+    let mut brief = to_value(result);
+    brief["operations"] = Value::from(result.operations.len());
     brief
 }

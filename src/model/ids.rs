@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use data_encoding::BASE32_DNSSEC;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -234,7 +233,7 @@ impl IdSource {
     /// A temp ID for a new record of `entity`.
     pub fn temp_id(&mut self, now_ms: u64, random: [u8; RANDOM_BYTES], entity: &str) -> TempId {
         let (ms, random) = self.advance(now_ms, random);
-        TempId(format!("temp_{ms}_{}_{entity}", BASE32_DNSSEC.encode(&random)))
+        TempId(format!("temp_{ms}_{}_{entity}", crate::value::base32(&random)))
     }
     /// A UUIDv7.
     pub fn uuid(&mut self, now_ms: u64, random: [u8; RANDOM_BYTES]) -> String {

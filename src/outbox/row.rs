@@ -6,7 +6,7 @@ use crate::model::{Operation, RecordId, Version};
 
 /// The stored states.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     /// Waits to be sent, or for the answer.
     Pending,
@@ -58,7 +58,7 @@ pub struct OutboxRow {
 impl OutboxRow {
     /// The row for a new operation.
     pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
-        let body = serde_json::to_string(operation).unwrap_or_else(|_| unreachable!("an operation is JSON"));
+        let body = crate::value::to_text(operation);
         Self { body, state: State::Pending, row, drops, created }
     }
     /// The operation. A row that we cannot read any more was written by nobody we know.

@@ -44,8 +44,10 @@ pub struct OperationResult {
 }
 
 /// The server's word on one operation.
+///
+/// On the wire an object with `status` and, beside it, the fields of that status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(try_from = "OutcomeWire", into = "OutcomeWire")]
 pub enum Outcome {
     /// It took effect.
     Applied {
@@ -85,6 +87,100 @@ pub enum Outcome {
         /// The final outcome as first given.
         original: Box<Outcome>,
     },
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Status {
+    Applied,
+    Conflict,
+    Rejected,
+    Blocked,
+    Deferred,
+    Duplicate,
+}
+
+/// Written out instead of a tagged enum: serde reads those through a buffer of its own, which is much code.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OutcomeWire {
+    status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    real_id: Option<RecordId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stamp: Option<Stamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conflict_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<ConflictKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<ServerState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Rejection>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waits_for: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original: Option<Box<OutcomeWire>>,
+}
+
+impl From<Outcome> for OutcomeWire {
+    fn from(outcome: Outcome) -> Self {
+        let mut wire = Self {
+            status: Status::Duplicate,
+            real_id: None,
+            version: None,
+            stamp: None,
+            conflict_id: None,
+            kind: None,
+            server: None,
+            error: None,
+            waits_for: None,
+            retry_after_ms: None,
+            original: None,
+        };
+        match outcome {
+            Outcome::Applied { real_id, version, stamp } => {
+                wire.status = Status::Applied;
+                (wire.real_id, wire.version, wire.stamp) = (Some(real_id), Some(version), Some(stamp));
+            }
+            Outcome::Conflict { conflict_id, kind, server } => {
+                wire.status = Status::Conflict;
+                (wire.conflict_id, wire.kind, wire.server) = (Some(conflict_id), Some(kind), Some(server));
+            }
+            Outcome::Rejected { error } => (wire.status, wire.error) = (Status::Rejected, Some(error)),
+            Outcome::Blocked { waits_for } => (wire.status, wire.waits_for) = (Status::Blocked, Some(waits_for)),
+            Outcome::Deferred { retry_after_ms } => (wire.status, wire.retry_after_ms) = (Status::Deferred, Some(retry_after_ms)),
+            Outcome::Duplicate { original } => wire.original = Some(Box::new((*original).into())),
+        }
+        wire
+    }
+}
+
+impl TryFrom<OutcomeWire> for Outcome {
+    type Error = &'static str;
+    fn try_from(wire: OutcomeWire) -> Result<Self, Self::Error> {
+        const MISSING: &str = "an outcome lacks a field of its status";
+        Ok(match wire.status {
+            Status::Applied => Self::Applied {
+                real_id: wire.real_id.ok_or(MISSING)?,
+                version: wire.version.ok_or(MISSING)?,
+                stamp: wire.stamp.ok_or(MISSING)?,
+            },
+            Status::Conflict => Self::Conflict {
+                conflict_id: wire.conflict_id.ok_or(MISSING)?,
+                kind: wire.kind.ok_or(MISSING)?,
+                server: wire.server.ok_or(MISSING)?,
+            },
+            Status::Rejected => Self::Rejected { error: wire.error.ok_or(MISSING)? },
+            Status::Blocked => Self::Blocked { waits_for: wire.waits_for.ok_or(MISSING)? },
+            Status::Deferred => Self::Deferred { retry_after_ms: wire.retry_after_ms.ok_or(MISSING)? },
+            Status::Duplicate => Self::Duplicate { original: Box::new((*wire.original.ok_or(MISSING)?).try_into()?) },
+        })
+    }
 }
 
 impl Outcome {

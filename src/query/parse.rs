@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::value::{FieldPath, Key, KeyRange, Object};
+use crate::value::{FieldPath, Key, KeyRange, Object, from_value};
 
 /// The most conditions in one query.
 const CONDITIONS_MAX: usize = 32;
@@ -61,25 +61,18 @@ struct Wire {
     #[serde(default, rename = "where")]
     conditions: Object,
     #[serde(default)]
-    order_by: Option<Order>,
+    order_by: Option<Value>,
     #[serde(default)]
     limit: Option<usize>,
     #[serde(default)]
     offset: usize,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Order {
-    One(String),
-    Many(Vec<(String, Direction)>),
-}
-
 impl Query {
     /// Reads a query from its JSON.
     pub fn parse(value: Value) -> Result<Self, QueryError> {
         let wrong = |path: &str, reason: String| QueryError { path: path.to_owned(), reason };
-        let wire: Wire = serde_json::from_value(value).map_err(|error| wrong("", error.to_string()))?;
+        let wire: Wire = from_value(&value).map_err(|error| wrong("", error.to_string()))?;
         if wire.conditions.len() > CONDITIONS_MAX {
             return Err(wrong("where", format!("at most {CONDITIONS_MAX} conditions")));
         }
@@ -91,8 +84,9 @@ impl Query {
         }
         match wire.order_by {
             None => {}
-            Some(Order::One(field)) => query.order.push((path(&field)?, Direction::Asc)),
-            Some(Order::Many(fields)) => {
+            Some(Value::String(field)) => query.order.push((path(&field)?, Direction::Asc)),
+            Some(fields) => {
+                let fields: Vec<(String, Direction)> = from_value(&fields).map_err(|error| wrong("orderBy", error.to_string()))?;
                 for (field, direction) in fields {
                     query.order.push((path(&field)?, direction));
                 }

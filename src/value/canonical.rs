@@ -40,9 +40,14 @@ pub fn hash(value: &Value) -> Hash {
     hash_bytes(canonical(value).as_bytes())
 }
 
+/// The SHA-256 of bytes, as bytes.
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 /// The hash of bytes as they are.
 pub fn hash_bytes(bytes: &[u8]) -> Hash {
-    Hash(data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)))
+    Hash(super::hex(&digest(bytes)))
 }
 
 #[cfg(test)]

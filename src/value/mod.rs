@@ -12,12 +12,14 @@ mod delta;
 mod key;
 mod limits;
 mod path;
+mod text;
 
-pub use canonical::{Hash, canonical, hash, hash_bytes};
+pub use canonical::{Hash, canonical, digest, hash, hash_bytes};
 pub use delta::{Change, Delta, DeltaError};
 pub use key::{Key, KeyRange};
 pub use limits::{Limits, MAX_SAFE_INTEGER, ValueError, check, parse};
 pub use path::{FieldPath, PathError, Pointer};
+pub use text::{base32, base64url, from_value, hex, to_text, to_value};
 
 /// A JSON object, keys in byte order.
 pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -202,7 +202,7 @@ impl Client {
         if let Some(signal) = &signal {
             signal.remove_event_listener_with_callback("abort", stop.as_ref().unchecked_ref())?;
         }
-        Ok(json!(result).to_string())
+        Ok(crate::value::to_text(&result))
     }
     /// Stops the session that runs.
     pub fn abort(&self) {
@@ -291,6 +291,6 @@ impl Client {
 
 /// Calls a listener with an event. What a listener throws is its own affair and must not stop the others.
 fn deliver(this: &JsValue, listener: &js_sys::Function, event: &Event) {
-    let text = serde_json::to_string(event).unwrap_or_else(|_| unreachable!("an event is JSON"));
+    let text = crate::value::to_text(event);
     let _ = listener.call1(this, &text.into());
 }

@@ -23,7 +23,7 @@ pub fn deep_equal(a: &str, b: &str) -> Result<bool, JsValue> {
 /// What turns one object into another: `{"set": {pointer: value}, "unset": [pointer]}`.
 #[wasm_bindgen]
 pub fn diff(a: &str, b: &str) -> Result<String, JsValue> {
-    let delta = json!(Delta::diff(&object(a)?, &object(b)?));
+    let delta = crate::value::to_value(&Delta::diff(&object(a)?, &object(b)?));
     Ok(json!({"set": delta.get("set").cloned().unwrap_or_else(|| json!({})), "unset": delta.get("unset").cloned().unwrap_or_else(|| json!([]))}).to_string())
 }
 

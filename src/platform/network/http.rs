@@ -13,10 +13,10 @@ use super::{Body, Incoming, Network, NetworkFault, Outgoing};
 use crate::platform::Clock;
 use crate::protocol::limits::{BODY_BYTES_MAX, LINE_BYTES_MAX};
 use crate::protocol::{
-    DownloadEnd, DownloadHead, DownloadRequest, Fault, FaultBody, InitializeRequest, InitializeResponse, PageHead, Reply, StatusRequest,
-    StatusResponse, UploadResponse, paths,
+    DownloadHead, DownloadRequest, Fault, FaultBody, InitializeRequest, InitializeResponse, Reply, StatusRequest, StatusResponse,
+    UploadResponse, paths,
 };
-use crate::value::hash_bytes;
+use crate::value::{Hash, hash_bytes};
 
 /// Why a request brought no usable answer. Nothing was changed by it here; the server may have acted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -171,7 +171,7 @@ impl<N: Network, C: Clock> Http<'_, N, C> {
 }
 
 fn text(message: &impl Serialize) -> String {
-    serde_json::to_string(message).unwrap_or_else(|_| unreachable!("our messages are JSON"))
+    crate::value::to_text(message)
 }
 
 fn parse<A: DeserializeOwned>(bytes: &[u8]) -> Result<A, TransportError> {
@@ -197,26 +197,26 @@ impl<N: Network, C: Clock> Pages<'_, N, C> {
     }
     /// The text of the next page, verified against its hash; nothing at the end.
     pub async fn next(&mut self) -> Result<Option<String>, TransportError> {
+        /// A [`crate::protocol::PageHead`] or a [`crate::protocol::DownloadEnd`].
         #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Line {
-            Page(PageHead),
-            End(DownloadEnd),
+        struct Line {
+            bytes: Option<usize>,
+            sha256: Option<Hash>,
+            end: Option<u64>,
         }
+        let refuse = |reason| Err(TransportError::NotOurs { reason });
         match parse(&self.lines.line().await?)? {
-            Line::End(end) if end.end == self.pages => Ok(None),
-            Line::End(_) => Err(TransportError::NotOurs { reason: "pages are missing" }),
-            Line::Page(head) => {
-                if head.bytes > LINE_BYTES_MAX {
-                    return Err(TransportError::NotOurs { reason: "a page is too long" });
-                }
+            Line { end: Some(end), .. } if end == self.pages => Ok(None),
+            Line { bytes: Some(bytes), .. } if bytes > LINE_BYTES_MAX => refuse("a page is too long"),
+            Line { bytes: Some(bytes), sha256: Some(sha256), end: None } => {
                 let line = self.lines.line().await?;
-                if line.len() != head.bytes || hash_bytes(&line) != head.sha256 {
-                    return Err(TransportError::NotOurs { reason: "a page does not match its hash" });
+                if line.len() != bytes || hash_bytes(&line) != sha256 {
+                    return refuse("a page does not match its hash");
                 }
                 self.pages += 1;
                 String::from_utf8(line).map(Some).map_err(|_| TransportError::NotOurs { reason: "a page is no text" })
             }
+            Line { .. } => refuse("pages are missing"),
         }
     }
     /// Bytes read so far.
