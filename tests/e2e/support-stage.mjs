@@ -1,0 +1,83 @@
+/**
+ * The stage of the end-to-end tests that need no app: the real server, a plain page with the packed package, the
+ * gateway between them, and devices, each a browser context of its own.
+ *
+ * Whoever opens a stage closes it; then nothing runs and nothing lies on the disk.
+ */
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { openStage as openEmptyStage, servePage } from '../replay/stage.mjs';
+import { openGateway } from './support-gateway.mjs';
+import { prepareServer } from './support-server.mjs';
+
+export const TENANT = 'riverside';
+/** Chromium in a container, without what talks to its maker. */
+export const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
+
+/** The chain that most tests use. */
+export const SCHEMA = {
+  name: 'clinic',
+  version: 1,
+  entities: {
+    client: { indexes: ['name'] },
+    pet: { references: { clientId: 'client' } },
+    appointment: { references: { petId: 'pet' } },
+    note: { references: { appointmentId: 'appointment' } },
+  },
+};
+
+/** Opens everything; the server runs. `pages`: another folder of pages than the plain one. */
+export async function openStage({ schema = SCHEMA, pages = fileURLToPath(new URL('page', import.meta.url)) } = {}) {
+  const stage = await openEmptyStage();
+  try {
+    const server = await prepareServer(stage, schema);
+    await server.start();
+    const gateway = openGateway(server.address);
+    const site = await servePage(stage, pages, gateway.answer);
+    /** Settings for a user's client, as a test passes them to the page. */
+    const settings = async (user = 'anna', more = {}) => ({
+      ...{ tenant: TENANT, user, schema, baseUrl: '/api/v1/sync', autoSync: false },
+      ...{ token: await server.token(TENANT, user), ...more },
+    });
+    let browser;
+    const device = async () => {
+      if (browser === undefined) {
+        browser = await chromium.launch({ executablePath: chromiumPath(), args: CHROMIUM_FLAGS });
+        stage.onClose(() => browser.close());
+      }
+      const context = await browser.newContext();
+      const troubles = [];
+      const tab = async (user, more) => {
+        const page = await openTab(context, site.address, troubles);
+        await page.evaluate(async (config) => void (await globalThis.app.open(config)), await settings(user, more));
+        return page;
+      };
+      return { context, tab, troubles };
+    };
+    return { ...stage, server, gateway, site, settings, device };
+  } catch (cause) {
+    await stage.close();
+    throw cause;
+  }
+}
+
+/** A new tab that shows the page, ready to be driven. What breaks in it goes to `troubles`. */
+export async function openTab(context, address, troubles) {
+  const page = await context.newPage();
+  page.on('pageerror', (error) => troubles.push(String(error)));
+  page.on('crash', () => troubles.push('the page crashed'));
+  await page.goto(address);
+  await ready(page);
+  return page;
+}
+
+/** Waits until the page's script has run. */
+export async function ready(page) {
+  await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
+}
+
+export function chromiumPath() {
+  const path = process.env.FIELDSYNC_CHROMIUM;
+  if (!path) throw new Error('FIELDSYNC_CHROMIUM is not set: run these tests by cargo xtask e2e');
+  return path;
+}
