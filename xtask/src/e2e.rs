@@ -6,8 +6,8 @@
 use crate::place::Place;
 use crate::run::Run;
 use crate::tally::Tally;
-use crate::{build, server, setup, www};
-use anyhow::{Context, Result, bail};
+use crate::{build, node, server, setup, www};
+use anyhow::Result;
 use std::path::PathBuf;
 
 /// What a browser test finds built.
@@ -43,23 +43,7 @@ impl Stage {
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     let stage = Stage::with_server(place)?;
     www::built(place)?;
-    let tests = if arguments.is_empty() { test_files(place, "tests/e2e")? } else { arguments.to_vec() };
+    let tests = if arguments.is_empty() { node::files(place, "tests/e2e")? } else { arguments.to_vec() };
     // One file after the other: they share two cores, and times are asserted in none of them.
-    stage.apply(Run::new("node", &place.root).args(["--test", "--test-concurrency=1"]).args(tests)).tally()
-}
-
-/// The node tests of a folder.
-pub(crate) fn test_files(place: &Place, folder: &str) -> Result<Vec<String>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(place.root.join(folder)).with_context(|| format!("listing {folder}"))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".test.mjs") {
-            files.push(format!("{folder}/{name}"));
-        }
-    }
-    if files.is_empty() {
-        bail!("{folder} has no *.test.mjs");
-    }
-    files.sort();
-    Ok(files)
+    stage.apply(node::tests(place).arg("--test-concurrency=1").args(tests)).tally()
 }

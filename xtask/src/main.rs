@@ -19,6 +19,7 @@ mod inputs;
 mod js;
 mod lint_js;
 mod native;
+mod node;
 mod package;
 mod place;
 mod replay;
