@@ -7,7 +7,7 @@ use crate::tally::Tally;
 use anyhow::Result;
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
-    let stage = Stage::with_server(place)?;
+    let stage = Stage::for_times(place)?;
     stage.apply(Run::new("node", &place.root).arg("bench/run.mjs").args(arguments)).check()?;
     Ok(Tally::HELD)
 }

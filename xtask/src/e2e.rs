@@ -26,8 +26,12 @@ impl Stage {
 
     /// The browser, the package and the server.
     pub(crate) fn with_server(place: &Place) -> Result<Self> {
-        let stage = Self::package(place)?;
-        Ok(Self { server: Some(server::binary(place)?), ..stage })
+        Ok(Self { server: Some(server::binary(place)?), ..Self::package(place)? })
+    }
+
+    /// The same with the optimised server, for times.
+    pub(crate) fn for_times(place: &Place) -> Result<Self> {
+        Ok(Self { server: Some(server::optimised_binary(place)?), ..Self::package(place)? })
     }
 
     /// Tells a node program where they are.

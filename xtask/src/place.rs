@@ -83,11 +83,6 @@ impl Place {
         self.root.join(&build.out_dir).join(format!("{}_bg.wasm", build.out_name))
     }
 
-    /// The server's binary, as `server::binary` builds it.
-    pub(crate) fn server_binary(&self) -> PathBuf {
-        self.target.join("debug/fieldsync-server")
-    }
-
     /// A file of our own; in the checkout, because what it tells about lies there too.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.root.join(".fieldsync").join(name)
