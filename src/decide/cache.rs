@@ -1,7 +1,5 @@
 //! What a decision has read so far, and the loop that fetches what it still misses.
 
-use std::collections::BTreeMap;
-
 use serde::de::DeserializeOwned;
 
 use crate::plan::{Answer, Plan, Read, Row, Step, Table, View, WriteBatch};
@@ -31,7 +29,8 @@ pub(super) type Run<T> = Result<T, Stop>;
 /// The rows read so far.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
-    answers: BTreeMap<Read, Answer>,
+    /// Sorted by what was asked.
+    answers: Vec<(Read, Answer)>,
     wanted: Vec<Read>,
 }
 
@@ -39,17 +38,22 @@ impl Cache {
     /// Notes that these will be needed, so that they come in one round with whatever stops the decision.
     pub fn prefetch(&mut self, reads: impl IntoIterator<Item = Read>) {
         for read in reads {
-            if !self.answers.contains_key(&read) {
+            if self.known(&read).is_none() {
                 self.wanted.push(read);
             }
         }
     }
+    fn known(&self, read: &Read) -> Option<usize> {
+        self.answers.binary_search_by(|(known, _)| known.cmp(read)).ok()
+    }
     fn answer(&mut self, read: &Read) -> Run<&Answer> {
-        if !self.answers.contains_key(read) {
-            self.wanted.push(read.clone());
-            return Err(Stop::Wait);
+        match self.known(read) {
+            Some(at) => Ok(&self.answers[at].1),
+            None => {
+                self.wanted.push(read.clone());
+                Err(Stop::Wait)
+            }
         }
-        self.answers.get(read).ok_or(Stop::Wait)
     }
     /// The rows of one read.
     pub fn rows(&mut self, read: &Read) -> Run<&[Row]> {
@@ -80,13 +84,19 @@ impl Cache {
         if self.wanted.is_empty() { Ok(()) } else { Err(Stop::Wait) }
     }
     fn absorb(&mut self, asked: Vec<Read>, seen: &View) {
+        // Both are sorted: one walk puts them together.
+        let mut before = std::mem::take(&mut self.answers).into_iter().peekable();
         for (at, read) in asked.into_iter().enumerate() {
+            while let Some(earlier) = before.next_if(|(earlier, _)| *earlier < read) {
+                self.answers.push(earlier);
+            }
             let answer = match &read {
                 Read::Count(..) => Answer::Count(seen.count(at)),
                 Read::Get(..) | Read::Range { .. } => Answer::Rows(seen.rows(at).to_vec()),
             };
-            self.answers.insert(read, answer);
+            self.answers.push((read, answer));
         }
+        self.answers.extend(before);
     }
 }
 

@@ -5,14 +5,14 @@
 //! as new as itself. A record with an operation under way keeps the news waiting. One whose operations were
 //! never sealed is rebased and judged here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
 use super::cache::{Cache, Decision, Run, Stop};
 use super::rebase::{ServerClock, operations, rebase};
-use super::rows::{BaseRow, OverlayRow, SyncState, base_row, last_audit, once, row, seals};
+use super::rows::{BaseRow, OverlayRow, Seen, SyncState, base_row, last_audit, once, row, seals};
 use super::work::{Effects, Work};
 use crate::conflict::Conflict;
 use crate::model::{Epoch, RecordId, Stamp, TempId, Version};
@@ -137,12 +137,12 @@ impl Decision for ApplyPage {
         }
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
-        let known = self.known(db, &overlay_rows)?;
+        let (known, rows) = self.known(db, &overlay_rows)?;
 
         let mut missing = false;
         for change in self.changes.iter() {
             let Some(declared) = self.schema.entity(&change.entity) else { continue };
-            let found = Self::lookups(change).find_map(|id| known.get(&(change.entity.clone(), id)));
+            let found = Self::lookups(change).find_map(|id| known.get(&change.entity, &id)).and_then(|at| rows.get(at));
             let done = match found {
                 None => self.to_base(&mut work, sync.generation, change, declared),
                 Some(row) => self.to_overlay(db, &mut work, sync.generation, change, declared, row.clone()),
@@ -169,7 +169,7 @@ impl Decision for ApplyPage {
 
 impl ApplyPage {
     /// The overlay rows of the page's records, by every ID they may be known by.
-    fn known(&self, db: &mut Cache, overlay_rows: &Read) -> Run<BTreeMap<(String, RecordId), OverlayRow>> {
+    fn known(&self, db: &mut Cache, overlay_rows: &Read) -> Run<(Seen, Vec<OverlayRow>)> {
         let rows: Vec<OverlayRow> = match db.count(overlay_rows)? {
             0 => Vec::new(),
             few if usize::try_from(few).is_ok_and(|few| few <= self.changes.len()) => {
@@ -190,12 +190,12 @@ impl ApplyPage {
                 rows
             }
         };
-        let mut known = BTreeMap::new();
-        for row in once(rows) {
-            known.insert((row.entity.clone(), row.key.clone()), row.clone());
-            known.insert((row.entity.clone(), row.id.clone()), row);
+        let (mut known, rows) = (Seen::default(), once(rows));
+        for (at, row) in rows.iter().enumerate() {
+            known.put(&row.entity, &row.key, at);
+            known.put(&row.entity, &row.id, at);
         }
-        Ok(known)
+        Ok((known, rows))
     }
 
     fn to_base(&self, work: &mut Work<'_>, generation: u64, change: &Incoming, declared: &Entity) -> Run<()> {
@@ -277,9 +277,12 @@ impl ApplyPage {
         let Some(through) = self.through else { return Ok(()) };
         let clean: Vec<OverlayRow> = db.all(&OverlayRow::read_clean(through))?;
         // Whatever this page brought of them is as new or newer, and stands already.
-        let brought: BTreeSet<(&str, &RecordId)> = self.changes.iter().map(|change| (change.entity.as_str(), &change.id)).collect();
+        let mut brought = Seen::default();
+        for change in self.changes.iter() {
+            brought.insert(&change.entity, &change.id);
+        }
         for row in clean {
-            if !brought.contains(&(row.entity.as_str(), &row.id)) {
+            if !brought.contains(&row.entity, &row.id) {
                 work.move_to_base(generation, &row);
             }
         }

@@ -1,12 +1,11 @@
 //! What the app reads: overlay over base, in one transaction, so that a record is never seen twice nor
 //! missed while it moves from one to the other.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::ids::present;
-use super::rows::{BaseRow, OverlayRow, RecordView, SyncState, once};
+use super::rows::{BaseRow, OverlayRow, RecordView, Seen, SyncState, once};
 use crate::conflict::Conflict;
 use crate::model::RecordId;
 use crate::plan::{Read, Table, WriteBatch};
@@ -70,14 +69,16 @@ impl QueryRecords {
         db.prefetch([SyncState::read(), in_overlay.clone()].into_iter().chain(in_base(self.generation)));
         let generation = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().generation;
         let over = once(db.all(&in_overlay)?);
-        let hidden: BTreeSet<&RecordId> = over.iter().map(|row| &row.id).collect();
+        let mut hidden = Seen::default();
+        for row in &over {
+            hidden.insert(&self.entity, &row.id);
+        }
         let mut found: Vec<RecordView> = Vec::new();
         if let Some(read) = in_base(generation) {
-            let mut seen = BTreeSet::new();
             let below: Vec<BaseRow> = db.all(&read)?;
-            // A list field has one index entry per item: the same record may come more than once.
-            let visible = below.into_iter().filter(|row| !hidden.contains(&row.id) && query.matches(&row.id, &row.data));
-            found.extend(visible.filter(|row| seen.insert(row.id.clone())).map(RecordView::from));
+            // A list field has one index entry per item: the same record may come more than once, and is hidden then.
+            let visible = below.into_iter().filter(|row| hidden.insert(&self.entity, &row.id) && query.matches(&row.id, &row.data));
+            found.extend(visible.map(RecordView::from));
         }
         found.extend(over.into_iter().filter_map(OverlayRow::into_view).filter(|record| query.matches(&record.id, &record.data)));
         query.arrange(&mut found, |record| (&record.id, &record.data));

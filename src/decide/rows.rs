@@ -344,6 +344,32 @@ impl OverlayRow {
 
 /// Rows found through an index, each once.
 pub(super) fn once(rows: Vec<OverlayRow>) -> Vec<OverlayRow> {
-    let mut seen: BTreeMap<Key, ()> = BTreeMap::new();
-    rows.into_iter().filter(|row| seen.insert(OverlayRow::key_of(&row.entity, &row.key), ()).is_none()).collect()
+    let mut seen = Seen::default();
+    rows.into_iter().filter(|row| seen.insert(&row.entity, &row.key)).collect()
+}
+
+/// A set of records. One kind of set for all of this room: each further kind is code that every page downloads.
+#[derive(Debug, Default)]
+pub(super) struct Seen(BTreeMap<String, usize>);
+
+impl Seen {
+    fn key(entity: &str, id: &RecordId) -> String {
+        format!("{entity}/{}", id.to_value())
+    }
+    /// Adds a record. Says whether it is new.
+    pub(super) fn insert(&mut self, entity: &str, id: &RecordId) -> bool {
+        self.put(entity, id, 0)
+    }
+    /// Adds a record with a number. Says whether it is new.
+    pub(super) fn put(&mut self, entity: &str, id: &RecordId, number: usize) -> bool {
+        self.0.insert(Self::key(entity, id), number).is_none()
+    }
+    /// The number of a record.
+    pub(super) fn get(&self, entity: &str, id: &RecordId) -> Option<usize> {
+        self.0.get(&Self::key(entity, id)).copied()
+    }
+    /// Whether the record is in it.
+    pub(super) fn contains(&self, entity: &str, id: &RecordId) -> bool {
+        self.get(entity, id).is_some()
+    }
 }

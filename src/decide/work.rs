@@ -1,10 +1,8 @@
 //! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
 //! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
 
-use std::collections::BTreeMap;
-
 use super::cache::{Cache, Run};
-use super::rows::{IdRow, OverlayRow, base_row, last_audit, once, row, seals, seals_row};
+use super::rows::{IdRow, OverlayRow, Seen, base_row, last_audit, once, row, seals, seals_row};
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;
 use crate::model::{OpId, Operation, RecordId, Stamp, Version};
@@ -57,6 +55,13 @@ pub struct Effects {
     pub after_seq: u64,
 }
 
+/// An overlay row as it shall be; nothing if it goes.
+#[derive(Debug)]
+struct Changed {
+    key: Key,
+    row: Option<OverlayRow>,
+}
+
 /// The changes of one decision.
 #[derive(Debug)]
 pub(super) struct Work<'w> {
@@ -67,8 +72,11 @@ pub(super) struct Work<'w> {
     stamp: Stamp,
     next_seq: u64,
     seals: Option<Seals>,
-    overlay: BTreeMap<Key, Option<OverlayRow>>,
-    mapping: BTreeMap<(String, RecordId), RecordId>,
+    /// Changed overlay rows, found by their keys; `None` once dropped.
+    overlay: Vec<Changed>,
+    overlay_at: Seen,
+    mapping: Vec<RecordId>,
+    mapping_at: Seen,
     writes: WriteBatch,
     entries: Vec<Entry>,
     effects: Effects,
@@ -88,8 +96,10 @@ impl<'w> Work<'w> {
             stamp,
             next_seq,
             seals: None,
-            overlay: BTreeMap::new(),
-            mapping: BTreeMap::new(),
+            overlay: Vec::new(),
+            overlay_at: Seen::default(),
+            mapping: Vec::new(),
+            mapping_at: Seen::default(),
             writes: Vec::new(),
             entries: Vec::new(),
             effects: Effects::default(),
@@ -115,25 +125,38 @@ impl<'w> Work<'w> {
 
     /// An overlay row by its own key, with the changes made so far.
     pub(super) fn overlay(&self, db: &mut Cache, entity: &str, key: &RecordId) -> Run<Option<OverlayRow>> {
-        match self.overlay.get(&OverlayRow::key_of(entity, key)) {
-            Some(row) => Ok(row.clone()),
+        match self.changed(entity, key) {
+            Some(changed) => Ok(changed.row.clone()),
             None => db.one(&OverlayRow::read(entity, key)),
         }
     }
     /// An overlay row by any ID of its record, with the changes made so far.
     pub(super) fn overlay_by_id(&self, db: &mut Cache, entity: &str, id: &RecordId) -> Run<Option<OverlayRow>> {
         let stored: Option<OverlayRow> = db.one(&OverlayRow::read_by_id(entity, id))?;
-        let changed = stored.as_ref().and_then(|row| self.overlay.get(&OverlayRow::key_of(&row.entity, &row.key)));
-        Ok(changed.cloned().unwrap_or(stored))
+        let changed = stored.as_ref().and_then(|row| self.changed(&row.entity, &row.key));
+        Ok(changed.map_or(stored.clone(), |changed| changed.row.clone()))
+    }
+    fn changed(&self, entity: &str, key: &RecordId) -> Option<&Changed> {
+        self.overlay_at.get(entity, key).map(|at| &self.overlay[at])
+    }
+    fn change(&mut self, entity: &str, key: &RecordId, row: Option<OverlayRow>) {
+        match self.overlay_at.get(entity, key) {
+            Some(at) => self.overlay[at].row = row,
+            None => {
+                self.overlay_at.put(entity, key, self.overlay.len());
+                self.overlay.push(Changed { key: OverlayRow::key_of(entity, key), row });
+            }
+        }
     }
     /// Writes an overlay row.
     pub(super) fn put(&mut self, row: OverlayRow) {
         self.touch(&row.entity, &row.id);
-        self.overlay.insert(OverlayRow::key_of(&row.entity, &row.key), Some(row));
+        let (entity, key) = (row.entity.clone(), row.key.clone());
+        self.change(&entity, &key, Some(row));
     }
     /// Takes an overlay row away.
     pub(super) fn drop_overlay(&mut self, row: &OverlayRow) {
-        self.overlay.insert(OverlayRow::key_of(&row.entity, &row.key), None);
+        self.change(&row.entity, &row.key, None);
     }
     /// Notes that a record looks different now.
     pub(super) fn touch(&mut self, entity: &str, id: &RecordId) {
@@ -161,8 +184,7 @@ impl<'w> Work<'w> {
             rows.extend(db.all::<OverlayRow>(read)?);
         }
         for found in once(rows) {
-            let key = OverlayRow::key_of(&found.entity, &found.key);
-            let now = self.overlay.get(&key).cloned().unwrap_or(Some(found));
+            let now = self.changed(&found.entity, &found.key).map(|changed| changed.row.clone()).unwrap_or(Some(found));
             if let Some(row) = now {
                 self.put(row);
             }
@@ -170,7 +192,8 @@ impl<'w> Work<'w> {
         let created = earlier.as_temp().map_or(0, |temp| temp.issued_ms());
         let stored = row(IdRow::key(entity, earlier), &IdRow { id: real.clone(), created, synced: self.now });
         self.write(Write::Put(Table::Ids, stored));
-        self.mapping.insert((entity.to_owned(), earlier.clone()), real.clone());
+        self.mapping_at.put(entity, earlier, self.mapping.len());
+        self.mapping.push(real.clone());
         self.effects.mapped.push((entity.to_owned(), earlier.clone(), real.clone()));
         Ok(())
     }
@@ -237,14 +260,14 @@ impl<'w> Work<'w> {
     /// Everything as writes: one audit row if any operation changed, the seals if any ended.
     pub(super) fn finish(mut self) -> (WriteBatch, Effects) {
         let overlay = std::mem::take(&mut self.overlay);
-        for (key, row) in overlay {
+        for Changed { key, row } in overlay {
             let Some(mut row) = row else {
                 self.writes.push(Write::Delete(Table::Overlay, key));
                 continue;
             };
             let Some(declared) = self.schema.entity(&row.entity) else { continue };
-            let mapping = &self.mapping;
-            let mut map = |entity: &str, id: &RecordId| mapping.get(&(entity.to_owned(), id.clone())).cloned();
+            let (mapping, at) = (&self.mapping, &self.mapping_at);
+            let mut map = |entity: &str, id: &RecordId| at.get(entity, id).map(|at| mapping[at].clone());
             let waiting = row.waiting.as_mut().and_then(|state| state.data.as_mut());
             for data in [row.view.as_mut(), row.base.as_mut(), waiting].into_iter().flatten() {
                 map_references(declared, data, &mut map);

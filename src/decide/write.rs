@@ -350,7 +350,7 @@ impl LocalWrite {
             }
         }
         found.retain(|(entity, other)| *entity != self.entity || other != id);
-        found.sort();
+        found.sort_unstable();
         found.dedup();
         found.truncate(DEPENDENTS_NAMED_MAX);
         Ok(found)

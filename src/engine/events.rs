@@ -71,15 +71,18 @@ pub(super) struct Announcement {
 
 /// Changed records by entity.
 pub(super) fn by_entity(changed: &[(String, RecordId)]) -> Vec<(String, Option<Vec<RecordId>>)> {
-    let mut entities: std::collections::BTreeMap<&str, std::collections::BTreeSet<&RecordId>> = std::collections::BTreeMap::new();
+    let mut entities: Vec<(String, Option<Vec<RecordId>>)> = Vec::new();
     for (entity, id) in changed {
-        entities.entry(entity).or_default().insert(id);
+        let at = entities.iter().position(|(known, _)| known == entity).unwrap_or_else(|| {
+            entities.push((entity.clone(), Some(Vec::new())));
+            entities.len() - 1
+        });
+        let ids = &mut entities[at].1;
+        match ids {
+            Some(named) if named.len() == IDS_NAMED_MAX && !named.contains(id) => *ids = None,
+            Some(named) if !named.contains(id) => named.push(id.clone()),
+            Some(_) | None => {}
+        }
     }
     entities
-        .into_iter()
-        .map(|(entity, ids)| {
-            let named = (ids.len() <= IDS_NAMED_MAX).then(|| ids.into_iter().cloned().collect());
-            (entity.to_owned(), named)
-        })
-        .collect()
 }

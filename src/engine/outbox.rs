@@ -10,6 +10,11 @@ use crate::platform::{Channel, Host};
 use crate::store::Store;
 use crate::value::to_text;
 
+/// A record in the map of list keys.
+pub(super) fn key_of(entity: &str, id: &crate::model::RecordId) -> String {
+    format!("{entity}/{}", id.to_value())
+}
+
 impl<S: Store, H: Host> Engine<S, H> {
     /// Takes in what a decision of this context changed, and tells everybody.
     pub(super) fn absorb(&self, effects: &Effects, source: &'static str) {
@@ -27,7 +32,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         for seq in &effects.ended {
             inner.seals.borrow_mut().remove(*seq);
-            inner.attempts.borrow_mut().remove(seq);
+            inner.attempts.borrow_mut().retain(|(known, _)| known != seq);
         }
         {
             let mut watches = inner.watches.borrow_mut();
@@ -57,9 +62,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut keys = self.inner.keys.borrow_mut();
         let mut queue = self.inner.queue.borrow_mut();
         for (entity, earlier, present) in mapped {
-            let first = keys.get(&(entity.clone(), earlier.clone())).cloned().unwrap_or_else(|| earlier.clone());
-            keys.insert((entity.clone(), present.clone()), first);
-            queue.map(entity, earlier.clone(), present.clone());
+            let first = keys.get(&key_of(entity, earlier)).cloned().unwrap_or_else(|| earlier.clone());
+            keys.insert(key_of(entity, present), first);
+            queue.map(entity, earlier, present);
         }
     }
 
@@ -94,12 +99,12 @@ impl<S: Store, H: Host> Engine<S, H> {
         let known = if inner.loaded.get() { inner.known.get() } else { 0 };
         let loaded = self.look(Load { known }).await?;
         self.take_in(&loaded)?;
-        let unknown: Vec<_> = inner.queue.borrow().unknown_temps().into_iter().collect();
+        let unknown = inner.queue.borrow().unknown_temps();
         if !unknown.is_empty() {
             let found = self.look(ResolveId { ids: unknown }).await?;
             let mut queue = inner.queue.borrow_mut();
             for (entity, earlier, row) in found {
-                queue.map(&entity, earlier, row.id);
+                queue.map(&entity, &earlier, &row.id);
             }
         }
         Ok(())

@@ -127,8 +127,8 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     fn show(&self, entity: &str, record: crate::decide::RecordView) -> Value {
-        let key = self.inner.keys.borrow().get(&(entity.to_owned(), record.id.clone())).cloned();
-        let flying = record.ops.iter().any(|op| self.inner.flight.borrow().contains_key(&op.seq));
+        let key = self.inner.keys.borrow().get(&super::outbox::key_of(entity, &record.id)).cloned();
+        let flying = record.ops.iter().any(|op| self.inner.flight.borrow().contains(op.seq));
         shown::record(record, key, flying)
     }
 

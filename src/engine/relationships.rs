@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::EngineError;
-use crate::model::{OpId, RecordId};
-use crate::relations::{Graph, Touch, Why};
+use crate::model::{Base, Kind, OpId, RecordId};
+use crate::relations::{Graph, Places, Why, needs};
 use crate::schema::{Schema, check_references, references};
 use crate::value::{Object, to_value};
 
@@ -47,11 +47,11 @@ struct Shown {
     seq: u64,
     entity: String,
     record_id: RecordId,
-    kind: crate::model::Kind,
+    kind: Kind,
     #[serde(default)]
     data: Value,
     #[serde(default)]
-    base: Option<crate::model::Base>,
+    base: Option<Base>,
     #[serde(default)]
     supersedes: Option<OpId>,
 }
@@ -67,35 +67,31 @@ struct Node {
 
 /// The dependency graph of operations.
 pub fn build_graph(schema: &Schema, operations: Vec<Value>) -> Result<Value, EngineError> {
-    let mut nodes = Vec::new();
+    let (mut nodes, mut places) = (Vec::new(), Places::default());
     for operation in &operations {
         let shown: Shown = read(operation)?;
         let set = match shown.kind {
-            crate::model::Kind::Create => shown.data.as_object().cloned(),
-            crate::model::Kind::Update => crate::value::from_value(&shown.data).ok().map(|delta| crate::schema::fold_delta(&delta)),
-            crate::model::Kind::Delete => None,
+            Kind::Create => shown.data.as_object().cloned(),
+            Kind::Update => crate::value::from_value(&shown.data).ok().map(|delta| crate::schema::fold_delta(&delta)),
+            Kind::Delete => None,
         };
-        let needs = match (schema.entity(&shown.entity), set) {
-            (Some(entity), Some(set)) => {
-                references(entity, &set).into_iter().map(|found| Touch { entity: found.entity, id: found.id, path: found.path }).collect()
-            }
-            _ => Vec::new(),
-        };
+        let set = schema.entity(&shown.entity).zip(set).map(|(entity, set)| references(entity, &set)).unwrap_or_default();
         nodes.push(crate::relations::Node {
+            place: places.operation(&shown.id),
+            record: places.record(&shown.entity, &shown.record_id),
             id: shown.id,
             seq: shown.seq,
-            record: (shown.entity, shown.record_id),
             kind: shown.kind,
-            after: match shown.base {
-                Some(crate::model::Base::After(id)) => Some(id),
-                _ => None,
+            after: match &shown.base {
+                Some(Base::After(id)) => Some(places.operation(id)),
+                Some(Base::None | Base::Version(_)) | None => None,
             },
-            supersedes: shown.supersedes,
-            needs,
+            supersedes: shown.supersedes.as_ref().map(|id| places.operation(id)),
+            needs: needs(set, &mut places),
             drops: Vec::new(),
         });
     }
-    let graph = Graph::build(&nodes, &|_, id| id.clone());
+    let graph = Graph::build(&nodes.iter().collect::<Vec<_>>(), &places);
     let shown: Vec<Node> = operations
         .into_iter()
         .enumerate()
@@ -120,12 +116,20 @@ fn graph_of(nodes: Vec<Value>) -> Result<(Graph, Vec<Value>), EngineError> {
         ids.push(shown.id);
         seqs.push(shown.seq);
     }
-    let place: std::collections::BTreeMap<&OpId, usize> = ids.iter().enumerate().map(|(at, id)| (id, at)).collect();
+    let mut places = Places::default();
+    let own: Vec<usize> = ids.iter().map(|id| places.operation(id)).collect();
+    let wanted: Vec<Vec<usize>> = nodes.iter().map(|node| node.depends_on.iter().map(|id| places.operation(id)).collect()).collect();
+    // By place: where the operation stands in the list. What is not in the list comes before nothing.
+    let mut stands: Vec<Option<usize>> = vec![None; places.len()];
+    for (at, place) in own.iter().enumerate() {
+        stands[*place] = Some(at);
+    }
     let before = nodes
         .iter()
-        .map(|node| {
+        .zip(wanted)
+        .map(|(node, wanted)| {
             let mut fields = node.fields.iter();
-            let known = node.depends_on.iter().filter_map(|id| place.get(id).copied());
+            let known = wanted.into_iter().filter_map(|place| stands[place]);
             known.map(|at| (at, fields.next().map_or(Why::SameRecord, |path| Why::Refers(path.clone())))).collect()
         })
         .collect();

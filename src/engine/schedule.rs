@@ -146,16 +146,17 @@ impl<S: Store, H: Host> Engine<S, H> {
         let nothing = super::Attempt::default();
         Ok(queue
             .items()
-            .filter_map(|(seq, item)| {
-                let attempt = attempts.get(&seq).unwrap_or(&nothing);
+            .zip(&standing)
+            .map(|((seq, item), (_, standing))| {
+                let attempt = attempts.iter().find(|(known, _)| *known == seq).map_or(&nothing, |(_, attempt)| attempt);
                 let aside = shown::Aside {
-                    standing: standing.get(&seq)?,
+                    standing,
                     sealed: seals.contains(seq),
-                    flying: flight.contains_key(&seq),
+                    flying: flight.contains(seq),
                     attempts: attempt.count,
                     last: attempt.error.as_ref(),
                 };
-                Some(shown::item(item, &aside))
+                shown::item(item, &aside)
             })
             .collect())
     }

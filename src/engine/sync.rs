@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 
 use super::events::Event;
 use super::session::{Direction, Place, SyncError, SyncResult, Told, Turn};
-use super::{Cancel, Engine, EngineError, Plain, config::database_name, shown};
+use super::{Attempt, Cancel, Engine, EngineError, Plain, config::database_name, shown};
 use crate::decide::{ApplyPage, Claim, Claimed, Effects, Outcomes, PageResult, Sent, Settled, session_row};
 use crate::model::{Epoch, OpId, RecordId, Version};
-use crate::outbox::BatchSize;
+use crate::outbox::{BatchSize, Seals};
 use crate::plan::{Table, Write};
 use crate::platform::{Host, Identity, Locks};
 use crate::protocol::limits::BATCH_BYTES_MAX;
@@ -111,7 +111,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 Either::Right(_) => Err(SyncError::aborted()),
             }
         };
-        self.inner.flight.borrow_mut().clear();
+        self.inner.flight.take();
         if let Err(error) = done {
             if error.retryable || error.code == "epoch_changed" {
                 self.inner.initialised.set(false);
@@ -238,10 +238,10 @@ impl<S: Store, H: Host> Engine<S, H> {
             for seq in &batch {
                 inner.seals.borrow_mut().insert(*seq);
             }
-            inner.flight.borrow_mut().extend(batch.iter().map(|seq| (*seq, ())));
+            inner.flight.replace(flight(&batch));
             self.emit(Event::Queue);
             let sent = self.send(&going).await;
-            inner.flight.borrow_mut().clear();
+            inner.flight.take();
             let outcomes = match sent {
                 Ok((reply, outcomes, size)) => {
                     bytes += size;
@@ -292,10 +292,14 @@ impl<S: Store, H: Host> Engine<S, H> {
         let answer = answer.await?;
         self.epoch(&answer.reply.epoch)?;
         // An operation that the server does not mention is unknown: it is sent again.
-        let mut by_id: std::collections::BTreeMap<OpId, Outcome> =
-            answer.results.into_iter().map(|result| (result.operation, result.outcome)).collect();
         let unmentioned = || Outcome::Deferred { retry_after_ms: 0 };
-        let outcomes = going.iter().map(|op| by_id.remove(&op.id).unwrap_or_else(unmentioned)).collect();
+        let mut results = answer.results;
+        let outcome = |op: &Going| {
+            // They come in the order of the request, so the search ends at once.
+            let at = results.iter().position(|result| result.operation == op.id);
+            at.map_or_else(unmentioned, |at| results.remove(at).outcome)
+        };
+        let outcomes = going.iter().map(outcome).collect();
         Ok((answer.reply, outcomes, size))
     }
 
@@ -359,7 +363,11 @@ impl<S: Store, H: Host> Engine<S, H> {
     fn failed(&self, batch: &[u64], error: &SyncError) {
         let mut attempts = self.inner.attempts.borrow_mut();
         for seq in batch {
-            let attempt = attempts.entry(*seq).or_default();
+            let at = attempts.iter().position(|(known, _)| known == seq).unwrap_or_else(|| {
+                attempts.push((*seq, Attempt::default()));
+                attempts.len() - 1
+            });
+            let (_, attempt) = &mut attempts[at];
             attempt.count += 1;
             attempt.error = Some((error.code.clone(), error.message.clone()));
         }
@@ -435,6 +443,14 @@ impl<S: Store, H: Host> Engine<S, H> {
     fn progress(&self, phase: &'static str, done: u64, total: u64, bytes: u64) {
         self.emit(Event::Progress { phase, done, total, bytes });
     }
+}
+
+fn flight(batch: &[u64]) -> Seals {
+    let mut flight = Seals::default();
+    for seq in batch {
+        flight.insert(*seq);
+    }
+    flight
 }
 
 fn count(effects: &Effects, result: &mut SyncResult) {

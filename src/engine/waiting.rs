@@ -1,6 +1,6 @@
 //! Who waits for the end of which operation: the `synced` promise of a save.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use futures_channel::oneshot;
 
@@ -13,8 +13,8 @@ const ENDED_MAX: usize = 1_000;
 /// Operations written in this context, and who waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
-    open: BTreeMap<OpId, Vec<oneshot::Sender<Settled>>>,
-    ended: BTreeMap<OpId, Settled>,
+    open: VecDeque<(OpId, Vec<oneshot::Sender<Settled>>)>,
+    ended: VecDeque<(OpId, Settled)>,
 }
 
 /// The answer to somebody who wants to wait.
@@ -31,14 +31,14 @@ pub(super) enum Wait {
 impl Watches {
     /// Begins to watch an operation.
     pub(super) fn begin(&mut self, id: OpId) {
-        self.open.entry(id).or_default();
+        self.open.push_back((id, Vec::new()));
     }
     /// Waits for one.
     pub(super) fn wait(&mut self, id: &OpId) -> Wait {
-        if let Some(settled) = self.ended.get(id) {
+        if let Some((_, settled)) = self.ended.iter().find(|(known, _)| known == id) {
             return Wait::Ended(settled.clone());
         }
-        let Some(waiting) = self.open.get_mut(id) else { return Wait::Unknown };
+        let Some((_, waiting)) = self.open.iter_mut().rev().find(|(known, _)| known == id) else { return Wait::Unknown };
         let (tell, told) = oneshot::channel();
         waiting.push(tell);
         Wait::Open(told)
@@ -49,22 +49,26 @@ impl Watches {
     }
     /// One has ended.
     pub(super) fn settle(&mut self, id: &OpId, settled: &Settled) {
-        let Some(waiting) = self.open.remove(id) else { return };
+        let Some(waiting) = self.take(id) else { return };
         for tell in waiting {
             // Who no longer listens has not waited.
             let _ = tell.send(settled.clone());
         }
-        self.ended.insert(id.clone(), settled.clone());
-        while self.ended.len() > ENDED_MAX {
-            // UUIDv7: the smallest is the oldest.
-            self.ended.pop_first();
+        self.ended.push_back((id.clone(), settled.clone()));
+        if self.ended.len() > ENDED_MAX {
+            self.ended.pop_front();
         }
     }
     /// Another operation stands in its place now: who waited goes on waiting.
     pub(super) fn supersede(&mut self, old: &OpId, by: &OpId) {
-        if let Some(waiting) = self.open.remove(old) {
-            self.open.entry(by.clone()).or_default().extend(waiting);
+        if let Some(waiting) = self.take(old) {
+            self.open.push_back((by.clone(), waiting));
         }
+    }
+    /// Operations end about in the order in which they were written: the search ends soon.
+    fn take(&mut self, id: &OpId) -> Option<Vec<oneshot::Sender<Settled>>> {
+        let at = self.open.iter().position(|(known, _)| known == id)?;
+        self.open.remove(at).map(|(_, waiting)| waiting)
     }
     /// Nobody will be told any more.
     pub(super) fn close(&mut self) {

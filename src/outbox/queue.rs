@@ -1,10 +1,10 @@
 //! The outbox in memory, as its sender sees it: what may go now, and what each of the others waits for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{OutboxRow, State};
-use crate::model::{OpId, Operation, RecordId};
-use crate::relations::{Cycle, Graph, Node};
+use crate::model::{Kind, OpId, Operation, RecordId};
+use crate::relations::{Cycle, Graph, Need, Node, Places};
 use crate::schema::Schema;
 
 /// One operation of the outbox.
@@ -36,14 +36,14 @@ pub enum Standing {
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     items: BTreeMap<u64, Item>,
-    present: BTreeMap<(String, RecordId), RecordId>,
+    places: Places,
 }
 
 impl Queue {
     /// Adds an operation.
     pub fn insert(&mut self, row: OutboxRow, schema: &Schema) -> Result<(), serde_json::Error> {
         let operation = row.operation()?;
-        let node = Node::of(&operation, schema, row.drops.clone());
+        let node = Node::of(&operation, schema, &row.drops, &mut self.places);
         self.items.insert(operation.seq, Item { row, operation, node });
         Ok(())
     }
@@ -56,8 +56,8 @@ impl Queue {
         self.items.remove(&seq)
     }
     /// Learns that a record has another ID now.
-    pub fn map(&mut self, entity: &str, earlier: RecordId, present: RecordId) {
-        self.present.insert((entity.to_owned(), earlier), present);
+    pub fn map(&mut self, entity: &str, earlier: &RecordId, present: &RecordId) {
+        self.places.map(entity, earlier, present);
     }
     /// One operation.
     pub fn get(&self, seq: u64) -> Option<&Item> {
@@ -84,71 +84,75 @@ impl Queue {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
-    /// Temp IDs that operations refer to and that neither were mapped, as far as is known, nor are created by an operation here.
-    pub fn unknown_temps(&self) -> BTreeSet<(String, RecordId)> {
+
+    /// Which records are created here, by place.
+    fn created(&self) -> Vec<bool> {
+        let mut created = vec![false; self.places.len()];
+        for item in self.items.values().filter(|item| item.node.kind == Kind::Create) {
+            created[self.places.present(item.node.record)] = true;
+        }
+        created
+    }
+
+    /// Whether a reference points to a temp ID that, as far as is known, became nothing and is created by nobody.
+    fn is_unknown(&self, need: &Need, created: &[bool]) -> bool {
+        let mapped = self.places.present(need.place) != need.place;
+        !mapped && !created[need.place] && need.reference.id.as_temp().is_some()
+    }
+
+    /// Entities and temp IDs that operations refer to and of which nothing is known here.
+    pub fn unknown_temps(&self) -> Vec<(String, RecordId)> {
         let created = self.created();
-        let needs = self.items.values().flat_map(|item| &item.node.needs);
-        needs
-            .filter(|touch| touch.id.as_temp().is_some())
-            .map(|touch| (touch.entity.clone(), touch.id.clone()))
-            .filter(|place| !self.present.contains_key(place) && !created.contains(place))
-            .collect()
+        let needs = self.items.values().flat_map(|item| &item.node.needs).filter(|need| self.is_unknown(need, &created));
+        needs.map(|need| (need.reference.entity.clone(), need.reference.id.clone())).collect()
     }
 
-    fn created(&self) -> BTreeSet<(String, RecordId)> {
-        let creates = self.items.values().filter(|item| item.operation.action.kind() == crate::model::Kind::Create);
-        creates.map(|item| item.node.record.clone()).collect()
-    }
-
-    /// Where every operation stands.
-    pub fn standing(&self) -> BTreeMap<u64, Standing> {
-        let acting: Vec<(u64, &Item)> = self.items().filter(|(_, item)| !matches!(item.row.state, State::Acknowledged { .. })).collect();
-        let nodes: Vec<Node> = acting.iter().map(|(_, item)| item.node.clone()).collect();
-        let graph =
-            Graph::build(&nodes, &|entity, id| self.present.get(&(entity.to_owned(), id.clone())).cloned().unwrap_or_else(|| id.clone()));
-        let unknown = self.unknown_temps();
+    /// Where every operation stands, in the order of [`Self::items`].
+    pub fn standing(&self) -> Vec<(u64, Standing)> {
+        let acting: Vec<&Item> = self.items.values().filter(|item| !matches!(item.row.state, State::Acknowledged { .. })).collect();
+        let nodes: Vec<&Node> = acting.iter().map(|item| &item.node).collect();
+        let graph = Graph::build(&nodes, &self.places);
         let ordered = graph.order();
-        let mut standing: BTreeMap<u64, Standing> = self.items.keys().map(|seq| (*seq, Standing::Held)).collect();
-        let (mut stuck, mut ready) = (BTreeSet::new(), 0);
+        let created = self.created();
+        let mut stands: Vec<Option<Standing>> = vec![None; acting.len()];
+        let (mut stuck, mut ready) = (vec![false; acting.len()], 0);
         for at in &ordered.order {
-            let (seq, item) = acting[*at];
-            if item.row.state != State::Pending {
-                stuck.insert(*at);
+            let item = acting[*at];
+            let standing = if item.row.state != State::Pending {
+                Standing::Held
+            } else {
+                let behind: Vec<OpId> =
+                    graph.before(*at).iter().filter(|(other, _)| stuck[*other]).map(|(other, _)| nodes[*other].id.clone()).collect();
+                let unknown = item.node.needs.iter().filter(|need| self.is_unknown(need, &created));
+                let missing: Vec<RecordId> = unknown.map(|need| need.reference.id.clone()).collect();
+                match (behind.is_empty(), missing.is_empty()) {
+                    (false, _) => Standing::WaitsForOperations(behind),
+                    (true, false) => Standing::WaitsForRecords(missing),
+                    (true, true) => {
+                        ready += 1;
+                        Standing::Ready(ready - 1)
+                    }
+                }
+            };
+            stuck[*at] = !matches!(standing, Standing::Ready(_));
+            stands[*at] = Some(standing);
+        }
+        // What the order could not place is in a cycle, or behind one.
+        for at in 0..acting.len() {
+            if stands[at].is_some() {
                 continue;
             }
-            let behind: Vec<OpId> =
-                graph.before(*at).iter().filter(|(other, _)| stuck.contains(other)).map(|(other, _)| nodes[*other].id.clone()).collect();
-            let missing: Vec<RecordId> = item
-                .node
-                .needs
-                .iter()
-                .filter(|touch| unknown.contains(&(touch.entity.clone(), touch.id.clone())))
-                .map(|touch| touch.id.clone())
-                .collect();
-            let stands = if !behind.is_empty() {
-                Standing::WaitsForOperations(behind)
-            } else if !missing.is_empty() {
-                Standing::WaitsForRecords(missing)
-            } else {
-                ready += 1;
-                Standing::Ready(ready - 1)
-            };
-            if !matches!(stands, Standing::Ready(_)) {
-                stuck.insert(*at);
-            }
-            standing.insert(seq, stands);
+            let own = ordered.cycles.iter().find(|cycle| cycle.operations.contains(&nodes[at].id));
+            let behind =
+                || graph.before(at).iter().filter(|(other, _)| !ordered.order.contains(other)).map(|(other, _)| nodes[*other].id.clone());
+            stands[at] = Some(own.cloned().map_or_else(|| Standing::WaitsForOperations(behind().collect()), Standing::InCycle));
         }
-        if ordered.order.len() < acting.len() {
-            let placed: BTreeSet<usize> = ordered.order.iter().copied().collect();
-            for (at, (seq, item)) in acting.iter().enumerate().filter(|(at, _)| !placed.contains(at)) {
-                let own = ordered.cycles.iter().find(|cycle| cycle.operations.contains(&item.operation.id));
-                let behind =
-                    graph.before(at).iter().filter(|(other, _)| !placed.contains(other)).map(|(other, _)| nodes[*other].id.clone());
-                let stands = own.cloned().map_or_else(|| Standing::WaitsForOperations(behind.collect()), Standing::InCycle);
-                standing.insert(*seq, stands);
-            }
-        }
-        standing
+        let mut stands = stands.into_iter();
+        let next = |item: &Item| match item.row.state {
+            State::Acknowledged { .. } => Standing::Held,
+            State::Pending | State::Conflict { .. } | State::Parked { .. } => stands.next().flatten().unwrap_or(Standing::Held),
+        };
+        self.items.values().map(next).zip(self.items.keys()).map(|(standing, seq)| (*seq, standing)).collect()
     }
 
     /// The next batch: at most so many operations and bytes, dependencies first. A single operation that is
@@ -186,6 +190,10 @@ mod tests {
     fn schema() -> Schema {
         Schema::parse(r#"{"name":"t","version":1,"entities":{"client":{},"pet":{"references":{"clientId":"client","motherId":"pet"}}}}"#)
             .expect("a schema")
+    }
+
+    fn at(standing: &[(u64, Standing)], wanted: u64) -> Standing {
+        standing.iter().find(|(seq, _)| *seq == wanted).map(|(_, standing)| standing.clone()).expect("in the queue")
     }
 
     struct Desk {
@@ -245,10 +253,10 @@ mod tests {
         row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None } };
         desk.queue.insert(row, &schema()).expect("readable");
         let standing = desk.queue.standing();
-        assert_eq!(standing[&1], Standing::Held);
-        assert_eq!(standing[&2], Standing::WaitsForOperations(vec![client]));
-        assert_eq!(standing[&3], Standing::WaitsForOperations(vec![pet]));
-        assert_eq!(standing[&4], Standing::Ready(0));
+        assert_eq!(at(&standing, 1), Standing::Held);
+        assert_eq!(at(&standing, 2), Standing::WaitsForOperations(vec![client]));
+        assert_eq!(at(&standing, 3), Standing::WaitsForOperations(vec![pet]));
+        assert_eq!(at(&standing, 4), Standing::Ready(0));
     }
 
     #[test]
@@ -256,10 +264,10 @@ mod tests {
         let mut desk = Desk::new();
         desk.create("pet", "temp_1_b_pet", json!({"clientId": "temp_1_a_client"}));
         let missing = RecordId::Text("temp_1_a_client".to_owned());
-        assert_eq!(desk.queue.standing()[&1], Standing::WaitsForRecords(vec![missing.clone()]));
+        assert_eq!(at(&desk.queue.standing(), 1), Standing::WaitsForRecords(vec![missing.clone()]));
         let mut mapped = desk.queue.clone();
-        mapped.map("client", missing, RecordId::Integer(7));
-        assert_eq!(mapped.standing()[&1], Standing::Ready(0));
+        mapped.map("client", &missing, &RecordId::Integer(7));
+        assert_eq!(at(&mapped.standing(), 1), Standing::Ready(0));
         desk.create("client", "temp_1_a_client", json!({}));
         assert_eq!(desk.queue.batch(9, 1 << 20), [2, 1]);
     }
@@ -271,6 +279,6 @@ mod tests {
         desk.create("pet", "temp_1_b_pet", json!({"motherId": "temp_1_a_pet"}));
         desk.create("client", "temp_1_c_client", json!({}));
         assert_eq!(desk.queue.batch(9, 1 << 20), [3]);
-        assert!(matches!(&desk.queue.standing()[&2], Standing::InCycle(cycle) if cycle.fields == ["motherId"]));
+        assert!(matches!(at(&desk.queue.standing(), 2), Standing::InCycle(cycle) if cycle.fields == ["motherId"]));
     }
 }

@@ -30,7 +30,7 @@ impl Query {
             self.order.iter().map(|(path, _)| values(path, id, data).first().and_then(Key::of)).collect()
         };
         let mut keyed: Vec<(Vec<Option<Key>>, R)> = found.drain(..).map(|entry| (keys(&entry), entry)).collect();
-        keyed.sort_by(|(a, first), (b, second)| {
+        keyed.sort_unstable_by(|(a, first), (b, second)| {
             let fields = a.iter().zip(b).zip(&self.order).map(|((a, b), (_, direction))| match direction {
                 Direction::Asc => a.cmp(b),
                 Direction::Desc => b.cmp(a),

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::node::{Node, Why, edges};
-use crate::model::{OpId, RecordId};
+use super::places::Places;
+use crate::model::OpId;
 
 /// Operations and what comes before each.
 #[derive(Clone, Debug)]
@@ -35,11 +36,11 @@ pub struct Ordered {
 
 impl Graph {
     /// Builds the graph of these nodes.
-    pub fn build(nodes: &[Node], present: &dyn Fn(&str, &RecordId) -> RecordId) -> Self {
+    pub fn build(nodes: &[&Node], places: &Places) -> Self {
         Self {
             ids: nodes.iter().map(|node| node.id.clone()).collect(),
             seqs: nodes.iter().map(|node| node.seq).collect(),
-            before: edges(nodes, present),
+            before: edges(nodes, places),
         }
     }
     /// A graph from its parts, as somebody else wrote them down.
@@ -87,12 +88,12 @@ impl Graph {
     /// Every set of operations that wait for each other, with the fields that make it.
     pub fn cycles(&self) -> Vec<Cycle> {
         let mut cycles: Vec<Cycle> = self.strong_components().into_iter().map(|component| self.name(component)).collect();
-        cycles.sort_by(|a, b| a.operations.cmp(&b.operations));
+        cycles.sort_unstable_by(|a, b| a.operations.cmp(&b.operations));
         cycles
     }
 
     fn name(&self, mut component: Vec<usize>) -> Cycle {
-        component.sort_by_key(|at| self.seqs[*at]);
+        component.sort_unstable_by_key(|at| self.seqs[*at]);
         let mut fields: Vec<String> = Vec::new();
         for at in &component {
             for (other, why) in &self.before[*at] {
@@ -161,7 +162,7 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, Base, IdSource, Operation, Stamp};
+    use crate::model::{Action, Base, IdSource, Operation, RecordId, Stamp};
     use crate::schema::Schema;
     use serde_json::json;
 
@@ -191,8 +192,9 @@ mod tests {
     }
 
     fn graph(operations: &[Operation]) -> Graph {
-        let nodes: Vec<Node> = operations.iter().map(|operation| Node::of(operation, &schema(), Vec::new())).collect();
-        Graph::build(&nodes, &|_, id| id.clone())
+        let mut places = Places::default();
+        let nodes: Vec<Node> = operations.iter().map(|operation| Node::of(operation, &schema(), &[], &mut places)).collect();
+        Graph::build(&nodes.iter().collect::<Vec<_>>(), &places)
     }
 
     #[test]
@@ -231,11 +233,10 @@ mod tests {
         drop.action = Action::Update { delta: serde_json::from_value(json!({"set": {"/clientId": null}})).expect("a delta") };
         let mut delete = create(ids, 2, "client", "c", json!({}));
         delete.action = Action::Delete;
-        let nodes = [
-            Node::of(&delete, &schema(), Vec::new()),
-            Node::of(&drop, &schema(), vec![("client".to_owned(), RecordId::Text("c".to_owned()))]),
-        ];
-        assert_eq!(Graph::build(&nodes, &|_, id| id.clone()).order().order, [1, 0]);
+        let mut places = Places::default();
+        let held = [("client".to_owned(), RecordId::Text("c".to_owned()))];
+        let nodes = [Node::of(&delete, &schema(), &[], &mut places), Node::of(&drop, &schema(), &held, &mut places)];
+        assert_eq!(Graph::build(&[&nodes[0], &nodes[1]], &places).order().order, [1, 0]);
     }
 
     #[test]

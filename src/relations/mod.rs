@@ -9,6 +9,8 @@
 
 mod graph;
 mod node;
+mod places;
 
 pub use graph::{Cycle, Graph, Ordered};
-pub use node::{Node, Touch, Why, edges};
+pub use node::{Need, Node, Why, needs};
+pub use places::{Place, Places};

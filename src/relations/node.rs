@@ -1,19 +1,16 @@
 //! From operations to edges.
 
-use std::collections::BTreeMap;
+use super::places::{Place, Places};
+use crate::model::{Action, Base, Kind, OpId, Operation, RecordId};
+use crate::schema::{Reference, Schema, fold_delta, references};
 
-use crate::model::{Base, Kind, OpId, Operation, RecordId};
-use crate::schema::{Schema, fold_delta, references};
-
-/// A record that an operation refers to, referred to before, or drops.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Touch {
-    /// The entity type.
-    pub entity: String,
-    /// The record.
-    pub id: RecordId,
-    /// The declared path of the reference.
-    pub path: String,
+/// A reference that an operation sets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Need {
+    /// The record it points to.
+    pub place: Place,
+    /// The reference itself.
+    pub reference: Reference,
 }
 
 /// What ordering needs to know of an operation.
@@ -23,48 +20,54 @@ pub struct Node {
     pub id: OpId,
     /// Its client sequence.
     pub seq: u64,
-    /// The record that it creates, changes or deletes.
-    pub record: (String, RecordId),
     /// What it does.
     pub kind: Kind,
+    /// Its own place.
+    pub place: Place,
+    /// The record that it creates, changes or deletes.
+    pub record: Place,
     /// The earlier operation of the same record that it was written on.
-    pub after: Option<OpId>,
+    pub after: Option<Place>,
     /// The operation in whose place it stands.
-    pub supersedes: Option<OpId>,
-    /// What it needs: the references that it sets.
-    pub needs: Vec<Touch>,
-    /// What it held or drops besides.
-    pub drops: Vec<(String, RecordId)>,
+    pub supersedes: Option<Place>,
+    /// The references that it sets.
+    pub needs: Vec<Need>,
+    /// Records that it referred to before and no longer does.
+    pub drops: Vec<Place>,
 }
 
 impl Node {
     /// Reads a node out of an operation. `drops` comes from whoever saw the record before the operation.
-    pub fn of(operation: &Operation, schema: &Schema, drops: Vec<(String, RecordId)>) -> Self {
+    pub fn of(operation: &Operation, schema: &Schema, drops: &[(String, RecordId)], places: &mut Places) -> Self {
         let set = match &operation.action {
-            crate::model::Action::Create { data } => Some(data.clone()),
-            crate::model::Action::Update { delta } => Some(fold_delta(delta)),
-            crate::model::Action::Delete => None,
-        };
-        let needs = match (schema.entity(&operation.entity), set) {
-            (Some(entity), Some(set)) => {
-                references(entity, &set).into_iter().map(|r| Touch { entity: r.entity, id: r.id, path: r.path }).collect()
-            }
-            _ => Vec::new(),
+            Action::Create { data } => references_of(schema, &operation.entity, data),
+            Action::Update { delta } => references_of(schema, &operation.entity, &fold_delta(delta)),
+            Action::Delete => Vec::new(),
         };
         Self {
             id: operation.id.clone(),
             seq: operation.seq,
-            record: (operation.entity.clone(), operation.record.clone()),
             kind: operation.action.kind(),
+            place: places.operation(&operation.id),
+            record: places.record(&operation.entity, &operation.record),
             after: match &operation.base {
-                Base::After(id) => Some(id.clone()),
+                Base::After(id) => Some(places.operation(id)),
                 Base::None | Base::Version(_) => None,
             },
-            supersedes: operation.supersedes.clone(),
-            needs,
-            drops,
+            supersedes: operation.supersedes.as_ref().map(|id| places.operation(id)),
+            needs: needs(set, places),
+            drops: drops.iter().map(|(entity, id)| places.record(entity, id)).collect(),
         }
     }
+}
+
+fn references_of(schema: &Schema, entity: &str, data: &crate::value::Object) -> Vec<Reference> {
+    schema.entity(entity).map(|declared| references(declared, data)).unwrap_or_default()
+}
+
+/// References with the places that they point to.
+pub fn needs(set: Vec<Reference>, places: &mut Places) -> Vec<Need> {
+    set.into_iter().map(|reference| Need { place: places.record(&reference.entity, &reference.id), reference }).collect()
 }
 
 /// Why one operation comes after another.
@@ -78,56 +81,46 @@ pub enum Why {
     Deletes,
 }
 
-/// For each node, the nodes (by position) that come before it, and why. `present` maps an earlier ID of a
-/// record to its present one, so that a temp ID and the real ID it became are one record.
-pub fn edges(nodes: &[Node], present: &dyn Fn(&str, &RecordId) -> RecordId) -> Vec<Vec<(usize, Why)>> {
-    let place = |entity: &str, id: &RecordId| (entity.to_owned(), present(entity, id));
-    let mut by_id: BTreeMap<&OpId, usize> = BTreeMap::new();
-    let mut creates: BTreeMap<(String, RecordId), usize> = BTreeMap::new();
-    let mut holders: BTreeMap<(String, RecordId), Vec<usize>> = BTreeMap::new();
+/// For each node, the nodes (by position) that come before it, and why.
+pub(super) fn edges(nodes: &[&Node], places: &Places) -> Vec<Vec<(usize, Why)>> {
+    const NOBODY: usize = usize::MAX;
+    // By place: who is this operation, or stands in its stead; who creates this record; who held it.
+    let mut actors = vec![NOBODY; places.len()];
+    let mut creates = vec![NOBODY; places.len()];
+    let mut holders: Vec<Vec<usize>> = vec![Vec::new(); places.len()];
     for (at, node) in nodes.iter().enumerate() {
-        by_id.insert(&node.id, at);
+        actors[node.place] = at;
         if node.kind == Kind::Create {
-            creates.insert(place(&node.record.0, &node.record.1), at);
+            creates[places.present(node.record)] = at;
         }
-        for touch in &node.needs {
-            holders.entry(place(&touch.entity, &touch.id)).or_default().push(at);
-        }
-        for (entity, id) in &node.drops {
-            holders.entry(place(entity, id)).or_default().push(at);
+        for place in node.needs.iter().map(|need| need.place).chain(node.drops.iter().copied()) {
+            holders[places.present(place)].push(at);
         }
     }
-    // Whoever stands in the place of an operation is waited for in its stead.
     for (at, node) in nodes.iter().enumerate() {
-        if let Some(old) = &node.supersedes {
-            by_id.entry(old).or_insert(at);
+        if let Some(old) = node.supersedes.filter(|old| actors[*old] == NOBODY) {
+            actors[old] = at;
         }
     }
-    nodes
-        .iter()
-        .enumerate()
-        .map(|(at, node)| {
-            let mut before: Vec<(usize, Why)> = Vec::new();
-            let mut add = |other: usize, why: Why| {
-                if other != at && !before.iter().any(|(known, _)| *known == other) {
-                    before.push((other, why));
-                }
-            };
-            if let Some(other) = node.after.as_ref().and_then(|id| by_id.get(id)) {
-                add(*other, Why::SameRecord);
+    let before = |(at, node): (usize, &&Node)| {
+        let mut before: Vec<(usize, Why)> = Vec::new();
+        let mut add = |other: usize, why: Why| {
+            if other != NOBODY && other != at && !before.iter().any(|(known, _)| *known == other) {
+                before.push((other, why));
             }
-            for touch in &node.needs {
-                if let Some(other) = creates.get(&place(&touch.entity, &touch.id)) {
-                    add(*other, Why::Refers(touch.path.clone()));
-                }
+        };
+        if let Some(earlier) = node.after {
+            add(actors[earlier], Why::SameRecord);
+        }
+        for need in &node.needs {
+            add(creates[places.present(need.place)], Why::Refers(need.reference.path.clone()));
+        }
+        if node.kind == Kind::Delete {
+            for other in holders[places.present(node.record)].iter().filter(|other| nodes[**other].seq < node.seq) {
+                add(*other, Why::Deletes);
             }
-            if node.kind == Kind::Delete {
-                let held = holders.get(&place(&node.record.0, &node.record.1));
-                for other in held.into_iter().flatten().filter(|other| nodes[**other].seq < node.seq) {
-                    add(*other, Why::Deletes);
-                }
-            }
-            before
-        })
-        .collect()
+        }
+        before
+    };
+    nodes.iter().enumerate().map(before).collect()
 }
