@@ -131,7 +131,7 @@ impl<N: Network, C: Clock> Http<'_, N, C> {
         let (status, retry_after_ms) = (answer.status, answer.retry_after_ms);
         let fault = if answer.content_type == "application/json" {
             let bytes = self.whole(answer.body).await?;
-            serde_json::from_slice::<Fault>(&bytes).ok().map(|fault| fault.error)
+            parse::<Fault>(&bytes).ok().map(|fault| fault.error)
         } else {
             None
         };
@@ -175,7 +175,9 @@ fn text(message: &impl Serialize) -> String {
 }
 
 fn parse<A: DeserializeOwned>(bytes: &[u8]) -> Result<A, TransportError> {
-    serde_json::from_slice(bytes).map_err(|_| TransportError::NotOurs { reason: "it is cut off, or no message of this protocol" })
+    // By text: reading from bytes would be a second copy of every message's reader.
+    let text = std::str::from_utf8(bytes).ok();
+    text.and_then(|text| serde_json::from_str(text).ok()).ok_or(TransportError::NotOurs { reason: "it is cut off, or no message of this protocol" })
 }
 
 fn answers(reply: &Reply, request_id: &str) -> Result<(), TransportError> {
