@@ -57,7 +57,7 @@ pub struct MapId {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mapping {
     /// It is stored, or was already.
-    Stored(Effects),
+    Stored(Box<Effects>),
     /// The temp ID is mapped to another real ID.
     Taken(RecordId),
 }
@@ -69,7 +69,7 @@ impl Decision for MapId {
         let temp = RecordId::from(self.temp.clone());
         db.prefetch([last_audit(), IdRow::read(entity, &temp)]);
         if let Some(known) = db.one::<IdRow>(&IdRow::read(entity, &temp))? {
-            let answer = if known.id == self.real { Mapping::Stored(Effects::default()) } else { Mapping::Taken(known.id) };
+            let answer = if known.id == self.real { Mapping::Stored(Box::default()) } else { Mapping::Taken(known.id) };
             return Ok((Vec::new(), answer));
         }
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
@@ -80,6 +80,6 @@ impl Decision for MapId {
             work.put(row);
         }
         let (batch, effects) = work.finish();
-        Ok((batch, Mapping::Stored(effects)))
+        Ok((batch, Mapping::Stored(Box::new(effects))))
     }
 }

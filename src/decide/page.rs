@@ -82,7 +82,7 @@ pub struct ApplyPage {
 #[derive(Clone, Debug, PartialEq)]
 pub enum PageResult {
     /// It is stored.
-    Applied(Effects),
+    Applied(Box<Effects>),
     /// The stored checkpoint or epoch is another than the request was built on.
     Dropped,
 }
@@ -163,7 +163,7 @@ impl Decision for ApplyPage {
         sync.offset_ms = self.offset_ms;
         work.write(Write::Put(Table::State, sync.row()));
         let (batch, effects) = work.finish();
-        Ok((batch, PageResult::Applied(effects)))
+        Ok((batch, PageResult::Applied(Box::new(effects))))
     }
 }
 

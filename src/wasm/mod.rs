@@ -2,10 +2,12 @@
 //! here, and nothing is decided here. The TypeScript client above gives it types and manners.
 
 mod client;
-mod functions;
+pub mod functions;
 
 use serde_json::Value;
 use wasm_bindgen::prelude::*;
+
+pub use client::Client;
 
 use crate::engine::EngineError;
 

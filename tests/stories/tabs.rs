@@ -47,7 +47,7 @@ fn a_hundred_overlapping_updates_of_a_hundred_fields_are_all_in_the_record() {
         let (first, second) = (device.tab().await, device.tab().await);
         let id = first.create("client", json!({})).await;
         let write = |number: usize| {
-            let (tab, id) = (if number % 2 == 0 { &first } else { &second }, id.clone());
+            let (tab, id) = (if number.is_multiple_of(2) { &first } else { &second }, id.clone());
             async move {
                 let mut set = json!({});
                 set[format!("field{number}")] = json!(number);
