@@ -14,5 +14,7 @@ mod conflicts;
 mod holes;
 #[path = "stories/refusals.rs"]
 mod refusals;
+#[path = "stories/schedule.rs"]
+mod schedule;
 #[path = "stories/tabs.rs"]
 mod tabs;

@@ -57,6 +57,7 @@ pub struct World {
     server_clock: Arc<ServerClock>,
     now: Rc<Cell<u64>>,
     requests: Rc<RefCell<Vec<String>>>,
+    sleepers: Rc<RefCell<Vec<Waker>>>,
 }
 
 /// What the network does with the next request of this path.
@@ -82,12 +83,37 @@ impl World {
         let key = ServerKey::parse("a key for stories that is long enough").expect("a key");
         let schema = Schema::parse(SCHEMA).expect("a schema");
         let service = Service::new(ServerMemory::new(epoch), schema, &key, clock.clone(), Arc::new(ServerEntropy::default()));
-        Self { service: Arc::new(service), server_clock: clock, now: Rc::new(Cell::new(1_700_000_000_000)), requests: Rc::default() }
+        Self {
+            service: Arc::new(service),
+            server_clock: clock,
+            now: Rc::new(Cell::new(1_700_000_000_000)),
+            requests: Rc::default(),
+            sleepers: Rc::default(),
+        }
     }
     /// Time goes on for everybody.
     pub fn pass(&self, ms: u64) {
         self.now.set(self.now.get() + ms);
         self.server_clock.0.fetch_add(ms, Ordering::Relaxed);
+        let sleepers = std::mem::take(&mut *self.sleepers.borrow_mut());
+        sleepers.into_iter().for_each(Waker::wake);
+    }
+    /// Lets time go on, step by step, until something has happened.
+    pub async fn until<T>(&self, something: impl Future<Output = T>) -> T {
+        let mut something = std::pin::pin!(something);
+        poll_fn(|context| match something.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Pending => {
+                self.pass(50);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await
+    }
+    /// The time.
+    pub fn now(&self) -> u64 {
+        self.now.get()
     }
     /// The paths of all requests that reached the server.
     pub fn requests(&self, path: &str) -> usize {
@@ -187,7 +213,7 @@ impl Device {
         self.bus.borrow_mut().push(channel.clone());
         let (faults, gate): (Rc<RefCell<VecDeque<_>>>, Rc<RefCell<Option<Gate>>>) = (Rc::default(), Rc::default());
         let host = LocalHost {
-            clock: LocalClock { now: self.world.now.clone(), skew: self.skew },
+            clock: LocalClock { now: self.world.now.clone(), skew: self.skew, sleepers: self.world.sleepers.clone() },
             entropy: LocalEntropy(Cell::new(self.bus.as_ptr() as u64 ^ (self.bus.borrow().len() as u64) << 20)),
             locks: self.locks.clone(),
             channel: BusChannel { own: channel, bus: self.bus.clone() },
@@ -291,15 +317,23 @@ impl Identity for LocalHost {
 pub struct LocalClock {
     now: Rc<Cell<u64>>,
     skew: i64,
+    sleepers: Rc<RefCell<Vec<Waker>>>,
 }
 
 impl Clock for LocalClock {
     fn now(&self) -> u64 {
         self.now.get().saturating_add_signed(self.skew)
     }
-    async fn sleep(&self, _: u64) {
-        // In a story nothing times out: what does not come is said to be lost.
-        std::future::pending::<()>().await;
+    async fn sleep(&self, wait_ms: u64) {
+        let due = self.now.get() + wait_ms;
+        poll_fn(|context| {
+            if self.now.get() >= due {
+                return Poll::Ready(());
+            }
+            self.sleepers.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
