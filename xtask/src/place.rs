@@ -51,6 +51,7 @@ pub(crate) struct ToolPins {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Budget {
+    pub(crate) wasm_gzip_promise: u64,
     pub(crate) wasm_gzip_bytes: u64,
     pub(crate) js_gzip_bytes: u64,
 }
