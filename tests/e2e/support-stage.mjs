@@ -26,14 +26,21 @@ export const SCHEMA = {
   },
 };
 
-/** Opens everything; the server runs. `pages`: another folder of pages than the plain one. */
-export async function openStage({ schema = SCHEMA, pages = fileURLToPath(new URL('page', import.meta.url)) } = {}) {
+/**
+ * Opens everything; the server runs. `answer` may take requests of the page that are neither for the server nor for a
+ * file: it returns true if it did.
+ */
+export async function openStage({ schema = SCHEMA, answer = async () => false } = {}) {
   const stage = await openEmptyStage();
   try {
     const server = await prepareServer(stage, schema);
     await server.start();
     const gateway = openGateway(server.address);
-    const site = await servePage(stage, pages, gateway.answer);
+    const site = await servePage(
+      stage,
+      fileURLToPath(new URL('page', import.meta.url)),
+      async (request, response) => (await gateway.answer(request, response)) || answer(request, response),
+    );
     /** Settings for a user's client, as a test passes them to the page. */
     const settings = async (user = 'anna', more = {}) => ({
       ...{ tenant: TENANT, user, schema, baseUrl: '/api/v1/sync', autoSync: false },
