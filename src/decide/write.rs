@@ -144,7 +144,7 @@ impl Decision for LocalWrite {
         if asked.as_temp().is_some() {
             db.prefetch([IdRow::read(&self.entity, &asked)]);
         }
-        if !matches!(self.intent, Intent::Create { .. }) {
+        if asked.as_temp().is_none() {
             db.prefetch([BaseRow::read(self.generation, &self.entity, &asked)]);
         }
         self.prefetch_references(db, declared);
@@ -161,6 +161,8 @@ impl Decision for LocalWrite {
         }
         let existing = match overlay {
             Some(row) => Some(row),
+            // What the server has never named is in no base: no second round for a new record.
+            None if id.as_temp().is_some() => None,
             None => db.one::<BaseRow>(&BaseRow::read(generation, &self.entity, &id))?.map(|base| self.over(base)),
         };
 
