@@ -9,6 +9,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { openStage, TENANT } from './support-stage.mjs';
 
 const FIELDS = 100;
+const WRITES_PER_TAB = 30;
 
 describe('two tabs', { timeout: 120_000 }, () => {
   let stage;
@@ -141,6 +142,30 @@ describe('two tabs', { timeout: 120_000 }, () => {
     const [{ affectedFields, localData, serverData, state, kind }] = conflicts;
     assert.deepEqual([affectedFields, state, kind], [['weight'], 'resolved', 'update-update']);
     assert.deepEqual([localData.weight, serverData.weight], [12.5, 13]);
+  });
+
+  test('both tabs sync by themselves while both write: everything arrives, and no operation is sent twice', async () => {
+    const device = await stage.device();
+    const tabs = [await device.tab('carol', { autoSync: true }), await device.tab('carol', { autoSync: true })];
+    const written = await Promise.all(
+      tabs.map((page, tab) =>
+        page.evaluate(
+          async ([from, count]) => {
+            const made = [];
+            for (let at = 0; at < count; at += 1) {
+              made.push((await globalThis.app.client.create('client', { name: `${from} ${at}` })).operationId);
+            }
+            return made;
+          },
+          [tab, WRITES_PER_TAB],
+        ),
+      ),
+    );
+    operations.push(...written.flat());
+    for (const page of tabs) await page.evaluate(() => globalThis.app.settled());
+    const sent = stage.gateway.uploads().flatMap(({ operations: batch }) => batch.map((operation) => operation.id));
+    assert.deepEqual(sent.sort(), written.flat().sort());
+    assert.deepEqual(device.troubles, []);
   });
 
   test('the server applied no operation twice', async () => {
