@@ -37,6 +37,13 @@ pub struct Verdict {
     pub kind: ConflictKind,
 }
 
+impl Verdict {
+    /// Nothing stands against this action.
+    pub fn unopposed(action: Action) -> Self {
+        settled(Some(action), ConflictKind::UpdateUpdate)
+    }
+}
+
 /// Judges one operation against the server's present state of its record.
 pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> Verdict {
     match (local.action, &server.data) {

@@ -60,6 +60,8 @@ pub enum Mapping {
     Stored(Box<Effects>),
     /// The temp ID is mapped to another real ID.
     Taken(RecordId),
+    /// The create of the record is still on its way: the server's answer will name it.
+    Unfinished,
 }
 
 impl Decision for MapId {
@@ -74,6 +76,9 @@ impl Decision for MapId {
         }
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         let row = work.overlay_by_id(db, entity, &temp)?;
+        if row.as_ref().is_some_and(|row| row.version.is_none()) {
+            return Ok((Vec::new(), Mapping::Unfinished));
+        }
         work.map(db, entity, &temp, &self.real)?;
         if let Some(mut row) = row {
             row.id = self.real.clone();

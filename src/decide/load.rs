@@ -56,8 +56,8 @@ impl Decision for OpenDevice {
 /// Reads what the sender has not seen of the outbox.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// The sequence up to which it knows the outbox.
-    pub known: u64,
+    /// The sequence up to which it knows the outbox; nothing if it does not know it at all.
+    pub known: Option<u64>,
 }
 
 /// What the sender had not seen.
@@ -81,16 +81,17 @@ impl Decision for Load {
     type Out = Loaded;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Loaded)> {
-        let newer = Read::range(Table::Outbox, KeyRange::above(self.known.into()));
-        let trail = Read::range(Table::Audit, KeyRange::above(self.known.into()));
+        let above = KeyRange::above(self.known.unwrap_or(0).into());
+        let newer = Read::range(Table::Outbox, above.clone());
+        let trail = Read::range(Table::Audit, above);
         db.prefetch([last_audit(), seals(), SyncState::read(), newer.clone()]);
-        if self.known > 0 {
+        if self.known.is_some() {
             db.prefetch([trail.clone()]);
         }
         let last_seq = db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq);
-        let trail: Vec<audit::Row> = if self.known > 0 { db.all(&trail)? } else { Vec::new() };
+        let trail: Vec<audit::Row> = if self.known.is_some() { db.all(&trail)? } else { Vec::new() };
         let only_written = trail.iter().flat_map(|row| &row.entries).all(|entry| matches!(entry.event, Event::Written { .. }));
-        let whole = self.known == 0 || !only_written;
+        let whole = self.known.is_none() || !only_written;
         let rows = if whole { db.all(&Read::range(Table::Outbox, KeyRange::all()))? } else { db.all(&newer)? };
         let seals = db.one(&seals())?.unwrap_or_default();
         let sync = db.one(&SyncState::read())?.unwrap_or_default();

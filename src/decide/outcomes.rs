@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
 use super::rebase::{ServerClock, after, map_temps, operations, rebase, record};
-use super::rows::{IdRow, OpRef, OverlayRow, SyncState, last_audit, seals};
+use super::rows::{OpRef, OverlayRow, SyncState, last_audit, seals};
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;
 use crate::conflict::{Conflict, Local, judge};
 use crate::model::{Action, Base, Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, OutboxRow, State};
-use crate::plan::{Read, Table, WriteBatch};
+use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::protocol::{Outcome, ServerState};
 use crate::schema::Schema;
 use crate::value::Delta;
@@ -39,8 +39,8 @@ pub struct Outcomes {
     pub schema: Rc<Schema>,
     /// In the order of the batch.
     pub sent: Vec<Sent>,
-    /// The server's lineage.
-    pub epoch: Epoch,
+    /// The server's lineage; nothing for a verdict of our own.
+    pub epoch: Option<Epoch>,
     /// Up to here everything is durable at the server.
     pub durable: Version,
     /// Server time minus device time, ms.
@@ -63,10 +63,12 @@ impl Decision for Outcomes {
             db.prefetch([Read::Get(Table::Outbox, sent.seq.into()), OverlayRow::read(&sent.entity, &sent.row)]);
         }
         db.settle()?;
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
-        if sync.epoch.as_ref().is_some_and(|stored| *stored != self.epoch) {
-            return Ok((Vec::new(), None));
-        }
+        let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let first_meeting = match (&self.epoch, &sync.epoch) {
+            (Some(epoch), Some(stored)) if epoch != stored => return Ok((Vec::new(), None)),
+            (Some(_), None) => true,
+            _ => false,
+        };
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let mut missing = false;
@@ -80,6 +82,10 @@ impl Decision for Outcomes {
         }
         if missing {
             return Err(Stop::Wait);
+        }
+        if first_meeting {
+            sync.epoch.clone_from(&self.epoch);
+            work.write(Write::Put(Table::State, sync.row()));
         }
         let (batch, effects) = work.finish();
         Ok((batch, Some(effects)))
@@ -124,9 +130,7 @@ impl Outcomes {
         version: Version,
     ) -> Run<()> {
         if row.id != *real_id {
-            let earlier = row.id.clone();
-            db.prefetch([IdRow::read(&row.entity, &earlier)]);
-            work.map(db, &row.entity, &earlier, real_id)?;
+            work.map_all(db, &row, real_id)?;
             // The cascade may have come by this very record: it can refer to itself.
             row = work.overlay(db, &row.entity, &row.key)?.unwrap_or(row);
             row.id = real_id.clone();

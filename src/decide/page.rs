@@ -229,8 +229,7 @@ impl ApplyPage {
         let Some(server) = change.server() else { return self.to_base(work, generation, change, declared) };
         if row.id != change.id {
             // Born here, and the mapping comes by this way first.
-            let earlier = row.id.clone();
-            work.map(db, &row.entity, &earlier, &change.id)?;
+            work.map_all(db, &row, &change.id)?;
             row = work.overlay(db, &row.entity, &row.key)?.unwrap_or(row);
             row.id = change.id.clone();
             work.put(row.clone());

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::ids::present;
-use super::rows::{BaseRow, OverlayRow, RecordView, Seen, SyncState, once};
+use super::rows::{BaseRow, IdRow, OverlayRow, RecordView, Seen, SyncState, once};
 use crate::conflict::Conflict;
 use crate::model::RecordId;
 use crate::plan::{Read, Table, WriteBatch};
@@ -88,6 +88,27 @@ impl QueryRecords {
     /// The query with temp IDs replaced, in `id` and at declared references, by what they became.
     fn mapped(&self, db: &mut Cache) -> Run<Query> {
         let mut query = self.query.clone();
+        let mut temps = Vec::new();
+        self.for_each_id(&mut query, &mut |entity, value| {
+            if let Ok(id) = RecordId::from_value(value)
+                && id.as_temp().is_some()
+            {
+                temps.push((entity.to_owned(), id));
+            }
+            Ok(())
+        })?;
+        // All at once: one round, however many there are.
+        db.prefetch(temps.iter().map(|(entity, id)| IdRow::read(entity, id)));
+        self.for_each_id(&mut query, &mut |entity, value| {
+            if let Ok(id) = RecordId::from_value(value) {
+                *value = present(db, entity, &id)?.to_value();
+            }
+            Ok(())
+        })?;
+        Ok(query)
+    }
+
+    fn for_each_id(&self, query: &mut Query, with: &mut dyn FnMut(&str, &mut serde_json::Value) -> Run<()>) -> Run<()> {
         for (path, condition) in &mut query.conditions {
             let target = if path.as_str() == "id" {
                 Some(self.entity.as_str())
@@ -99,13 +120,12 @@ impl QueryRecords {
                 Condition::In(values) => values,
                 Condition::Range(_) | Condition::Prefix(_) => &mut [],
             };
+            let Some(entity) = target else { continue };
             for value in values {
-                if let (Some(entity), Ok(id)) = (target, RecordId::from_value(value)) {
-                    *value = present(db, entity, &id)?.to_value();
-                }
+                with(entity, value)?;
             }
         }
-        Ok(query)
+        Ok(())
     }
 }
 

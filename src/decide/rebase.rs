@@ -2,7 +2,7 @@
 //! the operations that were never sealed are judged again and move with it (DESIGN 5.12, 5.13).
 
 use super::cache::{Cache, Run};
-use super::rows::{OpRef, OverlayRow};
+use super::rows::{IdRow, OpRef, OverlayRow};
 use super::work::{Settled, Work};
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Local, Verdict, judge};
@@ -63,6 +63,8 @@ pub(super) fn operations(db: &mut Cache, row: &OverlayRow) -> Run<Vec<(OutboxRow
 pub(super) fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mut Object) -> Run<()> {
     let Some(declared) = work.schema().entity(entity) else { return Ok(()) };
     let temps: Vec<_> = references(declared, data).into_iter().filter(|found| found.id.as_temp().is_some()).collect();
+    // All at once: one round, however many there are.
+    db.prefetch(temps.iter().map(|found| IdRow::read(&found.entity, &found.id)));
     let mut mapping: Vec<(String, RecordId, RecordId)> = Vec::new();
     for found in temps {
         let now = super::ids::present(db, &found.entity, &found.id)?;
@@ -101,11 +103,14 @@ pub(super) fn rebase(
             ops.push(reference);
             continue;
         }
-        let verdict = judge(
-            Local { action: &operation.action, stamp: clock.effective(operation.stamp), base: old_base.as_ref(), view: local.as_ref() },
-            server,
-            &rules,
-        );
+        // Once an earlier operation of this chain has brought a deleted record back, the next ones stand on that.
+        let restored = server.data.is_none() && view.is_some();
+        let verdict = if restored {
+            Verdict::unopposed(operation.action.clone())
+        } else {
+            let stamp = clock.effective(operation.stamp);
+            judge(Local { action: &operation.action, stamp, base: old_base.as_ref(), view: local.as_ref() }, server, &rules)
+        };
         if verdict.ask {
             let conflict = record(work, row, &operation, &old_base, &local, server, &verdict, None);
             row.conflict = Some(conflict.id);

@@ -13,7 +13,7 @@ use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, WriteBatch};
 use crate::protocol::ServerState;
 use crate::schema::{ConflictRules, Rule, Schema};
-use crate::value::{Delta, Object};
+use crate::value::{Delta, KeyRange, Object};
 
 /// How to end a conflict.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,12 @@ impl Decision for Resolve {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let read = Read::Get(Table::Conflicts, self.conflict.into());
-        db.prefetch([last_audit(), seals(), SyncState::read(), read.clone()]);
+        let by_operation = Read::index(Table::Audit, KeyRange::only(self.operation.as_str().into()));
+        db.prefetch([last_audit(), seals(), SyncState::read(), read.clone(), by_operation.clone()]);
+        if !db.rows(&by_operation)?.is_empty() {
+            // The connection died after the commit and before we were told: the decision stands.
+            return Ok((Vec::new(), Some(Effects::default())));
+        }
         let found: Option<Conflict> = db.one(&read)?;
         let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else { return Ok((Vec::new(), None)) };
         let stored_read = Read::Get(Table::Outbox, conflict.operation.seq.into());

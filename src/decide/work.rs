@@ -174,6 +174,15 @@ impl<'w> Work<'w> {
         }
     }
 
+    /// Learns the real ID of an overlay row's record: every ID it had here leads there.
+    pub(super) fn map_all(&mut self, db: &mut Cache, row: &OverlayRow, real: &RecordId) -> Run<()> {
+        self.map(db, &row.entity, &row.id, real)?;
+        if row.key != row.id && row.key != *real {
+            self.map(db, &row.entity, &row.key, real)?;
+        }
+        Ok(())
+    }
+
     /// Learns that a record has another ID now: stores it, and rewrites every overlay row that refers to it.
     pub(super) fn map(&mut self, db: &mut Cache, entity: &str, earlier: &RecordId, real: &RecordId) -> Run<()> {
         let referring: Vec<_> =

@@ -70,9 +70,8 @@ struct Inner<S, H> {
     /// The outbox as far as it is known here; see [`outbox`].
     queue: RefCell<Queue>,
     seals: RefCell<Seals>,
-    known: Cell<u64>,
-    loaded: Cell<bool>,
-    unfinished_at_open: u64,
+    /// The sequence up to which it is known; nothing before it was first read.
+    known: Cell<Option<u64>>,
     state: RefCell<SyncState>,
     flight: RefCell<Seals>,
     attempts: RefCell<Vec<(u64, Attempt)>>,
@@ -83,6 +82,7 @@ struct Inner<S, H> {
     watches: RefCell<Watches>,
     events: mpsc::UnboundedSender<Event>,
     poke: Notify,
+    reconnect: Notify,
     role: RefCell<session::Role>,
     offline: Cell<bool>,
     closed: Notify,
@@ -131,9 +131,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             ids: RefCell::new(ids),
             queue: RefCell::default(),
             seals: RefCell::default(),
-            known: Cell::new(0),
-            loaded: Cell::new(false),
-            unfinished_at_open: opened.unfinished,
+            known: Cell::new((opened.unfinished == 0).then_some(opened.last_seq)),
             state: RefCell::new(opened.sync),
             flight: RefCell::default(),
             attempts: RefCell::default(),
@@ -143,6 +141,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             watches: RefCell::default(),
             events,
             poke: Notify::default(),
+            reconnect: Notify::default(),
             role: RefCell::default(),
             offline: Cell::new(false),
             closed: Notify::default(),
@@ -154,10 +153,8 @@ impl<S: Store, H: Host> Engine<S, H> {
             settings,
         };
         let engine = Self { inner: Rc::new(inner) };
-        if opened.unfinished == 0 {
-            // Nothing to load: the outbox is known as it is.
-            engine.inner.known.set(opened.last_seq);
-            engine.inner.loaded.set(true);
+        if opened.unfinished > 0 {
+            engine.refresh().await?;
         }
         engine.inner.poke.notify();
         Ok((engine, listener))
@@ -167,7 +164,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// stays saved, what is queued stays queued.
     pub fn close(&self) {
         self.inner.closed.notify();
-        self.inner.role.borrow().cancel_running();
+        self.inner.role.borrow_mut().close();
         self.inner.host.channel().close();
         self.inner.store.close();
         self.inner.watches.borrow_mut().close();

@@ -40,7 +40,10 @@ impl Notify {
             if shared.raised {
                 return Poll::Ready(());
             }
-            shared.waiting.push(context.waker().clone());
+            // Polled many times by one task: it waits once.
+            if !shared.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                shared.waiting.push(context.waker().clone());
+            }
             Poll::Pending
         })
         .await;

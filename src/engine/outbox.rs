@@ -19,7 +19,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Takes in what a decision of this context changed, and tells everybody.
     pub(super) fn absorb(&self, effects: &Effects, source: &'static str) {
         let inner = &self.inner;
-        if inner.loaded.get() && effects.seq.is_some() && effects.after_seq == inner.known.get() {
+        if effects.seq.is_some() && inner.known.get() == Some(effects.after_seq) {
             let mut queue = inner.queue.borrow_mut();
             for seq in &effects.ended {
                 queue.remove(*seq);
@@ -28,7 +28,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 // What we wrote ourselves a moment ago can be read.
                 let _ = queue.insert(row.clone(), &inner.settings.schema);
             }
-            inner.known.set(effects.seq.unwrap_or_else(|| inner.known.get()));
+            inner.known.set(effects.seq);
         }
         for seq in &effects.ended {
             inner.seals.borrow_mut().remove(*seq);
@@ -84,9 +84,10 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Another context did something.
     pub(super) async fn heard(&self, message: &str) {
         // What does not read as an announcement was not sent by this version: look for ourselves.
-        let announcement: Announcement = serde_json::from_str(message).unwrap_or_default();
+        let look = |_| Announcement { queue: true, ..Announcement::default() };
+        let announcement: Announcement = serde_json::from_str(message).unwrap_or_else(look);
         self.learn_mappings(&announcement.mapped);
-        if announcement.queue && (self.inner.loaded.get() || self.inner.watches.borrow().any_open()) {
+        if announcement.queue {
             // A store that fails now will fail the next call too, and say so there.
             let _ = self.refresh().await;
         }
@@ -96,8 +97,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Brings the picture of the outbox up to date with the stored one.
     pub(super) async fn refresh(&self) -> Result<(), EngineError> {
         let inner = &self.inner;
-        let known = if inner.loaded.get() { inner.known.get() } else { 0 };
-        let loaded = self.look(Load { known }).await?;
+        let loaded = self.look(Load { known: inner.known.get() }).await?;
         self.take_in(&loaded)?;
         let unknown = inner.queue.borrow().unknown_temps();
         if !unknown.is_empty() {
@@ -118,7 +118,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             let offset_ms = if inner.initialised.get() { state.offset_ms } else { loaded.sync.offset_ms };
             *state = SyncState { offset_ms, ..loaded.sync.clone() };
         }
-        if loaded.last_seq < inner.known.get() {
+        if inner.known.get().is_some_and(|known| loaded.last_seq < known) {
             // Something was absorbed while this was being read.
             return Ok(());
         }
@@ -131,8 +131,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             inserted.map_err(|error| EngineError::new("integrity", &format!("an operation in the outbox cannot be read: {error}")))?;
         }
         inner.seals.replace(loaded.seals.clone());
-        inner.known.set(loaded.last_seq);
-        inner.loaded.set(true);
+        inner.known.set(Some(loaded.last_seq));
         self.settle_from(&queue, &loaded.trail);
         Ok(())
     }
@@ -161,10 +160,6 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// How many operations wait to be applied.
     pub(super) fn pending(&self) -> u64 {
-        if self.inner.loaded.get() {
-            self.inner.queue.borrow().pending().try_into().unwrap_or(u64::MAX)
-        } else {
-            self.inner.unfinished_at_open
-        }
+        self.inner.queue.borrow().pending().try_into().unwrap_or(u64::MAX)
     }
 }

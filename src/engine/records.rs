@@ -49,9 +49,11 @@ impl<S: Store, H: Host> Engine<S, H> {
                 set.remove("_sync");
                 set
             }
-            _ => Object::new(),
+            None => Object::new(),
+            Some(_) => return Err(EngineError::with("invalid_value", "set must be an object", json!({"path": "set"}))),
         };
-        let unset: Vec<String> = from_value(&changes.remove("unset").unwrap_or_else(|| json!([]))).unwrap_or_default();
+        let unset = changes.remove("unset").map_or(Ok(Vec::new()), |unset| from_value::<Vec<String>>(&unset));
+        let unset = unset.map_err(|_| EngineError::with("invalid_value", "unset must be a list of fields", json!({"path": "unset"})))?;
         self.write(entity, Intent::Update { id: record_id(id)?, set, unset }).await
     }
 
@@ -221,6 +223,10 @@ impl<S: Store, H: Host> Engine<S, H> {
             Mapping::Stored(effects) => {
                 self.absorb(&effects, "local");
                 Ok(())
+            }
+            Mapping::Unfinished => {
+                let message = "this record is still on its way to the server, whose answer will name it";
+                Err(EngineError::new("unfinished", message))
             }
             Mapping::Taken(other) => {
                 Err(EngineError::with("mapping_conflict", "this temp ID already became another ID", json!({"realId": other.to_value()})))

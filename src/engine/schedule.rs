@@ -14,21 +14,26 @@ use crate::platform::{Channel, Clock, Entropy, Host};
 use crate::store::Store;
 use crate::value::to_value;
 
+/// Why the scheduler looks up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    ByWrite,
+    ByReconnect,
+    ByTime,
+    Closed,
+}
+
 impl<S: Store, H: Host> Engine<S, H> {
     /// Runs until the engine is closed: listens to the other contexts and, with `autoSync`, keeps this
-    /// database in step with the server. The caller spawns it once.
+    /// database in step with the server. The caller spawns it once. A session under way at the close stops
+    /// at its next wait for something outside, and tells its end.
     pub async fn run(&self) {
-        let work = pin!(async { futures_util::join!(self.listen(), self.schedule()) });
-        let closed = pin!(self.inner.closed.raised());
-        // Whichever comes first: `close` ends both loops at their next await.
-        match select(work, closed).await {
-            Either::Left(_) | Either::Right(_) => {}
-        }
+        futures_util::join!(self.listen(), self.schedule());
     }
 
     /// Something happened that makes a session worth trying now: the network came back, the page is shown.
     pub fn poke(&self) {
-        self.inner.poke.notify();
+        self.inner.reconnect.notify();
     }
 
     /// Behaves as if there were no network, or stops doing so.
@@ -43,7 +48,11 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     async fn listen(&self) {
-        while let Some(message) = self.inner.host.channel().next().await {
+        loop {
+            let message = match select(pin!(self.inner.host.channel().next()), pin!(self.inner.closed.raised())).await {
+                Either::Left((Some(message), _)) => message,
+                Either::Left((None, _)) | Either::Right(_) => return,
+            };
             self.heard(&message).await;
         }
     }
@@ -52,48 +61,56 @@ impl<S: Store, H: Host> Engine<S, H> {
         if !self.inner.settings.auto_sync {
             return;
         }
-        let backoff = Backoff { base_ms: self.inner.settings.backoff_base_ms, cap_ms: self.inner.settings.backoff_cap_ms };
-        let mut failures = 0;
-        let mut wait_ms = self.inner.settings.poll_ms;
+        let settings = &self.inner.settings;
+        let backoff = Backoff { base_ms: settings.backoff_base_ms, cap_ms: settings.backoff_cap_ms };
+        let (mut failures, mut wait_ms) = (0, settings.poll_ms);
+        // Before this time nothing is sent, whoever writes; if it is firm, not after a reconnect either.
+        let (mut earliest, mut firm) = (0, false);
         loop {
-            let poked = {
-                let poke = pin!(self.inner.poke.taken());
-                let timer = pin!(self.inner.host.clock().sleep(wait_ms));
-                matches!(select(poke, timer).await, Either::Left(_))
-            };
-            if self.inner.offline.get() {
-                wait_ms = self.inner.settings.poll_ms;
+            let woken = self.woken(wait_ms).await;
+            let early = earliest > self.now();
+            let too_early = early && (woken == Woken::ByWrite || (woken == Woken::ByReconnect && firm));
+            if woken == Woken::Closed {
+                return;
+            }
+            if too_early || self.inner.offline.get() {
+                wait_ms = if early { earliest - self.now() } else { settings.poll_ms };
                 continue;
             }
             let result = self.sync(Direction::Both, None).await;
             let error = result.errors.first();
-            wait_ms = match error {
-                None if self.is_waiting() => {
-                    failures += 1;
-                    backoff.wait(failures, None, self.random())
-                }
-                None => {
-                    failures = 0;
-                    self.inner.settings.poll_ms
-                }
-                Some(error) if error.retryable => {
-                    failures += 1;
-                    backoff.wait(failures, error.retry_after_ms, self.random())
-                }
-                // Somebody has to do something first: sign in, reload, decide. Looking again is cheap.
-                Some(_) => self.inner.settings.poll_ms,
+            let failed = match error {
+                Some(error) => error.retryable,
+                // The server said "not now" to something.
+                None => self.is_waiting(),
             };
-            if poked && error.is_some_and(|error| error.retry_after_ms.is_some()) {
-                // A server that named a time is not asked again because somebody typed.
-                self.inner.host.clock().sleep(wait_ms).await;
-                wait_ms = 0;
+            if failed {
+                failures += 1;
+                let named = error.and_then(|error| error.retry_after_ms);
+                wait_ms = backoff.wait(failures, named, self.random());
+                (earliest, firm) = (self.now() + wait_ms, named.is_some());
+            } else {
+                // In order, or somebody has to do something first: sign in, reload, decide. Looking again is cheap.
+                (failures, wait_ms, earliest) = (0, settings.poll_ms, 0);
             }
+        }
+    }
+
+    async fn woken(&self, wait_ms: u64) -> Woken {
+        let inner = &self.inner;
+        let (write, reconnect) = (pin!(inner.poke.taken()), pin!(inner.reconnect.taken()));
+        let (timer, closed) = (pin!(inner.host.clock().sleep(wait_ms)), pin!(inner.closed.raised()));
+        match select(select(write, reconnect), select(timer, closed)).await {
+            Either::Left((Either::Left(_), _)) => Woken::ByWrite,
+            Either::Left((Either::Right(_), _)) => Woken::ByReconnect,
+            Either::Right((Either::Left(_), _)) => Woken::ByTime,
+            Either::Right((Either::Right(_), _)) => Woken::Closed,
         }
     }
 
     /// Whether the last session left something that is ready: the server said "not now".
     fn is_waiting(&self) -> bool {
-        !self.inner.queue.borrow().batch(1, usize::MAX).is_empty()
+        !self.inner.queue.borrow().batch(1, usize::MAX, &[]).is_empty()
     }
 
     fn random(&self) -> u64 {

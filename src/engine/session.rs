@@ -185,6 +185,11 @@ impl Role {
             self.running = None;
         }
     }
+    /// Nobody runs another: who waits for the next is told by the end of its wait.
+    pub(super) fn close(&mut self) {
+        self.cancel_running();
+        self.next = None;
+    }
     /// Whether one runs.
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()

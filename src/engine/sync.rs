@@ -15,10 +15,10 @@ use crate::decide::{ApplyPage, Claim, Claimed, Effects, Outcomes, PageResult, Se
 use crate::model::{Epoch, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Seals};
 use crate::plan::{Table, Write};
-use crate::platform::{Host, Identity, Locks};
+use crate::platform::{Clock, Host, Identity, Locks};
 use crate::protocol::limits::BATCH_BYTES_MAX;
 use crate::protocol::{CheckpointState, DownloadRequest, InitializeRequest, Outcome, PROTOCOL, RawPage, Rejection, Reply, RequestHead};
-use crate::store::{Durability, Store};
+use crate::store::{Durability, Store, StoreError};
 use crate::value::{to_text, to_value};
 
 /// What an upload body is made of: the operations are the stored bytes.
@@ -40,14 +40,27 @@ struct Going {
 impl<S: Store, H: Host> Engine<S, H> {
     /// Runs a session, or shares the next one if one is running. Never fails: what went wrong is in the result.
     pub async fn sync(&self, direction: Direction, cancel: Option<Cancel>) -> SyncResult {
+        let closed = || self.nothing(direction, SyncError::from(EngineError::from(StoreError::Closed)));
+        if self.inner.closed.is_raised() {
+            return closed();
+        }
         let place = self.inner.role.borrow_mut().enter(direction);
         let turn = match place {
             Place::Run(turn) => turn,
-            Place::Wait(told) => match told.await {
-                Ok(Told::Run(turn)) => turn,
-                Ok(Told::Result(result)) => return result,
-                Err(_) => return self.nothing(direction, SyncError::from(EngineError::new("closed", "the engine is closed"))),
-            },
+            Place::Wait(told) => {
+                let stopped = async {
+                    match &cancel {
+                        Some(cancel) => cancel.cancelled().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                match select(told, pin!(stopped)).await {
+                    Either::Left((Ok(Told::Run(turn)), _)) => turn,
+                    Either::Left((Ok(Told::Result(result)), _)) => return result,
+                    Either::Left((Err(_), _)) => return closed(),
+                    Either::Right(_) => return self.nothing(direction, SyncError::aborted()),
+                }
+            }
         };
         let Turn { direction, cancel: own, others } = turn;
         self.emit_status();
@@ -101,16 +114,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     async fn session(&self, direction: Direction, cancel: &Cancel) -> SyncResult {
         let mut result = self.nothing(direction, SyncError::aborted());
         result.errors.clear();
-        let done = {
-            let steps = pin!(self.steps(direction, cancel, &mut result));
-            let stopped = pin!(cancel.cancelled());
-            // A request under way is given up at once; a transaction under way is not interrupted by this:
-            // it commits or not, and the next session looks.
-            match select(steps, stopped).await {
-                Either::Left((done, _)) => done,
-                Either::Right(_) => Err(SyncError::aborted()),
-            }
-        };
+        let done = self.steps(direction, cancel, &mut result).await;
         self.inner.flight.take();
         if let Err(error) = done {
             if error.retryable || error.code == "epoch_changed" {
@@ -124,20 +128,29 @@ impl<S: Store, H: Host> Engine<S, H> {
         result
     }
 
+    /// Waits for something outside, unless the session is stopped. Only such waits are given up: a transaction
+    /// under way comes to its end, and what it did is told.
+    async fn unless<T>(cancel: &Cancel, outside: impl Future<Output = T>) -> Result<T, SyncError> {
+        match select(pin!(outside), pin!(cancel.cancelled())).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right(_) => Err(SyncError::aborted()),
+        }
+    }
+
     async fn steps(&self, direction: Direction, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         let inner = &self.inner;
         if inner.offline.get() {
             return Err(SyncError::new("network", "this client is set offline", true));
         }
         let name = format!("{}/sender", database_name(&inner.settings.tenant, &inner.settings.user));
-        let _role = inner.host.locks().acquire(&name).await;
+        let _role = Self::unless(cancel, inner.host.locks().acquire(&name)).await?;
         self.refresh().await?;
-        self.initialise().await?;
+        self.initialise(cancel).await?;
         if direction != Direction::Down {
             self.upload(cancel, result).await?;
         }
         if direction != Direction::Up {
-            self.download(result).await?;
+            self.download(cancel, result).await?;
         }
         Ok(())
     }
@@ -155,25 +168,31 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    async fn token(&self, refresh: bool) -> Result<String, SyncError> {
+    async fn token(&self, cancel: &Cancel, refresh: bool) -> Result<String, SyncError> {
         let settings = &self.inner.settings;
-        let token = self.inner.host.identity().token(&settings.tenant, &settings.user, refresh).await;
+        let asked = self.inner.host.identity().token(&settings.tenant, &settings.user, refresh);
+        // An app that never answers must not hold the sender's lock for ever.
+        let late = self.inner.host.clock().sleep(settings.timeout_ms);
+        let token = match Self::unless(cancel, select(pin!(asked), pin!(late))).await? {
+            Either::Left((token, _)) => token,
+            Either::Right(_) => None,
+        };
         token.ok_or_else(|| SyncError::new("auth_required", "there is no token for this user now", false))
     }
 
     /// Runs a request with the user's token, and once more with a fresh one if the first is refused.
-    async fn authorised<T, F>(&self, request: impl Fn(String) -> F) -> Result<T, SyncError>
+    async fn authorised<T, F>(&self, cancel: &Cancel, request: impl Fn(String) -> F) -> Result<T, SyncError>
     where
         F: Future<Output = Result<T, crate::platform::network::TransportError>>,
     {
-        let first = request(self.token(false).await?).await.map_err(SyncError::from);
+        let first = Self::unless(cancel, request(self.token(cancel, false).await?)).await?.map_err(SyncError::from);
         match first {
-            Err(error) if error.code == "auth_required" => Ok(request(self.token(true).await?).await?),
+            Err(error) if error.code == "auth_required" => Ok(Self::unless(cancel, request(self.token(cancel, true).await?)).await??),
             done => done,
         }
     }
 
-    async fn initialise(&self) -> Result<(), SyncError> {
+    async fn initialise(&self, cancel: &Cancel) -> Result<(), SyncError> {
         if self.inner.initialised.get() {
             return Ok(());
         }
@@ -183,11 +202,11 @@ impl<S: Store, H: Host> Engine<S, H> {
             schema: self.inner.settings.schema.version,
             checkpoint: self.inner.state.borrow().checkpoint.clone(),
             pending: self.pending(),
-            last_seq: self.inner.known.get(),
+            last_seq: self.inner.known.get().unwrap_or(0),
         };
         let asked = self.now();
         let http = self.http();
-        let answer = self.authorised(|token| {
+        let answer = self.authorised(cancel, |token| {
             let (http, request) = (&http, &request);
             async move { http.initialize(request, &token).await }
         });
@@ -220,17 +239,17 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     async fn upload(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         let inner = &self.inner;
-        let (mut done, mut bytes, mut last) = (0, 0, Vec::new());
+        // What the server did not want yet waits for the next session, and must not keep the others from going.
+        let (mut done, mut bytes, mut not_now) = (0, 0, Vec::new());
         while !cancel.is_cancelled() {
             let size = inner.batch.get();
-            let batch = inner.queue.borrow().batch(size.get(), BATCH_BYTES_MAX);
-            if batch.is_empty() || batch == last {
-                // Nothing is ready, or the server answered all of it with "not now".
+            let batch = inner.queue.borrow().batch(size.get(), BATCH_BYTES_MAX, &not_now);
+            if batch.is_empty() {
                 return Ok(());
             }
             let going = self.going(&batch)?;
             let operations: Vec<(u64, OpId)> = going.iter().map(|op| (op.seq, op.id.clone())).collect();
-            let claim = Claim { operations, known: inner.known.get() };
+            let claim = Claim { operations, known: inner.known.get().unwrap_or(0) };
             if self.decide(Durability::Strict, claim).await? == Claimed::Stale {
                 self.refresh().await?;
                 continue;
@@ -240,12 +259,12 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
             inner.flight.replace(flight(&batch));
             self.emit(Event::Queue);
-            let sent = self.send(&going).await;
+            let sent = self.send(cancel, &going).await;
             inner.flight.take();
-            let outcomes = match sent {
+            let unfinished = match sent {
                 Ok((reply, outcomes, size)) => {
                     bytes += size;
-                    self.apply(&going, &reply.epoch, reply.durable, outcomes, result).await?
+                    self.apply(&going, Some(&reply.epoch), reply.durable, outcomes, result).await?
                 }
                 Err(error) if error.code == "too_large" && going.len() > 1 => {
                     let mut smaller: BatchSize = size;
@@ -259,10 +278,10 @@ impl<S: Store, H: Host> Engine<S, H> {
                     return Err(error);
                 }
             };
-            done += outcomes;
+            done += (batch.len() - unfinished.len()) as u64;
+            not_now.extend(unfinished);
             let ahead = inner.queue.borrow().pending() as u64;
             self.progress("upload", done, done + ahead, bytes);
-            last = batch;
         }
         Err(SyncError::aborted())
     }
@@ -279,13 +298,13 @@ impl<S: Store, H: Host> Engine<S, H> {
             .collect()
     }
 
-    async fn send(&self, going: &[Going]) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
+    async fn send(&self, cancel: &Cancel, going: &[Going]) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
         let head = self.head();
         let upload = Upload { head: &head, operations: going.iter().map(|op| &*op.body).collect() };
         let body = to_text(&upload);
         let size = body.len() as u64;
         let http = self.http();
-        let answer = self.authorised(|token| {
+        let answer = self.authorised(cancel, |token| {
             let (http, head, body) = (&http, &head, body.clone());
             async move { http.upload(&head.request_id, body, &token).await }
         });
@@ -303,15 +322,15 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok((answer.reply, outcomes, size))
     }
 
-    /// Stores the outcomes of a batch. Says how many were final.
+    /// Stores the outcomes of a batch. Says which of it are not finished by them.
     async fn apply(
         &self,
         going: &[Going],
-        epoch: &Epoch,
+        epoch: Option<&Epoch>,
         durable: Version,
         outcomes: Vec<Outcome>,
         result: &mut SyncResult,
-    ) -> Result<u64, SyncError> {
+    ) -> Result<Vec<u64>, SyncError> {
         let shown: Vec<Value> = {
             let queue = self.inner.queue.borrow();
             let shown = |(op, outcome): (&Going, &Outcome)| queue.get(op.seq).map(|item| show_outcome(&item.operation, outcome));
@@ -331,7 +350,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let decision = Outcomes {
             schema: self.inner.settings.schema.clone(),
             sent: sent.collect(),
-            epoch: epoch.clone(),
+            epoch: epoch.cloned(),
             durable,
             offset_ms: state.offset_ms,
             fresh: going.iter().map(|_| self.op_id()).collect(),
@@ -341,23 +360,26 @@ impl<S: Store, H: Host> Engine<S, H> {
         let Some(effects) = self.decide(Durability::Strict, decision).await? else {
             return Err(SyncError::new("epoch_changed", "the server has another history now", false));
         };
+        if let Some(epoch) = epoch {
+            self.inner.state.borrow_mut().epoch.get_or_insert_with(|| epoch.clone());
+        }
         self.failed(&waiting, &SyncError::new("deferred", "the server asks to wait", true));
         count(&effects, result);
         result.operations.extend(shown);
         let mut totals = self.inner.totals.get();
         totals.operations_up += finals;
         self.inner.totals.set(totals);
+        let stored = effects.seq.is_some();
         self.absorb(&effects, "sync");
-        Ok(finals)
+        // Where nothing waited for these outcomes any more, another context was first: it knows the rest.
+        Ok(if stored { waiting } else { going.iter().map(|op| op.seq).collect() })
     }
 
     /// A single operation that no server takes is parked with its payload.
-    async fn park_too_large(&self, going: &[Going], error: &SyncError, result: &mut SyncResult) -> Result<u64, SyncError> {
+    async fn park_too_large(&self, going: &[Going], error: &SyncError, result: &mut SyncResult) -> Result<Vec<u64>, SyncError> {
         let refusal = Rejection { code: "too_large".to_owned(), message: error.message.clone(), path: None };
-        let epoch = self.inner.state.borrow().epoch.clone();
-        let Some(epoch) = epoch else { return Err(error.clone()) };
         let outcomes = going.iter().map(|_| Outcome::Rejected { error: refusal.clone() }).collect();
-        self.apply(going, &epoch, Version(0), outcomes, result).await
+        self.apply(going, None, Version(0), outcomes, result).await
     }
 
     fn failed(&self, batch: &[u64], error: &SyncError) {
@@ -373,14 +395,14 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    async fn download(&self, result: &mut SyncResult) -> Result<(), SyncError> {
+    async fn download(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         let request = DownloadRequest {
             head: self.head(),
             checkpoint: self.inner.state.borrow().checkpoint.clone(),
             page_records: self.inner.settings.page_size,
         };
         let http = self.http();
-        let pages = self.authorised(|token| {
+        let pages = self.authorised(cancel, |token| {
             let (http, request) = (&http, &request);
             async move { http.download(request, &token).await }
         });
@@ -390,7 +412,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut from = request.checkpoint.clone();
         let mut done = 0;
         self.progress("download", 0, head.records, 0);
-        while let Some(text) = pages.next().await? {
+        while let Some(text) = Self::unless(cancel, pages.next()).await?? {
             let page: RawPage<'_> = serde_json::from_str(&text).map_err(|_| SyncError::new("network", "a page is no page", true))?;
             let records = page.changes.len() as u64;
             let decision = ApplyPage {

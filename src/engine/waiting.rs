@@ -43,10 +43,6 @@ impl Watches {
         waiting.push(tell);
         Wait::Open(told)
     }
-    /// Whether any is open.
-    pub(super) fn any_open(&self) -> bool {
-        !self.open.is_empty()
-    }
     /// One has ended.
     pub(super) fn settle(&mut self, id: &OpId, settled: &Settled) {
         let Some(waiting) = self.take(id) else { return };

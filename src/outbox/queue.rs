@@ -156,14 +156,18 @@ impl Queue {
     }
 
     /// The next batch: at most so many operations and bytes, dependencies first. A single operation that is
-    /// larger than `bytes_max` goes alone.
-    pub fn batch(&self, operations_max: usize, bytes_max: usize) -> Vec<u64> {
+    /// larger than `bytes_max` goes alone. Those in `without` stay.
+    pub fn batch(&self, operations_max: usize, bytes_max: usize, without: &[u64]) -> Vec<u64> {
         let mut ready: Vec<(usize, u64)> = self
             .standing()
             .into_iter()
             .filter_map(|(seq, standing)| match standing {
-                Standing::Ready(place) => Some((place, seq)),
-                Standing::WaitsForOperations(_) | Standing::WaitsForRecords(_) | Standing::InCycle(_) | Standing::Held => None,
+                Standing::Ready(place) if !without.contains(&seq) => Some((place, seq)),
+                Standing::Ready(_)
+                | Standing::WaitsForOperations(_)
+                | Standing::WaitsForRecords(_)
+                | Standing::InCycle(_)
+                | Standing::Held => None,
             })
             .collect();
         ready.sort_unstable();
@@ -237,9 +241,9 @@ mod tests {
         desk.create("pet", "temp_1_b_pet", json!({"clientId": "temp_1_a_client"}));
         desk.create("client", "temp_1_a_client", json!({}));
         desk.create("client", "temp_1_c_client", json!({}));
-        assert_eq!(desk.queue.batch(10, 1 << 20), [2, 1, 3]);
-        assert_eq!(desk.queue.batch(2, 1 << 20), [2, 1]);
-        assert_eq!(desk.queue.batch(10, 1), [2]);
+        assert_eq!(desk.queue.batch(10, 1 << 20, &[]), [2, 1, 3]);
+        assert_eq!(desk.queue.batch(2, 1 << 20, &[]), [2, 1]);
+        assert_eq!(desk.queue.batch(10, 1, &[]), [2]);
     }
 
     #[test]
@@ -269,7 +273,7 @@ mod tests {
         mapped.map("client", &missing, &RecordId::Integer(7));
         assert_eq!(at(&mapped.standing(), 1), Standing::Ready(0));
         desk.create("client", "temp_1_a_client", json!({}));
-        assert_eq!(desk.queue.batch(9, 1 << 20), [2, 1]);
+        assert_eq!(desk.queue.batch(9, 1 << 20, &[]), [2, 1]);
     }
 
     #[test]
@@ -278,7 +282,7 @@ mod tests {
         desk.create("pet", "temp_1_a_pet", json!({"motherId": "temp_1_b_pet"}));
         desk.create("pet", "temp_1_b_pet", json!({"motherId": "temp_1_a_pet"}));
         desk.create("client", "temp_1_c_client", json!({}));
-        assert_eq!(desk.queue.batch(9, 1 << 20), [3]);
+        assert_eq!(desk.queue.batch(9, 1 << 20, &[]), [3]);
         assert!(matches!(at(&desk.queue.standing(), 2), Standing::InCycle(cycle) if cycle.fields == ["motherId"]));
     }
 }

@@ -116,9 +116,13 @@ impl Locks for BrowserLocks {
             keep.borrow_mut().replace(js_sys::Function::from(JsValue::from(resolve)));
         });
         let (tell, told) = oneshot::channel();
+        let tell = Rc::new(RefCell::new(Some(tell)));
+        let refused = tell.clone();
         let held = Closure::once_into_js(move |_lock: JsValue| {
-            // Whoever gave up waiting has resolved the promise already.
-            let _ = tell.send(());
+            if let Some(tell) = tell.borrow_mut().take() {
+                // Whoever gave up waiting has resolved the promise already.
+                let _ = tell.send(());
+            }
             until
         });
         let options = js_sys::Object::new();
@@ -126,8 +130,10 @@ impl Locks for BrowserLocks {
         let guard = LockGuard { release: release.borrow_mut().take(), waiting, _held: held.clone() };
         let request = manager.unchecked_ref::<LockManager>().request(name, &options, &held).ok()?;
         wasm_bindgen_futures::spawn_local(async move {
-            // Rejected when the wait was given up, which is no error.
+            // Rejected when the wait was given up, which is no error, or when the browser will not lock at all:
+            // then nobody waits any longer, and goes on without.
             let _ = wasm_bindgen_futures::JsFuture::from(request).await;
+            refused.borrow_mut().take();
         });
         told.await.ok()?;
         Some(guard)
@@ -157,6 +163,13 @@ impl BrowserChannel {
         });
         channel.set_onmessage(Some(JsCast::unchecked_ref(listener.as_ref())));
         Self { channel: Some(channel), heard: RefCell::new(Some(heard)), _listener: Some(listener) }
+    }
+}
+
+impl Drop for BrowserChannel {
+    fn drop(&mut self) {
+        // A message that comes later must not call a listener that is gone.
+        self.close();
     }
 }
 

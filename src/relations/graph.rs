@@ -107,7 +107,7 @@ impl Graph {
         Cycle { operations: component.iter().map(|at| self.ids[*at].clone()).collect(), fields }
     }
 
-    /// Strongly connected components of more than one node.
+    /// Strongly connected components that wait for themselves.
     fn strong_components(&self) -> Vec<Vec<usize>> {
         const UNSEEN: usize = usize::MAX;
         let mut index = vec![UNSEEN; self.len()];
@@ -146,7 +146,8 @@ impl Graph {
                             break;
                         }
                     }
-                    if component.len() > 1 {
+                    // One that waits for itself is a circle of one.
+                    if component.len() > 1 || self.before[at].iter().any(|(other, _)| *other == at) {
                         found.push(component);
                     }
                 }

@@ -20,7 +20,7 @@ pub struct Reference {
 
 /// A value at a declared reference path that cannot be an ID.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the reference '{path}' to {entity} must be a string or an integer")]
+#[error("the reference '{path}' must hold an ID of {entity}: a string or an integer")]
 pub struct ReferenceError {
     /// The declared path.
     pub path: String,
@@ -46,8 +46,10 @@ pub fn references(entity: &Entity, data: &Object) -> Vec<Reference> {
 pub fn check_references(entity: &Entity, data: &Object) -> Result<(), ReferenceError> {
     let document = Value::Object(data.clone());
     for (path, target) in &entity.references {
-        let bad = path.values(&document).into_iter().any(|value| !value.is_null() && RecordId::from_value(value).is_err());
-        if bad {
+        // A temp ID says of what it is: one of another entity would wait for ever.
+        let fits = |id: RecordId| id.as_temp().is_none_or(|temp| temp.entity() == target);
+        let bad = |value: &Value| !value.is_null() && !RecordId::from_value(value).is_ok_and(fits);
+        if path.values(&document).into_iter().any(bad) {
             return Err(ReferenceError { path: path.as_str().to_owned(), entity: target.clone() });
         }
     }

@@ -19,6 +19,7 @@ pub struct MemoryStore {
     counts: Rc<Cell<Counts>>,
     closed: Rc<Cell<bool>>,
     packed_seed: Option<u64>,
+    yields: bool,
 }
 
 impl MemoryStore {
@@ -29,6 +30,21 @@ impl MemoryStore {
     /// An empty store whose base is packed into segments of random size.
     pub fn packed(seed: u64) -> Self {
         Self { packed_seed: Some(seed), ..Self::default() }
+    }
+    /// An empty store that lets others run before and after each commit, as a real one does.
+    pub fn yielding() -> Self {
+        Self { yields: true, ..Self::default() }
+    }
+    async fn give_way(&self) {
+        let mut given = !self.yields;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut given, true) {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
     }
     /// Another handle on the same rows, open even if this one is closed.
     pub fn reopen(&self) -> Self {
@@ -109,6 +125,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     async fn transact<P: Plan>(&self, _durability: Durability, plan: P) -> Result<P::Out, StoreError> {
+        self.give_way().await;
         let (batch, out) = self.run(plan)?;
         self.count(|counts| {
             counts.plans += 1;
@@ -118,6 +135,7 @@ impl Store for MemoryStore {
             }
         });
         self.apply(batch);
+        self.give_way().await;
         Ok(out)
     }
     async fn read<P: Plan>(&self, plan: P) -> Result<P::Out, StoreError> {
