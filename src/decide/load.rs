@@ -5,7 +5,7 @@ use super::rows::{Device, SyncState, last_audit, seals};
 use crate::audit::{self, Event};
 use crate::outbox::{OutboxRow, Seals};
 use crate::plan::{Read, Table, Write, WriteBatch};
-use crate::value::{Key, KeyRange};
+use crate::value::KeyRange;
 
 /// Opens the database of a tenant and a user, or finds that it is somebody else's.
 #[derive(Clone, Debug)]
@@ -25,8 +25,6 @@ pub struct Opened {
     pub last_seq: u64,
     /// Operations in the outbox.
     pub unfinished: u64,
-    /// The key of the last session.
-    pub last_session: u64,
 }
 
 impl Decision for OpenDevice {
@@ -34,8 +32,7 @@ impl Decision for OpenDevice {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Opened)> {
         let outbox = Read::Count(Table::Outbox, KeyRange::all());
-        let session = Read::last(Table::Sessions);
-        db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone(), session.clone()]);
+        db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone()]);
         let stored: Option<Device> = db.one(&Device::read())?;
         let batch = if stored.is_none() { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };
         let opened = Opened {
@@ -43,11 +40,6 @@ impl Decision for OpenDevice {
             sync: db.one(&SyncState::read())?.unwrap_or_default(),
             last_seq: db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq),
             unfinished: db.count(&outbox)?,
-            last_session: db.rows(&session)?.first().map_or(0, |row| match row.key {
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter from 1")]
-                Key::Number(number) => number as u64,
-                Key::Text(_) | Key::List(_) => 0,
-            }),
         };
         Ok((batch, opened))
     }

@@ -60,8 +60,10 @@ pub struct ApplyPage {
     pub schema: Rc<Schema>,
     /// The records, checked.
     pub changes: Rc<Vec<Incoming>>,
-    /// The checkpoint that the request was built on.
+    /// The checkpoint that was stored when the request was built.
     pub from: Option<String>,
+    /// Whether this is the first page of a download from the beginning.
+    pub begins: bool,
     /// The checkpoint after the page.
     pub checkpoint: String,
     /// Up to here everything is known after the page.
@@ -157,6 +159,17 @@ impl Decision for ApplyPage {
             return Err(Stop::Wait);
         }
         self.drain(db, &mut work, sync.generation)?;
+        let wanted = SyncState::wanted(&self.schema);
+        if self.begins {
+            sync.covering = Some(wanted.clone());
+        }
+        if self.through.is_some()
+            && let Some(covered) = sync.covering.take()
+        {
+            sync.covers = covered;
+        }
+        // Rows written now have no entry in an index that is declared no more.
+        sync.covers.retain(|covered| wanted.contains(covered));
         sync.checkpoint = Some(self.checkpoint.clone());
         sync.through = self.through.or(sync.through);
         sync.epoch = Some(self.epoch.clone());

@@ -58,23 +58,30 @@ pub struct QueryRecords {
 
 impl QueryRecords {
     fn found(&self, db: &mut Cache) -> Run<Vec<RecordView>> {
-        let declared = self.schema.entity(&self.entity);
         let query = self.mapped(db)?;
         let in_overlay = OverlayRow::read_entity(&self.entity);
-        let in_base = |generation| match query.by_index(|path| declared.is_some_and(|entity| entity.is_indexed(path))) {
-            Some((_, range)) if range.is_empty() => None,
-            Some((path, range)) => Some(BaseRow::read_index(generation, &self.entity, path.as_str(), range)),
-            None => Some(Read::range(Table::Base, BaseRow::range(generation, &self.entity))),
+        let declared = self.schema.entity(&self.entity);
+        // An index that not every row has its entries in would hide the others: then the rows are looked through.
+        let in_base = |sync: Option<&SyncState>| {
+            let generation = sync.map_or(self.generation, |sync| sync.generation);
+            let usable = |path: &str| {
+                declared.is_some_and(|entity| entity.is_indexed(path)) && sync.is_none_or(|sync| sync.is_indexed(&self.entity, path))
+            };
+            match query.by_index(usable) {
+                Some((_, range)) if range.is_empty() => None,
+                Some((path, range)) => Some(BaseRow::read_index(generation, &self.entity, path.as_str(), range)),
+                None => Some(Read::range(Table::Base, BaseRow::range(generation, &self.entity))),
+            }
         };
-        db.prefetch([SyncState::read(), in_overlay.clone()].into_iter().chain(in_base(self.generation)));
-        let generation = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().generation;
+        db.prefetch([SyncState::read(), in_overlay.clone()].into_iter().chain(in_base(None)));
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let over = once(db.all(&in_overlay)?);
         let mut hidden = Seen::default();
         for row in &over {
             hidden.insert(&self.entity, &row.id);
         }
         let mut found: Vec<RecordView> = Vec::new();
-        if let Some(read) = in_base(generation) {
+        if let Some(read) = in_base(Some(&sync)) {
             let below: Vec<BaseRow> = db.all(&read)?;
             // A list field has one index entry per item: the same record may come more than once, and is hidden then.
             let visible = below.into_iter().filter(|row| hidden.insert(&self.entity, &row.id) && query.matches(&row.id, &row.data));

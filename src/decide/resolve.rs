@@ -12,7 +12,7 @@ use crate::model::{Action, Base, OpId, Operation};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, WriteBatch};
 use crate::protocol::ServerState;
-use crate::schema::{ConflictRules, Rule, Schema};
+use crate::schema::{ConflictRules, ReferenceError, Rule, Schema, check_references};
 use crate::value::{Delta, KeyRange, Object};
 
 /// How to end a conflict.
@@ -56,9 +56,19 @@ pub struct Resolve {
     pub user: String,
 }
 
+/// Why a conflict was not ended. Nothing was stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// There is no such open conflict.
+    #[error("there is no such open conflict")]
+    Unknown,
+    /// The merged fields hold a value at a reference path that is no ID.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+}
+
 impl Decision for Resolve {
-    /// Nothing if there is no such open conflict.
-    type Out = Option<Effects>;
+    type Out = Result<Effects, ResolveError>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let read = Read::Get(Table::Conflicts, self.conflict.into());
@@ -66,14 +76,20 @@ impl Decision for Resolve {
         db.prefetch([last_audit(), seals(), SyncState::read(), read.clone(), by_operation.clone()]);
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: the decision stands.
-            return Ok((Vec::new(), Some(Effects::default())));
+            return Ok((Vec::new(), Ok(Effects::default())));
         }
+        let unknown = || Ok((Vec::new(), Err(ResolveError::Unknown)));
         let found: Option<Conflict> = db.one(&read)?;
-        let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else { return Ok((Vec::new(), None)) };
+        let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else { return unknown() };
+        if let (Resolution::Merge(Some(exactly)), Some(declared)) = (&self.resolution, self.schema.entity(&conflict.entity))
+            && let Err(error) = check_references(declared, exactly)
+        {
+            return Ok((Vec::new(), Err(error.into())));
+        }
         let stored_read = Read::Get(Table::Outbox, conflict.operation.seq.into());
-        let Some(stored) = db.one::<OutboxRow>(&stored_read)? else { return Ok((Vec::new(), None)) };
+        let Some(stored) = db.one::<OutboxRow>(&stored_read)? else { return unknown() };
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
-        let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok((Vec::new(), None)) };
+        let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return unknown() };
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.now };
         let pending = operations(db, &row)?;
@@ -111,7 +127,7 @@ impl Decision for Resolve {
         conflict.resolved_at = Some(self.now);
         work.conflict(&conflict);
         let (batch, effects) = work.finish();
-        Ok((batch, Some(effects)))
+        Ok((batch, Ok(effects)))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::{Action, Base, OpId, Operation, RecordId};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, WriteBatch};
 use crate::schema::{Entity, Schema, check_references, map_references, references};
-use crate::value::{Delta, KeyRange, Limits, Object};
+use crate::value::{Delta, FieldPath, KeyRange, Limits, Object};
 
 /// The most IDs that a refusal names.
 const DEPENDENTS_NAMED_MAX: usize = 20;
@@ -151,7 +151,8 @@ impl Decision for LocalWrite {
         let replayed = !db.rows(&by_operation)?.is_empty();
 
         let id = present(db, &self.entity, &asked)?;
-        let generation = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().generation;
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let generation = sync.generation;
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         let overlay = work.overlay_by_id(db, &self.entity, &id)?;
         if replayed {
@@ -178,7 +179,7 @@ impl Decision for LocalWrite {
         }
         let drops = self.drops(declared, &row, &action);
         if matches!(action, Action::Delete) {
-            let dependents = self.dependents(db, &work, generation, &row.id)?;
+            let dependents = self.dependents(db, &work, &sync, &row.id)?;
             if !dependents.is_empty() {
                 return refused(WriteError::HasDependents { entity: self.entity.clone(), id: row.id, dependents });
             }
@@ -327,11 +328,15 @@ impl LocalWrite {
     }
 
     /// Who visibly refers to a record, itself left out.
-    fn dependents(&self, db: &mut Cache, work: &Work<'_>, generation: u64, id: &RecordId) -> Run<Vec<(String, RecordId)>> {
+    fn dependents(&self, db: &mut Cache, work: &Work<'_>, sync: &SyncState, id: &RecordId) -> Run<Vec<(String, RecordId)>> {
         let paths: Vec<_> = self.schema.referring_to(&self.entity).collect();
-        let in_overlay = |(from, path): &(&str, &crate::value::FieldPath)| OverlayRow::read_referring(from, path.as_str(), id);
-        let in_base = |(from, path): &(&str, &crate::value::FieldPath)| {
-            BaseRow::read_index(generation, from, path.as_str(), KeyRange::only(id.to_key()))
+        let in_overlay = |(from, path): &(&str, &FieldPath)| OverlayRow::read_referring(from, path.as_str(), id);
+        let in_base = |(from, path): &(&str, &FieldPath)| {
+            if sync.is_indexed(from, path.as_str()) {
+                BaseRow::read_index(sync.generation, from, path.as_str(), KeyRange::only(id.to_key()))
+            } else {
+                Read::range(Table::Base, BaseRow::range(sync.generation, from))
+            }
         };
         db.prefetch(paths.iter().map(in_overlay).chain(paths.iter().map(in_base)));
         let mut found: Vec<(String, RecordId)> = Vec::new();
@@ -342,7 +347,11 @@ impl LocalWrite {
         }
         let mut below = Vec::new();
         for place in &paths {
-            below.extend(db.all::<BaseRow>(&in_base(place))?.into_iter().map(|row| (place.0.to_owned(), row.id)));
+            let refers = |row: &BaseRow| {
+                let document = serde_json::Value::Object(row.data.clone());
+                place.1.values(&document).into_iter().any(|value| *value == id.to_value())
+            };
+            below.extend(db.all::<BaseRow>(&in_base(place))?.into_iter().filter(refers).map(|row| (place.0.to_owned(), row.id)));
         }
         db.prefetch(below.iter().map(|(entity, id)| OverlayRow::read_by_id(entity, id)));
         for (entity, id) in below {

@@ -51,7 +51,7 @@ pub enum Event {
         /// As `sync()` returns it.
         result: Value,
     },
-    /// Another tab opened a newer version: this one must be reloaded.
+    /// Another tab opened a newer version, or the storage was cleared: this context must be reloaded.
     Outdated,
 }
 

@@ -29,7 +29,6 @@ use futures_channel::mpsc;
 use crate::decide::{Decision, Device, OpenDevice, Planned, SyncState};
 use crate::model::{ClientId, IdSource, OpId, RecordId};
 use crate::outbox::{BatchSize, Queue, Seals};
-use crate::plan::WriteBatch;
 use crate::platform::network::{Counters, Http};
 use crate::platform::{Channel, Clock, Entropy, Host};
 use crate::store::{Durability, Store};
@@ -88,7 +87,6 @@ struct Inner<S, H> {
     closed: Notify,
     counters: Cell<Counters>,
     totals: Cell<Totals>,
-    next_session: Cell<u64>,
     last_result: RefCell<Option<SyncResult>>,
     last_success: Cell<Option<u64>>,
 }
@@ -147,7 +145,6 @@ impl<S: Store, H: Host> Engine<S, H> {
             closed: Notify::default(),
             counters: Cell::default(),
             totals: Cell::default(),
-            next_session: Cell::new(opened.last_session + 1),
             last_result: RefCell::default(),
             last_success: Cell::default(),
             settings,
@@ -244,15 +241,4 @@ fn entropy(host: &impl Host) -> [u8; IdSource::ENTROPY_BYTES] {
     let mut bytes = [0; IdSource::ENTROPY_BYTES];
     host.entropy().fill(&mut bytes);
     bytes
-}
-
-/// A write of rows that no decision has to be taken about.
-#[derive(Clone, Debug)]
-struct Plain(WriteBatch);
-
-impl Decision for Plain {
-    type Out = ();
-    fn decide(&self, _: &mut crate::decide::Cache) -> Result<(WriteBatch, ()), crate::decide::Stop> {
-        Ok((self.0.clone(), ()))
-    }
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::waiting::Wait;
 use super::{Engine, EngineError, shown};
 use crate::decide::{
-    CountRecords, GetRecord, Intent, ListConflicts, LocalWrite, MapId, Mapping, QueryRecords, Resolution, Resolve, ResolveId, Settled,
-    Written,
+    CountRecords, GetRecord, Intent, ListConflicts, LocalWrite, MapId, Mapping, Present, QueryRecords, Resolution, Resolve, ResolveError,
+    ResolveId, Settled, Written,
 };
 use crate::model::{OpId, RecordId, TempId};
 use crate::platform::Host;
@@ -136,7 +136,11 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Every conflict, the latest last.
     pub async fn conflicts(&self) -> Result<Vec<Value>, EngineError> {
-        Ok(self.look(ListConflicts).await?.iter().map(shown::conflict).collect())
+        let found = self.look(ListConflicts).await?;
+        let schema = &self.inner.settings.schema;
+        let wanted = Present::wanted(found.iter().map(|conflict| &conflict.operation), schema);
+        let present = Present::new(self.look(wanted).await?);
+        Ok(found.iter().map(|conflict| shown::conflict(&present.conflict(schema, conflict))).collect())
     }
 
     /// Ends an open conflict.
@@ -168,20 +172,22 @@ impl<S: Store, H: Host> Engine<S, H> {
             user: self.inner.settings.user.clone(),
         };
         match self.decide(Durability::Strict, decision).await? {
-            Some(effects) => {
+            Ok(effects) => {
                 self.absorb(&effects, "local");
                 self.inner.poke.notify();
                 Ok(())
             }
-            None => Err(EngineError::with("unknown_conflict", "there is no such open conflict", json!({"id": id}))),
+            Err(ResolveError::Unknown) => Err(EngineError::with("unknown_conflict", "there is no such open conflict", json!({"id": id}))),
+            Err(ResolveError::Reference(error)) => {
+                Err(EngineError::with("invalid_reference", &error.to_string(), json!({"path": error.path, "entity": error.entity})))
+            }
         }
     }
 
     /// The conflict that is open for an operation, if one is.
     pub async fn detect(&self, operation: &str) -> Result<Option<Value>, EngineError> {
-        let all = self.look(ListConflicts).await?;
-        let found = all.iter().rev().find(|conflict| conflict.operation.id.as_str() == operation);
-        Ok(found.map(shown::conflict))
+        let all = self.conflicts().await?;
+        Ok(all.into_iter().rev().find(|conflict| conflict["operation"]["id"] == operation))
     }
 
     /// What a temp ID became; nothing if nothing yet.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::events::Event;
 use super::session::{Direction, SyncResult};
 use super::{Engine, shown};
+use crate::decide::Present;
 use crate::outbox::Backoff;
 use crate::platform::{Channel, Clock, Entropy, Host};
 use crate::store::Store;
@@ -158,6 +159,9 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub async fn queue(&self) -> Result<Vec<Value>, super::EngineError> {
         self.refresh().await?;
         let inner = &self.inner;
+        let schema = &inner.settings.schema;
+        let wanted = Present::wanted(inner.queue.borrow().items().map(|(_, item)| &item.operation), schema);
+        let present = Present::new(self.look(wanted).await?);
         let (queue, attempts, seals, flight) = (inner.queue.borrow(), inner.attempts.borrow(), inner.seals.borrow(), inner.flight.borrow());
         let standing = queue.standing();
         let nothing = super::Attempt::default();
@@ -173,7 +177,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                     attempts: attempt.count,
                     last: attempt.error.as_ref(),
                 };
-                shown::item(item, &aside)
+                shown::item(item, &present.operation(schema, &item.operation), &aside)
             })
             .collect())
     }

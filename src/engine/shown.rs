@@ -190,7 +190,7 @@ pub(super) struct Aside<'a> {
 }
 
 /// An item of the queue, with its state and the reason why it waits.
-pub(super) fn item(item: &Item, aside: &Aside<'_>) -> Value {
+pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
     let circle;
     let of = |ids: &[OpId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let reason = |code, message| Reason { code, message, ..Reason::default() };
@@ -219,18 +219,18 @@ pub(super) fn item(item: &Item, aside: &Aside<'_>) -> Value {
         }
     };
     to_value(&ShownItem {
-        seq: item.operation.seq,
-        operation_id: &item.operation.id,
-        entity: &item.operation.entity,
-        record_id: &item.operation.record,
-        kind: item.operation.action.kind(),
-        payload: payload(&item.operation),
+        seq: shown.seq,
+        operation_id: &shown.id,
+        entity: &shown.entity,
+        record_id: &shown.record,
+        kind: shown.action.kind(),
+        payload: payload(shown),
         state,
         reason,
         attempts: aside.attempts,
-        lane: &item.operation.lane,
+        lane: &shown.lane,
         created_at: item.row.created,
         sealed: aside.sealed,
-        operation: shown_operation(&item.operation, state, None),
+        operation: shown_operation(shown, state, None),
     })
 }

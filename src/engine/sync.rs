@@ -10,11 +10,10 @@ use serde_json::value::RawValue;
 
 use super::events::Event;
 use super::session::{Direction, Place, SyncError, SyncResult, Told, Turn};
-use super::{Attempt, Cancel, Engine, EngineError, Plain, config::database_name, shown};
-use crate::decide::{ApplyPage, Claim, Claimed, Effects, Outcomes, PageResult, Sent, Settled, session_row};
+use super::{Attempt, Cancel, Engine, EngineError, config::database_name, shown};
+use crate::decide::{ApplyPage, Claim, Claimed, Effects, LogSession, Outcomes, PageResult, Sent, Settled};
 use crate::model::{Epoch, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Seals};
-use crate::plan::{Table, Write};
 use crate::platform::{Clock, Host, Identity, Locks};
 use crate::protocol::limits::BATCH_BYTES_MAX;
 use crate::protocol::{CheckpointState, DownloadRequest, InitializeRequest, Outcome, PROTOCOL, RawPage, Rejection, Reply, RequestHead};
@@ -396,11 +395,9 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     async fn download(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
-        let request = DownloadRequest {
-            head: self.head(),
-            checkpoint: self.inner.state.borrow().checkpoint.clone(),
-            page_records: self.inner.settings.page_size,
-        };
+        let state = self.inner.state.borrow().clone();
+        let checkpoint = if state.is_behind(&self.inner.settings.schema) { None } else { state.checkpoint.clone() };
+        let request = DownloadRequest { head: self.head(), checkpoint, page_records: self.inner.settings.page_size };
         let http = self.http();
         let pages = self.authorised(cancel, |token| {
             let (http, request) = (&http, &request);
@@ -409,7 +406,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut pages = pages.await?;
         let head = pages.head().clone();
         self.epoch(&head.reply.epoch)?;
-        let mut from = request.checkpoint.clone();
+        let mut from = state.checkpoint;
+        let mut begins = request.checkpoint.is_none();
         let mut done = 0;
         self.progress("download", 0, head.records, 0);
         while let Some(text) = Self::unless(cancel, pages.next()).await?? {
@@ -419,6 +417,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 schema: self.inner.settings.schema.clone(),
                 changes: Rc::new(ApplyPage::check(&page, &self.inner.settings.schema)),
                 from: from.clone(),
+                begins,
                 checkpoint: page.checkpoint.clone(),
                 through: page.through,
                 epoch: head.reply.epoch.clone(),
@@ -446,6 +445,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 }
             }
             from = Some(page.checkpoint.clone());
+            begins = false;
             done += records;
             self.progress("download", done, head.records.max(done), pages.bytes());
         }
@@ -454,11 +454,8 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     async fn finalise(&self, result: &SyncResult) {
         self.progress("finalize", 0, 1, 0);
-        let key = self.inner.next_session.get();
-        self.inner.next_session.set(key + 1);
-        let row = session_row(key, &brief(result));
         // The log of sessions is a convenience: a store that cannot take it has already said so.
-        let _ = self.decide(Durability::Relaxed, Plain(vec![Write::Put(Table::Sessions, row)])).await;
+        let _ = self.decide(Durability::Relaxed, LogSession { session: brief(result) }).await;
         self.progress("finalize", 1, 1, 0);
     }
 

@@ -52,8 +52,8 @@ pub enum StoreError {
         /// The browser's name for it.
         reason: String,
     },
-    /// Another tab opened a newer layout; this context must be reloaded.
-    #[error("a newer version of the app has opened this database; reload")]
+    /// Another tab opened a newer layout, or the storage was cleared under us; this context must be reloaded.
+    #[error("this database was replaced, by a newer version of the app or by clearing the storage; reload")]
     Outdated,
     /// The store was closed.
     #[error("the database is closed")]

@@ -21,6 +21,8 @@ pub(super) struct Connection {
     outdated: Rc<Cell<bool>>,
     closed: Cell<bool>,
     lost: Rc<Cell<bool>>,
+    /// Whether it was open before, and so has rows.
+    known: Cell<bool>,
     tell: Rc<dyn Fn()>,
 }
 
@@ -39,10 +41,12 @@ impl Connection {
             outdated: Rc::default(),
             closed: Cell::new(false),
             lost: Rc::default(),
+            known: Cell::new(false),
             tell: tell.into(),
         });
         connection.for_reads().await?;
         connection.for_writes().await?;
+        connection.known.set(true);
         Ok(connection)
     }
 
@@ -68,6 +72,13 @@ impl Connection {
             close_rexie(opened);
             return Err(StoreError::Closed);
         }
+        if self.known.get() && is_empty(&opened).await? {
+            // The storage was cleared: what we opened now is another database of the same name.
+            close_rexie(opened);
+            self.outdated.set(true);
+            (self.tell)();
+            return Err(StoreError::Outdated);
+        }
         self.reads.replace(Some(opened.clone()));
         Ok(opened)
     }
@@ -78,6 +89,8 @@ impl Connection {
         if let Some((open, _)) = &*self.writes.borrow() {
             return Ok(open.clone());
         }
+        // Without a version this open would make a database without a layout, if there were none.
+        self.for_reads().await?;
         let unavailable = |error: idb::Error| StoreError::Unavailable { reason: error.to_string() };
         let opening = idb::Factory::new().and_then(|factory| factory.open(&self.name, None)).map_err(unavailable)?;
         let opened: IdbDatabase = opening.await.map_err(unavailable)?.into();
@@ -151,6 +164,15 @@ impl Connection {
 fn unwatch(database: &IdbDatabase) {
     database.set_onversionchange(None);
     database.set_onclose(None);
+}
+
+/// Whether nothing was ever stored here: who opens a database begins with its `state`.
+async fn is_empty(rexie: &Rexie) -> Result<bool, StoreError> {
+    let failed = |error: rexie::Error| StoreError::Unavailable { reason: error.to_string() };
+    let state = crate::plan::Table::State.name();
+    let transaction = rexie.transaction(&[state], rexie::TransactionMode::ReadOnly).map_err(failed)?;
+    let rows = transaction.store(state).map_err(failed)?.count(None).await.map_err(failed)?;
+    Ok(rows == 0)
 }
 
 /// rexie's `close` takes the handle; a read under way still holds it, and closes it as the last.
