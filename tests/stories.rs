@@ -3,6 +3,8 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, missing_docs, unreachable_pub, reason = "test support is not an API")]
 
+#[path = "stories/parts.rs"]
+mod parts;
 #[path = "stories/world.rs"]
 mod world;
 
@@ -12,9 +14,15 @@ mod chains;
 mod conflicts;
 #[path = "stories/holes.rs"]
 mod holes;
+#[path = "stories/lifetimes.rs"]
+mod lifetimes;
+#[path = "stories/mapping.rs"]
+mod mapping;
 #[path = "stories/refusals.rs"]
 mod refusals;
 #[path = "stories/schedule.rs"]
 mod schedule;
+#[path = "stories/starving.rs"]
+mod starving;
 #[path = "stories/tabs.rs"]
 mod tabs;

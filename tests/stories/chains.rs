@@ -70,7 +70,7 @@ fn after_everything_is_downloaded_the_overlay_is_empty_again() {
 }
 
 #[test]
-fn a_save_is_three_puts_and_a_sent_operation_reads_at_most_two_rows() {
+fn a_save_is_three_puts() {
     tell(async {
         let world = World::new();
         let tab = world.device("anna").tab().await;

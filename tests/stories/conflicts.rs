@@ -1,5 +1,6 @@
 //! Two devices change one record.
 
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use crate::world::{Tab, World, tell};
@@ -199,4 +200,69 @@ fn what_the_server_refuses_is_parked_and_only_its_dependents_wait() {
         assert_eq!(here.get("appointment", &appointment).await.expect("kept")["_sync"]["state"], "parked");
         assert!(here.get("client", &free).await.expect("there")["id"].is_i64());
     });
+}
+
+/// A pet that another device has deleted, with an edit of ours on it that is later.
+async fn deleted_there_and_edited_here(world: &World) -> (Tab, Tab, String) {
+    let (here, there, id) = shared(world, json!({"name": "Rex", "age": 1})).await;
+    there.delete("pet", &id).await;
+    there.sync().await;
+    world.pass(1_000);
+    here.update("pet", &id, json!({"name": "Max"})).await;
+    (here, there, id)
+}
+
+#[test]
+fn a_record_that_both_devices_deleted_in_the_end_is_deleted() {
+    for by_receipt in [true, false] {
+        tell(async {
+            let world = World::new();
+            let (here, there, id) = deleted_there_and_edited_here(&world).await;
+            if by_receipt {
+                let gate = here.hold_upload();
+                join(here.sync(), async {
+                    gate.reached().await;
+                    here.delete("pet", &id).await;
+                    gate.open();
+                })
+                .await;
+            } else {
+                here.delete("pet", &id).await;
+                here.down().await;
+            }
+            for tab in [&here, &there] {
+                assert!(tab.sync().await.success);
+            }
+            for tab in [&here, &there] {
+                assert_eq!(tab.get("pet", &id).await, None, "by receipt: {by_receipt}");
+                assert!(tab.queue().await.is_empty());
+            }
+        });
+    }
+}
+
+#[test]
+fn two_edits_against_one_delete_are_one_conflict() {
+    for by_receipt in [true, false] {
+        tell(async {
+            let world = World::new();
+            let (here, there, id) = deleted_there_and_edited_here(&world).await;
+            if by_receipt {
+                let gate = here.hold_upload();
+                join(here.sync(), async {
+                    gate.reached().await;
+                    here.update("pet", &id, json!({"age": 2})).await;
+                    gate.open();
+                })
+                .await;
+            } else {
+                here.update("pet", &id, json!({"age": 2})).await;
+                here.down().await;
+            }
+            both_see([&here, &there], &id, "name", json!("Max")).await;
+            both_see([&here, &there], &id, "age", json!(2)).await;
+            let conflicts = here.engine.conflicts().await.expect("read");
+            assert_eq!(conflicts.len(), 1, "by receipt: {by_receipt}: {conflicts:?}");
+        });
+    }
 }

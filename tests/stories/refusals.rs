@@ -19,6 +19,8 @@ fn bad_records_are_refused_with_their_code_and_nothing_is_queued() {
         refused(&tab, "unicorn", "{}", "unknown_entity").await;
         refused(&tab, "pet", r#"{"clientId": {"id": 1}}"#, "invalid_reference").await;
         refused(&tab, "pet", r#"{"clientId": true}"#, "invalid_reference").await;
+        refused(&tab, "pet", r#"{"clientId": "temp_1_aaaaaaaaaaaaaaaa_pet"}"#, "invalid_reference").await;
+        refused(&tab, "order", r#"{"lines": [{"productId": "temp_1_aaaaaaaaaaaaaaaa_order"}]}"#, "invalid_reference").await;
         refused(&tab, "pet", r#"{"weight": 9007199254740992}"#, "invalid_value").await;
         refused(&tab, "pet", r#"{"weight": NaN}"#, "invalid_value").await;
         refused(&tab, "pet", "[]", "invalid_value").await;
@@ -44,6 +46,12 @@ fn bad_edits_are_refused_too() {
         let error = tab.engine.delete("client", &client).await.expect_err("refused");
         assert_eq!(error.code, "has_dependents");
         assert_eq!(error.details["dependents"][0]["id"].to_string(), pet);
+        for malformed in [r#"{"set":7}"#, r#"{"set":[]}"#, r#"{"unset":"name"}"#, r#"{"unset":[7]}"#, r#"{"set":{"a":1},"unset":{}}"#] {
+            assert_eq!(code(tab.engine.update("pet", &pet, malformed).await), "invalid_value", "{malformed}");
+        }
+        let stranger = r#"{"set":{"clientId":"temp_1_aaaaaaaaaaaaaaaa_pet"}}"#;
+        assert_eq!(code(tab.engine.update("pet", &pet, stranger).await), "invalid_reference");
+        assert_eq!(tab.queue().await.len(), 2, "nothing of it was queued");
         tab.delete("pet", &pet).await;
         tab.delete("client", &client).await;
         refused(&tab, "pet", &json!({"clientId": client_value}).to_string(), "reference_deleted").await;

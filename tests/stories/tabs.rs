@@ -1,9 +1,9 @@
 //! Two tabs of one device.
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, poll_immediate};
 use serde_json::json;
 
-use crate::world::{World, tell};
+use crate::world::{World, tell, turns};
 
 #[test]
 fn different_fields_in_two_tabs_both_arrive_and_one_tab_sends() {
@@ -82,5 +82,33 @@ fn the_promise_of_a_save_settles_when_another_tab_sends_it() {
         };
         let (_, outcome) = join(listening, waiting).await;
         assert_eq!(outcome.expect("settled")["status"], "applied");
+    });
+}
+
+#[test]
+fn a_tab_sends_nothing_while_another_is_sending() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let (first, second) = (device.tab().await, device.tab().await);
+        first.create("client", json!({"name": "one"})).await;
+        let gate = first.hold_upload();
+        let waiting = async {
+            gate.reached().await;
+            second.create("client", json!({"name": "two"})).await;
+            let mut sending = Box::pin(second.sync());
+            // Time enough for a whole session, if it did not wait.
+            for _ in 0..200 {
+                assert!(poll_immediate(&mut sending).await.is_none(), "the first has not finished");
+                turns(1).await;
+            }
+            assert_eq!((world.requests("upload"), world.requests("download")), (1, 0));
+            gate.open();
+            sending.await
+        };
+        let (a, b) = join(first.sync(), waiting).await;
+        assert!(a.success && b.success, "{a:?} {b:?}");
+        assert_eq!(a.synced + b.synced, 2);
+        assert_eq!(world.changes().await.len(), 2);
     });
 }

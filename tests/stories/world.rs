@@ -1,26 +1,26 @@
 //! A small world for stories: devices with tabs, one real server (its production handlers over the memory
-//! store), a network that loses what the story says, and a clock that stands until it is moved.
+//! store), a network that loses what the story says, and a clock that stands until it is moved. The stores
+//! of the devices give way around every commit, as IndexedDB does.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Poll, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use fieldsync::engine::{Direction, Engine, Settings, SyncResult};
 use fieldsync::model::{Epoch, IdSource};
-use fieldsync::platform::network::{Body, Incoming, Network, NetworkFault, Outgoing};
-use fieldsync::platform::{Channel, Clock, Entropy, Host, Identity, Locks};
-use fieldsync::protocol::paths;
 use fieldsync::schema::Schema;
 use fieldsync::store::memory::MemoryStore;
 use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::EntropyError;
-use fieldsync_server::service::{Refusal, Service};
+use fieldsync_server::service::Service;
 use fieldsync_server::store::memory::MemoryStore as ServerMemory;
 use serde_json::{Value, json};
+
+use crate::parts::{BusChannel, LocalChannel, LocalClock, LocalEntropy, LocalHost, LocalLocks, Loopback};
 
 /// The entities of every story.
 pub const SCHEMA: &str = r#"{"name": "stories", "version": 1, "entities": {
@@ -28,7 +28,9 @@ pub const SCHEMA: &str = r#"{"name": "stories", "version": 1, "entities": {
     "pet": {"references": {"clientId": "client"}, "conflicts": {"fields": {"dose": "manual"}}},
     "appointment": {"references": {"petId": "pet", "clientId": "client"}},
     "note": {"references": {"appointmentId": "appointment"}},
-    "tag": {"key": "uuid"}}}"#;
+    "tag": {"key": "uuid"},
+    "product": {},
+    "order": {"references": {"lines[].productId": "product"}}}}"#;
 
 #[derive(Debug, Default)]
 struct ServerClock(AtomicU64);
@@ -53,10 +55,10 @@ impl fieldsync_server::seams::Entropy for ServerEntropy {
 /// One server and the time of everybody.
 #[derive(Clone)]
 pub struct World {
-    service: Arc<Service<ServerMemory>>,
+    pub service: Arc<Service<ServerMemory>>,
     server_clock: Arc<ServerClock>,
     now: Rc<Cell<u64>>,
-    requests: Rc<RefCell<Vec<String>>>,
+    pub requests: Rc<RefCell<Vec<String>>>,
     sleepers: Rc<RefCell<Vec<Waker>>>,
 }
 
@@ -129,7 +131,7 @@ impl World {
         Device {
             world: self.clone(),
             user: user.to_owned(),
-            store: MemoryStore::new(),
+            store: MemoryStore::yielding(),
             locks: LocalLocks::default(),
             bus: Rc::default(),
             skew: 0,
@@ -158,14 +160,15 @@ pub struct Tab {
 /// Holds an answer back until the story goes on.
 #[derive(Clone, Default)]
 pub struct Gate {
-    reached: Flag,
-    open: Flag,
+    pub reached: Flag,
+    pub open: Flag,
 }
 
+/// Raised once, by whoever comes first.
 #[derive(Clone, Default)]
-struct Flag(Rc<RefCell<(bool, Vec<Waker>)>>);
+pub struct Flag(Rc<RefCell<(bool, Vec<Waker>)>>);
 impl Flag {
-    fn raise(&self) {
+    pub fn raise(&self) {
         let waiting = {
             let mut flag = self.0.borrow_mut();
             flag.0 = true;
@@ -173,7 +176,7 @@ impl Flag {
         };
         waiting.into_iter().for_each(Waker::wake);
     }
-    async fn raised(&self) {
+    pub async fn raised(&self) {
         poll_fn(|context| {
             let mut flag = self.0.borrow_mut();
             if flag.0 {
@@ -272,261 +275,42 @@ fn identity(user: &str) -> fieldsync_server::token::Identity {
     fieldsync_server::token::Identity { tenant: "clinic".to_owned(), user: user.to_owned() }
 }
 
-/// The parts of a tab.
-pub struct LocalHost {
-    clock: LocalClock,
-    entropy: LocalEntropy,
-    locks: LocalLocks,
-    channel: BusChannel,
-    network: Loopback,
-}
-
-impl Host for LocalHost {
-    type Clock = LocalClock;
-    type Entropy = LocalEntropy;
-    type Locks = LocalLocks;
-    type Channel = BusChannel;
-    type Identity = LocalHost;
-    type Network = Loopback;
-    fn clock(&self) -> &LocalClock {
-        &self.clock
-    }
-    fn entropy(&self) -> &LocalEntropy {
-        &self.entropy
-    }
-    fn locks(&self) -> &LocalLocks {
-        &self.locks
-    }
-    fn channel(&self) -> &BusChannel {
-        &self.channel
-    }
-    fn identity(&self) -> &LocalHost {
-        self
-    }
-    fn network(&self) -> &Loopback {
-        &self.network
-    }
-}
-
-impl Identity for LocalHost {
-    async fn token(&self, _: &str, _: &str, _: bool) -> Option<String> {
-        Some("the loopback network knows who asks".to_owned())
-    }
-}
-
-pub struct LocalClock {
-    now: Rc<Cell<u64>>,
-    skew: i64,
-    sleepers: Rc<RefCell<Vec<Waker>>>,
-}
-
-impl Clock for LocalClock {
-    fn now(&self) -> u64 {
-        self.now.get().saturating_add_signed(self.skew)
-    }
-    async fn sleep(&self, wait_ms: u64) {
-        let due = self.now.get() + wait_ms;
-        poll_fn(|context| {
-            if self.now.get() >= due {
-                return Poll::Ready(());
-            }
-            self.sleepers.borrow_mut().push(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-pub struct LocalEntropy(Cell<u64>);
-
-impl Entropy for LocalEntropy {
-    fn fill(&self, bytes: &mut [u8]) {
-        for byte in bytes {
-            let next = self.0.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            self.0.set(next);
-            *byte = next.to_be_bytes()[0];
-        }
-    }
-}
-
-#[derive(Clone, Default)]
-pub struct LocalLocks(Rc<RefCell<(bool, VecDeque<Waker>)>>);
-
-pub struct Held(LocalLocks);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let next = {
-            let mut lock = self.0.0.borrow_mut();
-            lock.0 = false;
-            lock.1.pop_front()
-        };
-        if let Some(waker) = next {
-            waker.wake();
-        }
-    }
-}
-
-impl Locks for LocalLocks {
-    type Guard = Held;
-    async fn acquire(&self, _: &str) -> Held {
-        poll_fn(|context| {
-            let mut lock = self.0.borrow_mut();
-            if lock.0 {
-                lock.1.push_back(context.waker().clone());
-                return Poll::Pending;
-            }
-            lock.0 = true;
-            Poll::Ready(())
-        })
-        .await;
-        Held(self.clone())
-    }
-}
+/// More than any story takes; a story that asks for more goes round in circles.
+const POLLS_MAX: usize = 1_000_000;
 
 #[derive(Default)]
-pub struct LocalChannel(RefCell<(VecDeque<String>, Vec<Waker>, bool)>);
-
-pub struct BusChannel {
-    own: Rc<LocalChannel>,
-    bus: Rc<RefCell<Vec<Rc<LocalChannel>>>>,
-}
-
-impl Channel for BusChannel {
-    fn announce(&self, message: &str) {
-        for other in self.bus.borrow().iter().filter(|other| !Rc::ptr_eq(other, &self.own)) {
-            let waiting = {
-                let mut inbox = other.0.borrow_mut();
-                inbox.0.push_back(message.to_owned());
-                std::mem::take(&mut inbox.1)
-            };
-            waiting.into_iter().for_each(Waker::wake);
-        }
-    }
-    async fn next(&self) -> Option<String> {
-        poll_fn(|context| {
-            let mut inbox = self.own.0.borrow_mut();
-            if let Some(message) = inbox.0.pop_front() {
-                return Poll::Ready(Some(message));
-            }
-            if inbox.2 {
-                return Poll::Ready(None);
-            }
-            inbox.1.push(context.waker().clone());
-            Poll::Pending
-        })
-        .await
-    }
-    fn close(&self) {
-        let waiting = {
-            let mut inbox = self.own.0.borrow_mut();
-            inbox.2 = true;
-            std::mem::take(&mut inbox.1)
-        };
-        waiting.into_iter().for_each(Waker::wake);
+struct Woken(AtomicBool);
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// The network: calls the server's handlers with real bytes.
-pub struct Loopback {
-    world: World,
-    identity: fieldsync_server::token::Identity,
-    faults: Rc<RefCell<VecDeque<(&'static str, Fault)>>>,
-    gate: Rc<RefCell<Option<Gate>>>,
-}
-
-/// An answer in pieces; the last may be a fault.
-#[derive(Debug)]
-pub struct Pieces(VecDeque<Result<Vec<u8>, NetworkFault>>);
-
-impl Body for Pieces {
-    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, NetworkFault> {
-        self.0.pop_front().transpose()
-    }
-}
-
-fn lost() -> NetworkFault {
-    NetworkFault { reason: "lost".to_owned() }
-}
-
-impl Network for Loopback {
-    type Body = Pieces;
-
-    async fn send(&self, request: Outgoing) -> Result<Incoming<Pieces>, NetworkFault> {
-        let fault = {
-            let mut faults = self.faults.borrow_mut();
-            let ours = faults.front().is_some_and(|(path, _)| *path == request.path);
-            if ours { faults.pop_front().map(|(_, fault)| fault) } else { None }
-        };
-        match fault {
-            Some(Fault::LoseRequest) => return Err(lost()),
-            Some(Fault::Html) => return Ok(answer(200, "text/html", b"<html>Please log in</html>".to_vec())),
-            Some(Fault::Status(status, retry_after_ms)) => {
-                let body = json!({"error": {"code": "scripted", "message": "scripted", "retryable": status >= 429}}).to_string();
-                return Ok(Incoming { retry_after_ms, ..answer(status, "application/json", body.into_bytes()) });
-            }
-            Some(Fault::LoseAnswer | Fault::CutAnswer) | None => {}
-        }
-        self.world.requests.borrow_mut().push(request.path.clone());
-        let mut done = self.serve(&request).await;
-        if request.path == paths::UPLOAD {
-            let gate = self.gate.take();
-            if let Some(gate) = gate {
-                gate.reached.raise();
-                gate.open.raised().await;
-            }
-        }
-        match fault {
-            Some(Fault::LoseAnswer) => Err(lost()),
-            Some(Fault::CutAnswer) => {
-                let whole: Vec<u8> = done.body.0.iter().flatten().flatten().copied().collect();
-                done.body = Pieces([Ok(whole[..whole.len() * 2 / 3].to_vec())].into());
-                Ok(done)
-            }
-            _ => Ok(done),
-        }
-    }
-}
-
-fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Incoming<Pieces> {
-    Incoming { status, content_type: content_type.to_owned(), retry_after_ms: None, body: Pieces([Ok(body)].into()) }
-}
-
-impl Loopback {
-    async fn serve(&self, request: &Outgoing) -> Incoming<Pieces> {
-        let service = &self.world.service;
-        let body = request.body.clone().unwrap_or_default().into_bytes();
-        let refused = |refusal: Refusal| {
-            let (status, _, _) = refusal.reason.classify();
-            let text = serde_json::to_vec(&refusal.fault()).expect("JSON");
-            answer(status, "application/json", text)
-        };
-        fn json<T: serde::Serialize>(value: T) -> Incoming<Pieces> {
-            answer(200, "application/json", serde_json::to_vec(&value).expect("JSON"))
-        }
-        match request.path.as_str() {
-            paths::INITIALIZE => service.initialize(&self.identity, &body).await.map_or_else(refused, json),
-            paths::UPLOAD => service.upload(&self.identity, &body).await.map_or_else(refused, json),
-            paths::STATUS => service.status(&self.identity, &body).await.map_or_else(refused, json),
-            paths::DOWNLOAD => match service.download(&self.identity, &body).await {
-                Err(refusal) => refused(refusal),
-                Ok(mut pages) => {
-                    let mut pieces = VecDeque::new();
-                    while let Ok(Some(lines)) = pages.next().await {
-                        // Cut where no line ends, as a network does.
-                        let middle = lines.len() / 2;
-                        pieces.push_back(Ok(lines[..middle].to_vec()));
-                        pieces.push_back(Ok(lines[middle..].to_vec()));
-                    }
-                    Incoming { body: Pieces(pieces), ..answer(200, "application/x-ndjson", Vec::new()) }
-                }
-            },
-            other => answer(404, "application/json", other.as_bytes().to_vec()),
-        }
-    }
-}
-
-/// Runs a story.
+/// Runs a story. All that happens in it happens on this thread: when it waits and nobody has woken it, nobody
+/// ever will, and it fails instead of hanging.
 pub fn tell<F: Future<Output = ()>>(story: F) {
-    futures_executor::block_on(story);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut story = std::pin::pin!(story);
+    for _ in 0..POLLS_MAX {
+        if story.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            return;
+        }
+        assert!(woken.0.swap(false, Ordering::Relaxed), "the story waits for something that will never happen");
+    }
+    panic!("the story goes round in circles");
+}
+
+/// Lets everybody else go on, so many times.
+pub async fn turns(count: usize) {
+    let mut left = count;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

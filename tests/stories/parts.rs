@@ -1,0 +1,270 @@
+//! What a tab of a story stands on: a clock that everybody shares, locks and channels among the tabs of one
+//! device, and a network that calls the server's handlers with real bytes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use fieldsync::platform::network::{Body, Incoming, Network, NetworkFault, Outgoing};
+use fieldsync::platform::{Channel, Clock, Entropy, Host, Identity, Locks};
+use fieldsync::protocol::paths;
+use fieldsync_server::service::Refusal;
+use serde_json::json;
+
+use crate::world::{Fault, Gate, World};
+
+/// The parts of a tab.
+pub struct LocalHost {
+    pub clock: LocalClock,
+    pub entropy: LocalEntropy,
+    pub locks: LocalLocks,
+    pub channel: BusChannel,
+    pub network: Loopback,
+}
+
+impl Host for LocalHost {
+    type Clock = LocalClock;
+    type Entropy = LocalEntropy;
+    type Locks = LocalLocks;
+    type Channel = BusChannel;
+    type Identity = LocalHost;
+    type Network = Loopback;
+    fn clock(&self) -> &LocalClock {
+        &self.clock
+    }
+    fn entropy(&self) -> &LocalEntropy {
+        &self.entropy
+    }
+    fn locks(&self) -> &LocalLocks {
+        &self.locks
+    }
+    fn channel(&self) -> &BusChannel {
+        &self.channel
+    }
+    fn identity(&self) -> &LocalHost {
+        self
+    }
+    fn network(&self) -> &Loopback {
+        &self.network
+    }
+}
+
+impl Identity for LocalHost {
+    async fn token(&self, _: &str, _: &str, _: bool) -> Option<String> {
+        Some("the loopback network knows who asks".to_owned())
+    }
+}
+
+pub struct LocalClock {
+    pub now: Rc<Cell<u64>>,
+    pub skew: i64,
+    pub sleepers: Rc<RefCell<Vec<Waker>>>,
+}
+
+impl Clock for LocalClock {
+    fn now(&self) -> u64 {
+        self.now.get().saturating_add_signed(self.skew)
+    }
+    async fn sleep(&self, wait_ms: u64) {
+        let due = self.now.get() + wait_ms;
+        poll_fn(|context| {
+            if self.now.get() >= due {
+                return Poll::Ready(());
+            }
+            self.sleepers.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+pub struct LocalEntropy(pub Cell<u64>);
+
+impl Entropy for LocalEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        for byte in bytes {
+            let next = self.0.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0.set(next);
+            *byte = next.to_be_bytes()[0];
+        }
+    }
+}
+
+/// One lock, whatever its name: a device has one sender.
+#[derive(Clone, Default)]
+pub struct LocalLocks(Rc<RefCell<(bool, Vec<Waker>)>>);
+
+pub struct Held(LocalLocks);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut lock = self.0.0.borrow_mut();
+            lock.0 = false;
+            std::mem::take(&mut lock.1)
+        };
+        // All of them: whoever came first may have gone away.
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Locks for LocalLocks {
+    type Guard = Held;
+    async fn acquire(&self, _: &str) -> Held {
+        poll_fn(|context| {
+            let mut lock = self.0.borrow_mut();
+            if lock.0 {
+                lock.1.push(context.waker().clone());
+                return Poll::Pending;
+            }
+            lock.0 = true;
+            Poll::Ready(())
+        })
+        .await;
+        Held(self.clone())
+    }
+}
+
+#[derive(Default)]
+pub struct LocalChannel(RefCell<(VecDeque<String>, Vec<Waker>, bool)>);
+
+pub struct BusChannel {
+    pub own: Rc<LocalChannel>,
+    pub bus: Rc<RefCell<Vec<Rc<LocalChannel>>>>,
+}
+
+impl Channel for BusChannel {
+    fn announce(&self, message: &str) {
+        for other in self.bus.borrow().iter().filter(|other| !Rc::ptr_eq(other, &self.own)) {
+            let waiting = {
+                let mut inbox = other.0.borrow_mut();
+                inbox.0.push_back(message.to_owned());
+                std::mem::take(&mut inbox.1)
+            };
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+    async fn next(&self) -> Option<String> {
+        poll_fn(|context| {
+            let mut inbox = self.own.0.borrow_mut();
+            if let Some(message) = inbox.0.pop_front() {
+                return Poll::Ready(Some(message));
+            }
+            if inbox.2 {
+                return Poll::Ready(None);
+            }
+            inbox.1.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+    fn close(&self) {
+        let waiting = {
+            let mut inbox = self.own.0.borrow_mut();
+            inbox.2 = true;
+            std::mem::take(&mut inbox.1)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The network: calls the server's handlers with real bytes.
+pub struct Loopback {
+    pub world: World,
+    pub identity: fieldsync_server::token::Identity,
+    pub faults: Rc<RefCell<VecDeque<(&'static str, Fault)>>>,
+    pub gate: Rc<RefCell<Option<Gate>>>,
+}
+
+/// An answer in pieces; the last may be a fault.
+#[derive(Debug)]
+pub struct Pieces(VecDeque<Result<Vec<u8>, NetworkFault>>);
+
+impl Body for Pieces {
+    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, NetworkFault> {
+        self.0.pop_front().transpose()
+    }
+}
+
+fn lost() -> NetworkFault {
+    NetworkFault { reason: "lost".to_owned() }
+}
+
+impl Network for Loopback {
+    type Body = Pieces;
+
+    async fn send(&self, request: Outgoing) -> Result<Incoming<Pieces>, NetworkFault> {
+        let fault = {
+            let mut faults = self.faults.borrow_mut();
+            let ours = faults.front().is_some_and(|(path, _)| *path == request.path);
+            if ours { faults.pop_front().map(|(_, fault)| fault) } else { None }
+        };
+        match fault {
+            Some(Fault::LoseRequest) => return Err(lost()),
+            Some(Fault::Html) => return Ok(answer(200, "text/html", b"<html>Please log in</html>".to_vec())),
+            Some(Fault::Status(status, retry_after_ms)) => {
+                let body = json!({"error": {"code": "scripted", "message": "scripted", "retryable": status >= 429}}).to_string();
+                return Ok(Incoming { retry_after_ms, ..answer(status, "application/json", body.into_bytes()) });
+            }
+            Some(Fault::LoseAnswer | Fault::CutAnswer) | None => {}
+        }
+        self.world.requests.borrow_mut().push(request.path.clone());
+        let mut done = self.serve(&request).await;
+        if request.path == paths::UPLOAD {
+            let gate = self.gate.take();
+            if let Some(gate) = gate {
+                gate.reached.raise();
+                gate.open.raised().await;
+            }
+        }
+        match fault {
+            Some(Fault::LoseAnswer) => Err(lost()),
+            Some(Fault::CutAnswer) => {
+                let whole: Vec<u8> = done.body.0.iter().flatten().flatten().copied().collect();
+                done.body = Pieces([Ok(whole[..whole.len() * 2 / 3].to_vec())].into());
+                Ok(done)
+            }
+            _ => Ok(done),
+        }
+    }
+}
+
+fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Incoming<Pieces> {
+    Incoming { status, content_type: content_type.to_owned(), retry_after_ms: None, body: Pieces([Ok(body)].into()) }
+}
+
+impl Loopback {
+    async fn serve(&self, request: &Outgoing) -> Incoming<Pieces> {
+        let service = &self.world.service;
+        let body = request.body.clone().unwrap_or_default().into_bytes();
+        let refused = |refusal: Refusal| {
+            let (status, _, _) = refusal.reason.classify();
+            let text = serde_json::to_vec(&refusal.fault()).expect("JSON");
+            answer(status, "application/json", text)
+        };
+        fn json<T: serde::Serialize>(value: T) -> Incoming<Pieces> {
+            answer(200, "application/json", serde_json::to_vec(&value).expect("JSON"))
+        }
+        match request.path.as_str() {
+            paths::INITIALIZE => service.initialize(&self.identity, &body).await.map_or_else(refused, json),
+            paths::UPLOAD => service.upload(&self.identity, &body).await.map_or_else(refused, json),
+            paths::STATUS => service.status(&self.identity, &body).await.map_or_else(refused, json),
+            paths::DOWNLOAD => match service.download(&self.identity, &body).await {
+                Err(refusal) => refused(refusal),
+                Ok(mut pages) => {
+                    let mut pieces = VecDeque::new();
+                    while let Ok(Some(lines)) = pages.next().await {
+                        // Cut where no line ends, as a network does.
+                        let middle = lines.len() / 2;
+                        pieces.push_back(Ok(lines[..middle].to_vec()));
+                        pieces.push_back(Ok(lines[middle..].to_vec()));
+                    }
+                    Incoming { body: Pieces(pieces), ..answer(200, "application/x-ndjson", Vec::new()) }
+                }
+            },
+            other => answer(404, "application/json", other.as_bytes().to_vec()),
+        }
+    }
+}
