@@ -3,7 +3,7 @@
 use futures_util::future::{join, poll_immediate};
 use serde_json::{Value, json};
 
-use crate::world::{World, tell, turns};
+use crate::world::{SCHEMA, World, tell, turns};
 
 /// More turns than a session takes: an abort at every one of them.
 const TURNS: usize = 80;
@@ -150,4 +150,31 @@ fn closing_a_page_that_syncs_by_itself_leaves_nobody_waiting() {
             assert_eq!(tab.sync().await.errors[0].code, "closed", "{turn}");
         });
     }
+}
+
+#[test]
+fn an_index_declared_by_a_newer_app_finds_what_an_older_one_saved() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let old = device.tab().await;
+        old.create("client", json!({"name": "Smith", "town": "Ulm"})).await;
+        old.sync().await;
+        old.sync().await;
+        old.create("client", json!({"name": "Jones", "town": "Ulm"})).await;
+        old.engine.close();
+
+        let mut schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+        schema["version"] = json!(2);
+        schema["entities"]["client"]["indexes"] = json!(["name", "town"]);
+        let new = device.tab_with(json!({"schema": schema})).await;
+        // Before the first session it looks through all records, after it the index covers them.
+        for _ in 0..3 {
+            for (query, count) in [(json!({"where": {"town": "Ulm"}}), 2), (json!({"where": {"name": "Smith"}}), 1)] {
+                assert_eq!(new.engine.query("client", &query.to_string()).await.expect("found").len(), count, "{query}");
+                assert_eq!(new.engine.count("client", &query.to_string()).await.expect("counted"), count, "{query}");
+            }
+            assert!(new.sync().await.success);
+        }
+    });
 }

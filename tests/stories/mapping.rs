@@ -1,8 +1,9 @@
 //! What a new record is called: first by its temp ID, then by the server's, and for ever by both.
 
+use futures_util::future::join;
 use serde_json::{Value, json};
 
-use crate::world::{World, tell};
+use crate::world::{Fault, World, tell};
 
 fn value(id: &str) -> Value {
     serde_json::from_str(id).expect("an ID is JSON")
@@ -52,6 +53,65 @@ fn a_query_by_twelve_temp_ids_finds_the_records_before_and_after_they_are_sent()
         let found = tab.engine.query("product", &query).await.expect("found");
         assert_eq!(found.len(), 12);
         assert!(found.iter().all(|product| product["id"].is_i64()));
+    });
+}
+
+#[test]
+fn the_queue_calls_every_record_by_its_present_id() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab_with(json!({"batchSize": 1})).await;
+        let client = tab.create("client", json!({"name": "Smith"})).await;
+        tab.create("pet", json!({"clientId": value(&client)})).await;
+        tab.update("client", &client, json!({"name": "Smyth"})).await;
+        let gate = tab.hold_upload();
+        join(tab.up(), async {
+            gate.reached().await;
+            tab.fault("upload", Fault::LoseRequest);
+            gate.open();
+        })
+        .await;
+        let real = tab.get("client", &client).await.expect("there")["id"].clone();
+        assert!(real.is_i64());
+        let queue = tab.queue().await;
+        assert_eq!(queue.len(), 2, "{queue:?}");
+        for item in queue {
+            if item["entity"] == "client" {
+                assert_eq!((&item["recordId"], &item["operation"]["recordId"]), (&real, &real));
+            } else {
+                assert_eq!((&item["payload"]["clientId"], &item["operation"]["data"]["clientId"]), (&real, &real));
+            }
+        }
+        // What is shown is not what is sent: the stored operations are as they were written.
+        assert!(tab.sync().await.success);
+        assert_eq!(world.changes().await.len(), 3);
+    });
+}
+
+#[test]
+fn a_conflict_calls_every_record_by_its_present_id() {
+    tell(async {
+        let world = World::new();
+        let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        here.create("pet", json!({"dose": 1})).await;
+        here.sync().await;
+        there.sync().await;
+        let pet = there.all("pet").await[0]["id"].to_string();
+        there.update("pet", &pet, json!({"dose": 3})).await;
+        there.sync().await;
+
+        let client = here.create("client", json!({"name": "Smith"})).await;
+        here.update("pet", &pet, json!({"dose": 2, "clientId": value(&client)})).await;
+        assert_eq!(here.down().await.conflicts, 1);
+        assert_eq!(here.engine.conflicts().await.expect("read")[0]["localData"]["clientId"], value(&client));
+        assert!(here.up().await.success);
+
+        let real = here.get("client", &client).await.expect("there")["id"].clone();
+        assert!(real.is_i64());
+        let conflict = here.engine.conflicts().await.expect("read").remove(0);
+        assert_eq!(conflict["localData"]["clientId"], real);
+        assert_eq!(conflict["operation"]["data"]["set"]["/clientId"], real, "{conflict}");
+        assert_eq!(conflict["recordId"].to_string(), pet);
     });
 }
 
