@@ -289,7 +289,7 @@ impl<'w> Work<'w> {
         if !self.entries.is_empty() {
             let seq = self.next_seq.max(self.last.as_ref().map_or(0, |row| row.seq) + 2) - 1;
             let mut operations: Vec<Key> = self.entries.iter().map(|entry| entry.operation.as_str().into()).collect();
-            operations.sort_unstable();
+            // Neighbours only: a store keeps one entry of several that are equal.
             operations.dedup();
             let audit = audit::Row::after(self.last.as_ref(), seq, self.stamp, self.user, self.entries);
             let mut stored = row(seq.into(), &audit);

@@ -158,22 +158,17 @@ impl Queue {
     /// The next batch: at most so many operations and bytes, dependencies first. A single operation that is
     /// larger than `bytes_max` goes alone. Those in `without` stay.
     pub fn batch(&self, operations_max: usize, bytes_max: usize, without: &[u64]) -> Vec<u64> {
-        let mut ready: Vec<(usize, u64)> = self
-            .standing()
-            .into_iter()
-            .filter_map(|(seq, standing)| match standing {
-                Standing::Ready(place) if !without.contains(&seq) => Some((place, seq)),
-                Standing::Ready(_)
-                | Standing::WaitsForOperations(_)
-                | Standing::WaitsForRecords(_)
-                | Standing::InCycle(_)
-                | Standing::Held => None,
-            })
-            .collect();
-        ready.sort_unstable();
+        let standing = self.standing();
+        let mut ready: Vec<Option<u64>> = vec![None; standing.len()];
+        for (seq, stands) in standing {
+            if let Standing::Ready(place) = stands {
+                ready[place] = Some(seq);
+            }
+        }
+        let ready = ready.into_iter().flatten().filter(|seq| !without.contains(seq));
         let mut bytes = 0;
         let mut batch = Vec::new();
-        for (_, seq) in ready.into_iter().take(operations_max) {
+        for seq in ready.take(operations_max) {
             bytes += self.items.get(&seq).map_or(0, |item| item.row.body.len());
             if bytes > bytes_max && !batch.is_empty() {
                 break;

@@ -87,13 +87,21 @@ impl Graph {
 
     /// Every set of operations that wait for each other, with the fields that make it.
     pub fn cycles(&self) -> Vec<Cycle> {
-        let mut cycles: Vec<Cycle> = self.strong_components().into_iter().map(|component| self.name(component)).collect();
-        cycles.sort_unstable_by(|a, b| a.operations.cmp(&b.operations));
+        let mut cycles: Vec<Cycle> = Vec::new();
+        for component in self.strong_components() {
+            let cycle = self.name(component);
+            let at = cycles.partition_point(|other| other.operations < cycle.operations);
+            cycles.insert(at, cycle);
+        }
         cycles
     }
 
-    fn name(&self, mut component: Vec<usize>) -> Cycle {
-        component.sort_unstable_by_key(|at| self.seqs[*at]);
+    fn name(&self, component: Vec<usize>) -> Cycle {
+        let mut by_seq: BinaryHeap<Reverse<(u64, usize)>> = component.iter().map(|at| Reverse((self.seqs[*at], *at))).collect();
+        let mut component = Vec::with_capacity(by_seq.len());
+        while let Some(Reverse((_, at))) = by_seq.pop() {
+            component.push(at);
+        }
         let mut fields: Vec<String> = Vec::new();
         for at in &component {
             for (other, why) in &self.before[*at] {
