@@ -162,7 +162,7 @@ export interface QueueItem {
   payload: unknown;
   state: OperationState;
   /** Why it is not sent yet; `waitsFor` names operations or temp IDs. */
-  reason: { code: string; message: string; waitsFor?: Key[]; path?: string | null; conflictId?: string } | null;
+  reason: { code: string; message: string; waitsFor?: Key[]; path?: string | null; conflictId?: number } | null;
   attempts: number;
   lane: string | null;
   createdAt: number;

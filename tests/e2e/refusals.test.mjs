@@ -14,7 +14,12 @@ const BAD_RECORDS = {
   'an entity that is not declared': ['unicorn', () => ({}), 'unknown_entity', undefined],
   'a reference that is an object': ['pet', () => ({ clientId: { id: 1 } }), 'invalid_reference', 'clientId'],
   'a reference that is a boolean': ['pet', () => ({ clientId: true }), 'invalid_reference', 'clientId'],
-  "another entity's temporary ID": ['pet', () => ({ clientId: 'temp_1_aaaaaaaaaaaaaaaa_note' }), 'invalid_reference', 'clientId'],
+  "another entity's temporary ID": [
+    'pet',
+    () => ({ clientId: 'temp_1_aaaaaaaaaaaaaaaa_note' }),
+    'invalid_reference',
+    'clientId',
+  ],
   'a function': ['client', () => ({ name: () => 'Ada' }), 'invalid_value', '/name'],
   'a cycle': [
     'client',
