@@ -1,0 +1,60 @@
+//! A downloaded page: only on its own checkpoint, only in its own epoch, and never back in time.
+
+use fieldsync::decide::PageResult;
+use fieldsync::model::{RecordId, Version};
+use serde_json::json;
+
+use crate::desk::{Desk, REX, applied, epoch, rex};
+
+#[test]
+fn a_change_older_than_a_receipt_is_ignored_on_a_record_with_nothing_pending() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    desk.answer(epoch(1), 9, &[(&op, applied(&REX, 5))]).expect("it is ours");
+    assert!(matches!(desk.page(Some("one"), "two", vec![rex(3, json!({"name": "old", "age": 1}))]), PageResult::Applied(_)));
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.version, record.data["name"].clone()), (Some(Version(5)), json!("Max")));
+    // The page that covers the receipt replaces what was kept for it.
+    desk.page(Some("two"), "three", vec![rex(5, json!({"name": "Max", "age": 1}))]);
+    assert_eq!(desk.get(&REX).expect("there").version, Some(Version(5)));
+    assert_eq!(desk.store.dump(fieldsync::plan::Table::Overlay), []);
+}
+
+#[test]
+fn a_change_older_than_a_receipt_is_ignored_on_a_record_with_a_pending_edit() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    desk.answer(epoch(1), 9, &[(&op, applied(&REX, 5))]).expect("it is ours");
+    let edit = desk.update(&REX, json!({"name": "Moritz"}));
+    let written = desk.stored(&edit);
+    let PageResult::Applied(effects) = desk.page(Some("one"), "two", vec![rex(3, json!({"name": "old", "age": 1}))]) else {
+        panic!("it stands on the stored checkpoint");
+    };
+    assert_eq!((effects.found, effects.seq), (0, None), "an old state is no conflict");
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.version, record.data["name"].clone()), (Some(Version(5)), json!("Moritz")));
+    assert_eq!(desk.stored(&edit), written, "the edit still stands on what the receipt said");
+}
+
+#[test]
+fn a_page_on_another_checkpoint_is_dropped_whole() {
+    let mut desk = Desk::with_rex();
+    let before = desk.everything();
+    let stranger = json!({"entity": "pet", "id": 8, "version": "2", "kind": "upsert", "data": {"name": "Max"}, "stamp": [1, 0]});
+    for from in [None, Some("other")] {
+        assert_eq!(desk.page(from, "two", vec![stranger.clone()]), PageResult::Dropped);
+        assert_eq!(desk.everything(), before);
+    }
+    assert!(matches!(desk.page(Some("one"), "two", vec![stranger]), PageResult::Applied(_)));
+    assert!(desk.get(&RecordId::Integer(8)).is_some());
+}
+
+#[test]
+fn a_page_of_another_epoch_is_dropped_whole() {
+    let mut desk = Desk::with_rex();
+    let before = desk.everything();
+    assert_eq!(desk.page_of(epoch(2), Some("one"), "two", vec![rex(2, json!({"name": "other"}))]), PageResult::Dropped);
+    assert_eq!(desk.everything(), before);
+}

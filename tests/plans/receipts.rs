@@ -1,0 +1,139 @@
+//! The outcomes of an upload: each applies once, to the operation that waits for it, in its own epoch.
+
+use fieldsync::decide::PageResult;
+use fieldsync::model::{RecordId, Version};
+use fieldsync::outbox::State;
+use serde_json::json;
+
+use crate::desk::{Desk, REX, applied, epoch, rejected, rex};
+
+#[test]
+fn an_outcome_for_an_operation_that_has_one_changes_nothing() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    // Applied, but the server could still lose it: the row stays.
+    desk.answer(epoch(1), 1, &[(&op, applied(&REX, 2))]).expect("it is ours");
+    assert_eq!(desk.state(&op), State::Acknowledged { version: Version(2) });
+    let before = desk.everything();
+    for late in [rejected(), applied(&REX, 9)] {
+        let effects = desk.answer(epoch(1), 9, &[(&op, late)]).expect("it is ours");
+        assert_eq!((effects.settled, effects.seq), (Vec::new(), None));
+        assert_eq!(desk.everything(), before);
+    }
+}
+
+#[test]
+fn a_parked_operation_stays_parked_whatever_a_late_sender_brings() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    desk.answer(epoch(1), 0, &[(&op, rejected())]).expect("it is ours");
+    let before = desk.everything();
+    desk.answer(epoch(1), 9, &[(&op, applied(&REX, 2))]).expect("it is ours");
+    assert!(matches!(desk.state(&op), State::Parked { .. }));
+    assert_eq!(desk.everything(), before);
+}
+
+#[test]
+fn an_outcome_for_another_operation_at_the_same_sequence_changes_nothing() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    let mut other = op.clone();
+    other.id = desk.op_id();
+    let before = desk.everything();
+    desk.answer(epoch(1), 9, &[(&other, rejected())]).expect("it is ours");
+    assert_eq!(desk.state(&op), State::Pending);
+    assert_eq!(desk.everything(), before);
+}
+
+#[test]
+fn an_outcome_of_another_epoch_is_not_applied() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    let before = desk.everything();
+    assert_eq!(desk.answer(epoch(2), 9, &[(&op, applied(&REX, 2))]), None);
+    assert_eq!(desk.everything(), before);
+    assert!(desk.answer(epoch(1), 9, &[(&op, applied(&REX, 2))]).is_some());
+    assert!(desk.outbox().is_empty());
+}
+
+#[test]
+fn the_first_answer_of_a_server_fixes_the_epoch() {
+    let mut desk = Desk::new();
+    let (first, second) = (desk.create(json!({"name": "Rex"})), desk.create(json!({"name": "Max"})));
+    desk.claim(&[&first, &second], desk.known());
+    assert!(desk.answer(epoch(1), 9, &[(&first, applied(&REX, 1))]).is_some());
+    assert_eq!(desk.answer(epoch(2), 9, &[(&second, applied(&RecordId::Integer(8), 2))]), None);
+    assert_eq!(desk.outbox().len(), 1);
+}
+
+#[test]
+fn a_waiting_state_that_is_older_than_the_receipt_is_dropped() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    // Another device's change comes while ours is on its way, and ours took effect on top of it.
+    let page = desk.page(Some("one"), "two", vec![rex(2, json!({"name": "Rex", "age": 2}))]);
+    assert!(matches!(page, PageResult::Applied(_)));
+    assert_eq!(desk.get(&REX).expect("there").data["name"], "Max");
+    desk.answer(epoch(1), 9, &[(&op, applied(&REX, 3))]).expect("it is ours");
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.version, record.data["name"].clone()), (Some(Version(3)), json!("Max")), "the older state is not brought back");
+}
+
+#[test]
+fn a_waiting_state_waits_until_every_sealed_operation_has_its_outcome() {
+    let mut desk = Desk::with_rex();
+    let first = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&first], desk.known());
+    let second = desk.update(&REX, json!({"name": "Moritz"}));
+    desk.claim(&[&second], desk.known());
+    desk.page(Some("one"), "two", vec![rex(5, json!({"name": "Rex", "age": 5}))]);
+    let sealed = desk.stored(&second);
+
+    desk.answer(epoch(1), 9, &[(&first, applied(&REX, 2))]).expect("it is ours");
+    assert_eq!(desk.stored(&second), sealed, "the bytes of a sealed operation never change");
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.version, record.data["age"].clone()), (Some(Version(2)), json!(1)), "the news still wait");
+
+    // Now nothing sealed is left, and the news are taken.
+    desk.answer(epoch(1), 9, &[(&second, applied(&REX, 3))]).expect("it is ours");
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.version, record.data["age"].clone()), (Some(Version(5)), json!(5)));
+}
+
+#[test]
+fn a_sent_operation_reads_at_most_two_rows() {
+    const OPERATIONS: usize = 50;
+    /// The last audit row, the seals, where the database stands: for the claim and for the outcomes.
+    const ONCE: usize = 6;
+    let mut desk = Desk::new();
+    let creates: Vec<_> = (0..OPERATIONS).map(|number| desk.create(json!({"number": number}))).collect();
+    let mut version = 0;
+    for round in ["create", "update"] {
+        let ops = if round == "create" {
+            creates.clone()
+        } else {
+            creates.iter().map(|op| desk.update(&op.row, json!({"round": round}))).collect()
+        };
+        let known = desk.known();
+        let before = desk.rows_read.get();
+        desk.claim(&ops.iter().collect::<Vec<_>>(), known);
+        let answers: Vec<_> = ops
+            .iter()
+            .zip(1..)
+            .map(|(op, number)| {
+                version += 1;
+                (op, applied(&RecordId::Integer(number), version))
+            })
+            .collect();
+        let effects = desk.answer(epoch(1), version, &answers).expect("it is ours");
+        assert_eq!(effects.settled.len(), OPERATIONS);
+        let read = desk.rows_read.get() - before;
+        assert!(read <= 2 * OPERATIONS + ONCE, "{round}: {read} rows");
+        assert!(read >= OPERATIONS, "{round}: {read} rows: they are counted");
+    }
+}
