@@ -8,6 +8,7 @@
 //! Knows the traits of `store` and `platform`, never an adapter.
 
 mod config;
+mod download;
 mod error;
 mod events;
 mod notify;
@@ -18,6 +19,7 @@ mod schedule;
 mod session;
 mod shown;
 mod sync;
+mod upload;
 mod waiting;
 
 use std::cell::{Cell, RefCell};

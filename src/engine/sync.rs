@@ -1,40 +1,19 @@
-//! The session itself: initialise, upload, download, finalise.
+//! The session itself: initialise, upload ([`super::upload`]), download ([`super::download`]), finalise.
 
 use std::pin::pin;
-use std::rc::Rc;
 
 use futures_util::future::{Either, select};
-use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::events::Event;
 use super::session::{Direction, Place, SyncError, SyncResult, Told, Turn};
-use super::{Attempt, Cancel, Engine, EngineError, config::database_name, shown};
-use crate::decide::{ApplyPage, Claim, Claimed, Effects, LogSession, Outcomes, PageResult, Sent, Settled};
-use crate::model::{Epoch, OpId, RecordId, Version};
-use crate::outbox::{BatchSize, Seals};
+use super::{Cancel, Engine, EngineError, config::database_name};
+use crate::decide::{Effects, LogSession, Settled};
+use crate::model::Epoch;
 use crate::platform::{Clock, Host, Identity, Locks};
-use crate::protocol::limits::BATCH_BYTES_MAX;
-use crate::protocol::{CheckpointState, DownloadRequest, InitializeRequest, Outcome, PROTOCOL, RawPage, Rejection, Reply, RequestHead};
+use crate::protocol::{CheckpointState, InitializeRequest, PROTOCOL, RequestHead};
 use crate::store::{Durability, Store, StoreError};
-use crate::value::{to_text, to_value};
-
-/// What an upload body is made of: the operations are the stored bytes.
-#[derive(Serialize)]
-struct Upload<'u> {
-    head: &'u RequestHead,
-    operations: Vec<&'u RawValue>,
-}
-
-/// One operation of a batch as it goes up.
-struct Going {
-    seq: u64,
-    id: OpId,
-    entity: String,
-    row: RecordId,
-    body: Box<RawValue>,
-}
+use crate::value::to_value;
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// Runs a session, or shares the next one if one is running. Never fails: what went wrong is in the result.
@@ -129,7 +108,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Waits for something outside, unless the session is stopped. Only such waits are given up: a transaction
     /// under way comes to its end, and what it did is told.
-    async fn unless<T>(cancel: &Cancel, outside: impl Future<Output = T>) -> Result<T, SyncError> {
+    pub(super) async fn unless<T>(cancel: &Cancel, outside: impl Future<Output = T>) -> Result<T, SyncError> {
         match select(pin!(outside), pin!(cancel.cancelled())).await {
             Either::Left((done, _)) => Ok(done),
             Either::Right(_) => Err(SyncError::aborted()),
@@ -154,7 +133,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(())
     }
 
-    fn head(&self) -> RequestHead {
+    pub(super) fn head(&self) -> RequestHead {
         let state = self.inner.state.borrow();
         RequestHead {
             protocol: PROTOCOL,
@@ -180,7 +159,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// Runs a request with the user's token, and once more with a fresh one if the first is refused.
-    async fn authorised<T, F>(&self, cancel: &Cancel, request: impl Fn(String) -> F) -> Result<T, SyncError>
+    pub(super) async fn authorised<T, F>(&self, cancel: &Cancel, request: impl Fn(String) -> F) -> Result<T, SyncError>
     where
         F: Future<Output = Result<T, crate::platform::network::TransportError>>,
     {
@@ -229,227 +208,11 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// An answer with another epoch than the stored one is not applied.
-    fn epoch(&self, epoch: &Epoch) -> Result<(), SyncError> {
+    pub(super) fn epoch(&self, epoch: &Epoch) -> Result<(), SyncError> {
         match &self.inner.state.borrow().epoch {
             Some(known) if known != epoch => Err(SyncError::new("epoch_changed", "the server has another history now", false)),
             _ => Ok(()),
         }
-    }
-
-    async fn upload(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
-        let inner = &self.inner;
-        // What the server did not want yet waits for the next session, and must not keep the others from going.
-        let (mut done, mut bytes, mut not_now) = (0, 0, Vec::new());
-        while !cancel.is_cancelled() {
-            let size = inner.batch.get();
-            let batch = inner.queue.borrow().batch(size.get(), BATCH_BYTES_MAX, &not_now);
-            if batch.is_empty() {
-                return Ok(());
-            }
-            let going = self.going(&batch)?;
-            let operations: Vec<(u64, OpId)> = going.iter().map(|op| (op.seq, op.id.clone())).collect();
-            let claim = Claim { operations, known: inner.known.get().unwrap_or(0) };
-            if self.decide(Durability::Strict, claim).await? == Claimed::Stale {
-                self.refresh().await?;
-                continue;
-            }
-            for seq in &batch {
-                inner.seals.borrow_mut().insert(*seq);
-            }
-            inner.flight.replace(flight(&batch));
-            self.emit(Event::Queue);
-            let sent = self.send(cancel, &going).await;
-            inner.flight.take();
-            let unfinished = match sent {
-                Ok((reply, outcomes, size)) => {
-                    bytes += size;
-                    self.apply(&going, Some(&reply.epoch), reply.durable, outcomes, result).await?
-                }
-                Err(error) if error.code == "too_large" && going.len() > 1 => {
-                    let mut smaller: BatchSize = size;
-                    smaller.halve(going.len());
-                    inner.batch.set(smaller);
-                    continue;
-                }
-                Err(error) if error.code == "too_large" => self.park_too_large(&going, &error, result).await?,
-                Err(error) => {
-                    self.failed(&batch, &error);
-                    return Err(error);
-                }
-            };
-            done += (batch.len() - unfinished.len()) as u64;
-            not_now.extend(unfinished);
-            let ahead = inner.queue.borrow().pending() as u64;
-            self.progress("upload", done, done + ahead, bytes);
-        }
-        Err(SyncError::aborted())
-    }
-
-    fn going(&self, batch: &[u64]) -> Result<Vec<Going>, SyncError> {
-        let queue = self.inner.queue.borrow();
-        let items = batch.iter().filter_map(|seq| queue.get(*seq).map(|item| (*seq, item)));
-        items
-            .map(|(seq, item)| {
-                let body =
-                    RawValue::from_string(item.row.body.clone()).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
-                Ok(Going { seq, id: item.operation.id.clone(), entity: item.operation.entity.clone(), row: item.row.row.clone(), body })
-            })
-            .collect()
-    }
-
-    async fn send(&self, cancel: &Cancel, going: &[Going]) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
-        let head = self.head();
-        let upload = Upload { head: &head, operations: going.iter().map(|op| &*op.body).collect() };
-        let body = to_text(&upload);
-        let size = body.len() as u64;
-        let http = self.http();
-        let answer = self.authorised(cancel, |token| {
-            let (http, head, body) = (&http, &head, body.clone());
-            async move { http.upload(&head.request_id, body, &token).await }
-        });
-        let answer = answer.await?;
-        self.epoch(&answer.reply.epoch)?;
-        // An operation that the server does not mention is unknown: it is sent again.
-        let unmentioned = || Outcome::Deferred { retry_after_ms: 0 };
-        let mut results = answer.results;
-        let outcome = |op: &Going| {
-            // They come in the order of the request, so the search ends at once.
-            let at = results.iter().position(|result| result.operation == op.id);
-            at.map_or_else(unmentioned, |at| results.remove(at).outcome)
-        };
-        let outcomes = going.iter().map(outcome).collect();
-        Ok((answer.reply, outcomes, size))
-    }
-
-    /// Stores the outcomes of a batch. Says which of it are not finished by them.
-    async fn apply(
-        &self,
-        going: &[Going],
-        epoch: Option<&Epoch>,
-        durable: Version,
-        outcomes: Vec<Outcome>,
-        result: &mut SyncResult,
-    ) -> Result<Vec<u64>, SyncError> {
-        let shown: Vec<Value> = {
-            let queue = self.inner.queue.borrow();
-            let shown = |(op, outcome): (&Going, &Outcome)| queue.get(op.seq).map(|item| show_outcome(&item.operation, outcome));
-            going.iter().zip(&outcomes).filter_map(shown).collect()
-        };
-        let waiting: Vec<u64> =
-            going.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.original().is_final()).map(|(op, _)| op.seq).collect();
-        let finals = (going.len() - waiting.len()) as u64;
-        let sent = going.iter().zip(outcomes).map(|(op, outcome)| Sent {
-            seq: op.seq,
-            id: op.id.clone(),
-            row: op.row.clone(),
-            entity: op.entity.clone(),
-            outcome,
-        });
-        let state = self.inner.state.borrow().clone();
-        let decision = Outcomes {
-            schema: self.inner.settings.schema.clone(),
-            sent: sent.collect(),
-            epoch: epoch.cloned(),
-            durable,
-            offset_ms: state.offset_ms,
-            fresh: going.iter().map(|_| self.op_id()).collect(),
-            now: self.now(),
-            user: self.inner.settings.user.clone(),
-        };
-        let Some(effects) = self.decide(Durability::Strict, decision).await? else {
-            return Err(SyncError::new("epoch_changed", "the server has another history now", false));
-        };
-        if let Some(epoch) = epoch {
-            self.inner.state.borrow_mut().epoch.get_or_insert_with(|| epoch.clone());
-        }
-        self.failed(&waiting, &SyncError::new("deferred", "the server asks to wait", true));
-        count(&effects, result);
-        result.operations.extend(shown);
-        let mut totals = self.inner.totals.get();
-        totals.operations_up += finals;
-        self.inner.totals.set(totals);
-        let stored = effects.seq.is_some();
-        self.absorb(&effects, "sync");
-        // Where nothing waited for these outcomes any more, another context was first: it knows the rest.
-        Ok(if stored { waiting } else { going.iter().map(|op| op.seq).collect() })
-    }
-
-    /// A single operation that no server takes is parked with its payload.
-    async fn park_too_large(&self, going: &[Going], error: &SyncError, result: &mut SyncResult) -> Result<Vec<u64>, SyncError> {
-        let refusal = Rejection { code: "too_large".to_owned(), message: error.message.clone(), path: None };
-        let outcomes = going.iter().map(|_| Outcome::Rejected { error: refusal.clone() }).collect();
-        self.apply(going, None, Version(0), outcomes, result).await
-    }
-
-    fn failed(&self, batch: &[u64], error: &SyncError) {
-        let mut attempts = self.inner.attempts.borrow_mut();
-        for seq in batch {
-            let at = attempts.iter().position(|(known, _)| known == seq).unwrap_or_else(|| {
-                attempts.push((*seq, Attempt::default()));
-                attempts.len() - 1
-            });
-            let (_, attempt) = &mut attempts[at];
-            attempt.count += 1;
-            attempt.error = Some((error.code.clone(), error.message.clone()));
-        }
-    }
-
-    async fn download(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
-        let state = self.inner.state.borrow().clone();
-        let checkpoint = if state.is_behind(&self.inner.settings.schema) { None } else { state.checkpoint.clone() };
-        let request = DownloadRequest { head: self.head(), checkpoint, page_records: self.inner.settings.page_size };
-        let http = self.http();
-        let pages = self.authorised(cancel, |token| {
-            let (http, request) = (&http, &request);
-            async move { http.download(request, &token).await }
-        });
-        let mut pages = pages.await?;
-        let head = pages.head().clone();
-        self.epoch(&head.reply.epoch)?;
-        let mut from = state.checkpoint;
-        let mut begins = request.checkpoint.is_none();
-        let mut done = 0;
-        self.progress("download", 0, head.records, 0);
-        while let Some(text) = Self::unless(cancel, pages.next()).await?? {
-            let page: RawPage<'_> = serde_json::from_str(&text).map_err(|_| SyncError::new("network", "a page is no page", true))?;
-            let records = page.changes.len() as u64;
-            let decision = ApplyPage {
-                schema: self.inner.settings.schema.clone(),
-                changes: Rc::new(ApplyPage::check(&page, &self.inner.settings.schema)),
-                from: from.clone(),
-                begins,
-                checkpoint: page.checkpoint.clone(),
-                through: page.through,
-                epoch: head.reply.epoch.clone(),
-                durable: head.reply.durable,
-                offset_ms: self.inner.state.borrow().offset_ms,
-                now: self.now(),
-                user: self.inner.settings.user.clone(),
-            };
-            match self.decide(Durability::Relaxed, decision).await? {
-                PageResult::Dropped => return Err(SyncError::new("aborted", "another context went on from here", true)),
-                PageResult::Applied(effects) => {
-                    {
-                        let mut state = self.inner.state.borrow_mut();
-                        state.checkpoint = Some(page.checkpoint.clone());
-                        state.through = page.through.or(state.through);
-                        state.epoch = Some(head.reply.epoch.clone());
-                    }
-                    result.downloaded += records;
-                    result.quarantined += effects.quarantined;
-                    count(&effects, result);
-                    let mut totals = self.inner.totals.get();
-                    totals.records_down += records;
-                    self.inner.totals.set(totals);
-                    self.absorb(&effects, "sync");
-                }
-            }
-            from = Some(page.checkpoint.clone());
-            begins = false;
-            done += records;
-            self.progress("download", done, head.records.max(done), pages.bytes());
-        }
-        Ok(())
     }
 
     async fn finalise(&self, result: &SyncResult) {
@@ -459,20 +222,12 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.progress("finalize", 1, 1, 0);
     }
 
-    fn progress(&self, phase: &'static str, done: u64, total: u64, bytes: u64) {
+    pub(super) fn progress(&self, phase: &'static str, done: u64, total: u64, bytes: u64) {
         self.emit(Event::Progress { phase, done, total, bytes });
     }
 }
 
-fn flight(batch: &[u64]) -> Seals {
-    let mut flight = Seals::default();
-    for seq in batch {
-        flight.insert(*seq);
-    }
-    flight
-}
-
-fn count(effects: &Effects, result: &mut SyncResult) {
+pub(super) fn count(effects: &Effects, result: &mut SyncResult) {
     result.conflicts += effects.found;
     for (_, settled) in &effects.settled {
         match settled {
@@ -481,17 +236,6 @@ fn count(effects: &Effects, result: &mut SyncResult) {
             Settled::Conflict { .. } => {}
         }
     }
-}
-
-fn show_outcome(operation: &crate::model::Operation, outcome: &Outcome) -> Value {
-    let (state, version) = match outcome.original() {
-        Outcome::Applied { version, .. } => ("applied", Some(*version)),
-        Outcome::Conflict { server, .. } => ("conflict", Some(server.version)),
-        Outcome::Rejected { .. } => ("rejected", None),
-        Outcome::Blocked { .. } => ("blocked", None),
-        Outcome::Deferred { .. } | Outcome::Duplicate { .. } => ("deferred", None),
-    };
-    shown::operation(operation, state, version)
 }
 
 /// A result without its operations.

@@ -1,5 +1,5 @@
 //! The store on IndexedDB. [`layout`] says what is there, [`connection`] opens and re-opens it, [`writer`]
-//! runs plans in strict or relaxed read-write transactions, [`reader`] runs reading plans through rexie,
+//! and [`transaction`] run plans in strict or relaxed read-write transactions, [`reader`] runs reading plans through rexie,
 //! [`convert`] turns rows into JavaScript values and back.
 //!
 //! Two connections on one database: rexie's, which owns the layout and serves reads, and a raw one for
@@ -10,6 +10,7 @@ mod connection;
 mod convert;
 mod layout;
 mod reader;
+mod transaction;
 mod writer;
 
 use std::cell::Cell;

@@ -1,10 +1,6 @@
-//! Read-write transactions. Plans wait in a line; whoever is waiting when a transaction begins shares its
-//! commit, strictly one after another: each sees what its predecessor wrote. If the commit fails, each runs
-//! again alone.
-//!
-//! A transaction of IndexedDB dies when it idles, so nothing is awaited inside one: a plan's step runs in the
-//! success event of its last request, and its requests are issued in the same turn. Handlers are attached when
-//! the transaction is made, `complete` alone counts as success, and `abort` keeps the browser's name for why.
+//! The line of plans that want to write. Whoever is waiting when a transaction begins shares its commit,
+//! strictly one after another: each sees what its predecessor wrote. If the commit fails, each runs again
+//! alone. The transaction itself is in [`super::transaction`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,12 +8,13 @@ use std::rc::Rc;
 
 use futures_channel::oneshot;
 use wasm_bindgen::prelude::*;
-use web_sys::{IdbCursorDirection, IdbDatabase, IdbObjectStore, IdbRequest, IdbTransaction};
+use web_sys::{IdbDatabase, IdbTransaction};
 
 use super::super::{Counts, Durability, StoreError};
 use super::connection::Connection;
+use super::transaction::Run;
 use super::{convert, layout};
-use crate::plan::{Answer, Plan, ROUNDS_MAX, Read, Step, Table, View, Write, WriteBatch};
+use crate::plan::{Plan, Read, Step, View, WriteBatch};
 
 #[wasm_bindgen]
 extern "C" {
@@ -25,25 +22,17 @@ extern "C" {
     type DatabaseWithOptions;
     #[wasm_bindgen(method, catch, js_name = transaction)]
     fn transaction_with(this: &DatabaseWithOptions, stores: &JsValue, mode: &str, options: &JsValue) -> Result<IdbTransaction, JsValue>;
-
-    type Committable;
-    #[wasm_bindgen(method, catch)]
-    fn commit(this: &Committable) -> Result<(), JsValue>;
-
-    type CursorWithValue;
-    #[wasm_bindgen(method, getter)]
-    fn value(this: &CursorWithValue) -> JsValue;
 }
 
 /// A plan with somebody who waits for it.
-trait Job {
+pub(super) trait Job {
     fn step(&mut self, seen: &View) -> Next;
     fn restart(&mut self);
     fn end(self: Box<Self>, result: Result<(), StoreError>);
 }
 
 /// What a plan does next, its result kept aside.
-enum Next {
+pub(super) enum Next {
     Read(Vec<Read>),
     Write(WriteBatch),
 }
@@ -79,11 +68,11 @@ impl<P: Plan> Job for PlanJob<P> {
 
 /// The line of plans of one database in one context.
 pub(super) struct Writer {
-    connection: Rc<Connection>,
+    pub(super) connection: Rc<Connection>,
     counts: Rc<Cell<Counts>>,
     waiting: RefCell<Vec<(Durability, Box<dyn Job>)>>,
-    alone: RefCell<VecDeque<(Durability, Box<dyn Job>)>>,
-    busy: Cell<bool>,
+    pub(super) alone: RefCell<VecDeque<(Durability, Box<dyn Job>)>>,
+    pub(super) busy: Cell<bool>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -105,7 +94,7 @@ impl Writer {
     }
 
     /// Begins the next transaction, if none runs and somebody waits.
-    fn next(self: &Rc<Self>) {
+    pub(super) fn next(self: &Rc<Self>) {
         if self.busy.get() {
             return;
         }
@@ -166,268 +155,9 @@ impl Writer {
         self.next();
     }
 
-    fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();
         change(&mut counts);
         self.counts.set(counts);
     }
-}
-
-/// One transaction under way.
-struct Run {
-    writer: Rc<Writer>,
-    transaction: IdbTransaction,
-    jobs: Vec<(Durability, Box<dyn Job>)>,
-    at: usize,
-    rounds: usize,
-    asked: Vec<Asked>,
-    wrote: u64,
-    failure: Option<StoreError>,
-    handlers: Option<Handlers>,
-    stores: Vec<(Table, IdbObjectStore)>,
-}
-
-struct Handlers {
-    round: Closure<dyn FnMut()>,
-    complete: Closure<dyn FnMut()>,
-    abort: Closure<dyn FnMut()>,
-}
-
-/// A request, and what its result means.
-enum Asked {
-    Rows(IdbRequest),
-    Count(IdbRequest),
-    /// A cursor from the end: the row it stands on.
-    Last(IdbRequest),
-    Nothing(Answer),
-}
-
-impl Run {
-    fn start(writer: Rc<Writer>, transaction: IdbTransaction, jobs: Vec<(Durability, Box<dyn Job>)>) {
-        let run = Rc::new(RefCell::new(Self {
-            writer,
-            transaction: transaction.clone(),
-            jobs,
-            at: 0,
-            rounds: 0,
-            asked: Vec::new(),
-            wrote: 0,
-            failure: None,
-            handlers: None,
-            stores: Vec::new(),
-        }));
-        let handlers = Handlers {
-            round: handler(&run, |run| {
-                let seen = run.borrow_mut().collect();
-                Self::advance(run, seen);
-            }),
-            complete: handler(&run, |run| Self::ended(run, true)),
-            abort: handler(&run, |run| Self::ended(run, false)),
-        };
-        transaction.set_oncomplete(Some(handlers.complete.as_ref().unchecked_ref()));
-        transaction.set_onabort(Some(handlers.abort.as_ref().unchecked_ref()));
-        run.borrow_mut().handlers = Some(handlers);
-        Self::advance(&run, Ok(View::default()));
-    }
-
-    /// Runs plans until one asks for rows, or all are done.
-    fn advance(this: &Rc<RefCell<Self>>, seen: Result<View, StoreError>) {
-        let mut run = this.borrow_mut();
-        let mut seen = match seen {
-            Ok(seen) => seen,
-            Err(error) => return run.fail(error),
-        };
-        loop {
-            let at = run.at;
-            let Some((_, job)) = run.jobs.get_mut(at) else {
-                // Everything is asked for: no need to wait until the browser notices that nothing follows.
-                // Where `commit` is missing it will.
-                let _ = run.transaction.unchecked_ref::<Committable>().commit();
-                return;
-            };
-            match job.step(&seen) {
-                Next::Read(_) if run.rounds >= ROUNDS_MAX => run.next_job(),
-                Next::Read(reads) => {
-                    run.rounds += 1;
-                    match run.ask(&reads) {
-                        Ok(true) => return,
-                        Ok(false) => {}
-                        Err(error) => return run.fail(error),
-                    }
-                    seen = match run.collect() {
-                        Ok(seen) => seen,
-                        Err(error) => return run.fail(error),
-                    };
-                    continue;
-                }
-                Next::Write(batch) => {
-                    if let Err(error) = run.write(&batch) {
-                        return run.fail(error);
-                    }
-                    run.next_job();
-                }
-            }
-            seen = View::default();
-        }
-    }
-
-    fn next_job(&mut self) {
-        self.at += 1;
-        self.rounds = 0;
-    }
-
-    fn fail(&mut self, error: StoreError) {
-        self.failure = Some(error);
-        // If it cannot be aborted it has ended already, and its handler has been or will be called.
-        let _ = self.transaction.abort();
-    }
-
-    fn store(&mut self, table: Table) -> Result<IdbObjectStore, StoreError> {
-        if let Some((_, store)) = self.stores.iter().find(|(known, _)| *known == table) {
-            return Ok(store.clone());
-        }
-        let store = self.transaction.object_store(table.name()).map_err(failed)?;
-        self.stores.push((table, store.clone()));
-        Ok(store)
-    }
-
-    /// Issues all requests of a round. The handler hangs on the last: they succeed in the order of asking.
-    /// Says whether anything was really asked.
-    fn ask(&mut self, reads: &[Read]) -> Result<bool, StoreError> {
-        let mut last: Option<IdbRequest> = None;
-        for read in reads {
-            let asked = match read {
-                Read::Get(table, key) => Asked::Rows(self.store(*table)?.get(&convert::key(key)).map_err(failed)?),
-                Read::Count(_, range) if range.is_empty() => Asked::Nothing(Answer::Count(0)),
-                Read::Range { range, .. } if range.is_empty() => Asked::Nothing(Answer::Rows(Vec::new())),
-                Read::Count(table, range) => {
-                    let store = self.store(*table)?;
-                    Asked::Count(match convert::range(range)? {
-                        Some(range) => store.count_with_key(&range).map_err(failed)?,
-                        None => store.count().map_err(failed)?,
-                    })
-                }
-                Read::Range { table, by_index, range, limit, reverse } => {
-                    let range = convert::range(range)?.map_or(JsValue::UNDEFINED, JsValue::from);
-                    let store = self.store(*table)?;
-                    let limit = limit.unwrap_or(0);
-                    match (by_index, reverse) {
-                        (false, false) => Asked::Rows(store.get_all_with_key_and_limit(&range, limit).map_err(failed)?),
-                        (true, false) => {
-                            Asked::Rows(store.index("ix").map_err(failed)?.get_all_with_key_and_limit(&range, limit).map_err(failed)?)
-                        }
-                        // A cursor succeeds once per row; only for one row is its first success its last.
-                        (_, true) if limit != 1 => {
-                            return Err(StoreError::Contract { reason: "a plan that writes reads backwards one row at a time" });
-                        }
-                        (false, true) => {
-                            Asked::Last(store.open_cursor_with_range_and_direction(&range, IdbCursorDirection::Prev).map_err(failed)?)
-                        }
-                        (true, true) => {
-                            let index = store.index("ix").map_err(failed)?;
-                            Asked::Last(index.open_cursor_with_range_and_direction(&range, IdbCursorDirection::Prev).map_err(failed)?)
-                        }
-                    }
-                }
-            };
-            if let Asked::Rows(request) | Asked::Count(request) | Asked::Last(request) = &asked {
-                last = Some(request.clone());
-            }
-            self.asked.push(asked);
-        }
-        let (Some(last), Some(handlers)) = (last, &self.handlers) else { return Ok(false) };
-        last.set_onsuccess(Some(handlers.round.as_ref().unchecked_ref()));
-        Ok(true)
-    }
-
-    /// What the requests of the round found.
-    fn collect(&mut self) -> Result<View, StoreError> {
-        let mut answers = Vec::new();
-        for asked in self.asked.drain(..) {
-            answers.push(match asked {
-                Asked::Rows(request) => Answer::Rows(convert::rows(&request.result().map_err(failed)?)?),
-                Asked::Count(request) => {
-                    let count = request.result().map_err(failed)?.as_f64().unwrap_or(0.0);
-                    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows")]
-                    Answer::Count(count as u64)
-                }
-                Asked::Last(request) => {
-                    let cursor = request.result().map_err(failed)?;
-                    let row = if cursor.is_null() { JsValue::UNDEFINED } else { cursor.unchecked_ref::<CursorWithValue>().value() };
-                    Answer::Rows(convert::rows(&row)?)
-                }
-                Asked::Nothing(answer) => answer,
-            });
-        }
-        Ok(View::new(answers))
-    }
-
-    fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
-        let puts = batch.iter().filter_map(|write| match write {
-            Write::Put(_, row) => Some(row),
-            Write::Delete(..) => None,
-        });
-        let mut values = convert::values(puts)?.into_iter();
-        for write in batch {
-            let request = match write {
-                Write::Put(table, _) => self.store(*table)?.put(&values.next().unwrap_or(JsValue::UNDEFINED)),
-                Write::Delete(table, key) => self.store(*table)?.delete(&convert::key(key)),
-            };
-            request.map_err(failed)?;
-        }
-        self.wrote += batch.len() as u64;
-        Ok(())
-    }
-
-    /// `complete` or `abort`: the only two ends.
-    fn ended(this: &Rc<RefCell<Self>>, complete: bool) {
-        let (writer, jobs, failure, wrote, handlers, transaction) = {
-            let mut run = this.borrow_mut();
-            let jobs = std::mem::take(&mut run.jobs);
-            (run.writer.clone(), jobs, run.failure.take(), run.wrote, run.handlers.take(), run.transaction.clone())
-        };
-        transaction.set_oncomplete(None);
-        transaction.set_onabort(None);
-        // One of these handlers is running: it must outlive this call.
-        wasm_bindgen_futures::spawn_local(async move { drop(handlers) });
-        if complete {
-            writer.count(|counts| {
-                counts.plans += jobs.len() as u64;
-                counts.writes += wrote;
-                counts.commits += u64::from(wrote > 0);
-            });
-            for (_, job) in jobs {
-                job.end(Ok(()));
-            }
-        } else {
-            let reason = transaction.error().map_or_else(|| "AbortError".to_owned(), |error| error.name());
-            let error = failure.or_else(|| writer.connection.refusal()).unwrap_or(match reason.as_str() {
-                "QuotaExceededError" => StoreError::Full,
-                _ => StoreError::Aborted { reason },
-            });
-            if jobs.len() > 1 || writer.connection.was_lost() {
-                // A plan that did commit before the connection died finds its own trace and says so.
-                let mut alone = writer.alone.borrow_mut();
-                for (durability, mut job) in jobs {
-                    job.restart();
-                    alone.push_back((durability, job));
-                }
-            } else {
-                for (_, job) in jobs {
-                    job.end(Err(error.clone()));
-                }
-            }
-        }
-        writer.busy.set(false);
-        writer.next();
-    }
-}
-
-fn failed(error: JsValue) -> StoreError {
-    StoreError::Unavailable { reason: convert::name(&error) }
-}
-
-fn handler(run: &Rc<RefCell<Run>>, then: fn(&Rc<RefCell<Run>>)) -> Closure<dyn FnMut()> {
-    let run = run.clone();
-    Closure::new(move || then(&run))
 }

@@ -1,0 +1,213 @@
+//! The way up: claim a batch, send its sealed bytes, store the outcomes, until nothing is ready.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::events::Event;
+use super::session::{SyncError, SyncResult};
+use super::sync::count;
+use super::{Attempt, Cancel, Engine, shown};
+use crate::decide::{Claim, Claimed, Outcomes, Sent};
+use crate::model::{Epoch, OpId, RecordId, Version};
+use crate::outbox::{BatchSize, Seals};
+use crate::platform::Host;
+use crate::protocol::limits::BATCH_BYTES_MAX;
+use crate::protocol::{Outcome, Rejection, Reply, RequestHead};
+use crate::store::{Durability, Store};
+use crate::value::to_text;
+
+/// What an upload body is made of: the operations are the stored bytes.
+#[derive(Serialize)]
+struct Upload<'u> {
+    head: &'u RequestHead,
+    operations: Vec<&'u RawValue>,
+}
+
+/// One operation of a batch as it goes up.
+struct Going {
+    seq: u64,
+    id: OpId,
+    entity: String,
+    row: RecordId,
+    body: Box<RawValue>,
+}
+
+impl<S: Store, H: Host> Engine<S, H> {
+    pub(super) async fn upload(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+        let inner = &self.inner;
+        // What the server did not want yet waits for the next session, and must not keep the others from going.
+        let (mut done, mut bytes, mut not_now) = (0, 0, Vec::new());
+        while !cancel.is_cancelled() {
+            let size = inner.batch.get();
+            let batch = inner.queue.borrow().batch(size.get(), BATCH_BYTES_MAX, &not_now);
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let going = self.going(&batch)?;
+            let operations: Vec<(u64, OpId)> = going.iter().map(|op| (op.seq, op.id.clone())).collect();
+            let claim = Claim { operations, known: inner.known.get().unwrap_or(0) };
+            if self.decide(Durability::Strict, claim).await? == Claimed::Stale {
+                self.refresh().await?;
+                continue;
+            }
+            for seq in &batch {
+                inner.seals.borrow_mut().insert(*seq);
+            }
+            inner.flight.replace(flight(&batch));
+            self.emit(Event::Queue);
+            let sent = self.send(cancel, &going).await;
+            inner.flight.take();
+            let unfinished = match sent {
+                Ok((reply, outcomes, size)) => {
+                    bytes += size;
+                    self.apply(&going, Some(&reply.epoch), reply.durable, outcomes, result).await?
+                }
+                Err(error) if error.code == "too_large" && going.len() > 1 => {
+                    let mut smaller: BatchSize = size;
+                    smaller.halve(going.len());
+                    inner.batch.set(smaller);
+                    continue;
+                }
+                Err(error) if error.code == "too_large" => self.park_too_large(&going, &error, result).await?,
+                Err(error) => {
+                    self.failed(&batch, &error);
+                    return Err(error);
+                }
+            };
+            done += (batch.len() - unfinished.len()) as u64;
+            not_now.extend(unfinished);
+            let ahead = inner.queue.borrow().pending() as u64;
+            self.progress("upload", done, done + ahead, bytes);
+        }
+        Err(SyncError::aborted())
+    }
+
+    fn going(&self, batch: &[u64]) -> Result<Vec<Going>, SyncError> {
+        let queue = self.inner.queue.borrow();
+        let items = batch.iter().filter_map(|seq| queue.get(*seq).map(|item| (*seq, item)));
+        items
+            .map(|(seq, item)| {
+                let body =
+                    RawValue::from_string(item.row.body.clone()).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
+                Ok(Going { seq, id: item.operation.id.clone(), entity: item.operation.entity.clone(), row: item.row.row.clone(), body })
+            })
+            .collect()
+    }
+
+    async fn send(&self, cancel: &Cancel, going: &[Going]) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
+        let head = self.head();
+        let upload = Upload { head: &head, operations: going.iter().map(|op| &*op.body).collect() };
+        let body = to_text(&upload);
+        let size = body.len() as u64;
+        let http = self.http();
+        let answer = self.authorised(cancel, |token| {
+            let (http, head, body) = (&http, &head, body.clone());
+            async move { http.upload(&head.request_id, body, &token).await }
+        });
+        let answer = answer.await?;
+        self.epoch(&answer.reply.epoch)?;
+        // An operation that the server does not mention is unknown: it is sent again.
+        let unmentioned = || Outcome::Deferred { retry_after_ms: 0 };
+        let mut results = answer.results;
+        let outcome = |op: &Going| {
+            // They come in the order of the request, so the search ends at once.
+            let at = results.iter().position(|result| result.operation == op.id);
+            at.map_or_else(unmentioned, |at| results.remove(at).outcome)
+        };
+        let outcomes = going.iter().map(outcome).collect();
+        Ok((answer.reply, outcomes, size))
+    }
+
+    /// Stores the outcomes of a batch. Says which of it are not finished by them.
+    async fn apply(
+        &self,
+        going: &[Going],
+        epoch: Option<&Epoch>,
+        durable: Version,
+        outcomes: Vec<Outcome>,
+        result: &mut SyncResult,
+    ) -> Result<Vec<u64>, SyncError> {
+        let shown: Vec<Value> = {
+            let queue = self.inner.queue.borrow();
+            let shown = |(op, outcome): (&Going, &Outcome)| queue.get(op.seq).map(|item| show_outcome(&item.operation, outcome));
+            going.iter().zip(&outcomes).filter_map(shown).collect()
+        };
+        let waiting: Vec<u64> =
+            going.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.original().is_final()).map(|(op, _)| op.seq).collect();
+        let finals = (going.len() - waiting.len()) as u64;
+        let sent = going.iter().zip(outcomes).map(|(op, outcome)| Sent {
+            seq: op.seq,
+            id: op.id.clone(),
+            row: op.row.clone(),
+            entity: op.entity.clone(),
+            outcome,
+        });
+        let state = self.inner.state.borrow().clone();
+        let decision = Outcomes {
+            schema: self.inner.settings.schema.clone(),
+            sent: sent.collect(),
+            epoch: epoch.cloned(),
+            durable,
+            offset_ms: state.offset_ms,
+            fresh: going.iter().map(|_| self.op_id()).collect(),
+            now: self.now(),
+            user: self.inner.settings.user.clone(),
+        };
+        let Some(effects) = self.decide(Durability::Strict, decision).await? else {
+            return Err(SyncError::new("epoch_changed", "the server has another history now", false));
+        };
+        if let Some(epoch) = epoch {
+            self.inner.state.borrow_mut().epoch.get_or_insert_with(|| epoch.clone());
+        }
+        self.failed(&waiting, &SyncError::new("deferred", "the server asks to wait", true));
+        count(&effects, result);
+        result.operations.extend(shown);
+        let mut totals = self.inner.totals.get();
+        totals.operations_up += finals;
+        self.inner.totals.set(totals);
+        let stored = effects.seq.is_some();
+        self.absorb(&effects, "sync");
+        // Where nothing waited for these outcomes any more, another context was first: it knows the rest.
+        Ok(if stored { waiting } else { going.iter().map(|op| op.seq).collect() })
+    }
+
+    /// A single operation that no server takes is parked with its payload.
+    async fn park_too_large(&self, going: &[Going], error: &SyncError, result: &mut SyncResult) -> Result<Vec<u64>, SyncError> {
+        let refusal = Rejection { code: "too_large".to_owned(), message: error.message.clone(), path: None };
+        let outcomes = going.iter().map(|_| Outcome::Rejected { error: refusal.clone() }).collect();
+        self.apply(going, None, Version(0), outcomes, result).await
+    }
+
+    fn failed(&self, batch: &[u64], error: &SyncError) {
+        let mut attempts = self.inner.attempts.borrow_mut();
+        for seq in batch {
+            let at = attempts.iter().position(|(known, _)| known == seq).unwrap_or_else(|| {
+                attempts.push((*seq, Attempt::default()));
+                attempts.len() - 1
+            });
+            let (_, attempt) = &mut attempts[at];
+            attempt.count += 1;
+            attempt.error = Some((error.code.clone(), error.message.clone()));
+        }
+    }
+}
+
+fn flight(batch: &[u64]) -> Seals {
+    let mut flight = Seals::default();
+    for seq in batch {
+        flight.insert(*seq);
+    }
+    flight
+}
+
+fn show_outcome(operation: &crate::model::Operation, outcome: &Outcome) -> Value {
+    let (state, version) = match outcome.original() {
+        Outcome::Applied { version, .. } => ("applied", Some(*version)),
+        Outcome::Conflict { server, .. } => ("conflict", Some(server.version)),
+        Outcome::Rejected { .. } => ("rejected", None),
+        Outcome::Blocked { .. } => ("blocked", None),
+        Outcome::Deferred { .. } | Outcome::Duplicate { .. } => ("deferred", None),
+    };
+    shown::operation(operation, state, version)
+}
