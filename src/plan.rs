@@ -158,6 +158,8 @@ pub enum Write {
     Put(Table, Row),
     /// Takes a row away.
     Delete(Table, Key),
+    /// Takes all rows away whose own keys lie in the range.
+    DeleteRange(Table, KeyRange),
 }
 
 /// What a plan wants written, in order. An empty one writes nothing.

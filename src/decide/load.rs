@@ -1,7 +1,8 @@
 //! Opening a database, and bringing the sender's picture of the outbox up to date.
 
 use super::cache::{Cache, Decision, Run};
-use super::rows::{Device, SyncState, last_audit, seals};
+use super::rows::{Device, last_audit, seals};
+use super::state::SyncState;
 use crate::audit::{self, Event};
 use crate::outbox::{OutboxRow, Seals};
 use crate::plan::{Read, Table, Write, WriteBatch};

@@ -20,6 +20,7 @@ mod resolve;
 mod rows;
 mod session;
 mod shown;
+mod state;
 mod work;
 mod write;
 
@@ -32,8 +33,9 @@ pub use page::{ApplyPage, PageResult};
 pub use read::{CountRecords, GetRecord, ListConflicts, QueryRecords};
 pub use rebase::ServerClock;
 pub use resolve::{Resolution, Resolve, ResolveError};
-pub use rows::{Device, IdRow, OpRef, RecordState, RecordView, SyncState};
+pub use rows::{Device, IdRow, OpRef, RecordState, RecordView};
 pub use session::LogSession;
 pub use shown::Present;
+pub use state::SyncState;
 pub use work::{Effects, Settled};
 pub use write::{Intent, LocalWrite, WriteError, Written};

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
 use super::rebase::{ServerClock, after, map_temps, operations, rebase, record};
-use super::rows::{OpRef, OverlayRow, SyncState, last_audit, seals};
+use super::rows::{OpRef, OverlayRow, last_audit, seals};
+use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;
 use crate::conflict::{Conflict, Local, judge};

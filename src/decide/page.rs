@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use super::cache::{Cache, Decision, Run, Stop};
 use super::rebase::{ServerClock, operations, rebase};
-use super::rows::{BaseRow, OverlayRow, Seen, SyncState, base_row, last_audit, once, row, seals};
+use super::rows::{BaseRow, OverlayRow, Seen, base_row, last_audit, once, row, seals};
+use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::conflict::Conflict;
 use crate::model::{Epoch, RecordId, Stamp, TempId, Version};

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::ids::present;
-use super::rows::{BaseRow, IdRow, OverlayRow, RecordView, Seen, SyncState, once};
+use super::rows::{BaseRow, IdRow, OverlayRow, RecordView, Seen, once};
+use super::state::SyncState;
 use crate::conflict::Conflict;
 use crate::model::RecordId;
 use crate::plan::{Read, Table, WriteBatch};

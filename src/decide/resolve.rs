@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::rebase::{ServerClock, operations, rebase};
-use super::rows::{SyncState, last_audit, seals};
+use super::rows::{last_audit, seals};
+use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::conflict::{Conflict, ConflictState, Local, judge};
 use crate::model::{Action, Base, OpId, Operation};

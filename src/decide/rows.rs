@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::{ClientId, Epoch, OpId, RecordId, Stamp, Version};
+use crate::model::{ClientId, OpId, RecordId, Stamp, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
-use crate::schema::{Entity, Schema};
+use crate::schema::Entity;
 use crate::value::{FieldPath, Key, KeyRange, Object};
 
 /// Reads the last row of the audit trail: the counter of the database.
@@ -37,55 +37,6 @@ impl Device {
     /// As a row.
     pub fn row(&self) -> Row {
         row("device".into(), self)
-    }
-}
-
-/// Where this database stands against the server.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct SyncState {
-    /// The server's lineage; none before the first answer.
-    pub epoch: Option<Epoch>,
-    /// The position of the last page.
-    pub checkpoint: Option<String>,
-    /// Which generation of `base` is visible.
-    pub generation: u64,
-    /// Up to here everything is known.
-    pub through: Option<Version>,
-    /// Server time minus device time, ms, as last measured.
-    pub offset_ms: i64,
-    /// Entities, and `entity.path` of their indexes, that every row of `base` was written under.
-    pub covers: Vec<String>,
-    /// What a download from the beginning, now under way, will have covered at its end.
-    pub covering: Option<Vec<String>>,
-}
-
-impl SyncState {
-    /// Reads it.
-    pub fn read() -> Read {
-        Read::Get(Table::State, "sync".into())
-    }
-    /// What a schema wants covered.
-    pub fn wanted(schema: &Schema) -> Vec<String> {
-        let mut wanted = Vec::new();
-        for (name, entity) in &schema.entities {
-            wanted.push(name.clone());
-            wanted.extend(entity.index_paths().map(|path| format!("{name}.{}", path.as_str())));
-        }
-        wanted
-    }
-    /// Whether every row of `base` has its entries in this index.
-    pub(super) fn is_indexed(&self, entity: &str, path: &str) -> bool {
-        self.covers.iter().any(|covered| covered.strip_prefix(entity).and_then(|rest| rest.strip_prefix('.')) == Some(path))
-    }
-    /// Whether the app has declared what `base` was not filled under: everything is downloaded anew then, once.
-    pub fn is_behind(&self, schema: &Schema) -> bool {
-        let under_way = self.covering.as_ref().unwrap_or(&self.covers);
-        self.checkpoint.is_some() && Self::wanted(schema).iter().any(|wanted| !under_way.contains(wanted))
-    }
-    /// As a row.
-    pub fn row(&self) -> Row {
-        row("sync".into(), self)
     }
 }
 

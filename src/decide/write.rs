@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::ids::present;
-use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, RecordView, SyncState, last_audit};
+use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, RecordView, last_audit};
+use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::audit::Event;
 use crate::model::{Action, Base, OpId, Operation, RecordId};
@@ -199,6 +200,7 @@ impl Decision for LocalWrite {
             base,
             stamp: work.stamp(),
             author: self.user.clone(),
+            stamps: std::collections::BTreeMap::new(),
             lane: None,
             group: None,
             supersedes: None,

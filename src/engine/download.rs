@@ -14,7 +14,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn download(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         let state = self.inner.state.borrow().clone();
         let checkpoint = if state.is_behind(&self.inner.settings.schema) { None } else { state.checkpoint.clone() };
-        let request = DownloadRequest { head: self.head(), checkpoint, page_records: self.inner.settings.page_size };
+        let request = DownloadRequest { head: self.head(), checkpoint, page_records: self.inner.settings.page_size, entities: Vec::new() };
         let http = self.http();
         let pages = self.authorised(cancel, |token| {
             let (http, request) = (&http, &request);

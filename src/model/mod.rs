@@ -8,5 +8,5 @@ mod operation;
 mod stamp;
 
 pub use ids::{ClientId, Epoch, IdError, IdSource, OpId, RecordId, TempId, is_temp_id};
-pub use operation::{Action, Base, Kind, Operation, Version};
+pub use operation::{Action, Base, Group, Kind, Operation, Version};
 pub use stamp::Stamp;

@@ -1,6 +1,7 @@
 //! An operation: one intent on one record. It is written once, sent as often as needed, and its bytes
 //! never change after it was first claimed for sending (sealed, DESIGN 5.5).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,15 @@ pub enum Base {
     After(OpId),
 }
 
+/// What was written in one `transaction`: all of it takes effect at the server, or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name: the ID of its first operation.
+    pub id: OpId,
+    /// How many operations it has, so that nobody takes a part for the whole.
+    pub of: usize,
+}
+
 /// One intent on one record, as it is stored and sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -139,6 +149,9 @@ pub struct Operation {
     pub base: Base,
     /// When, by the device.
     pub stamp: Stamp,
+    /// The earlier stamps of top-level fields that were written before the rest, where several writes became one operation.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stamps: BTreeMap<String, Stamp>,
     /// Who: the user whose database this is.
     pub author: String,
     /// The queue it waits in.
@@ -146,7 +159,7 @@ pub struct Operation {
     pub lane: Option<String>,
     /// Operations of one group are applied together or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
+    pub group: Option<Group>,
     /// The operation, ended in conflict or parked, in whose place this one stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<OpId>,
@@ -158,6 +171,10 @@ impl Operation {
     /// What the server remembers beside the receipt: the same ID with another fingerprint is refused.
     pub fn fingerprint(&self) -> Hash {
         crate::value::hash(&crate::value::to_value(self))
+    }
+    /// When a top-level field was written, by the device.
+    pub fn stamp_of(&self, field: &str) -> Stamp {
+        self.stamps.get(field).copied().unwrap_or(self.stamp)
     }
 }
 

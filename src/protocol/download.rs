@@ -25,6 +25,9 @@ pub struct DownloadRequest {
     pub checkpoint: Option<String>,
     /// Records in one page; the server may send fewer.
     pub page_records: usize,
+    /// Only these entities; none named means all. A checkpoint of all serves for some, one of some only for the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<String>,
 }
 
 /// The first line.

@@ -21,6 +21,19 @@ pub struct UploadRequest {
     pub head: RequestHead,
     /// Each an [`crate::model::Operation`], dependencies first.
     pub operations: Vec<Box<RawValue>>,
+    /// The real IDs that creates among them had in an earlier epoch. The server gives them again where they are free.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Former>,
+}
+
+/// The real ID that a create led to before the server lost it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Former {
+    /// The create.
+    pub operation: OpId,
+    /// The ID that the record has at this client.
+    pub id: RecordId,
 }
 
 /// The answer to [`UploadRequest`].

@@ -193,6 +193,7 @@ mod tests {
             base: Base::None,
             stamp: Stamp { ms: 1, n: 0 },
             author: "a".to_owned(),
+            stamps: std::collections::BTreeMap::new(),
             lane: None,
             group: None,
             supersedes: None,

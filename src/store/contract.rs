@@ -61,6 +61,7 @@ where
     P: Future<Output = S>,
 {
     rows_come_back_in_key_order(&empty().await).await;
+    a_range_goes_at_once(&empty().await).await;
     ranges_and_counts(&empty().await).await;
     index_entries_follow_their_rows(&empty().await).await;
     an_empty_batch_writes_nothing(&empty().await).await;
@@ -103,6 +104,25 @@ async fn rows_come_back_in_key_order(store: &impl Store) {
     .await;
     assert_eq!(texts(store, Read::Get(Table::State, 2.into())).await, ["3"], "a put replaces");
     assert_eq!(texts(store, Read::Get(Table::State, "a".into())).await, Vec::<String>::new(), "a delete takes away");
+    store.close();
+}
+
+async fn a_range_goes_at_once(store: &impl Store) {
+    for table in [Table::Base, Table::Overlay] {
+        let put = |generation: u64, n: u64| {
+            let key: Key = [generation.into(), "e".into(), n.into()].into();
+            Write::Put(table, row(key.clone(), &format!("{generation}{n}"), &[key]))
+        };
+        write(store, (0..3).flat_map(|generation| (0..9).map(move |n| put(generation, n))).collect()).await;
+        let nothing = KeyRange { lower: Some((2.into(), false)), upper: Some((1.into(), false)) };
+        write(store, vec![Write::DeleteRange(table, KeyRange::within(vec![1.into()])), Write::DeleteRange(table, nothing), put(1, 5)])
+            .await;
+        let left = texts(store, Read::range(table, KeyRange::all())).await;
+        assert_eq!(left.len(), 19, "one generation went, in the order of the batch");
+        assert_eq!(texts(store, Read::index(table, KeyRange::within(vec![1.into()]))).await, ["15"], "and its index entries with it");
+        write(store, vec![Write::DeleteRange(table, KeyRange::all())]).await;
+        assert_eq!(count(store, table, KeyRange::all()).await, 0, "all rows are a range too");
+    }
     store.close();
 }
 

@@ -105,13 +105,17 @@ impl MemoryStore {
         let mut tables = self.tables.borrow_mut();
         for write in batch {
             let table = match &write {
-                Write::Put(table, _) | Write::Delete(table, _) => *table,
+                Write::Put(table, _) | Write::Delete(table, _) | Write::DeleteRange(table, _) => *table,
             };
             let packed = (table == Table::Base).then_some(self.packed_seed).flatten();
             let rows = tables.entry(table).or_insert_with(|| Rows::new(packed));
             match write {
                 Write::Put(_, row) => rows.put(row),
                 Write::Delete(_, key) => rows.delete(&key),
+                Write::DeleteRange(_, range) => {
+                    let keys: Vec<Key> = rows.range(&range, false).map(|(key, _)| key.clone()).collect();
+                    keys.iter().for_each(|key| rows.delete(key));
+                }
             }
         }
     }

@@ -219,13 +219,19 @@ impl Run {
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
         let puts = batch.iter().filter_map(|write| match write {
             Write::Put(_, row) => Some(row),
-            Write::Delete(..) => None,
+            Write::Delete(..) | Write::DeleteRange(..) => None,
         });
         let mut values = convert::values(puts)?.into_iter();
         for write in batch {
             let request = match write {
                 Write::Put(table, _) => self.store(*table)?.put(&values.next().unwrap_or(JsValue::UNDEFINED)),
                 Write::Delete(table, key) => self.store(*table)?.delete(&convert::key(key)),
+                // An empty range would be refused by the browser, and means nothing anyway.
+                Write::DeleteRange(_, range) if range.is_empty() => continue,
+                Write::DeleteRange(table, range) => match convert::range(range)? {
+                    Some(range) => self.store(*table)?.delete(&range),
+                    None => self.store(*table)?.clear(),
+                },
             };
             request.map_err(failed)?;
         }
