@@ -42,10 +42,30 @@ pub enum Event {
         /// Which.
         by: OpId,
     },
-    /// Rebased over a newer state of the server, nothing of it was left.
+    /// Nothing of it is left to send.
     Coalesced {
-        /// That state's version.
-        version: Version,
+        /// It became part of this operation; nothing if it was annulled.
+        by: Option<OpId>,
+        /// The server's state that holds it already.
+        version: Option<Version>,
+    },
+    /// A later write became part of it.
+    Amended {
+        /// The hash of what it is now.
+        content: Hash,
+    },
+    /// What the server applied is durable there.
+    Settled,
+    /// The server went back to a time before it was applied: it is sent again.
+    Returned,
+    /// The user gave it up.
+    Discarded,
+    /// It was written into a file, for another device to send.
+    Exported,
+    /// It was read from a file of another device.
+    Imported {
+        /// The hash of what it is.
+        content: Hash,
     },
     /// Rebased over a newer state of the server.
     Rebased {
@@ -78,6 +98,12 @@ enum Name {
     Superseded,
     Coalesced,
     Rebased,
+    Amended,
+    Settled,
+    Returned,
+    Discarded,
+    Exported,
+    Imported,
 }
 
 /// Written out instead of a flattened, tagged enum: serde reads those through a buffer of its own, which is much code.
@@ -112,7 +138,13 @@ impl From<Entry> for EntryWire {
             Event::Conflict { conflict } => (wire.event, wire.conflict) = (Name::Conflict, Some(conflict)),
             Event::Parked { code } => (wire.event, wire.code) = (Name::Parked, Some(code)),
             Event::Superseded { by } => (wire.event, wire.by) = (Name::Superseded, Some(by)),
-            Event::Coalesced { version } => (wire.event, wire.version) = (Name::Coalesced, Some(version)),
+            Event::Coalesced { by, version } => (wire.event, wire.by, wire.version) = (Name::Coalesced, by, version),
+            Event::Amended { content } => (wire.event, wire.content) = (Name::Amended, Some(content)),
+            Event::Imported { content } => (wire.event, wire.content) = (Name::Imported, Some(content)),
+            Event::Settled => wire.event = Name::Settled,
+            Event::Returned => wire.event = Name::Returned,
+            Event::Discarded => wire.event = Name::Discarded,
+            Event::Exported => wire.event = Name::Exported,
             Event::Rebased { version } => (wire.event, wire.version) = (Name::Rebased, Some(version)),
         }
         wire
@@ -124,14 +156,21 @@ impl TryFrom<EntryWire> for Entry {
     fn try_from(wire: EntryWire) -> Result<Self, Self::Error> {
         const MISSING: &str = "an audit entry lacks a fact of its event";
         let EntryWire { operation, entity, record, kind, content, version, conflict, code, by, event } = wire;
-        let version = version.ok_or(MISSING);
+        let (known, content) = (version, content.ok_or(MISSING));
+        let version = known.ok_or(MISSING);
         let event = match event {
-            Name::Written => Event::Written { kind: kind.ok_or(MISSING)?, content: content.ok_or(MISSING)? },
+            Name::Written => Event::Written { kind: kind.ok_or(MISSING)?, content: content? },
             Name::Applied => Event::Applied { version: version? },
             Name::Conflict => Event::Conflict { conflict: conflict.ok_or(MISSING)? },
             Name::Parked => Event::Parked { code: code.ok_or(MISSING)? },
             Name::Superseded => Event::Superseded { by: by.ok_or(MISSING)? },
-            Name::Coalesced => Event::Coalesced { version: version? },
+            Name::Coalesced => Event::Coalesced { by, version: known },
+            Name::Amended => Event::Amended { content: content? },
+            Name::Imported => Event::Imported { content: content? },
+            Name::Settled => Event::Settled,
+            Name::Returned => Event::Returned,
+            Name::Discarded => Event::Discarded,
+            Name::Exported => Event::Exported,
             Name::Rebased => Event::Rebased { version: version? },
         };
         Ok(Self { operation, entity, record, event })

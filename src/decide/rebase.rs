@@ -130,7 +130,7 @@ pub(super) fn rebase(
         }
         let Some(action) = verdict.action else {
             work.end(operation.seq);
-            work.note(&operation, Event::Coalesced { version: server.version });
+            work.note(&operation, Event::Coalesced { by: None, version: Some(server.version) });
             let settled =
                 conflict.map_or(Settled::Applied { version: server.version }, |conflict| Settled::Conflict { conflict: conflict.id });
             work.settle(&operation.id, settled);

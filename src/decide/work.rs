@@ -26,6 +26,8 @@ pub enum Settled {
     },
     /// Parked.
     Rejected(Failure),
+    /// Given up by the user, or annulled by a later write: it never reaches the server.
+    Discarded,
 }
 
 /// What changed, for whoever shows it.

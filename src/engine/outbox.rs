@@ -144,7 +144,13 @@ impl<S: Store, H: Host> Engine<S, H> {
                 audit::Event::Applied { version } => watches.settle(&entry.operation, &Settled::Applied { version: *version }),
                 audit::Event::Conflict { conflict } => watches.settle(&entry.operation, &Settled::Conflict { conflict: *conflict }),
                 audit::Event::Superseded { by } => watches.supersede(&entry.operation, by),
-                audit::Event::Coalesced { version } => watches.settle(&entry.operation, &Settled::Applied { version: *version }),
+                audit::Event::Coalesced { by: Some(by), .. } => watches.supersede(&entry.operation, by),
+                audit::Event::Coalesced { by: None, version: Some(version) } => {
+                    watches.settle(&entry.operation, &Settled::Applied { version: *version });
+                }
+                audit::Event::Coalesced { by: None, version: None } | audit::Event::Discarded => {
+                    watches.settle(&entry.operation, &Settled::Discarded);
+                }
                 audit::Event::Parked { code } => {
                     let found = queue.items().find(|(_, item)| item.operation.id == entry.operation);
                     let failure = match found.map(|(_, item)| &item.row.state) {
@@ -153,7 +159,13 @@ impl<S: Store, H: Host> Engine<S, H> {
                     };
                     watches.settle(&entry.operation, &Settled::Rejected(failure));
                 }
-                audit::Event::Written { .. } | audit::Event::Rebased { .. } => {}
+                audit::Event::Written { .. }
+                | audit::Event::Rebased { .. }
+                | audit::Event::Amended { .. }
+                | audit::Event::Imported { .. }
+                | audit::Event::Settled
+                | audit::Event::Returned
+                | audit::Event::Exported => {}
             }
         }
     }

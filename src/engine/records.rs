@@ -98,6 +98,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(match settled {
             Settled::Applied { version } => json!({"status": "applied", "version": version.to_string()}),
             Settled::Conflict { conflict } => json!({"status": "conflict", "conflictId": conflict}),
+            Settled::Discarded => json!({"status": "discarded"}),
             Settled::Rejected(failure) => json!({"status": "rejected", "error": to_value(&failure)}),
         })
     }

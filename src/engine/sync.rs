@@ -233,7 +233,7 @@ pub(super) fn count(effects: &Effects, result: &mut SyncResult) {
         match settled {
             Settled::Applied { .. } => result.synced += 1,
             Settled::Rejected(_) => result.failed += 1,
-            Settled::Conflict { .. } => {}
+            Settled::Conflict { .. } | Settled::Discarded => {}
         }
     }
 }

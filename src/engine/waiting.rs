@@ -57,8 +57,10 @@ impl Watches {
     }
     /// Another operation stands in its place now: who waited goes on waiting.
     pub(super) fn supersede(&mut self, old: &OpId, by: &OpId) {
-        if let Some(waiting) = self.take(old) {
-            self.open.push_back((by.clone(), waiting));
+        let Some(waiting) = self.take(old) else { return };
+        match self.open.iter_mut().rev().find(|(known, _)| known == by) {
+            Some((_, there)) => there.extend(waiting),
+            None => self.open.push_back((by.clone(), waiting)),
         }
     }
     /// Operations end about in the order in which they were written: the search ends soon.
