@@ -13,5 +13,7 @@ mod claims;
 mod pages;
 #[path = "plans/receipts.rs"]
 mod receipts;
+#[path = "plans/resyncs.rs"]
+mod resyncs;
 #[path = "plans/writes.rs"]
 mod writes;

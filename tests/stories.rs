@@ -20,6 +20,8 @@ mod lifetimes;
 mod mapping;
 #[path = "stories/refusals.rs"]
 mod refusals;
+#[path = "stories/resyncs.rs"]
+mod resyncs;
 #[path = "stories/schedule.rs"]
 mod schedule;
 #[path = "stories/starving.rs"]

@@ -1,9 +1,10 @@
-//! A downloaded page: everything in it and its checkpoint, in one transaction, and only on the checkpoint
+//! A downloaded page: everything in it and its checkpoint, in one transaction, and only on the position
 //! that the request was built on.
 //!
 //! A record that the overlay does not know goes to `base` unread. A clean overlay row gives way to what is
 //! as new as itself. A record with an operation under way keeps the news waiting. One whose operations were
-//! never sealed is rebased and judged here.
+//! never sealed is rebased and judged here. During a resync `base` means the generation that is being
+//! filled ([`super::resync`]); what the app sees then is the overlay over the old one.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use serde_json::value::RawValue;
 use super::cache::{Cache, Decision, Run, Stop};
 use super::rebase::{ServerClock, operations, rebase};
 use super::rows::{BaseRow, OverlayRow, Seen, base_row, last_audit, once, row, seals};
-use super::state::SyncState;
+use super::state::{Filling, Scope, SyncState};
 use super::work::{Effects, Work};
 use crate::conflict::Conflict;
 use crate::model::{Epoch, RecordId, Stamp, TempId, Version};
@@ -26,8 +27,8 @@ use crate::value::{KeyRange, Limits, Object, parse};
 /// One record of a page, checked.
 #[derive(Clone, Debug)]
 pub struct Incoming {
-    entity: String,
-    id: RecordId,
+    pub(super) entity: String,
+    pub(super) id: RecordId,
     version: Version,
     state: Content,
     stamp: Stamp,
@@ -61,18 +62,16 @@ pub struct ApplyPage {
     pub schema: Rc<Schema>,
     /// The records, checked.
     pub changes: Rc<Vec<Incoming>>,
-    /// The checkpoint that was stored when the request was built.
-    pub from: Option<String>,
-    /// Whether this is the first page of a download from the beginning.
-    pub begins: bool,
+    /// Where the database stood when the request was built.
+    pub from: SyncState,
+    /// The entity that was asked for, if not all were.
+    pub scope: Option<String>,
     /// The checkpoint after the page.
     pub checkpoint: String,
     /// Up to here everything is known after the page.
     pub through: Option<Version>,
     /// The server's lineage.
     pub epoch: Epoch,
-    /// Up to here everything is durable at the server.
-    pub durable: Version,
     /// Server time minus device time, ms.
     pub offset_ms: i64,
     /// Now, ms by the device.
@@ -86,7 +85,7 @@ pub struct ApplyPage {
 pub enum PageResult {
     /// It is stored.
     Applied(Box<Effects>),
-    /// The stored checkpoint or epoch is another than the request was built on.
+    /// The stored position or epoch is another than the request was built on.
     Dropped,
 }
 
@@ -131,13 +130,14 @@ impl Decision for ApplyPage {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, PageResult)> {
         let overlay_rows = Read::Count(Table::Overlay, KeyRange::all());
         db.prefetch([last_audit(), seals(), SyncState::read(), overlay_rows.clone()]);
-        if let Some(through) = self.through {
+        if let (Some(through), None) = (self.through, &self.scope) {
             db.prefetch([OverlayRow::read_clean(through)]);
         }
         let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
-        if sync.checkpoint != self.from || sync.epoch.as_ref().is_some_and(|stored| *stored != self.epoch) {
+        if !sync.stands_where(&self.from) || sync.epoch.as_ref().is_some_and(|stored| *stored != self.epoch) {
             return Ok((Vec::new(), PageResult::Dropped));
         }
+        let generation = sync.filling.as_ref().map_or(sync.generation, |filling| filling.generation);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let (known, rows) = self.known(db, &overlay_rows)?;
@@ -147,8 +147,8 @@ impl Decision for ApplyPage {
             let Some(declared) = self.schema.entity(&change.entity) else { continue };
             let found = Self::lookups(change).find_map(|id| known.get(&change.entity, &id)).and_then(|at| rows.get(at));
             let done = match found {
-                None => self.to_base(&mut work, sync.generation, change, declared),
-                Some(row) => self.to_overlay(db, &mut work, sync.generation, change, declared, row.clone()),
+                None => self.to_base(&mut work, generation, change, declared),
+                Some(row) => self.to_overlay(db, &mut work, generation, change, declared, row.clone()),
             };
             match done {
                 Ok(()) => {}
@@ -159,24 +159,15 @@ impl Decision for ApplyPage {
         if missing {
             return Err(Stop::Wait);
         }
-        self.drain(db, &mut work, sync.generation)?;
-        let wanted = SyncState::wanted(&self.schema);
-        if self.begins {
-            sync.covering = Some(wanted.clone());
+        match self.through {
+            Some(through) if self.is_filling() => self.show(db, &mut work, generation, through)?,
+            Some(through) if self.scope.is_none() => self.drain(db, &mut work, generation, through)?,
+            _ => {}
         }
-        if self.through.is_some()
-            && let Some(covered) = sync.covering.take()
-        {
-            sync.covers = covered;
-        }
-        // Rows written now have no entry in an index that is declared no more.
-        sync.covers.retain(|covered| wanted.contains(covered));
-        sync.checkpoint = Some(self.checkpoint.clone());
-        sync.through = self.through.or(sync.through);
-        sync.epoch = Some(self.epoch.clone());
-        sync.offset_ms = self.offset_ms;
+        self.advance(&mut sync);
         work.write(Write::Put(Table::State, sync.row()));
-        let (batch, effects) = work.finish();
+        let (batch, mut effects) = work.finish();
+        effects.sync = Some(Box::new(sync));
         Ok((batch, PageResult::Applied(Box::new(effects))))
     }
 }
@@ -212,6 +203,49 @@ impl ApplyPage {
         Ok((known, rows))
     }
 
+    /// Where the database stands after the page.
+    fn advance(&self, sync: &mut SyncState) {
+        let wanted = SyncState::wanted(&self.schema);
+        let checkpoint = Some(self.checkpoint.clone());
+        sync.epoch = Some(self.epoch.clone());
+        sync.offset_ms = self.offset_ms;
+        // Rows written now have no entry in an index that is declared no more.
+        if let Some(covering) = &mut sync.covering {
+            covering.retain(|covered| wanted.contains(covered));
+        }
+        if !self.is_filling() {
+            sync.covers.retain(|covered| wanted.contains(covered));
+        }
+        if let Some(entity) = &self.scope {
+            let before = sync.scopes.iter().position(|scope| scope.entity == *entity).map(|at| sync.scopes.remove(at));
+            let through = self.through.or(before.and_then(|scope| scope.through));
+            sync.scopes.push(Scope { entity: entity.clone(), checkpoint: self.checkpoint.clone(), through });
+            return;
+        }
+        match (sync.filling.take(), self.through) {
+            (Some(filling), None) => {
+                sync.filling = Some(Filling { checkpoint, ..filling });
+                return;
+            }
+            (Some(filling), Some(_)) => sync.generation = filling.generation,
+            (None, _) if sync.checkpoint.is_none() => sync.covering = Some(wanted),
+            (None, _) => {}
+        }
+        sync.checkpoint = checkpoint;
+        sync.through = self.through.or(sync.through);
+        if self.through.is_some() {
+            if let Some(covered) = sync.covering.take() {
+                sync.covers = covered;
+            }
+            sync.scopes.retain(|scope| scope.through > self.through);
+        }
+    }
+
+    /// Whether the page belongs to a resync.
+    pub(super) fn is_filling(&self) -> bool {
+        self.from.filling.is_some()
+    }
+
     fn to_base(&self, work: &mut Work<'_>, generation: u64, change: &Incoming, declared: &Entity) -> Run<()> {
         match &change.state {
             Content::There(text, data) => {
@@ -227,7 +261,9 @@ impl ApplyPage {
                 return Ok(());
             }
         }
-        work.touch(&change.entity, &change.id);
+        if !self.is_filling() {
+            work.touch(&change.entity, &change.id);
+        }
         Ok(())
     }
 
@@ -248,21 +284,46 @@ impl ApplyPage {
             row.id = change.id.clone();
             work.put(row.clone());
         }
+        if self.is_filling() {
+            // The new generation misses nothing, whatever lies over it.
+            self.to_base(work, generation, change, declared)?;
+        }
         if row.version.is_some_and(|known| known > server.version) {
             return Ok(());
         }
         if row.is_clean() {
-            work.drop_overlay(&row);
-            return self.to_base(work, generation, change, declared);
+            row.version = Some(server.version);
+            row.base.clone_from(&server.data);
+            row.view = server.data;
+        } else if row.version == Some(server.version) {
+            return Ok(());
+        } else {
+            self.news(db, work, &mut row, server)?;
         }
-        if row.version == Some(server.version) {
+        if !row.is_clean() {
+            work.put(row);
             return Ok(());
         }
+        work.touch(&row.entity, &row.id);
+        match (self.is_filling(), self.through) {
+            (false, _) => {
+                work.drop_overlay(&row);
+                return self.to_base(work, generation, change, declared);
+            }
+            // The old generation is still the one to be seen: the row hides what it has of this record.
+            (true, None) => work.put(row),
+            (true, Some(_)) => work.drop_overlay(&row),
+        }
+        Ok(())
+    }
+
+    /// A newer state of the server for a record with operations: they are judged again, or it waits for them.
+    pub(super) fn news(&self, db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, server: ServerState) -> Run<()> {
         let sealed = {
             let seals = work.seals(db)?;
             row.ops.iter().any(|op| seals.contains(op.seq))
         };
-        let pending = operations(db, &row)?;
+        let pending = operations(db, row)?;
         let held = pending.iter().any(|(stored, _)| stored.state != State::Pending);
         if sealed || held {
             if let Some(conflict) = row.conflict {
@@ -271,35 +332,31 @@ impl ApplyPage {
             if row.waiting.as_ref().is_none_or(|known| known.version < server.version) {
                 row.waiting = Some(server);
             }
-            work.put(row);
             return Ok(());
         }
-        let clock = ServerClock { offset_ms: self.offset_ms, now: self.now };
-        rebase(db, work, &mut row, &server, clock, pending, &[])?;
-        if row.is_clean() {
-            work.touch(&row.entity, &row.id);
-            work.drop_overlay(&row);
-            return self.to_base(work, generation, change, declared);
-        }
-        work.put(row);
-        Ok(())
+        rebase(db, work, row, &server, ServerClock { offset_ms: self.offset_ms, now: self.now }, pending, &[])
     }
 
     /// Clean overlay rows that the client now has by other means move to the base.
-    fn drain(&self, db: &mut Cache, work: &mut Work<'_>, generation: u64) -> Run<()> {
-        let Some(through) = self.through else { return Ok(()) };
+    fn drain(&self, db: &mut Cache, work: &mut Work<'_>, generation: u64, through: Version) -> Run<()> {
         let clean: Vec<OverlayRow> = db.all(&OverlayRow::read_clean(through))?;
         // Whatever this page brought of them is as new or newer, and stands already.
-        let mut brought = Seen::default();
-        for change in self.changes.iter() {
-            brought.insert(&change.entity, &change.id);
-        }
+        let brought = self.brought();
         for row in clean {
             if !brought.contains(&row.entity, &row.id) {
                 work.move_to_base(generation, &row);
             }
         }
         Ok(())
+    }
+
+    /// The records of the page.
+    pub(super) fn brought(&self) -> Seen {
+        let mut brought = Seen::default();
+        for change in self.changes.iter() {
+            brought.insert(&change.entity, &change.id);
+        }
+        brought
     }
 }
 

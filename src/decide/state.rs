@@ -25,6 +25,32 @@ pub struct SyncState {
     pub covers: Vec<String>,
     /// What a download from the beginning, now under way, will have covered at its end.
     pub covering: Option<Vec<String>>,
+    /// The resync that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filling: Option<Filling>,
+    /// Entities of which more is here than of all the others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Scope>,
+}
+
+/// A resync under way: everything is downloaded anew into a generation that nobody sees yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filling {
+    /// Which generation.
+    pub generation: u64,
+    /// The position of its last page; nothing before the first.
+    pub checkpoint: Option<String>,
+}
+
+/// A download of one entity that went further than that of everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Which entity.
+    pub entity: String,
+    /// The position of its last page.
+    pub checkpoint: String,
+    /// Up to here everything of it is known.
+    pub through: Option<Version>,
 }
 
 impl SyncState {
@@ -48,7 +74,20 @@ impl SyncState {
     /// Whether the app has declared what `base` was not filled under: everything is downloaded anew then, once.
     pub fn is_behind(&self, schema: &Schema) -> bool {
         let under_way = self.covering.as_ref().unwrap_or(&self.covers);
-        self.checkpoint.is_some() && Self::wanted(schema).iter().any(|wanted| !under_way.contains(wanted))
+        (self.checkpoint.is_some() || self.filling.is_some()) && Self::wanted(schema).iter().any(|wanted| !under_way.contains(wanted))
+    }
+    /// Whether the whole position is the same: what was asked for on the one may be stored on the other.
+    pub fn stands_where(&self, other: &Self) -> bool {
+        let same = (&self.checkpoint, &self.filling, &self.scopes) == (&other.checkpoint, &other.filling, &other.scopes);
+        same && self.generation == other.generation
+    }
+    /// The checkpoint from which a download goes on, of everything or of one entity.
+    pub fn goes_on_from(&self, scope: Option<&str>) -> Option<&String> {
+        match (&self.filling, self.scopes.iter().find(|known| Some(known.entity.as_str()) == scope)) {
+            (Some(filling), _) => filling.checkpoint.as_ref(),
+            (None, Some(scope)) => Some(&scope.checkpoint),
+            (None, None) => self.checkpoint.as_ref(),
+        }
     }
     /// As a row.
     pub fn row(&self) -> Row {

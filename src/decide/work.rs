@@ -3,6 +3,7 @@
 
 use super::cache::{Cache, Run};
 use super::rows::{IdRow, OverlayRow, Seen, base_row, last_audit, once, row, seals, seals_row};
+use super::state::SyncState;
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;
 use crate::model::{OpId, Operation, RecordId, Stamp, Version};
@@ -51,6 +52,8 @@ pub struct Effects {
     pub conflicts: Vec<u64>,
     /// Records that could not be read and went into quarantine.
     pub quarantined: u64,
+    /// Where the database stands against the server, if that is another now.
+    pub sync: Option<Box<SyncState>>,
     /// The sequence of the audit row, if one was written.
     pub seq: Option<u64>,
     /// The sequence that stood before.

@@ -1,20 +1,29 @@
 //! The way down: everything since the checkpoint, page by page, each with its checkpoint in one transaction.
+//! A resync is the same from the beginning, into a generation that nobody sees before its end.
 
 use std::rc::Rc;
 
+use super::events::Announcement;
 use super::session::{SyncError, SyncResult};
 use super::sync::count;
 use super::{Cancel, Engine};
-use crate::decide::{ApplyPage, PageResult};
+use crate::decide::{ApplyPage, BeginResync, PageResult, SyncState};
 use crate::platform::Host;
 use crate::protocol::{DownloadRequest, RawPage};
 use crate::store::{Durability, Store};
 
 impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn download(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
-        let state = self.inner.state.borrow().clone();
-        let checkpoint = if state.is_behind(&self.inner.settings.schema) { None } else { state.checkpoint.clone() };
-        let request = DownloadRequest { head: self.head(), checkpoint, page_records: self.inner.settings.page_size, entities: Vec::new() };
+        if self.inner.state.borrow().is_behind(&self.inner.settings.schema) {
+            self.begin_resync().await?;
+        }
+        let mut from = self.inner.state.borrow().clone();
+        let request = DownloadRequest {
+            head: self.head(),
+            checkpoint: from.goes_on_from(None).cloned(),
+            page_records: self.inner.settings.page_size,
+            entities: Vec::new(),
+        };
         let http = self.http();
         let pages = self.authorised(cancel, |token| {
             let (http, request) = (&http, &request);
@@ -23,8 +32,6 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut pages = pages.await?;
         let head = pages.head().clone();
         self.epoch(&head.reply.epoch)?;
-        let mut from = state.checkpoint;
-        let mut begins = request.checkpoint.is_none();
         let mut done = 0;
         self.progress("download", 0, head.records, 0);
         while let Some(text) = Self::unless(cancel, pages.next()).await?? {
@@ -34,38 +41,56 @@ impl<S: Store, H: Host> Engine<S, H> {
                 schema: self.inner.settings.schema.clone(),
                 changes: Rc::new(ApplyPage::check(&page, &self.inner.settings.schema)),
                 from: from.clone(),
-                begins,
+                scope: None,
                 checkpoint: page.checkpoint.clone(),
                 through: page.through,
                 epoch: head.reply.epoch.clone(),
-                durable: head.reply.durable,
                 offset_ms: self.inner.state.borrow().offset_ms,
                 now: self.now(),
                 user: self.inner.settings.user.clone(),
             };
             match self.decide(Durability::Relaxed, decision).await? {
-                PageResult::Dropped => return Err(SyncError::new("aborted", "another context went on from here", true)),
+                PageResult::Dropped => return Err(SyncError::overtaken()),
                 PageResult::Applied(effects) => {
-                    {
-                        let mut state = self.inner.state.borrow_mut();
-                        state.checkpoint = Some(page.checkpoint.clone());
-                        state.through = page.through.or(state.through);
-                        state.epoch = Some(head.reply.epoch.clone());
-                    }
                     result.downloaded += records;
                     result.quarantined += effects.quarantined;
                     count(&effects, result);
                     let mut totals = self.inner.totals.get();
                     totals.records_down += records;
                     self.inner.totals.set(totals);
+                    if let Some(sync) = &effects.sync {
+                        from = SyncState::clone(sync);
+                    }
                     self.absorb(&effects, "sync");
+                    self.stand(&from);
                 }
             }
-            from = Some(page.checkpoint.clone());
-            begins = false;
             done += records;
             self.progress("download", done, head.records.max(done), pages.bytes());
         }
         Ok(())
+    }
+
+    /// Everything is to be downloaded anew.
+    pub(super) async fn begin_resync(&self) -> Result<(), SyncError> {
+        let from = self.inner.state.borrow().clone();
+        let covering = SyncState::wanted(&self.inner.settings.schema);
+        let begun = self.decide(Durability::Relaxed, BeginResync { from, covering }).await?;
+        self.stand(&begun.ok_or_else(SyncError::overtaken)?);
+        Ok(())
+    }
+
+    /// Learns where the database stands now. After another generation was shown, anything may look different.
+    fn stand(&self, sync: &SyncState) {
+        let shown = {
+            let mut state = self.inner.state.borrow_mut();
+            let shown = state.generation != sync.generation;
+            *state = SyncState { offset_ms: state.offset_ms, ..sync.clone() };
+            shown
+        };
+        if shown {
+            let changed = self.inner.settings.schema.entities.keys().map(|entity| (entity.clone(), None)).collect();
+            self.announce(Announcement { changed, ..Announcement::default() }, "sync");
+        }
     }
 }

@@ -51,10 +51,14 @@ impl<S: Store, H: Host> Engine<S, H> {
             queue: effects.seq.is_some(),
         };
         if announcement != Announcement::default() {
-            let text = to_text(&announcement);
-            inner.host.channel().announce(&text);
-            self.tell(announcement, source);
+            self.announce(announcement, source);
         }
+    }
+
+    /// Tells the other contexts, and whoever listens here.
+    pub(super) fn announce(&self, announcement: Announcement, source: &'static str) {
+        self.inner.host.channel().announce(&to_text(&announcement));
+        self.tell(announcement, source);
     }
 
     /// Earlier IDs became others: list keys stay what they were, the queue shows the present ones.

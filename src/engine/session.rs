@@ -50,6 +50,10 @@ impl SyncError {
     pub(super) fn new(code: &str, message: &str, retryable: bool) -> Self {
         Self { code: code.to_owned(), message: message.to_owned(), retryable, retry_after_ms: None }
     }
+    /// Another context was faster: nothing was lost, and looking again helps.
+    pub(super) fn overtaken() -> Self {
+        Self::new("aborted", "another context went on from here", true)
+    }
     /// The session was stopped by whoever started it.
     pub(super) fn aborted() -> Self {
         Self::new("aborted", "the session was stopped", false)
@@ -78,6 +82,8 @@ impl From<TransportError> for SyncError {
                     410 => ("checkpoint_expired", false),
                     413 => ("too_large", false),
                     408 | 425 => ("timeout", true),
+                    // A server with another key: what it cannot read, it can give anew.
+                    422 if fault.code == "invalid_checkpoint" => ("checkpoint_expired", false),
                     429 => ("rate_limited", true),
                     500..=599 => ("server", true),
                     _ => ("protocol", false),

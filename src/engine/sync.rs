@@ -15,6 +15,9 @@ use crate::protocol::{CheckpointState, InitializeRequest, PROTOCOL, RequestHead}
 use crate::store::{Durability, Store, StoreError};
 use crate::value::to_value;
 
+/// So often a session begins anew in itself: the server sent it back to the start, or has another history.
+const ROUNDS_MAX: usize = 4;
+
 impl<S: Store, H: Host> Engine<S, H> {
     /// Runs a session, or shares the next one if one is running. Never fails: what went wrong is in the result.
     pub async fn sync(&self, direction: Direction, cancel: Option<Cancel>) -> SyncResult {
@@ -122,6 +125,20 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         let name = format!("{}/sender", database_name(&inner.settings.tenant, &inner.settings.user));
         let _role = Self::unless(cancel, inner.host.locks().acquire(&name)).await?;
+        for _ in 1..ROUNDS_MAX {
+            let done = self.round(direction, cancel, result).await;
+            match &done {
+                // With no checkpoint there is none that could be too old.
+                Err(error) if error.code == "checkpoint_expired" && inner.state.borrow().goes_on_from(None).is_some() => {
+                    self.begin_resync().await?;
+                }
+                _ => return done,
+            }
+        }
+        self.round(direction, cancel, result).await
+    }
+
+    async fn round(&self, direction: Direction, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         self.refresh().await?;
         self.initialise(cancel).await?;
         if direction != Direction::Down {
@@ -178,7 +195,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let request = InitializeRequest {
             head: self.head(),
             schema: self.inner.settings.schema.version,
-            checkpoint: self.inner.state.borrow().checkpoint.clone(),
+            checkpoint: self.inner.state.borrow().goes_on_from(None).cloned(),
             pending: self.pending(),
             last_seq: self.inner.known.get().unwrap_or(0),
         };

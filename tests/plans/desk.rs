@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use fieldsync::decide::{ApplyPage, Claim, Claimed, Decision, Effects, GetRecord, Intent, LocalWrite, Outcomes, PageResult, Planned};
-use fieldsync::decide::{RecordView, Sent, WriteError, Written};
+use fieldsync::decide::{RecordView, Sent, SyncState, WriteError, Written};
 use fieldsync::model::{Epoch, IdSource, OpId, Operation, RecordId, Stamp, Version};
 use fieldsync::outbox::{OutboxRow, State};
 use fieldsync::plan::{Plan, Step, Table, View};
@@ -161,21 +161,30 @@ impl Desk {
         self.page_of(epoch(1), from, checkpoint, changes)
     }
     pub fn page_of(&mut self, epoch: Epoch, from: Option<&str>, checkpoint: &str, changes: Vec<Value>) -> PageResult {
-        let text = json!({"checkpoint": checkpoint, "changes": changes}).to_string();
+        let from = SyncState { checkpoint: from.map(str::to_owned), ..self.sync() };
+        self.page_on(epoch, from, None, json!({"checkpoint": checkpoint, "changes": changes}))
+    }
+    /// A page that was asked for where the database stood so, of everything or of one entity.
+    pub fn page_on(&mut self, epoch: Epoch, from: SyncState, scope: Option<&str>, page: Value) -> PageResult {
+        let text = page.to_string();
         let page: RawPage<'_> = serde_json::from_str(&text).expect("a page");
         self.decide(ApplyPage {
             schema: self.schema.clone(),
             changes: Rc::new(ApplyPage::check(&page, &self.schema)),
-            from: from.map(str::to_owned),
-            begins: from.is_none(),
+            from,
+            scope: scope.map(str::to_owned),
             checkpoint: page.checkpoint.clone(),
             through: page.through,
             epoch,
-            durable: Version(0),
             offset_ms: 0,
             now: NOW,
             user: "anna".to_owned(),
         })
+    }
+    /// Where the database stands against the server.
+    pub fn sync(&self) -> SyncState {
+        let stored = self.store.dump(Table::State).into_iter().find(|(key, _)| *key == "sync".into());
+        stored.map(|(_, text)| serde_json::from_str(&text).expect("a state")).unwrap_or_default()
     }
     pub fn get(&self, id: &RecordId) -> Option<RecordView> {
         self.decide(GetRecord { entity: "pet".to_owned(), id: id.clone(), generation: 0 })

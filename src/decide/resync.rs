@@ -1,0 +1,96 @@
+//! A resync: everything is downloaded anew into the next generation of `base`, unseen, and one transaction
+//! makes it the visible one. It lives as long as [`super::SyncState::filling`] says; if it dies half way, the
+//! next session goes on from its own checkpoint. Unsent work is not touched by it.
+
+use super::cache::{Cache, Decision, Run, Stop};
+use super::page::ApplyPage;
+use super::rows::{BaseRow, OverlayRow};
+use super::state::{Filling, SyncState};
+use super::work::Work;
+use crate::model::{Stamp, Version};
+use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::protocol::ServerState;
+use crate::value::KeyRange;
+
+/// Begins a resync, in the place of one that is under way.
+#[derive(Clone, Debug)]
+pub struct BeginResync {
+    /// Where the database stood when the need was seen.
+    pub from: SyncState,
+    /// What the new generation will cover.
+    pub covering: Vec<String>,
+}
+
+impl Decision for BeginResync {
+    /// Where the database stands now; nothing if another context went on before.
+    type Out = Option<SyncState>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        if !sync.stands_where(&self.from) {
+            return Ok((Vec::new(), None));
+        }
+        let mut batch = sync.refill();
+        sync.covering = Some(self.covering.clone());
+        batch.push(Write::Put(Table::State, sync.row()));
+        Ok((batch, Some(sync)))
+    }
+}
+
+impl SyncState {
+    /// Lets a resync begin at a generation that was never used, and takes away what an earlier one left half filled.
+    pub(super) fn refill(&mut self) -> WriteBatch {
+        let before = self.filling.take();
+        let last = before.as_ref().map_or(self.generation, |filling| filling.generation);
+        self.filling = Some(Filling { generation: last + 1, checkpoint: None });
+        self.scopes.clear();
+        before.into_iter().map(|filling| drop_generation(filling.generation)).collect()
+    }
+}
+
+fn drop_generation(generation: u64) -> Write {
+    Write::DeleteRange(Table::Base, KeyRange::within(vec![generation.into()]))
+}
+
+impl ApplyPage {
+    /// The last page of a resync: what was filled is what is seen from now on.
+    pub(super) fn show(&self, db: &mut Cache, work: &mut Work<'_>, generation: u64, through: Version) -> Run<()> {
+        let overlay = Read::range(Table::Overlay, KeyRange::all());
+        db.prefetch([overlay.clone(), OverlayRow::read_clean(through)]);
+        let in_base = |row: &OverlayRow| BaseRow::read(generation, &row.entity, &row.id);
+        let brought = self.brought();
+        // Dirty rows of records that the server once had, if nothing newer than this download is known of them.
+        let mut dirty: Vec<OverlayRow> = db.all(&overlay)?;
+        dirty.retain(|row| {
+            let known = row.base.is_some() && row.version.is_some_and(|version| version <= through);
+            known && !row.is_clean() && !brought.contains(&row.entity, &row.id)
+        });
+        db.prefetch(dirty.iter().map(in_base));
+        db.settle()?;
+        let mut missing = false;
+        for stored in dirty {
+            if !db.rows(&in_base(&stored))?.is_empty() {
+                continue;
+            }
+            let mut row = work.overlay(db, &stored.entity, &stored.key)?.unwrap_or(stored);
+            // The server has it no more, and no page says since when.
+            let gone =
+                ServerState { version: through, data: None, stamp: Stamp::default(), field_stamps: std::collections::BTreeMap::new() };
+            match self.news(db, work, &mut row, gone) {
+                Ok(()) if row.is_clean() => work.drop_overlay(&row),
+                Ok(()) => work.put(row),
+                Err(Stop::Wait) => missing = true,
+                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
+            }
+        }
+        if missing {
+            return Err(Stop::Wait);
+        }
+        // Deleted, not moved: whatever they stood for is in the new generation, or the server has it no more.
+        for row in db.all::<OverlayRow>(&OverlayRow::read_clean(through))? {
+            work.drop_overlay(&row);
+        }
+        work.write(drop_generation(self.from.generation));
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! A resync: filled where nobody sees it, shown in one moment, and nothing unsent is touched by it.
+
+use fieldsync::decide::{BeginResync, Filling, PageResult, SyncState};
+use fieldsync::model::{Action, Base, RecordId, Version};
+use fieldsync::outbox::State;
+use fieldsync::plan::Table;
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, REX, applied, epoch, rex};
+
+fn begin(desk: &Desk) -> SyncState {
+    let covering = SyncState::wanted(&desk.schema);
+    desk.decide(BeginResync { from: desk.sync(), covering }).expect("nobody else went on")
+}
+
+fn max(version: u64) -> Value {
+    json!({"entity": "pet", "id": 8, "version": version.to_string(), "kind": "upsert", "data": {"name": "Max"}, "stamp": [1, 0]})
+}
+
+fn fill(desk: &mut Desk, page: Value) {
+    let from = desk.sync();
+    assert!(matches!(desk.page_on(epoch(1), from, None, page), PageResult::Applied(_)));
+}
+
+/// The generations that hold anything.
+fn generations(desk: &Desk) -> Vec<String> {
+    let mut found: Vec<String> = desk.store.dump(Table::Base).iter().map(|(key, _)| format!("{key:?}")).collect();
+    for key in &mut found {
+        key.truncate(key.find("Text").expect("the entity comes second"));
+    }
+    found.dedup();
+    found
+}
+
+#[test]
+fn what_is_filled_is_not_seen_before_the_last_page_and_then_alone() {
+    let mut desk = Desk::with_rex();
+    begin(&desk);
+    fill(&mut desk, json!({"checkpoint": "a", "changes": [max(2)]}));
+    assert!(desk.get(&RecordId::Integer(8)).is_none(), "not yet");
+    assert_eq!(desk.get(&REX).expect("still there").version, Some(Version(1)));
+    assert_eq!(generations(&desk).len(), 2);
+    assert_eq!(desk.sync().checkpoint.as_deref(), Some("one"), "the visible generation stands where it stood");
+
+    fill(&mut desk, json!({"checkpoint": "b", "through": "2", "changes": []}));
+    assert!(desk.get(&RecordId::Integer(8)).is_some());
+    assert!(desk.get(&REX).is_none(), "the server has him no more");
+    assert_eq!(generations(&desk).len(), 1);
+    let sync = desk.sync();
+    assert_eq!((sync.generation, sync.checkpoint.as_deref(), sync.through, sync.filling), (1, Some("b"), Some(Version(2)), None));
+    assert_eq!(sync.covers, SyncState::wanted(&desk.schema));
+}
+
+#[test]
+fn a_page_is_dropped_unless_the_whole_position_is_that_of_its_request() {
+    let mut desk = Desk::with_rex();
+    let before = desk.sync();
+    begin(&desk);
+    let filling = desk.sync();
+    let everything = desk.everything();
+    let page = || json!({"checkpoint": "two", "changes": [max(2)]});
+    assert_eq!(desk.page_on(epoch(1), before.clone(), None, page()), PageResult::Dropped, "asked for before the resync began");
+    let other = SyncState { filling: Some(Filling { generation: 2, checkpoint: None }), ..filling.clone() };
+    assert_eq!(desk.page_on(epoch(1), other, None, page()), PageResult::Dropped, "of another resync");
+    assert_eq!(desk.everything(), everything);
+    assert!(matches!(desk.page_on(epoch(1), filling.clone(), None, page()), PageResult::Applied(_)));
+    assert_eq!(desk.page_on(epoch(1), filling, None, page()), PageResult::Dropped, "a second time");
+    assert_eq!(desk.decide(BeginResync { from: before, covering: Vec::new() }), None, "a resync too begins where it was decided");
+}
+
+#[test]
+fn a_second_resync_takes_a_new_generation_and_leaves_nothing_of_the_first() {
+    let mut desk = Desk::with_rex();
+    begin(&desk);
+    fill(&mut desk, json!({"checkpoint": "a", "changes": [max(2)]}));
+    assert_eq!(begin(&desk).filling, Some(Filling { generation: 2, checkpoint: None }));
+    assert_eq!(generations(&desk).len(), 1, "what was half filled is gone");
+    fill(&mut desk, json!({"checkpoint": "c", "through": "3", "changes": [rex(3, json!({"name": "Rex"}))]}));
+    assert!(desk.get(&RecordId::Integer(8)).is_none());
+    assert_eq!(desk.get(&REX).expect("there").version, Some(Version(3)));
+    assert_eq!(generations(&desk).len(), 1);
+}
+
+#[test]
+fn a_record_newer_than_the_old_generation_never_goes_back_while_the_next_is_filled() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    desk.answer(epoch(1), 9, &[(&op, applied(&REX, 5))]).expect("it is ours");
+    begin(&desk);
+    for (page, version, name) in [(3, 5, "Max"), (6, 6, "Moritz")] {
+        let data = json!({"name": if page == 3 { "old" } else { "Moritz" }});
+        fill(&mut desk, json!({"checkpoint": page.to_string(), "changes": [rex(page, data)]}));
+        let record = desk.get(&REX).expect("there");
+        assert_eq!((record.version, record.data["name"].clone()), (Some(Version(version)), json!(name)));
+    }
+    fill(&mut desk, json!({"checkpoint": "end", "through": "6", "changes": []}));
+    assert_eq!(desk.store.dump(Table::Overlay), [], "the new generation has it");
+    assert_eq!(desk.get(&REX).expect("there").data["name"], "Moritz");
+}
+
+#[test]
+fn a_receipt_newer_than_the_download_outlives_the_change_of_generations() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    begin(&desk);
+    desk.answer(epoch(1), 9, &[(&op, applied(&REX, 9))]).expect("it is ours");
+    let edit = desk.update(&REX, json!({"age": 3}));
+    fill(&mut desk, json!({"checkpoint": "end", "through": "8", "changes": []}));
+    let record = desk.get(&REX).expect("he changed after the pages were read, and comes later");
+    assert_eq!((record.data["name"].clone(), record.data["age"].clone()), (json!("Max"), json!(3)));
+    assert_eq!(desk.stored(&edit).operation().expect("readable").base, Base::Version(Version(9)));
+}
+
+#[test]
+fn an_edit_of_a_record_that_the_server_has_no_more_brings_it_back_or_waits_for_its_receipt() {
+    let mut desk = Desk::with_rex();
+    let unsent = desk.update(&REX, json!({"name": "Max"}));
+    begin(&desk);
+    fill(&mut desk, json!({"checkpoint": "end", "through": "8", "changes": []}));
+    let operation = desk.stored(&unsent).operation().expect("readable");
+    let Action::Create { data } = operation.action else { panic!("{operation:?}") };
+    assert_eq!((data["name"].clone(), data["age"].clone(), operation.base), (json!("Max"), json!(1), Base::Version(Version(8))));
+    assert_eq!(desk.get(&REX).expect("it is not lost").data["name"], "Max");
+
+    let mut desk = Desk::with_rex();
+    let sent = desk.update(&REX, json!({"name": "Max"}));
+    let sealed = desk.stored(&sent);
+    desk.claim(&[&sent], desk.known());
+    begin(&desk);
+    fill(&mut desk, json!({"checkpoint": "end", "through": "8", "changes": []}));
+    assert_eq!(desk.stored(&sent), sealed, "the bytes of a sealed operation never change");
+    assert_eq!(desk.get(&REX).expect("it may have arrived").data["name"], "Max");
+    // It came first, and then somebody deleted the record.
+    desk.answer(epoch(1), 9, &[(&sent, applied(&REX, 7))]).expect("it is ours");
+    assert!(desk.get(&REX).is_none());
+    assert!(desk.outbox().is_empty());
+}
+
+#[test]
+fn a_deletion_made_here_has_nothing_left_to_do_when_the_record_is_gone() {
+    let mut desk = Desk::with_rex();
+    let delete = desk.write(fieldsync::decide::Intent::Delete { id: REX });
+    assert_eq!(desk.state(&delete), State::Pending);
+    begin(&desk);
+    fill(&mut desk, json!({"checkpoint": "end", "through": "8", "changes": []}));
+    assert!(desk.outbox().is_empty());
+    assert_eq!(desk.store.dump(Table::Overlay), []);
+    assert!(desk.get(&REX).is_none());
+}
