@@ -10,6 +10,7 @@
 
 mod cache;
 mod claim;
+mod epoch;
 mod ids;
 mod load;
 mod outcomes;
@@ -20,6 +21,7 @@ mod resolve;
 mod resync;
 mod rows;
 mod session;
+mod settle;
 mod shown;
 mod state;
 mod work;
@@ -27,6 +29,7 @@ mod write;
 
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use claim::{Claim, Claimed};
+pub use epoch::ChangeEpoch;
 pub use ids::{MapId, Mapping, ResolveId};
 pub use load::{Load, Loaded, OpenDevice, Opened};
 pub use outcomes::{Outcomes, Sent};
@@ -37,6 +40,7 @@ pub use resolve::{Resolution, Resolve, ResolveError};
 pub use resync::BeginResync;
 pub use rows::{Device, IdRow, OpRef, RecordState, RecordView};
 pub use session::LogSession;
+pub use settle::Settle;
 pub use shown::Present;
 pub use state::{Filling, Scope, SyncState};
 pub use work::{Effects, Settled};

@@ -31,7 +31,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         });
         let mut pages = pages.await?;
         let head = pages.head().clone();
-        self.epoch(&head.reply.epoch)?;
+        Self::epoch(&request.head, &head.reply)?;
+        self.settle(&head.reply).await?;
         let mut done = 0;
         self.progress("download", 0, head.records, 0);
         while let Some(text) = Self::unless(cancel, pages.next()).await?? {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Cancel, EngineError};
+use crate::model::Epoch;
 use crate::platform::network::TransportError;
 
 /// Which way.
@@ -43,16 +44,24 @@ pub struct SyncError {
     /// How long the server wants to be left alone, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The lineage that a request named, and the one of its answer.
+    #[serde(skip)]
+    pub(super) lineage: Option<Box<(Epoch, Epoch)>>,
 }
 
 impl SyncError {
     /// One with a code of ours.
     pub(super) fn new(code: &str, message: &str, retryable: bool) -> Self {
-        Self { code: code.to_owned(), message: message.to_owned(), retryable, retry_after_ms: None }
+        Self { code: code.to_owned(), message: message.to_owned(), retryable, retry_after_ms: None, lineage: None }
     }
     /// Another context was faster: nothing was lost, and looking again helps.
     pub(super) fn overtaken() -> Self {
         Self::new("aborted", "another context went on from here", true)
+    }
+    /// The server has another history than the one that this database knows.
+    pub(super) fn epoch_changed(asked: Option<&Epoch>, answered: &Epoch) -> Self {
+        let lineage = asked.map(|asked| Box::new((asked.clone(), answered.clone())));
+        Self { lineage, ..Self::new("epoch_changed", "the server has another history now", true) }
     }
     /// The session was stopped by whoever started it.
     pub(super) fn aborted() -> Self {
@@ -78,7 +87,7 @@ impl From<TransportError> for SyncError {
                     403 if fault.code == "identity_mismatch" => ("identity_mismatch", false),
                     403 => ("forbidden", false),
                     404 | 405 | 426 => ("upgrade_required", false),
-                    409 => ("epoch_changed", false),
+                    409 => ("epoch_changed", true),
                     410 => ("checkpoint_expired", false),
                     413 => ("too_large", false),
                     408 | 425 => ("timeout", true),
@@ -88,7 +97,7 @@ impl From<TransportError> for SyncError {
                     500..=599 => ("server", true),
                     _ => ("protocol", false),
                 };
-                Self { code: code.to_owned(), message, retryable, retry_after_ms }
+                Self { code: code.to_owned(), message, retryable, retry_after_ms, lineage: None }
             }
         }
     }

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::events::Event;
 use super::session::{Direction, Place, SyncError, SyncResult, Told, Turn};
 use super::{Cancel, Engine, EngineError, config::database_name};
-use crate::decide::{Effects, LogSession, Settled};
+use crate::decide::{ChangeEpoch, Effects, LogSession, Settle, Settled};
 use crate::model::Epoch;
+use crate::outbox::{Item, State};
 use crate::platform::{Clock, Host, Identity, Locks};
-use crate::protocol::{CheckpointState, InitializeRequest, PROTOCOL, RequestHead};
+use crate::protocol::{CheckpointState, InitializeRequest, PROTOCOL, Reply, RequestHead};
 use crate::store::{Durability, Store, StoreError};
 use crate::value::to_value;
 
@@ -98,7 +99,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let done = self.steps(direction, cancel, &mut result).await;
         self.inner.flight.take();
         if let Err(error) = done {
-            if error.retryable || error.code == "epoch_changed" {
+            if error.retryable {
                 self.inner.initialised.set(false);
             }
             result.errors.push(error);
@@ -118,7 +119,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    async fn steps(&self, direction: Direction, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+    async fn steps(&self, mut direction: Direction, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         let inner = &self.inner;
         if inner.offline.get() {
             return Err(SyncError::new("network", "this client is set offline", true));
@@ -131,6 +132,15 @@ impl<S: Store, H: Host> Engine<S, H> {
                 // With no checkpoint there is none that could be too old.
                 Err(error) if error.code == "checkpoint_expired" && inner.state.borrow().goes_on_from(None).is_some() => {
                     self.begin_resync().await?;
+                }
+                Err(error) if error.code == "epoch_changed" => {
+                    inner.initialised.set(false);
+                    // A refusal does not say by itself which history there is; the next answer does.
+                    if let Some(lineage) = &error.lineage {
+                        self.change_epoch(&lineage.0, &lineage.1).await?;
+                        // What the server lost goes up before anything comes down.
+                        direction = Direction::Both;
+                    }
                 }
                 _ => return done,
             }
@@ -206,11 +216,13 @@ impl<S: Store, H: Host> Engine<S, H> {
             async move { http.initialize(request, &token).await }
         });
         let answer = answer.await?;
-        self.epoch(&answer.reply.epoch)?;
+        let (asked_in, answered) = (request.head.epoch.as_ref(), &answer.reply.epoch);
         match answer.checkpoint {
-            CheckpointState::None | CheckpointState::Ok => {}
-            CheckpointState::EpochChanged => return Err(SyncError::new("epoch_changed", "the server has another history now", false)),
+            // A server that went back without a new epoch says so by this alone.
+            CheckpointState::EpochChanged => return Err(SyncError::epoch_changed(asked_in, answered)),
+            _ if asked_in.is_some_and(|asked| asked != answered) => return Err(SyncError::epoch_changed(asked_in, answered)),
             CheckpointState::Resync => return Err(SyncError::new("checkpoint_expired", "this device was away too long", false)),
+            CheckpointState::None | CheckpointState::Ok => {}
         }
         // The answer was written about half way between question and arrival.
         let middle = asked + self.now().saturating_sub(asked) / 2;
@@ -220,16 +232,53 @@ impl<S: Store, H: Host> Engine<S, H> {
         batch.limit(answer.limits.operations_max);
         self.inner.batch.set(batch);
         self.inner.initialised.set(true);
+        self.settle(&answer.reply).await?;
         self.progress("initialize", 1, 1, 0);
         Ok(())
     }
 
-    /// An answer with another epoch than the stored one is not applied.
-    pub(super) fn epoch(&self, epoch: &Epoch) -> Result<(), SyncError> {
-        match &self.inner.state.borrow().epoch {
-            Some(known) if known != epoch => Err(SyncError::new("epoch_changed", "the server has another history now", false)),
+    /// An answer of another lineage than its request's is not applied. One of the same may be late: whoever
+    /// stores it compares with what is stored then.
+    pub(super) fn epoch(asked: &RequestHead, reply: &Reply) -> Result<(), SyncError> {
+        match &asked.epoch {
+            Some(known) if *known != reply.epoch => Err(SyncError::epoch_changed(Some(known), &reply.epoch)),
             _ => Ok(()),
         }
+    }
+
+    /// Goes over to another lineage of the server, unless another context did.
+    async fn change_epoch(&self, from: &Epoch, to: &Epoch) -> Result<(), SyncError> {
+        let decision = ChangeEpoch {
+            schema: self.inner.settings.schema.clone(),
+            from: from.clone(),
+            epoch: to.clone(),
+            now: self.now(),
+            user: self.inner.settings.user.clone(),
+        };
+        if let Some(effects) = self.decide(Durability::Strict, decision).await? {
+            self.absorb(&effects, "sync");
+        }
+        Ok(())
+    }
+
+    /// Ends what the server has applied and can lose no more.
+    pub(super) async fn settle(&self, reply: &Reply) -> Result<(), SyncError> {
+        let durable = |item: &Item| matches!(item.row.state, State::Acknowledged { version } if version <= reply.durable);
+        let operations: Vec<u64> = self.inner.queue.borrow().items().filter(|(_, item)| durable(item)).map(|(seq, _)| seq).collect();
+        if operations.is_empty() {
+            return Ok(());
+        }
+        let decision = Settle {
+            schema: self.inner.settings.schema.clone(),
+            operations,
+            epoch: reply.epoch.clone(),
+            durable: reply.durable,
+            now: self.now(),
+            user: self.inner.settings.user.clone(),
+        };
+        let effects = self.decide(Durability::Strict, decision).await?;
+        self.absorb(&effects, "sync");
+        Ok(())
     }
 
     async fn finalise(&self, result: &SyncResult) {

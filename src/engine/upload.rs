@@ -8,12 +8,12 @@ use super::events::Event;
 use super::session::{SyncError, SyncResult};
 use super::sync::count;
 use super::{Attempt, Cancel, Engine, shown};
-use crate::decide::{Claim, Claimed, Outcomes, Sent};
-use crate::model::{Epoch, OpId, RecordId, Version};
+use crate::decide::{Claim, Claimed, Outcomes, ResolveId, Sent};
+use crate::model::{Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Seals};
 use crate::platform::Host;
 use crate::protocol::limits::BATCH_BYTES_MAX;
-use crate::protocol::{Outcome, Rejection, Reply, RequestHead};
+use crate::protocol::{Former, Outcome, Rejection, Reply, RequestHead};
 use crate::store::{Durability, Store};
 use crate::value::to_text;
 
@@ -22,6 +22,8 @@ use crate::value::to_text;
 struct Upload<'u> {
     head: &'u RequestHead,
     operations: Vec<&'u RawValue>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    former: Vec<Former>,
 }
 
 /// One operation of a batch as it goes up.
@@ -51,17 +53,20 @@ impl<S: Store, H: Host> Engine<S, H> {
                 self.refresh().await?;
                 continue;
             }
+            let former = self.former(&batch).await?;
             for seq in &batch {
                 inner.seals.borrow_mut().insert(*seq);
             }
             inner.flight.replace(flight(&batch));
             self.emit(Event::Queue);
-            let sent = self.send(cancel, &going).await;
+            let sent = self.send(cancel, &going, former).await;
             inner.flight.take();
             let unfinished = match sent {
                 Ok((reply, outcomes, size)) => {
                     bytes += size;
-                    self.apply(&going, Some(&reply.epoch), reply.durable, outcomes, result).await?
+                    let unfinished = self.apply(&going, Some(&reply.epoch), reply.durable, outcomes, result).await?;
+                    self.settle(&reply).await?;
+                    unfinished
                 }
                 Err(error) if error.code == "too_large" && going.len() > 1 => {
                     let mut smaller: BatchSize = size;
@@ -95,9 +100,33 @@ impl<S: Store, H: Host> Engine<S, H> {
             .collect()
     }
 
-    async fn send(&self, cancel: &Cancel, going: &[Going]) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
+    /// The real IDs of records whose creates go up once more: the server may have lost them since.
+    async fn former(&self, batch: &[u64]) -> Result<Vec<Former>, SyncError> {
+        let (mut creates, mut ids) = (Vec::new(), Vec::new());
+        {
+            let (queue, seals) = (self.inner.queue.borrow(), self.inner.seals.borrow());
+            for item in batch.iter().filter(|seq| seals.contains(**seq)).filter_map(|seq| queue.get(*seq)) {
+                let operation = &item.operation;
+                if operation.action.kind() == Kind::Create && operation.record.as_temp().is_some() {
+                    creates.push(operation.id.clone());
+                    ids.push((operation.entity.clone(), operation.record.clone()));
+                }
+            }
+        }
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.look(ResolveId { ids: ids.clone() }).await?;
+        let named = |(operation, wanted): (OpId, &(String, RecordId))| {
+            let known = found.iter().find(|(entity, temp, _)| (entity, temp) == (&wanted.0, &wanted.1));
+            known.map(|(_, _, row)| Former { operation, id: row.id.clone() })
+        };
+        Ok(creates.into_iter().zip(&ids).filter_map(named).collect())
+    }
+
+    async fn send(&self, cancel: &Cancel, going: &[Going], former: Vec<Former>) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
         let head = self.head();
-        let upload = Upload { head: &head, operations: going.iter().map(|op| &*op.body).collect() };
+        let upload = Upload { head: &head, operations: going.iter().map(|op| &*op.body).collect(), former };
         let body = to_text(&upload);
         let size = body.len() as u64;
         let http = self.http();
@@ -106,7 +135,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             async move { http.upload(&head.request_id, body, &token).await }
         });
         let answer = answer.await?;
-        self.epoch(&answer.reply.epoch)?;
+        Self::epoch(&head, &answer.reply)?;
         // An operation that the server does not mention is unknown: it is sent again.
         let unmentioned = || Outcome::Deferred { retry_after_ms: 0 };
         let mut results = answer.results;
@@ -155,7 +184,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             user: self.inner.settings.user.clone(),
         };
         let Some(effects) = self.decide(Durability::Strict, decision).await? else {
-            return Err(SyncError::new("epoch_changed", "the server has another history now", false));
+            return Err(SyncError::overtaken());
         };
         if let Some(epoch) = epoch {
             self.inner.state.borrow_mut().epoch.get_or_insert_with(|| epoch.clone());

@@ -1,0 +1,145 @@
+//! Another lineage of the server: it was restored to an earlier time. One transaction makes this database
+//! ready to heal it. What the server had applied, but could still lose, waits to be sent again, in its old
+//! bytes and its old order; every version that is known here is older than any of the new lineage; and a
+//! resync fills the next generation once everything is sent.
+
+use std::rc::Rc;
+
+use super::cache::{Cache, Corrupt, Decision, Run, Stop};
+use super::ids::present;
+use super::rebase::{after, map_temps};
+use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, last_audit, seals};
+use super::state::SyncState;
+use super::work::{Effects, Work};
+use crate::audit::Event;
+use crate::model::{Action, Epoch, Operation, RecordId, Version};
+use crate::outbox::{OutboxRow, State};
+use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::schema::Schema;
+use crate::value::KeyRange;
+
+/// Goes over to another lineage.
+#[derive(Clone, Debug)]
+pub struct ChangeEpoch {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// The lineage that the request named.
+    pub from: Epoch,
+    /// The one that the answer named.
+    pub epoch: Epoch,
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+impl Decision for ChangeEpoch {
+    /// Nothing if the stored lineage is another than the request's: somebody else went over, or back.
+    type Out = Option<Effects>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        let overlay = Read::range(Table::Overlay, KeyRange::all());
+        let outbox = Read::range(Table::Outbox, KeyRange::all());
+        db.prefetch([last_audit(), seals(), SyncState::read(), overlay.clone(), outbox.clone()]);
+        let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        if sync.epoch.as_ref() != Some(&self.from) {
+            return Ok((Vec::new(), None));
+        }
+        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.seals(db)?;
+        let mut operations: Vec<(OutboxRow, Operation)> = Vec::new();
+        for stored in db.all::<OutboxRow>(&outbox)? {
+            let unreadable = |error: serde_json::Error| Stop::Corrupt(Corrupt { table: Table::Outbox.name(), reason: error.to_string() });
+            let operation = stored.operation().map_err(unreadable)?;
+            operations.push((stored, operation));
+        }
+        let mut rows: Vec<OverlayRow> = db.all(&overlay)?;
+        for row in &mut rows {
+            row.version = row.version.and(Some(Version(0)));
+            row.waiting = None;
+        }
+        let mut again = vec![false; rows.len()];
+        let returning = |stored: &OutboxRow| matches!(stored.state, State::Acknowledged { .. });
+        let returned: Vec<(OutboxRow, Operation)> = operations.iter().filter(|(stored, _)| returning(stored)).cloned().collect();
+        for (stored, operation) in &returned {
+            db.prefetch([IdRow::read(&operation.entity, &stored.row)]);
+        }
+        db.settle()?;
+        for (stored, operation) in &returned {
+            let id = present(db, &operation.entity, &stored.row)?;
+            db.prefetch([BaseRow::read(sync.generation, &operation.entity, &id)]);
+        }
+        db.settle()?;
+        for (stored, operation) in returned {
+            let id = present(db, &operation.entity, &stored.row)?;
+            let known = rows.iter().position(|row| row.entity == operation.entity && (row.key == stored.row || row.id == id));
+            let at = match known {
+                Some(at) => at,
+                None => {
+                    let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &operation.entity, &id))?;
+                    rows.push(below(&operation.entity, &stored.row, id, base));
+                    again.push(true);
+                    rows.len() - 1
+                }
+            };
+            again[at] = true;
+            let ops = &mut rows[at].ops;
+            let place = ops.iter().position(|op| op.seq > operation.seq).unwrap_or(ops.len());
+            ops.insert(place, OpRef { seq: operation.seq, id: operation.id.clone() });
+            work.note(&operation, Event::Returned);
+            work.queue(&operation, OutboxRow { state: State::Pending, row: rows[at].key.clone(), ..stored });
+        }
+        for (mut row, again) in rows.into_iter().zip(again) {
+            if again {
+                rebuild(db, &work, &mut row, &operations)?;
+            }
+            work.put(row);
+        }
+        for write in sync.refill() {
+            work.write(write);
+        }
+        sync.epoch = Some(self.epoch.clone());
+        (sync.checkpoint, sync.through) = (None, None);
+        sync.covering = Some(SyncState::wanted(&self.schema));
+        work.write(Write::Put(Table::State, sync.row()));
+        let (batch, mut effects) = work.finish();
+        effects.sync = Some(Box::new(sync));
+        Ok((batch, Some(effects)))
+    }
+}
+
+/// An overlay row over what `base` has of a record: nothing, if it was deleted.
+fn below(entity: &str, key: &RecordId, id: RecordId, base: Option<BaseRow>) -> OverlayRow {
+    let data = base.map(|base| base.data);
+    OverlayRow {
+        entity: entity.to_owned(),
+        key: key.clone(),
+        id,
+        version: Some(Version(0)),
+        base: data.clone(),
+        view: data,
+        ops: Vec::new(),
+        waiting: None,
+        stamp: None,
+        conflict: None,
+        parked: false,
+    }
+}
+
+/// The view of a record with all its operations on top again. What is created again, the server never had.
+fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[(OutboxRow, Operation)]) -> Run<()> {
+    let mut view = row.base.clone();
+    for (place, op) in row.ops.iter().enumerate() {
+        let Ok(at) = operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq) else { continue };
+        let (stored, operation) = &operations[at];
+        if place == 0 && matches!(operation.action, Action::Create { .. }) && matches!(stored.state, State::Acknowledged { .. }) {
+            (row.base, row.version) = (None, None);
+        }
+        view = after(view, &operation.action);
+    }
+    if let Some(view) = &mut view {
+        map_temps(db, work, &row.entity, view)?;
+    }
+    row.view = view;
+    Ok(())
+}

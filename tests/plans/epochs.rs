@@ -1,0 +1,163 @@
+//! Another lineage of the server: what it may have lost is sent again, and nothing that is known of the old
+//! one is mistaken for the new one.
+
+use fieldsync::decide::{ChangeEpoch, Effects, Intent, PageResult, Settle};
+use fieldsync::model::{Epoch, RecordId, Version};
+use fieldsync::outbox::State;
+use fieldsync::plan::Table;
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, Op, REX, applied, epoch, rex};
+
+fn change(desk: &Desk, from: Epoch, to: Epoch) -> Option<Effects> {
+    desk.decide(ChangeEpoch { schema: desk.schema.clone(), from, epoch: to, now: 1_700_000_000_000, user: "anna".to_owned() })
+}
+
+fn settle(desk: &Desk, of: Epoch, durable: u64, ops: &[&Op]) -> Effects {
+    let operations = ops.iter().map(|op| op.seq).collect();
+    let schema = desk.schema.clone();
+    desk.decide(Settle { schema, operations, epoch: of, durable: Version(durable), now: 1_700_000_000_000, user: "anna".to_owned() })
+}
+
+/// Sends one operation; the server applies it as this version, and could still lose it.
+fn acknowledge(desk: &mut Desk, op: &Op, real: &RecordId, version: u64) {
+    desk.claim(&[op], desk.known());
+    desk.answer(epoch(1), 0, &[(op, applied(real, version))]).expect("it is ours");
+    assert_eq!(desk.state(op), State::Acknowledged { version: Version(version) });
+}
+
+/// A page of the first lineage that brings nothing new, and says that everything is here.
+fn caught_up(desk: &mut Desk, through: u64) {
+    let from = desk.sync();
+    let page = json!({"checkpoint": format!("at {through}"), "through": through.to_string(), "changes": []});
+    assert!(matches!(desk.page_on(epoch(1), from, None, page), PageResult::Applied(_)));
+}
+
+fn page(desk: &mut Desk, through: u64, changes: &[Value]) -> PageResult {
+    let from = desk.sync();
+    desk.page_on(epoch(2), from, None, json!({"checkpoint": "new", "through": through.to_string(), "changes": changes}))
+}
+
+#[test]
+fn what_was_applied_and_not_durable_waits_again_in_its_old_bytes_and_order() {
+    let mut desk = Desk::with_rex();
+    let (first, second) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"age": 2})));
+    let bytes = (desk.stored(&first).body, desk.stored(&second).body);
+    acknowledge(&mut desk, &first, &REX, 2);
+    acknowledge(&mut desk, &second, &REX, 3);
+    // The overlay drains, then a later edit makes a row again.
+    caught_up(&mut desk, 3);
+    assert_eq!(desk.store.dump(Table::Overlay), []);
+    let later = desk.update(&REX, json!({"name": "Moritz"}));
+
+    let effects = change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    assert_eq!(effects.queued.len(), 2);
+    assert_eq!((desk.state(&first), desk.state(&second)), (State::Pending, State::Pending));
+    assert_eq!((desk.stored(&first).body, desk.stored(&second).body), bytes);
+    let record = desk.get(&REX).expect("there");
+    assert_eq!(record.ops.iter().map(|op| op.seq).collect::<Vec<_>>(), [first.seq, second.seq, later.seq]);
+    assert_eq!((record.data["name"].clone(), record.data["age"].clone()), (json!("Moritz"), json!(2)), "the app sees what it saw");
+    assert_eq!(record.version, Some(Version(0)), "any version of the new lineage is newer");
+    let sync = desk.sync();
+    assert_eq!((sync.epoch, sync.checkpoint, sync.through), (Some(epoch(2)), None, None));
+    assert_eq!(sync.filling.map(|filling| (filling.generation, filling.checkpoint)), Some((1, None)));
+
+    // They are sealed still, so their receipts count and a page does not judge them.
+    let known = desk.known();
+    desk.claim(&[&first, &second], known);
+    desk.answer(epoch(2), 999, &[(&first, applied(&REX, 101)), (&second, applied(&REX, 102))]).expect("the new lineage");
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.version, record.data["name"].clone()), (Some(Version(102)), json!("Moritz")));
+}
+
+#[test]
+fn a_record_created_in_the_lost_part_is_created_again_and_keeps_every_id() {
+    let mut desk = Desk::with_rex();
+    let create = desk.create(json!({"name": "Max"}));
+    acknowledge(&mut desk, &create, &RecordId::Integer(8), 2);
+    caught_up(&mut desk, 2);
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    for id in [&create.row, &RecordId::Integer(8)] {
+        let record = desk.get(id).expect("by every ID");
+        assert_eq!((record.version, record.ops.len()), (None, 1), "this server never had it");
+    }
+    // The resync comes to its end without it: it is still to be created.
+    assert!(matches!(page(&mut desk, 100, &[rex(50, json!({"name": "Rex"}))]), PageResult::Applied(_)));
+    assert_eq!(desk.get(&create.row).expect("there").data["name"], "Max");
+    desk.claim(&[&create], desk.known());
+    desk.answer(epoch(2), 999, &[(&create, applied(&RecordId::Integer(8), 101))]).expect("the new lineage");
+    assert!(desk.outbox().is_empty());
+    assert_eq!(desk.get(&create.row).expect("there").version, Some(Version(101)));
+}
+
+#[test]
+fn a_deletion_in_the_lost_part_is_made_again() {
+    let mut desk = Desk::with_rex();
+    let delete = desk.write(Intent::Delete { id: REX });
+    acknowledge(&mut desk, &delete, &REX, 2);
+    caught_up(&mut desk, 2);
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    assert_eq!(desk.state(&delete), State::Pending);
+    assert!(matches!(page(&mut desk, 100, &[rex(50, json!({"name": "Rex"}))]), PageResult::Applied(_)));
+    assert!(desk.get(&REX).is_none(), "what was deleted here is not brought back by the restored server");
+}
+
+#[test]
+fn what_the_new_lineage_does_not_have_goes_with_the_old_generation() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    desk.answer(epoch(1), 9, &[(&op, applied(&REX, 5))]).expect("durable at once");
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    assert!(desk.get(&REX).is_some(), "until the server has said what it has");
+    assert!(matches!(page(&mut desk, 3, &[]), PageResult::Applied(_)));
+    assert!(desk.get(&REX).is_none());
+    assert_eq!((desk.store.dump(Table::Overlay), desk.store.dump(Table::Base)), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_resync_that_was_under_way_begins_again_in_the_new_lineage() {
+    let mut desk = Desk::with_rex();
+    let covering = fieldsync::decide::SyncState::wanted(&desk.schema);
+    desk.decide(fieldsync::decide::BeginResync { from: desk.sync(), covering }).expect("begun");
+    let from = desk.sync();
+    desk.page_on(epoch(1), from, None, json!({"checkpoint": "half", "changes": [rex(9, json!({"name": "half"}))]}));
+    let stale = desk.sync();
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    assert_eq!(desk.sync().filling.map(|filling| (filling.generation, filling.checkpoint)), Some((2, None)));
+    let before = desk.everything();
+    assert_eq!(desk.page_on(epoch(1), stale, None, json!({"checkpoint": "late", "changes": []})), PageResult::Dropped);
+    assert_eq!(desk.everything(), before);
+    assert_eq!(desk.store.dump(Table::Base).len(), 1, "what was half filled is gone");
+}
+
+#[test]
+fn only_the_lineage_that_the_request_named_can_be_left() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    acknowledge(&mut desk, &op, &REX, 2);
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    let before = desk.everything();
+    // An answer that was long on its way, to another context's request.
+    assert_eq!(change(&desk, epoch(1), epoch(3)), None);
+    assert_eq!(change(&desk, epoch(3), epoch(1)), None);
+    assert_eq!(desk.everything(), before);
+}
+
+#[test]
+fn an_operation_settles_when_its_version_is_durable_in_its_own_lineage() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    let unsent = desk.update(&REX, json!({"name": "Moritz"}));
+    acknowledge(&mut desk, &op, &REX, 5);
+    let before = desk.everything();
+    for (of, durable) in [(1, 4), (2, 9)] {
+        assert_eq!(settle(&desk, epoch(of), durable, &[&op, &unsent]).ended, Vec::<u64>::new());
+        assert_eq!(desk.everything(), before);
+    }
+    assert_eq!(settle(&desk, epoch(1), 5, &[&op, &unsent]).ended, [op.seq]);
+    assert_eq!(desk.outbox().len(), 1, "what was never sent stays");
+    let trail = desk.store.dump(Table::Audit).pop().expect("a row").1;
+    assert!(trail.contains("settled"), "{trail}");
+    assert_eq!(settle(&desk, epoch(1), 5, &[&op]).ended, Vec::<u64>::new(), "once");
+}
