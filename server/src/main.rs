@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use fieldsync::schema::Schema;
 use fieldsync_server::http::{Settings, listen, router};
 use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::{Clock, SystemClock, SystemEntropy};
 use fieldsync_server::seed;
-use fieldsync_server::service::{Service, new_epoch};
+use fieldsync_server::service::{Service, Watermark, new_epoch};
 use fieldsync_server::store::ServerStore;
 use fieldsync_server::store::sqlite::SqliteStore;
 use fieldsync_server::token::{Identity, Tokens};
@@ -50,6 +50,28 @@ enum Command {
         /// Requests of one user in a minute.
         #[arg(long, default_value_t = Settings::DEFAULT_RATE_PER_MINUTE)]
         rate_per_minute: u32,
+        /// What is promised as durable: every `commit` at once, or only what the last `backup` holds. With `backup`
+        /// devices keep what they sent until it is in a backup, and so can heal a server that is restored from one.
+        #[arg(long, default_value = "commit")]
+        watermark: Durable,
+    },
+    /// Writes a backup of a database that may be in use, and moves its watermark to what the backup holds.
+    Backup {
+        /// The SQLite file.
+        #[arg(long)]
+        database: PathBuf,
+        /// The backup; it must not be there yet.
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Makes a database from a backup. It begins a new epoch: devices notice, and send again what the backup lacks.
+    Restore {
+        /// The backup.
+        #[arg(long)]
+        from: PathBuf,
+        /// The SQLite file; it must not be there yet.
+        #[arg(long)]
+        to: PathBuf,
     },
     /// Prints a token for a user of a tenant.
     Token {
@@ -89,6 +111,24 @@ enum Command {
     },
 }
 
+/// [`Watermark`], as it is named on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Durable {
+    /// Every commit, at once.
+    Commit,
+    /// What the last backup holds.
+    Backup,
+}
+
+impl From<Durable> for Watermark {
+    fn from(durable: Durable) -> Self {
+        match durable {
+            Durable::Commit => Self::Commit,
+            Durable::Backup => Self::Backup,
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
@@ -108,10 +148,26 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Serve { database, schema, listen, key_file, allow_origin, rate_per_minute } => {
+        Command::Serve { database, schema, listen, key_file, allow_origin, rate_per_minute, watermark } => {
             let key = load_key(key_file.as_deref())?;
             let settings = Settings { allowed_origins: BTreeSet::from_iter(allow_origin), rate_per_minute, ..Settings::default() };
-            serve(&database, read_schema(&schema)?, listen, &key, &settings).await
+            serve(&database, read_schema(&schema)?, listen, &key, watermark.into(), &settings).await
+        }
+        Command::Backup { database, to } => {
+            if !database.exists() {
+                return Err(format!("there is no database {}", database.display()).into());
+            }
+            let store = open_store(&database.to_string_lossy()).await?;
+            let tenants = store.backup(&to).await?;
+            store.close().await;
+            say(&format!("{tenants} tenants in {}", to.display()));
+            Ok(())
+        }
+        Command::Restore { from, to } => {
+            let epoch = new_epoch(&SystemClock, &SystemEntropy)?;
+            SqliteStore::restore(&from, &to, epoch.clone(), SystemClock.now_ms()).await?;
+            say(&format!("{} begins the epoch {epoch}", to.display()));
+            Ok(())
         }
         Command::Token { key_file, tenant, user, minutes } => {
             let tokens = Tokens::new(&load_key(key_file.as_deref())?);
@@ -132,10 +188,18 @@ async fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-async fn serve(database: &str, schema: Schema, address: SocketAddr, key: &ServerKey, settings: &Settings) -> Result<(), Failure> {
+async fn serve(
+    database: &str,
+    schema: Schema,
+    address: SocketAddr,
+    key: &ServerKey,
+    watermark: Watermark,
+    settings: &Settings,
+) -> Result<(), Failure> {
     let store = open_store(database).await?;
     tracing::info!(epoch = %store.epoch(), schema = schema.name, "open");
-    let service = Arc::new(Service::new(store, schema, key, Arc::new(SystemClock), Arc::new(SystemEntropy)));
+    let service = Service::new(store, schema, key, Arc::new(SystemClock), Arc::new(SystemEntropy)).with_watermark(watermark);
+    let service = Arc::new(service);
     let listening = listen(address).await?;
     let address = listening.address()?;
     // Signals are caught before anybody can know that the server is there.

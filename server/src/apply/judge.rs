@@ -8,7 +8,7 @@ use fieldsync::value::{Delta, Limits, Object, ValueError, check};
 use super::base::{Standing, standing};
 use super::references::{check_targets, name_references};
 use super::{Context, Stop, Working};
-use crate::store::{Origin, Record, RecordKey};
+use crate::store::{Origin, Record, RecordKey, SAFE_MAX};
 
 /// What an operation does.
 pub(super) enum Verdict {
@@ -104,14 +104,10 @@ impl Case<'_> {
     fn create(&self, data: &Object, fresh: &str) -> Result<Verdict, Stop> {
         let taken = || Stop::reject("already_exists", "there is a record of this ID");
         let (key, temp, counter) = match self.target()? {
-            Err(temp) => match self.entity.key {
-                KeyPolicy::Integer => {
-                    let next = self.view.counter(&self.operation.entity)? + 1;
-                    let id = i64::try_from(next).map_err(|_| Stop::reject("invalid_operation", "there are no IDs left"))?;
-                    (self.key(RecordId::Integer(id)), Some(temp), Some(next))
-                }
-                KeyPolicy::Text | KeyPolicy::Uuid => (self.key(RecordId::Text(fresh.to_owned())), Some(temp), None),
-            },
+            Err(temp) => {
+                let (key, counter) = self.name(fresh)?;
+                (key, Some(temp), counter)
+            }
             Ok(key) if self.operation.record.as_temp().is_none() => {
                 if self.entity.key != KeyPolicy::Uuid {
                     let message = format!("the server issues the IDs of {}", key.entity);
@@ -136,6 +132,36 @@ impl Case<'_> {
         let origin = Origin { client: self.context.client.clone(), temp: temp.clone(), operation: self.operation.id.clone() };
         let record = self.record(key, Some(within_limits(data)?), origin);
         Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named: temp, counter })))
+    }
+
+    /// The real ID of a record that is born under a temp ID, and the counter that it used up.
+    fn name(&self, fresh: &str) -> Result<(RecordKey, Option<u64>), Stop> {
+        if let Some(former) = self.former()? {
+            return Ok((former, None));
+        }
+        match self.entity.key {
+            KeyPolicy::Integer => {
+                let next = self.view.counter(&self.operation.entity)? + 1;
+                let id = i64::try_from(next).ok().filter(|_| next <= SAFE_MAX);
+                let id = id.ok_or_else(|| Stop::reject("invalid_operation", "there are no IDs left"))?;
+                Ok((self.key(RecordId::Integer(id)), Some(next)))
+            }
+            KeyPolicy::Text | KeyPolicy::Uuid => Ok((self.key(RecordId::Text(fresh.to_owned())), None)),
+        }
+    }
+
+    /// The ID that the record had before this server was restored, if it can have it again. Only an ID that this
+    /// epoch will never issue is taken from a client, and only one that is free.
+    fn former(&self) -> Result<Option<RecordKey>, Stop> {
+        let Some(former) = self.context.former.get(&self.operation.id) else { return Ok(None) };
+        let issued = self.view.state.issued;
+        let possible = match (former, self.entity.key) {
+            (RecordId::Integer(id), KeyPolicy::Integer) => u64::try_from(*id).is_ok_and(|id| (1..=issued).contains(&id)),
+            (RecordId::Text(_), KeyPolicy::Text | KeyPolicy::Uuid) => issued > 0 && is_uuid(former),
+            (RecordId::Integer(_), KeyPolicy::Text | KeyPolicy::Uuid) | (RecordId::Text(_), KeyPolicy::Integer) => false,
+        };
+        let key = self.key(former.clone());
+        Ok(if possible && self.view.record(&key)?.is_none() { Some(key) } else { None })
     }
 
     fn restore(&self, data: &Object) -> Result<Verdict, Stop> {

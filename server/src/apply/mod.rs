@@ -12,7 +12,9 @@ mod judge;
 mod references;
 mod working;
 
-use fieldsync::model::ClientId;
+use std::collections::BTreeMap;
+
+use fieldsync::model::{ClientId, OpId, RecordId};
 use fieldsync::protocol::{Outcome, Rejection};
 use fieldsync::schema::Schema;
 
@@ -37,6 +39,8 @@ pub struct Context<'c> {
     pub received_ms: u64,
     /// Server time minus device time, as the device measured it.
     pub offset_ms: i64,
+    /// The real IDs that creates had in an earlier epoch.
+    pub former: &'c BTreeMap<OpId, RecordId>,
 }
 
 /// Why a judgement ended before its end.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldsync::model::{Action, Base, OpId, RecordId, TempId, Version};
+use fieldsync::model::{Action, Base, OpId, RecordId, TempId};
 use fieldsync::schema::{KeyPolicy, Reference, Schema, fold_delta, references};
 
 use super::{Incoming, Stop};
@@ -173,7 +173,7 @@ impl Working {
     /// The last integer ID that was issued for the entity.
     pub(super) fn counter(&self, entity: &str) -> Result<u64, Stop> {
         let missing = || Stop::missing(Wanted { counters: [entity.to_owned()].into(), ..Wanted::default() });
-        self.counters.get(entity).copied().ok_or_else(missing)
+        self.counters.get(entity).map(|last| self.state.issued.max(*last)).ok_or_else(missing)
     }
     pub(super) fn open_conflict(&self, key: &RecordKey) -> Result<Option<&Conflict>, Stop> {
         let missing = || Stop::missing(Wanted { conflicts: [key.clone()].into(), ..Wanted::default() });
@@ -230,9 +230,9 @@ impl Working {
         self.new_receipts.iter().filter_map(|id| self.receipts.get(id)?.as_ref())
     }
 
-    /// The tenant's sequence after what was decided so far.
-    pub fn sequence(&self) -> Version {
-        self.state.sequence
+    /// The tenant's counters after what was decided so far.
+    pub fn state(&self) -> &TenantState {
+        &self.state
     }
 
     /// How much will be written: change rows, for the log.

@@ -85,7 +85,7 @@ impl<S: ServerStore> Service<S> {
         Ok(Pages {
             service: Arc::clone(self),
             identity: identity.clone(),
-            reply: self.reply(&head, until),
+            reply: self.reply(&head, &holdings.state),
             request,
             position,
             until,

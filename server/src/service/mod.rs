@@ -13,7 +13,7 @@ mod upload;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use fieldsync::model::{Epoch, IdSource, Version};
+use fieldsync::model::{Epoch, IdSource};
 use fieldsync::protocol::{Reply, RequestHead, ServerLimits, limits};
 use fieldsync::schema::Schema;
 
@@ -23,7 +23,18 @@ pub use refusal::{Reason, Refusal};
 
 use crate::key::ServerKey;
 use crate::seams::{Clock, Entropy, EntropyError};
-use crate::store::ServerStore;
+use crate::store::{ServerStore, TenantState};
+
+/// What a server promises by `durable`: the sequence up to which its clients may let their copies of what they
+/// sent go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watermark {
+    /// A commit is durable when it returns: everything is, at once.
+    #[default]
+    Commit,
+    /// Only what the last backup holds is: the devices can heal a server that is restored from it.
+    Backup,
+}
 
 /// The server behind its transport.
 #[derive(Debug)]
@@ -31,6 +42,7 @@ pub struct Service<S> {
     store: S,
     schema: Schema,
     checkpoints: Checkpoints,
+    watermark: Watermark,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     #[cfg(any(debug_assertions, feature = "gates"))]
@@ -44,11 +56,18 @@ impl<S: ServerStore> Service<S> {
             store,
             schema,
             checkpoints: Checkpoints::new(key),
+            watermark: Watermark::default(),
             clock,
             entropy,
             #[cfg(any(debug_assertions, feature = "gates"))]
             gate: gate::Gate::from_environment(),
         }
+    }
+
+    /// With another promise than that a commit is durable.
+    #[must_use]
+    pub fn with_watermark(self, watermark: Watermark) -> Self {
+        Self { watermark, ..self }
     }
 
     /// The store.
@@ -70,13 +89,15 @@ impl<S: ServerStore> Service<S> {
         }
     }
 
-    fn reply(&self, head: &RequestHead, sequence: Version) -> Reply {
+    fn reply(&self, head: &RequestHead, state: &TenantState) -> Reply {
         Reply {
             request_id: head.request_id.clone(),
             epoch: self.store.epoch().clone(),
             server_time: self.clock.now_ms(),
-            // A commit is durable when it returns, so the watermark is the sequence.
-            durable: sequence,
+            durable: match self.watermark {
+                Watermark::Commit => state.sequence,
+                Watermark::Backup => state.backed_up,
+            },
         }
     }
 

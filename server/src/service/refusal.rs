@@ -124,7 +124,7 @@ impl From<StoreError> for Reason {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy => Self::Unavailable,
-            StoreError::Failed(_) | StoreError::Unreadable(_) => {
+            StoreError::Failed(_) | StoreError::Exists(_) | StoreError::Unreadable(_) => {
                 tracing::error!(%error, "the store failed");
                 Self::Server
             }

@@ -22,7 +22,7 @@ impl<S: ServerStore> Service<S> {
             },
         };
         tracing::info!(request = ?head.request_id, tenant = identity.tenant_mark(), pending = request.pending, ?checkpoint, "initialize");
-        let reply = self.reply(&head, holdings.state.sequence);
+        let reply = self.reply(&head, &holdings.state);
         Ok(InitializeResponse { reply, limits: Self::limits(), checkpoint, schema: self.schema.version })
     }
 
@@ -31,7 +31,7 @@ impl<S: ServerStore> Service<S> {
         let (head, _): (_, StatusRequest) = self.open(identity, body).await?;
         let holdings = self.holdings(identity, &head).await?;
         Ok(StatusResponse {
-            reply: self.reply(&head, holdings.state.sequence),
+            reply: self.reply(&head, &holdings.state),
             sequence: holdings.state.sequence,
             receipts: holdings.receipts,
             open_conflicts: holdings.open_conflicts,

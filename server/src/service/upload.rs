@@ -1,10 +1,11 @@
 //! Upload: every operation of the batch is judged in its order, everything is written at once, and only then
 //! is anything answered. A batch that breaks off anywhere before has not happened.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use fieldsync::model::IdSource;
-use fieldsync::protocol::{OperationResult, Outcome, RequestHead, UploadResponse, limits};
+use fieldsync::model::{IdSource, OpId, RecordId};
+use fieldsync::protocol::{Former, OperationResult, Outcome, RequestHead, UploadResponse, limits};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -26,6 +27,8 @@ const DEFERRED_MS: u64 = 100;
 struct Operations<'b> {
     #[serde(borrow)]
     operations: Bounded<'b>,
+    #[serde(default)]
+    former: Vec<Former>,
 }
 
 /// A list that stops being kept where the limit is crossed.
@@ -65,7 +68,7 @@ impl<S: ServerStore> Service<S> {
     /// Takes a batch of operations, gives one result for each.
     pub async fn upload(&self, identity: &Identity, body: &[u8]) -> Result<UploadResponse, Refusal> {
         let head = head(identity, body)?;
-        let Operations { operations } = whole(&head, body)?;
+        let Operations { operations, former } = whole(&head, body)?;
         if operations.too_many {
             return Err(Reason::TooLarge { max: limits::OPERATIONS_MAX, unit: "operations" }.of(&head.request_id));
         }
@@ -74,10 +77,17 @@ impl<S: ServerStore> Service<S> {
         let texts = operations.texts.into_iter().enumerate();
         let operations = texts.map(|(at, text)| Incoming::read(text.get()).ok_or_else(|| nameless(at))).collect::<Result<Vec<_>, _>>()?;
         self.own(identity, &head).await?;
-        self.apply(identity, &head, &operations).await.map_err(|reason| reason.of(&head.request_id))
+        let former = former.into_iter().map(|former| (former.operation, former.id)).collect();
+        self.apply(identity, &head, &operations, &former).await.map_err(|reason| reason.of(&head.request_id))
     }
 
-    async fn apply(&self, identity: &Identity, head: &RequestHead, operations: &[Incoming<'_>]) -> Result<UploadResponse, Reason> {
+    async fn apply(
+        &self,
+        identity: &Identity,
+        head: &RequestHead,
+        operations: &[Incoming<'_>],
+        former: &BTreeMap<OpId, RecordId>,
+    ) -> Result<UploadResponse, Reason> {
         let received_ms = self.now_ms();
         let context = Context {
             schema: &self.schema,
@@ -86,6 +96,7 @@ impl<S: ServerStore> Service<S> {
             request: &head.request_id,
             received_ms,
             offset_ms: head.offset_ms,
+            former,
         };
         let mut ids = IdSource::default();
         let mut transaction = self.store.begin(&identity.tenant, &head.client).await?;
@@ -122,7 +133,7 @@ impl<S: ServerStore> Service<S> {
             results.push(OperationResult { operation: incoming.id.clone(), outcome });
         }
         let audit = working.audit(&context);
-        let sequence = working.sequence();
+        let state = working.state().clone();
         let changes = working.change_count();
         if let Some(batch) = working.into_batch(audit) {
             #[cfg(any(debug_assertions, feature = "gates"))]
@@ -132,7 +143,7 @@ impl<S: ServerStore> Service<S> {
             self.gate.pass(super::gate::Point::AfterCommit);
         }
         self.log(identity, head, &results, changes, received_ms);
-        Ok(UploadResponse { reply: self.reply(head, sequence), results })
+        Ok(UploadResponse { reply: self.reply(head, &state), results })
     }
 
     fn log(&self, identity: &Identity, head: &RequestHead, results: &[OperationResult], changes: usize, received_ms: u64) {

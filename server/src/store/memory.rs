@@ -10,18 +10,19 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::rows::Conflict;
 use super::{
     AuditRow, ChangeRow, Found, Holdings, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, ServerStore, StoreError, TenantState,
-    UploadTransaction, Wanted, WriteBatch,
+    UploadTransaction, Wanted, WriteBatch, issued_before,
 };
 
 /// All tenants.
 #[derive(Debug)]
 pub struct MemoryStore {
     epoch: Epoch,
+    issued: u64,
     tenants: Mutex<BTreeMap<String, Arc<Mutex<Tenant>>>>,
 }
 
 /// One tenant's tables.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tenant {
     state: TenantState,
     counters: BTreeMap<String, u64>,
@@ -41,7 +42,31 @@ pub struct Tenant {
 impl MemoryStore {
     /// An empty store of this lineage.
     pub fn new(epoch: Epoch) -> Self {
-        Self { epoch, tenants: Mutex::default() }
+        Self { epoch, issued: 0, tenants: Mutex::default() }
+    }
+    /// A backup. Moves the watermark of every tenant to what it holds.
+    pub async fn snapshot(&self) -> Snapshot {
+        let tenants: Vec<_> = self.tenants.lock().await.iter().map(|(name, tenant)| (name.clone(), Arc::clone(tenant))).collect();
+        let mut copies = BTreeMap::new();
+        for (name, tenant) in tenants {
+            let mut tenant = tenant.lock().await;
+            tenant.state.backed_up = tenant.state.sequence;
+            copies.insert(name, tenant.clone());
+        }
+        Snapshot { issued: self.issued, tenants: copies }
+    }
+    /// A server that begins a new epoch from a backup, at `now_ms`: what came after the backup is gone, and its
+    /// numbers are not issued again.
+    pub fn restore(snapshot: &Snapshot, epoch: Epoch, now_ms: u64) -> Self {
+        let numbers = |tenant: &Tenant| tenant.counters.values().copied().chain([tenant.state.sequence.0]).max();
+        let highest = snapshot.tenants.values().filter_map(numbers).max().unwrap_or_default();
+        let issued = issued_before(highest.max(snapshot.issued), now_ms);
+        let begun_anew = |tenant: &Tenant| {
+            let state = TenantState { sequence: Version(issued), issued, ..tenant.state.clone() };
+            Arc::new(Mutex::new(Tenant { state, ..tenant.clone() }))
+        };
+        let tenants = snapshot.tenants.iter().map(|(name, tenant)| (name.clone(), begun_anew(tenant))).collect();
+        Self { epoch, issued, tenants: Mutex::new(tenants) }
     }
     /// The change rows of a tenant, in order.
     pub async fn changes(&self, tenant: &str) -> Vec<ChangeRow> {
@@ -52,8 +77,19 @@ impl MemoryStore {
         self.tenant(tenant).await.lock().await.audit.clone()
     }
     async fn tenant(&self, tenant: &str) -> Arc<Mutex<Tenant>> {
-        Arc::clone(self.tenants.lock().await.entry(tenant.to_owned()).or_default())
+        let begun = || {
+            let state = TenantState { sequence: Version(self.issued), issued: self.issued, ..TenantState::default() };
+            Arc::new(Mutex::new(Tenant { state, ..Tenant::default() }))
+        };
+        Arc::clone(self.tenants.lock().await.entry(tenant.to_owned()).or_insert_with(begun))
     }
+}
+
+/// All rows of all tenants at the time of a backup.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    issued: u64,
+    tenants: BTreeMap<String, Tenant>,
 }
 
 /// The tenant's lock, held until commit or drop.

@@ -8,6 +8,7 @@
 //!
 //! [`sqlite`] is the real one, [`memory`] its twin for tests and simulation; one contract suite runs on both.
 
+mod lineage;
 pub mod memory;
 mod rows;
 pub mod sqlite;
@@ -16,6 +17,8 @@ use std::future::Future;
 
 use fieldsync::model::{ClientId, Epoch, Version};
 
+pub(crate) use lineage::SAFE_MAX;
+pub use lineage::issued_before;
 pub use rows::{
     AuditRow, ChangeRow, Conflict, Found, Holdings, Origin, PageRow, PageRows, Receipt, Record, RecordKey, TenantState, Wanted, WriteBatch,
 };
@@ -29,9 +32,18 @@ pub enum StoreError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is to be written is there already.
+    #[error("{0} is there already, and is not written over")]
+    Exists(String),
     /// The database holds something that this server did not write.
     #[error("the database holds a row that cannot be read: {0}")]
     Unreadable(String),
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(Box::new(error))
+    }
 }
 
 /// How much one page may hold. At least one row is always given.

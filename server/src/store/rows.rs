@@ -137,11 +137,16 @@ pub struct TenantState {
     pub audit_number: u64,
     /// Its hash.
     pub audit_head: Hash,
+    /// Numbers up to here may have been issued in an earlier epoch: no version and no integer ID is taken from
+    /// among them any more. Zero in a server that was never restored. Changed by a restore only.
+    pub issued: u64,
+    /// The sequence that the last backup holds. Changed by a backup only.
+    pub backed_up: Version,
 }
 
 impl Default for TenantState {
     fn default() -> Self {
-        Self { sequence: Version(0), audit_number: 0, audit_head: Hash::zero() }
+        Self { sequence: Version(0), audit_number: 0, audit_head: Hash::zero(), issued: 0, backed_up: Version(0) }
     }
 }
 

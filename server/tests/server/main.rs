@@ -12,6 +12,7 @@ mod port;
 mod process;
 mod receipts;
 mod references;
+mod restore;
 mod store_contract;
 mod together;
 mod values;

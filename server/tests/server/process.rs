@@ -38,13 +38,21 @@ impl House {
         self.serve_with(gate, Stdio::null())
     }
 
+    fn serve_promising(&self, watermark: &str) -> Result<Running, Failure> {
+        self.start(program().args(["serve", "--watermark", watermark]), Stdio::null())
+    }
+
     fn serve_with(&self, gate: Option<&str>, log: Stdio) -> Result<Running, Failure> {
         let mut command = program();
-        command.args(["serve", "--database", &self.folder.file("data.sqlite"), "--schema", &self.folder.file("schema.json")]);
-        command.args(["--key-file", &self.folder.file("key"), "--listen", "127.0.0.1:0"]);
         if let Some(gate) = gate {
             command.env("FIELDSYNC_GATE", gate);
         }
+        self.start(command.arg("serve"), log)
+    }
+
+    fn start(&self, command: &mut Command, log: Stdio) -> Result<Running, Failure> {
+        command.args(["--database", &self.folder.file("data.sqlite"), "--schema", &self.folder.file("schema.json")]);
+        command.args(["--key-file", &self.folder.file("key"), "--listen", "127.0.0.1:0"]);
         let mut child = command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(log).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("stdout is piped")?).lines();
         let said = lines.next().ok_or("the server said nothing")??;
@@ -230,6 +238,38 @@ async fn the_log_names_requests_and_nothing_that_was_in_them() -> Told {
     for secret in [canary, signature, key.trim(), "north"] {
         assert!(!log.contains(secret), "{secret} stands in the log");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_server_comes_back_from_its_backup() -> Told {
+    let house = House::new()?;
+    let (data, backup) = (house.folder.file("data.sqlite"), house.folder.file("backup.sqlite"));
+    let server = house.serve_promising("backup")?;
+    house.upload(server.address, &families(1, 5)).await?;
+    succeed(program().args(["backup", "--database", &data, "--to", &backup]))?;
+    let status = house.send(server.address, "status", &body(&anna(), json!({}))).await?.json();
+    assert_eq!(status["reply"]["durable"], json!("10"), "the running server promises what the backup holds");
+    house.upload(server.address, &families(101, 5)).await?;
+    let status = house.send(server.address, "status", &body(&anna(), json!({}))).await?.json();
+    assert_eq!((&status["reply"]["durable"], &status["sequence"]), (&json!("10"), &json!("20")));
+    fails(program().args(["backup", "--database", &data, "--to", &backup]), "not written over")?;
+    fails(program().args(["backup", "--database", &house.folder.file("none"), "--to", &backup]), "no database")?;
+    fails(program().args(["restore", "--from", &backup, "--to", &data]), "not written over")?;
+    fails(program().args(["restore", "--from", &house.folder.file("key"), "--to", &house.folder.file("new")]), "")?;
+    drop(server);
+
+    for name in ["data.sqlite", "data.sqlite-wal", "data.sqlite-shm"] {
+        // The log is gone with the process or still there: both happen.
+        let _ = std::fs::remove_file(house.folder.file(name));
+    }
+    succeed(program().args(["restore", "--from", &backup, "--to", &data]))?;
+    let server = house.serve(None)?;
+    let after = house.send(server.address, "status", &body(&anna(), json!({}))).await?.json();
+    assert_ne!(after["reply"]["epoch"], status["reply"]["epoch"]);
+    assert_eq!(house.number("SELECT CAST(count(*) AS TEXT) FROM records").await?, 10);
+    let outcomes = house.upload(server.address, &families(101, 5)).await?;
+    assert!(outcomes.iter().all(|outcome| outcome["status"] == "applied"), "{outcomes:?}");
     Ok(())
 }
 

@@ -78,7 +78,7 @@ fn batch() -> Result<WriteBatch, Failure> {
     };
     let audit = AuditRow { number: 1, content: "{}".to_owned(), hash: hash_bytes(b"y") };
     Ok(WriteBatch {
-        state: TenantState { sequence: Version(2), audit_number: 1, audit_head: hash_bytes(b"y") },
+        state: TenantState { sequence: Version(2), audit_number: 1, audit_head: hash_bytes(b"y"), ..TenantState::default() },
         records: vec![(record(1, 1)?, Vec::new()), (record(2, 2)?, vec![reference.clone(), reference])],
         temps: vec![(temp()?, key(1))],
         counters: vec![("client".to_owned(), 2)],

@@ -8,9 +8,9 @@ use fieldsync::model::Epoch;
 use fieldsync::schema::Schema;
 use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::{Clock, Entropy, EntropyError};
-use fieldsync_server::service::{Refusal, Service};
+use fieldsync_server::service::{Refusal, Service, Watermark};
 use fieldsync_server::store::ServerStore;
-use fieldsync_server::store::memory::MemoryStore;
+use fieldsync_server::store::memory::{MemoryStore, Snapshot};
 use fieldsync_server::store::sqlite::SqliteStore;
 use fieldsync_server::token::Identity;
 use serde_json::{Value, json};
@@ -115,7 +115,51 @@ pub(crate) fn epoch() -> Result<Epoch, Failure> {
 pub(crate) struct World<S> {
     pub(crate) service: Arc<Service<S>>,
     pub(crate) clock: Arc<TestClock>,
-    _folder: Option<Folder>,
+    /// Where its rows lie, for as long as it lives.
+    #[expect(dead_code, reason = "the folder goes when the world does")]
+    folder: Option<Folder>,
+}
+
+/// A server whose store can be lost and come back.
+pub(crate) trait Restorable: Sized {
+    /// A backup.
+    type Backup;
+    /// Makes one while the server runs.
+    async fn back_up(&self) -> Result<Self::Backup, Failure>;
+    /// Another server, restored from the backup into the epoch of this number. It has the same key and clock.
+    async fn restored(&self, backup: &Self::Backup, epoch: u64) -> Result<Self, Failure>;
+}
+
+fn epoch_of(number: u64) -> Result<Epoch, Failure> {
+    Ok(Epoch::parse(&format!("0190a1b2-0000-7000-8000-{:012}", 500 + number))?)
+}
+
+impl Restorable for World<MemoryStore> {
+    type Backup = Snapshot;
+    async fn back_up(&self) -> Result<Snapshot, Failure> {
+        Ok(self.service.store().snapshot().await)
+    }
+    async fn restored(&self, backup: &Snapshot, epoch: u64) -> Result<Self, Failure> {
+        let store = MemoryStore::restore(backup, epoch_of(epoch)?, self.clock.now_ms());
+        Self::at(store, None, self.clock.clone())
+    }
+}
+
+impl Restorable for World<SqliteStore> {
+    type Backup = (Folder, PathBuf);
+    async fn back_up(&self) -> Result<(Folder, PathBuf), Failure> {
+        let folder = Folder::new()?;
+        let file = PathBuf::from(folder.file("backup.sqlite"));
+        self.service.store().backup(&file).await?;
+        Ok((folder, file))
+    }
+    async fn restored(&self, (_, backup): &(Folder, PathBuf), epoch: u64) -> Result<Self, Failure> {
+        let folder = Folder::new()?;
+        let file = folder.file("restored.sqlite");
+        SqliteStore::restore(backup, file.as_ref(), epoch_of(epoch)?, self.clock.now_ms()).await?;
+        let store = SqliteStore::open(&file, crate::world::epoch()?).await?;
+        Self::at(store, Some(folder), self.clock.clone())
+    }
 }
 
 impl World<MemoryStore> {
@@ -134,14 +178,32 @@ impl World<SqliteStore> {
 
 impl<S: ServerStore> World<S> {
     pub(crate) fn over(store: S, folder: Option<Folder>) -> Result<Self, Failure> {
-        let clock = Arc::new(TestClock(AtomicU64::new(NOW_MS)));
+        Self::at(store, folder, Arc::new(TestClock(AtomicU64::new(NOW_MS))))
+    }
+
+    fn at(store: S, folder: Option<Folder>, clock: Arc<TestClock>) -> Result<Self, Failure> {
         let service = Service::new(store, Schema::parse(SCHEMA)?, &key()?, clock.clone(), Arc::new(TestEntropy::default()));
-        Ok(Self { service: Arc::new(service), clock, _folder: folder })
+        Ok(Self { service: Arc::new(service), clock, folder })
+    }
+
+    /// The same server with the promise that only backups are durable.
+    pub(crate) fn promising_backups(self) -> Result<Self, Failure> {
+        let service = Arc::into_inner(self.service).ok_or("nobody else has the service")?;
+        Ok(Self { service: Arc::new(service.with_watermark(Watermark::Backup)), ..self })
     }
 
     /// The outcome of each operation, or the fault of the whole request.
     pub(crate) async fn try_upload(&self, device: &Device, operations: &[Value]) -> Result<Vec<Value>, Value> {
-        let body = json!({"head": device.head("upload"), "operations": operations}).to_string();
+        self.send(device, operations, &json!([])).await
+    }
+
+    /// As after a change of the epoch: with the real IDs that creates had before.
+    pub(crate) async fn upload_again(&self, device: &Device, operations: &[Value], former: &Value) -> Vec<Value> {
+        self.send(device, operations, former).await.unwrap_or_else(|fault| panic!("the upload was refused: {fault}"))
+    }
+
+    async fn send(&self, device: &Device, operations: &[Value], former: &Value) -> Result<Vec<Value>, Value> {
+        let body = json!({"head": device.head("upload"), "operations": operations, "former": former}).to_string();
         let response = self.service.upload(&device.identity(), body.as_bytes()).await.map_err(|refusal| told(&refusal))?;
         let asked: Vec<_> = operations.iter().map(|operation| operation["id"].clone()).collect();
         let answered: Vec<_> = response.results.iter().map(|result| json!(result.operation)).collect();

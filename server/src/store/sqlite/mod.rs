@@ -7,6 +7,7 @@
 //! database with several writers gets the same by `UPDATE tenants SET sequence = sequence + n` as the last
 //! statement before the commit, and stamping the rows from its answer.
 
+mod backup;
 mod read;
 mod schema;
 mod write;
@@ -47,6 +48,7 @@ impl From<sqlx::Error> for StoreError {
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     epoch: Epoch,
+    issued: u64,
     writer: SqlitePool,
     readers: SqlitePool,
 }
@@ -74,27 +76,34 @@ impl SqliteStore {
         let writer = pool(1).connect_with(options.clone()).await?;
         sqlx::raw_sql(schema::TABLES).execute(&writer).await?;
         let readers = if in_memory { writer.clone() } else { pool(READERS).connect_with(options).await? };
-        let mut store = Self { epoch, writer, readers };
+        let mut store = Self { epoch, issued: 0, writer, readers };
         store.settle_meta().await?;
         Ok(store)
     }
 
     /// Writes the layout and the lineage of a new database, or reads them from an old one.
     async fn settle_meta(&mut self) -> Result<(), StoreError> {
-        for (name, value) in [("layout", schema::LAYOUT), ("epoch", self.epoch.as_str())] {
+        for (name, value) in [("layout", schema::LAYOUT), ("epoch", self.epoch.as_str()), ("issued", "0")] {
             sqlx::query("INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING")
                 .bind(name)
                 .bind(value)
                 .execute(&self.writer)
                 .await?;
         }
-        let layout: String = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'layout'").fetch_one(&self.writer).await?;
-        if layout != schema::LAYOUT {
+        let layout = self.meta("layout").await?;
+        if schema::GROWN_FROM.contains(&layout.as_str()) {
+            sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'layout'").bind(schema::LAYOUT).execute(&self.writer).await?;
+        } else if layout != schema::LAYOUT {
             return Err(StoreError::Unreadable(format!("layout {layout}; this server writes {}", schema::LAYOUT)));
         }
-        let epoch: String = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'epoch'").fetch_one(&self.writer).await?;
-        self.epoch = Epoch::parse(&epoch).map_err(|_| StoreError::Unreadable("the epoch is no UUID".to_owned()))?;
+        self.epoch = Epoch::parse(&self.meta("epoch").await?).map_err(|_| StoreError::Unreadable("the epoch is no UUID".to_owned()))?;
+        let issued = self.meta("issued").await?;
+        self.issued = issued.parse().map_err(|_| StoreError::Unreadable("the numbers issued in earlier epochs".to_owned()))?;
         Ok(())
+    }
+
+    async fn meta(&self, name: &str) -> Result<String, StoreError> {
+        Ok(sqlx::query_scalar("SELECT value FROM meta WHERE name = ?1").bind(name).fetch_one(&self.writer).await?)
     }
 
     /// A setting of the connection that writes, as SQLite reports it now.
@@ -150,7 +159,7 @@ impl ServerStore for SqliteStore {
                 Err(error) => return Err(error),
             }
         };
-        let state = read::tenant_state(&mut transaction, tenant).await?;
+        let state = read::tenant_state(&mut transaction, tenant, self.issued).await?;
         Ok(SqliteUpload { transaction, tenant: tenant.to_owned(), client: client.clone(), state })
     }
 
@@ -184,7 +193,7 @@ impl ServerStore for SqliteStore {
 
     async fn holdings(&self, tenant: &str, client: &ClientId) -> Result<Holdings, StoreError> {
         let mut snapshot = self.readers.begin().await?;
-        read::holdings(&mut snapshot, tenant, client).await
+        read::holdings(&mut snapshot, tenant, client, self.issued).await
     }
 
     async fn count_after(&self, tenant: &str, after: Version) -> Result<u64, StoreError> {
@@ -199,7 +208,7 @@ impl ServerStore for SqliteStore {
     async fn page(&self, tenant: &str, client: &ClientId, after: Version, bounds: PageBounds) -> Result<PageRows, StoreError> {
         // One read transaction: the sequence and the rows are of one state.
         let mut snapshot = self.readers.begin().await?;
-        read::page(&mut snapshot, tenant, client, after, bounds).await
+        read::page(&mut snapshot, tenant, client, after, bounds, self.issued).await
     }
 
     async fn ready(&self) -> bool {

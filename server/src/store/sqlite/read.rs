@@ -12,19 +12,25 @@ use super::super::rows::Conflict;
 use super::super::{Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, StoreError, TenantState, Wanted};
 use super::{from_db, from_json, from_word, hash_from, id_from, id_text, json, to_db};
 
-pub(super) async fn tenant_state(db: &mut SqliteConnection, tenant: &str) -> Result<TenantState, StoreError> {
-    let row =
-        sqlx::query("SELECT sequence, audit_number, audit_head FROM tenants WHERE tenant = ?1").bind(tenant).fetch_optional(db).await?;
-    let Some(row) = row else { return Ok(TenantState::default()) };
+pub(super) async fn tenant_state(db: &mut SqliteConnection, tenant: &str, issued: u64) -> Result<TenantState, StoreError> {
+    let row = sqlx::query(
+        "SELECT sequence, audit_number, audit_head, coalesce(backed_up, 0) FROM tenants LEFT JOIN marks USING (tenant) WHERE tenant = ?1",
+    )
+    .bind(tenant)
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else { return Ok(TenantState { sequence: Version(issued), issued, ..TenantState::default() }) };
     Ok(TenantState {
-        sequence: Version(from_db(row.try_get(0)?)?),
+        sequence: Version(from_db(row.try_get(0)?)?.max(issued)),
         audit_number: from_db(row.try_get(1)?)?,
         audit_head: hash_from(row.try_get(2)?)?,
+        issued,
+        backed_up: Version(from_db(row.try_get(3)?)?),
     })
 }
 
-pub(super) async fn holdings(db: &mut SqliteConnection, tenant: &str, client: &ClientId) -> Result<Holdings, StoreError> {
-    let state = tenant_state(db, tenant).await?;
+pub(super) async fn holdings(db: &mut SqliteConnection, tenant: &str, client: &ClientId, issued: u64) -> Result<Holdings, StoreError> {
+    let state = tenant_state(db, tenant, issued).await?;
     let receipts: i64 = sqlx::query_scalar("SELECT count(*) FROM receipts WHERE tenant = ?1 AND client = ?2")
         .bind(tenant)
         .bind(client.as_str())
@@ -41,8 +47,9 @@ pub(super) async fn page(
     client: &ClientId,
     after: Version,
     bounds: PageBounds,
+    issued: u64,
 ) -> Result<PageRows, StoreError> {
-    let sequence = tenant_state(db, tenant).await?.sequence;
+    let sequence = tenant_state(db, tenant, issued).await?.sequence;
     let mut page = PageRows { rows: Vec::new(), complete: true, sequence };
     let mut bytes = 0;
     // Rows come one by one: the statement is dropped where the page is full.

@@ -1,8 +1,11 @@
 //! The tables. IDs of records are stored as JSON text, so that 7 and "7" stay two IDs. Names of entities
 //! are values like any other. Change and audit rows refuse to be changed, by the database itself.
 
-/// Counts up with every change of the tables below.
-pub(super) const LAYOUT: &str = "1";
+/// Counts up with every change of the tables below. `marks` and the number `issued` in `meta` came with 2: a server
+/// that does not know them would issue numbers again after a restore.
+pub(super) const LAYOUT: &str = "2";
+/// Layouts that become this one by what `TABLES` adds.
+pub(super) const GROWN_FROM: &[&str] = &["1"];
 
 /// What makes the tables, run at every start.
 pub(super) const TABLES: &str = "
@@ -12,6 +15,10 @@ CREATE TABLE IF NOT EXISTS meta (
 
 CREATE TABLE IF NOT EXISTS tenants (
     tenant TEXT NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL, audit_number INTEGER NOT NULL, audit_head TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS marks (
+    tenant TEXT NOT NULL PRIMARY KEY, backed_up INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS counters (
