@@ -29,7 +29,7 @@
 //!
 //! ```
 //! use std::rc::Rc;
-//! use fieldsync::decide::{GetRecord, Intent, LocalWrite, Planned};
+//! use fieldsync::decide::{GetRecord, Intent, LocalWrite, Planned, Wanted};
 //! use fieldsync::model::{IdSource, RecordId};
 //! use fieldsync::schema::Schema;
 //! use fieldsync::store::{Durability, Store, memory::MemoryStore};
@@ -42,15 +42,18 @@
 //! let id: RecordId = ids.temp_id(now, random, "pet").into();
 //! let write = LocalWrite {
 //!     schema: Rc::new(schema),
-//!     entity: "pet".to_owned(),
-//!     intent: Intent::Create { id: id.clone(), data: serde_json::from_str(r#"{"name": "Rex"}"#)? },
-//!     operation: ids.op_id(now, random),
+//!     wanted: vec![Wanted {
+//!         entity: "pet".to_owned(),
+//!         intent: Intent::Create { id: id.clone(), data: serde_json::from_str(r#"{"name": "Rex"}"#)? },
+//!         operation: ids.op_id(now, random),
+//!     }],
+//!     coalesce: true,
 //!     now,
 //!     user: "anna".to_owned(),
 //!     generation: 0,
 //! };
-//! let written = store.transact(Durability::Strict, Planned::new(write)).await???;
-//! assert!(written.operation.is_some());
+//! let written = store.transact(Durability::Strict, Planned::new(write)).await??.map_err(|(_, error)| error)?;
+//! assert!(written.operations[0].is_some());
 //!
 //! let read = GetRecord { entity: "pet".to_owned(), id, generation: 0 };
 //! let record = store.read(Planned::new(read)).await??.expect("it was saved");

@@ -18,6 +18,8 @@ mod holes;
 mod lifetimes;
 #[path = "stories/mapping.rs"]
 mod mapping;
+#[path = "stories/merging.rs"]
+mod merging;
 #[path = "stories/refusals.rs"]
 mod refusals;
 #[path = "stories/resyncs.rs"]

@@ -2,6 +2,8 @@
 //! conflict; for the rest the field's rule decides. By default the later effective stamp wins, and equal
 //! stamps leave it with the server, so that every device comes to the same end.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::model::{Action, Stamp};
@@ -16,10 +18,21 @@ pub struct Local<'l> {
     pub action: &'l Action,
     /// When it was written, by the server's clock.
     pub stamp: Stamp,
+    /// The stamps of fields that were written at another time, by the server's clock.
+    pub stamps: &'l BTreeMap<String, Stamp>,
     /// The record that it was written on as the server had it; nothing if there was none.
     pub base: Option<&'l Object>,
     /// The record as the local side shows it; needed to bring it back from a delete.
     pub view: Option<&'l Object>,
+}
+
+impl Local<'_> {
+    fn stamp_of(&self, field: &str) -> Stamp {
+        self.stamps.get(field).copied().unwrap_or(self.stamp)
+    }
+    fn last_stamp(&self) -> Stamp {
+        self.stamps.values().copied().fold(self.stamp, Stamp::max)
+    }
 }
 
 /// What stands after both sides met.
@@ -53,20 +66,20 @@ pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> V
             if unchanged {
                 return settled(Some(Action::Delete), ConflictKind::DeleteUpdate);
             }
-            whole_record(Some(Action::Delete), local.stamp, server, rules, ConflictKind::DeleteUpdate)
+            whole_record(Some(Action::Delete), local.last_stamp(), server, rules, ConflictKind::DeleteUpdate)
         }
         (Action::Create { data }, None) => settled(Some(Action::Create { data: data.clone() }), ConflictKind::UpdateDelete),
         (Action::Update { delta }, None) if delta.is_empty() => settled(None, ConflictKind::UpdateDelete),
         (Action::Update { .. }, None) => {
             let back = local.view.map(|view| Action::Create { data: view.clone() });
-            whole_record(back, local.stamp, server, rules, ConflictKind::UpdateDelete)
+            whole_record(back, local.last_stamp(), server, rules, ConflictKind::UpdateDelete)
         }
         (Action::Create { data }, Some(there)) => {
-            fields(&Delta::diff(there, data), &Delta::diff(&Object::new(), there), local.stamp, server, rules)
+            fields(&Delta::diff(there, data), &Delta::diff(&Object::new(), there), local, server, rules)
         }
         (Action::Update { delta }, Some(there)) => {
             let nothing = Object::new();
-            fields(delta, &Delta::diff(local.base.unwrap_or(&nothing), there), local.stamp, server, rules)
+            fields(delta, &Delta::diff(local.base.unwrap_or(&nothing), there), local, server, rules)
         }
     }
 }
@@ -96,10 +109,10 @@ fn local_wins(rule: Rule, local: Stamp, server: Stamp) -> (bool, bool) {
     }
 }
 
-fn fields(local: &Delta, there: &Delta, stamp: Stamp, server: &ServerState, rules: &ConflictRules) -> Verdict {
+fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> Verdict {
     let data = server.data.clone().map_or(Value::Null, Value::Object);
     let (mut left, mut both, mut ask, mut lost) = (Delta::default(), Vec::new(), false, false);
-    for (pointer, change) in local.changes() {
+    for (pointer, change) in changed.changes() {
         let already = match (change, data.pointer(pointer.as_str())) {
             (Change::Set(value), Some(now)) => value == now,
             (Change::Unset, None) => true,
@@ -110,7 +123,7 @@ fn fields(local: &Delta, there: &Delta, stamp: Stamp, server: &ServerState, rule
         }
         if there.touching(pointer).is_some() {
             let field = top(pointer);
-            let (wins, asks) = local_wins(rules.of(&field), stamp, server.stamp_of(&field));
+            let (wins, asks) = local_wins(rules.of(&field), local.stamp_of(&field), server.stamp_of(&field));
             both.push(pointer.dotted());
             ask |= asks;
             if !wins {
@@ -145,11 +158,15 @@ pub fn merge(base: &Object, local: &Object, server: &Object) -> (Object, Vec<Str
         version: crate::model::Version(0),
         data: Some(server.clone()),
         stamp: Stamp::default(),
-        field_stamps: std::collections::BTreeMap::new(),
+        field_stamps: BTreeMap::new(),
     };
     let action = Action::Update { delta: Delta::diff(base, local) };
     let rules = ConflictRules { default: Rule::ServerWins, ..ConflictRules::default() };
-    let verdict = judge(Local { action: &action, stamp: Stamp::default(), base: Some(base), view: Some(local) }, &state, &rules);
+    let verdict = judge(
+        Local { action: &action, stamp: Stamp::default(), stamps: &BTreeMap::new(), base: Some(base), view: Some(local) },
+        &state,
+        &rules,
+    );
     let mut merged = server.clone();
     if let Some(Action::Update { delta }) = &verdict.action {
         delta.apply(&mut merged);
@@ -182,7 +199,11 @@ mod tests {
         if let Action::Update { delta } = action {
             delta.apply(&mut view);
         }
-        judge(Local { action, stamp: at(stamp), base: Some(&base), view: Some(&view) }, server, &ConflictRules::default())
+        judge(
+            Local { action, stamp: at(stamp), stamps: &BTreeMap::new(), base: Some(&base), view: Some(&view) },
+            server,
+            &ConflictRules::default(),
+        )
     }
 
     #[test]
@@ -205,6 +226,19 @@ mod tests {
         assert_eq!((earlier.action, earlier.resolution), (None, "server-wins"));
         let equal = verdict(&action, 4, &base, &there);
         assert_eq!(equal.resolution, "server-wins");
+    }
+
+    #[test]
+    fn a_field_is_judged_by_the_time_at_which_it_was_written() {
+        let base = object(json!({"a": 1, "b": 1}));
+        let action = Action::Update { delta: Delta::diff(&base, &object(json!({"a": 2, "b": 2}))) };
+        let there = server(Some(json!({"a": 3, "b": 3})), 1, &[("a", 4), ("b", 4)]);
+        // `a` was written before the other side changed it, `b` after.
+        let stamps = [("a".to_owned(), at(3))].into();
+        let local = Local { action: &action, stamp: at(5), stamps: &stamps, base: Some(&base), view: None };
+        let verdict = judge(local, &there, &ConflictRules::default());
+        let expected = Action::Update { delta: Delta::diff(&base, &object(json!({"a": 1, "b": 2}))) };
+        assert_eq!((verdict.action, verdict.fields.len(), verdict.resolution), (Some(expected), 2, "merge"));
     }
 
     #[test]
@@ -235,7 +269,7 @@ mod tests {
         let base = object(json!({"dose": 1, "note": ""}));
         let action = Action::Update { delta: Delta::diff(&base, &object(json!({"dose": 2, "note": "x"}))) };
         let rules = ConflictRules { default: Rule::LastWriteWins, fields: [("dose".to_owned(), Rule::Manual)].into() };
-        let local = Local { action: &action, stamp: at(5), base: Some(&base), view: None };
+        let local = Local { action: &action, stamp: at(5), stamps: &BTreeMap::new(), base: Some(&base), view: None };
         assert!(judge(local, &server(Some(json!({"dose": 3, "note": ""})), 1, &[("dose", 4)]), &rules).ask);
         assert!(!judge(local, &server(Some(json!({"dose": 1, "note": "y"})), 1, &[("note", 4)]), &rules).ask);
     }

@@ -9,10 +9,13 @@
 //! Knows every pure room.
 
 mod cache;
+mod chain;
 mod claim;
 mod epoch;
 mod ids;
+mod intent;
 mod load;
+mod merge;
 mod outcomes;
 mod page;
 mod read;
@@ -28,9 +31,11 @@ mod work;
 mod write;
 
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
+pub use chain::Fresh;
 pub use claim::{Claim, Claimed};
 pub use epoch::ChangeEpoch;
 pub use ids::{MapId, Mapping, ResolveId};
+pub use intent::{Intent, WriteError};
 pub use load::{Load, Loaded, OpenDevice, Opened};
 pub use outcomes::{Outcomes, Sent};
 pub use page::{ApplyPage, PageResult};
@@ -44,4 +49,4 @@ pub use settle::Settle;
 pub use shown::Present;
 pub use state::{Filling, Scope, SyncState};
 pub use work::{Effects, Settled};
-pub use write::{Intent, LocalWrite, WriteError, Written};
+pub use write::{LocalWrite, Wanted, Written};

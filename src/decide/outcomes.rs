@@ -5,12 +5,13 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::rebase::{ServerClock, after, map_temps, operations, rebase, record};
-use super::rows::{OpRef, OverlayRow, last_audit, seals};
+use super::chain::{Fresh, Instead, operations, reissue};
+use super::rebase::{ServerClock, after, map_temps, rebase, record};
+use super::rows::{OverlayRow, last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;
-use crate::conflict::{Conflict, Local, judge};
+use crate::conflict::Conflict;
 use crate::model::{Action, Base, Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -46,8 +47,8 @@ pub struct Outcomes {
     pub durable: Version,
     /// Server time minus device time, ms.
     pub offset_ms: i64,
-    /// IDs for operations that may have to be written: one for each of `sent`.
-    pub fresh: Vec<OpId>,
+    /// IDs for operations that may have to be written.
+    pub fresh: Fresh,
     /// Now, ms by the device.
     pub now: u64,
     /// Whose database it is.
@@ -73,8 +74,8 @@ impl Decision for Outcomes {
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let mut missing = false;
-        for (sent, fresh) in self.sent.iter().zip(&self.fresh) {
-            match self.one(db, &mut work, sent, fresh) {
+        for sent in &self.sent {
+            match self.one(db, &mut work, sent) {
                 Ok(()) => {}
                 // Let the others name their rows too, so that they all come in one round.
                 Err(Stop::Wait) => missing = true,
@@ -98,18 +99,15 @@ impl Outcomes {
         ServerClock { offset_ms: self.offset_ms, now: self.now }
     }
 
-    fn one(&self, db: &mut Cache, work: &mut Work<'_>, sent: &Sent, fresh: &OpId) -> Run<()> {
-        let Some(stored) = db.one::<OutboxRow>(&Read::Get(Table::Outbox, sent.seq.into()))? else { return Ok(()) };
-        let operation = stored
-            .operation()
-            .map_err(|error| Stop::Corrupt(super::cache::Corrupt { table: Table::Outbox.name(), reason: error.to_string() }))?;
+    fn one(&self, db: &mut Cache, work: &mut Work<'_>, sent: &Sent) -> Run<()> {
+        let Some((stored, operation)) = work.outbox(db, sent.seq)? else { return Ok(()) };
         if stored.state != State::Pending || operation.id != sent.id {
             return Ok(());
         }
         let Some(row) = work.overlay(db, &sent.entity, &sent.row)? else { return Ok(()) };
         match sent.outcome.original() {
             Outcome::Applied { real_id, version, .. } => self.applied(db, work, row, &stored, &operation, real_id, *version),
-            Outcome::Conflict { conflict_id, server, .. } => self.conflict(db, work, row, &stored, operation, conflict_id, server, fresh),
+            Outcome::Conflict { conflict_id, server, .. } => self.conflict(db, work, row, &stored, operation, conflict_id, server),
             Outcome::Rejected { error } => {
                 let failure = Failure { code: error.code.clone(), message: error.message.clone(), path: error.path.clone() };
                 park(work, row, stored, &operation, failure);
@@ -137,6 +135,9 @@ impl Outcomes {
             row.id = real_id.clone();
         }
         row.ops.retain(|op| op.seq != operation.seq);
+        if stored.here.is_some() {
+            return self.applied_elsewhere(db, work, row, operation, version);
+        }
         let mut base = after(row.base.take(), &operation.action);
         if let Some(base) = &mut base {
             map_temps(db, work, &row.entity, base)?;
@@ -158,6 +159,37 @@ impl Outcomes {
         Ok(())
     }
 
+    /// An imported operation was written on a state that this device need not have. What it left comes with a
+    /// page; until then it is shown. If that page was here already, it counts alone.
+    fn applied_elsewhere(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        mut row: OverlayRow,
+        operation: &Operation,
+        version: Version,
+    ) -> Run<()> {
+        let through = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().through;
+        if through < Some(version) && row.version.is_none_or(|known| known < version) {
+            let mut base = after(row.base.take(), &operation.action);
+            if let Some(base) = &mut base {
+                map_temps(db, work, &row.entity, base)?;
+            }
+            row.base = base;
+        }
+        self.settle_waiting(db, work, &mut row)?;
+        work.note(operation, Event::Applied { version });
+        work.settle(&operation.id, Settled::Applied { version });
+        work.end(operation.seq);
+        if row.ops.is_empty() && through >= Some(version) {
+            work.touch(&row.entity, &row.id);
+            work.drop_overlay(&row);
+        } else {
+            work.put(row);
+        }
+        Ok(())
+    }
+
     /// A newer state of the server waited for the outcome: now the rest can be judged, unless another
     /// sealed operation still waits.
     fn settle_waiting(&self, db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow) -> Run<()> {
@@ -169,7 +201,7 @@ impl Outcomes {
             return Ok(());
         }
         let Some(state) = row.waiting.take() else { return Ok(()) };
-        let pending = operations(db, row)?;
+        let pending = operations(db, work, row)?;
         rebase(db, work, row, &state, self.clock(), pending, &[])
     }
 
@@ -183,25 +215,14 @@ impl Outcomes {
         operation: Operation,
         conflict_id: &str,
         server: &ServerState,
-        fresh: &OpId,
     ) -> Run<()> {
-        let pending = operations(db, &row)?;
         let server = match row.waiting.take() {
             Some(state) if state.version > server.version => state,
             _ => server.clone(),
         };
         let local = after(row.base.clone(), &operation.action);
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
-        let verdict = judge(
-            Local {
-                action: &operation.action,
-                stamp: self.clock().effective(operation.stamp),
-                base: row.base.as_ref(),
-                view: local.as_ref(),
-            },
-            &server,
-            &rules,
-        );
+        let verdict = self.clock().judge(&operation, row.base.as_ref(), local.as_ref(), &server, &rules);
         let named = |conflict: Conflict| Conflict { conflict_id: conflict_id.to_owned(), ..conflict };
         if verdict.ask {
             let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, None));
@@ -219,33 +240,10 @@ impl Outcomes {
             work.found(&conflict);
         }
         // The server's copy of the conflict closes with an operation in any case, if need be an empty one.
-        let by = Operation {
-            id: fresh.clone(),
-            seq: work.take_seq(),
-            action: verdict.action.unwrap_or_else(|| Action::Update { delta: Delta::default() }),
-            base: Base::Version(server.version),
-            supersedes: Some(operation.id.clone()),
-            ..operation.clone()
-        };
-        work.supersede(stored, &operation, &by);
-        let replaced = OpRef { seq: by.seq, id: by.id.clone() };
-        let mut kept = vec![by.seq];
-        let mut chain = Vec::new();
-        {
-            let seals = work.seals(db)?;
-            for (stored, other) in pending {
-                if other.id == operation.id {
-                    chain.push((OutboxRow::new(&by, stored.row.clone(), stored.drops.clone(), stored.created), by.clone()));
-                } else {
-                    if seals.contains(other.seq) {
-                        kept.push(other.seq);
-                    }
-                    chain.push((stored, other));
-                }
-            }
-        }
-        row.ops = row.ops.into_iter().map(|op| if op.id == operation.id { replaced.clone() } else { op }).collect();
-        rebase(db, work, &mut row, &server, self.clock(), chain, &kept)?;
+        let action = verdict.action.unwrap_or_else(|| Action::Update { delta: Delta::default() });
+        let by = Operation { action, base: Base::Version(server.version), ..operation.clone() };
+        let instead = Instead { old: &operation, by, server: Some(&server), clock: self.clock(), judged: true };
+        reissue(db, work, &mut row, instead, &self.fresh)?;
         work.put(row);
         Ok(())
     }

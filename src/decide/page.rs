@@ -12,7 +12,8 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::rebase::{ServerClock, operations, rebase};
+use super::chain::operations;
+use super::rebase::{ServerClock, rebase};
 use super::rows::{BaseRow, OverlayRow, Seen, base_row, last_audit, once, row, seals};
 use super::state::{Filling, Scope, SyncState};
 use super::work::{Effects, Work};
@@ -323,7 +324,7 @@ impl ApplyPage {
             let seals = work.seals(db)?;
             row.ops.iter().any(|op| seals.contains(op.seq))
         };
-        let pending = operations(db, row)?;
+        let pending = operations(db, work, row)?;
         let held = pending.iter().any(|(stored, _)| stored.state != State::Pending);
         if sealed || held {
             if let Some(conflict) = row.conflict {

@@ -8,11 +8,10 @@ use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Local, Verdict, judge};
 use crate::model::{Action, Base, Operation, RecordId, Stamp};
 use crate::outbox::{OutboxRow, State};
-use crate::plan::{Read, Table};
 use crate::protocol::ServerState;
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
-use crate::schema::{map_references, references};
-use crate::value::Object;
+use crate::schema::{ConflictRules, map_references, references};
+use crate::value::{Delta, Object};
 
 /// A record after an action.
 pub(super) fn after(record: Option<Object>, action: &Action) -> Option<Object> {
@@ -41,22 +40,18 @@ impl ServerClock {
         let latest = self.now.saturating_add_signed(self.offset_ms).saturating_add(CLOCK_TOLERANCE_MS);
         stamp.effective(self.offset_ms, latest)
     }
-}
-
-/// The stored rows of a record's operations.
-pub(super) fn operations(db: &mut Cache, row: &OverlayRow) -> Run<Vec<(OutboxRow, Operation)>> {
-    let read = |op: &OpRef| Read::Get(Table::Outbox, op.seq.into());
-    db.prefetch(row.ops.iter().map(read));
-    let mut found = Vec::new();
-    for op in &row.ops {
-        if let Some(stored) = db.one::<OutboxRow>(&read(op))? {
-            let operation = stored.operation().map_err(|error| {
-                super::cache::Stop::Corrupt(super::cache::Corrupt { table: Table::Outbox.name(), reason: error.to_string() })
-            })?;
-            found.push((stored, operation));
-        }
+    /// Judges an operation that was written on `base` and leaves `view`.
+    pub(super) fn judge(
+        self,
+        operation: &Operation,
+        base: Option<&Object>,
+        view: Option<&Object>,
+        server: &ServerState,
+        rules: &ConflictRules,
+    ) -> Verdict {
+        let stamps = operation.stamps.iter().map(|(field, stamp)| (field.clone(), self.effective(*stamp))).collect();
+        judge(Local { action: &operation.action, stamp: self.effective(operation.stamp), stamps: &stamps, base, view }, server, rules)
     }
-    Ok(found)
 }
 
 /// What temp IDs in these operations became meanwhile, applied to a record that they were applied to.
@@ -108,8 +103,7 @@ pub(super) fn rebase(
         let verdict = if restored {
             Verdict::unopposed(operation.action.clone())
         } else {
-            let stamp = clock.effective(operation.stamp);
-            judge(Local { action: &operation.action, stamp, base: old_base.as_ref(), view: local.as_ref() }, server, &rules)
+            clock.judge(&operation, old_base.as_ref(), local.as_ref(), server, &rules)
         };
         if verdict.ask {
             let conflict = record(work, row, &operation, &old_base, &local, server, &verdict, None);
@@ -128,7 +122,9 @@ pub(super) fn rebase(
         if let Some(conflict) = &conflict {
             work.found(conflict);
         }
-        let Some(action) = verdict.action else {
+        // A group keeps its number: what is left of a member without effect is an empty change.
+        let empty = operation.group.is_some().then(|| Action::Update { delta: Delta::default() });
+        let Some(action) = verdict.action.or(empty) else {
             work.end(operation.seq);
             work.note(&operation, Event::Coalesced { by: None, version: Some(server.version) });
             let settled =

@@ -1,16 +1,17 @@
 //! The end of an open conflict, decided by a person: a new operation stands in the place of the one that
 //! met the conflict. Both sides stay in the conflict's row.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::rebase::{ServerClock, operations, rebase};
+use super::chain::{Fresh, Instead, reissue};
+use super::rebase::ServerClock;
 use super::rows::{last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Work};
-use crate::conflict::{Conflict, ConflictState, Local, judge};
-use crate::model::{Action, Base, OpId, Operation};
-use crate::outbox::OutboxRow;
+use crate::conflict::{Conflict, ConflictState};
+use crate::model::{Action, Base, Operation};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::protocol::ServerState;
 use crate::schema::{ConflictRules, ReferenceError, Rule, Schema, check_references};
@@ -49,10 +50,8 @@ pub struct Resolve {
     pub conflict: u64,
     /// How.
     pub resolution: Resolution,
-    /// The ID of the operation that will stand in its place.
-    pub operation: OpId,
-    /// Now, ms by the device.
-    pub now: u64,
+    /// IDs for the operations that will stand in the places of it and its group.
+    pub fresh: Fresh,
     /// Whose database it is, and who decides.
     pub user: String,
 }
@@ -73,7 +72,7 @@ impl Decision for Resolve {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let read = Read::Get(Table::Conflicts, self.conflict.into());
-        let by_operation = Read::index(Table::Audit, KeyRange::only(self.operation.as_str().into()));
+        let by_operation = Read::index(Table::Audit, KeyRange::only(self.fresh.ids()().as_str().into()));
         db.prefetch([last_audit(), seals(), SyncState::read(), read.clone(), by_operation.clone()]);
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: the decision stands.
@@ -87,45 +86,29 @@ impl Decision for Resolve {
         {
             return Ok((Vec::new(), Err(error.into())));
         }
-        let stored_read = Read::Get(Table::Outbox, conflict.operation.seq.into());
-        let Some(stored) = db.one::<OutboxRow>(&stored_read)? else { return unknown() };
-        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        let mut work = Work::begin(db, &self.schema, &self.user, self.fresh.now)?;
+        work.seals(db)?;
+        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return unknown() };
         let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return unknown() };
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
-        let clock = ServerClock { offset_ms: sync.offset_ms, now: self.now };
-        let pending = operations(db, &row)?;
-
+        let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
         let by = Operation {
-            id: self.operation.clone(),
-            seq: work.take_seq(),
             action: self.action(&conflict, &server, clock),
             base: Base::Version(server.version),
             stamp: work.stamp(),
-            supersedes: Some(conflict.operation.id.clone()),
+            stamps: BTreeMap::new(),
             ..conflict.operation.clone()
         };
-        let (mut kept, mut chain) = (vec![by.seq], Vec::new());
-        let sealed = work.seals(db)?.clone();
-        for (other_row, other) in pending {
-            if other.id == conflict.operation.id {
-                chain.push((OutboxRow::new(&by, stored.row.clone(), stored.drops.clone(), stored.created), by.clone()));
-            } else {
-                if sealed.contains(other.seq) {
-                    kept.push(other.seq);
-                }
-                chain.push((other_row, other));
-            }
-        }
-        work.supersede(&stored, &conflict.operation, &by);
         row.conflict = None;
-        rebase(db, &mut work, &mut row, &server, clock, chain, &kept)?;
+        let instead = Instead { old: &conflict.operation, by, server: Some(&server), clock, judged: true };
+        reissue(db, &mut work, &mut row, instead, &self.fresh)?;
         work.put(row);
         conflict.server = server;
         conflict.state = ConflictState::Resolved;
         conflict.resolution = Some(self.resolution.name().to_owned());
         conflict.resolved_by = Some(self.user.clone());
-        conflict.resolved_at = Some(self.now);
+        conflict.resolved_at = Some(self.fresh.now);
         work.conflict(&conflict);
         let (batch, effects) = work.finish();
         Ok((batch, Ok(effects)))
@@ -146,13 +129,7 @@ impl Resolve {
             Resolution::ClientWins => Rule::ClientWins,
             Resolution::LastWriteWins | Resolution::Merge(None) => Rule::LastWriteWins,
         };
-        let local = Local {
-            action: &conflict.operation.action,
-            stamp: clock.effective(conflict.operation.stamp),
-            base: conflict.base.as_ref(),
-            view: conflict.local.as_ref(),
-        };
         let rules = ConflictRules { default: rule, ..ConflictRules::default() };
-        judge(local, server, &rules).action.unwrap_or(nothing)
+        clock.judge(&conflict.operation, conflict.base.as_ref(), conflict.local.as_ref(), server, &rules).action.unwrap_or(nothing)
     }
 }

@@ -229,6 +229,26 @@ impl OverlayRow {
             below(vec!["".into(), "clean".into()], KeyRange { lower: None, upper: Some((through.0.into(), false)) }),
         )
     }
+    /// A row for a record that is not here yet.
+    pub(super) fn fresh(entity: &str, id: RecordId) -> Self {
+        Self {
+            entity: entity.to_owned(),
+            key: id.clone(),
+            id,
+            version: None,
+            base: None,
+            view: None,
+            ops: Vec::new(),
+            waiting: None,
+            stamp: None,
+            conflict: None,
+            parked: false,
+        }
+    }
+    /// A row over a base row.
+    pub(super) fn over(entity: &str, base: BaseRow) -> Self {
+        Self { version: Some(base.version), base: Some(base.data.clone()), view: Some(base.data), ..Self::fresh(entity, base.id) }
+    }
     /// Whether nothing is left to do: it only waits until a page covers it.
     pub(super) fn is_clean(&self) -> bool {
         self.ops.is_empty()
@@ -256,8 +276,8 @@ impl OverlayRow {
         if let Some(view) = &self.view {
             row.index.extend(index_values(declared, view).map(|(path, value)| [entity.clone(), path.as_str().into(), value].into()));
         }
-        if let (true, Some(version)) = (self.is_clean(), self.version) {
-            row.index.push(["".into(), "clean".into(), version.0.into()].into());
+        if self.is_clean() {
+            row.index.push(["".into(), "clean".into(), self.version.unwrap_or_default().0.into()].into());
         }
         row
     }

@@ -1,14 +1,14 @@
 //! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
 //! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
 
-use super::cache::{Cache, Run};
+use super::cache::{Cache, Corrupt, Run, Stop};
 use super::rows::{IdRow, OverlayRow, Seen, base_row, last_audit, once, row, seals, seals_row};
 use super::state::SyncState;
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;
 use crate::model::{OpId, Operation, RecordId, Stamp, Version};
-use crate::outbox::{Failure, OutboxRow, Seals, State};
-use crate::plan::{Table, Write, WriteBatch};
+use crate::outbox::{Failure, OutboxRow, Seals};
+use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::schema::{Schema, map_references};
 use crate::value::Key;
 
@@ -77,6 +77,9 @@ pub(super) struct Work<'w> {
     stamp: Stamp,
     next_seq: u64,
     seals: Option<Seals>,
+    seals_changed: bool,
+    /// Outbox rows written, by sequence; the last of several counts.
+    queued: Vec<(u64, OutboxRow)>,
     /// Changed overlay rows, found by their keys; `None` once dropped.
     overlay: Vec<Changed>,
     overlay_at: Seen,
@@ -101,6 +104,8 @@ impl<'w> Work<'w> {
             stamp,
             next_seq,
             seals: None,
+            seals_changed: false,
+            queued: Vec::new(),
             overlay: Vec::new(),
             overlay_at: Seen::default(),
             mapping: Vec::new(),
@@ -128,6 +133,15 @@ impl<'w> Work<'w> {
         Ok(self.seals.get_or_insert_default())
     }
 
+    /// The seals, if they were read.
+    pub(super) fn known_seals(&self) -> Option<&Seals> {
+        self.seals.as_ref()
+    }
+    /// Whoever waits for an operation waits for another from now on.
+    pub(super) fn supersede_watch(&mut self, old: &OpId, by: &OpId) {
+        self.effects.superseded.push((old.clone(), by.clone()));
+    }
+
     /// An overlay row by its own key, with the changes made so far.
     pub(super) fn overlay(&self, db: &mut Cache, entity: &str, key: &RecordId) -> Run<Option<OverlayRow>> {
         match self.changed(entity, key) {
@@ -137,9 +151,31 @@ impl<'w> Work<'w> {
     }
     /// An overlay row by any ID of its record, with the changes made so far.
     pub(super) fn overlay_by_id(&self, db: &mut Cache, entity: &str, id: &RecordId) -> Run<Option<OverlayRow>> {
+        if let Some(changed) = self.changed(entity, id) {
+            return Ok(changed.row.clone());
+        }
         let stored: Option<OverlayRow> = db.one(&OverlayRow::read_by_id(entity, id))?;
         let changed = stored.as_ref().and_then(|row| self.changed(&row.entity, &row.key));
         Ok(changed.map_or(stored.clone(), |changed| changed.row.clone()))
+    }
+    /// The overlay rows changed so far.
+    pub(super) fn changed_rows(&self) -> impl Iterator<Item = &OverlayRow> {
+        self.overlay.iter().filter_map(|changed| changed.row.as_ref())
+    }
+    /// An outbox row, with the changes made so far, and the operation in it.
+    pub(super) fn outbox(&self, db: &mut Cache, seq: u64) -> Run<Option<(OutboxRow, Operation)>> {
+        let read = |row: OutboxRow| {
+            let operation =
+                row.operation().map_err(|error| Stop::Corrupt(Corrupt { table: Table::Outbox.name(), reason: error.to_string() }))?;
+            Ok((row, operation))
+        };
+        if self.effects.ended.contains(&seq) {
+            return Ok(None);
+        }
+        if let Some((_, row)) = self.queued.iter().rev().find(|(known, _)| *known == seq) {
+            return read(row.clone()).map(Some);
+        }
+        db.one::<OutboxRow>(&Read::Get(Table::Outbox, seq.into()))?.map(read).transpose()
     }
     fn changed(&self, entity: &str, key: &RecordId) -> Option<&Changed> {
         self.overlay_at.get(entity, key).map(|at| &self.overlay[at])
@@ -167,9 +203,12 @@ impl<'w> Work<'w> {
     pub(super) fn touch(&mut self, entity: &str, id: &RecordId) {
         self.effects.changed.push((entity.to_owned(), id.clone()));
     }
-    /// Moves a clean overlay row to the base.
+    /// Moves a clean overlay row to the base. One without a version only goes: the base has what there is.
     pub(super) fn move_to_base(&mut self, generation: u64, row: &OverlayRow) {
         self.drop_overlay(row);
+        if row.version.is_none() {
+            return;
+        }
         match (&row.base, row.version, self.schema.entity(&row.entity)) {
             (Some(data), Some(version), Some(declared)) => {
                 let text = serde_json::value::to_raw_value(data).unwrap_or_else(|_| unreachable!("fields are JSON"));
@@ -214,23 +253,26 @@ impl<'w> Work<'w> {
 
     /// Writes an outbox row.
     pub(super) fn queue(&mut self, operation: &Operation, row: OutboxRow) {
-        self.write(Write::Put(Table::Outbox, super::rows::row(operation.seq.into(), &row)));
-        self.effects.queued.push(row);
+        self.queued.push((operation.seq, row));
     }
     /// Takes an operation out of the outbox.
     pub(super) fn end(&mut self, seq: u64) {
-        self.write(Write::Delete(Table::Outbox, seq.into()));
         if let Some(seals) = &mut self.seals {
-            seals.remove(seq);
+            self.seals_changed |= seals.remove(seq);
         }
+        self.queued.retain(|(known, _)| *known != seq);
         self.effects.ended.push(seq);
+    }
+    /// Seals an operation. The seals were read before.
+    pub(super) fn seal(&mut self, seq: u64) {
+        if let Some(seals) = &mut self.seals {
+            self.seals_changed |= seals.insert(seq);
+        }
     }
     /// Puts a new operation in the place of one that ended.
     pub(super) fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation) {
         self.end(operation.seq);
-        let mut row = OutboxRow::new(by, old.row.clone(), old.drops.clone(), old.created);
-        row.state = State::Pending;
-        self.queue(by, row);
+        self.queue(by, OutboxRow::new(by, old.row.clone(), old.drops.clone(), old.created));
         self.note(operation, Event::Superseded { by: by.id.clone() });
         self.note(by, Event::Written { kind: by.action.kind(), content: by.fingerprint() });
         self.effects.superseded.push((operation.id.clone(), by.id.clone()));
@@ -288,7 +330,17 @@ impl<'w> Work<'w> {
             }
             self.writes.push(Write::Put(Table::Overlay, row.row(declared)));
         }
-        if let (false, Some(seals)) = (self.effects.ended.is_empty(), &self.seals) {
+        for seq in &self.effects.ended {
+            self.writes.push(Write::Delete(Table::Outbox, (*seq).into()));
+        }
+        let queued = std::mem::take(&mut self.queued);
+        for (at, (seq, row)) in queued.iter().enumerate() {
+            if !queued[at + 1..].iter().any(|(later, _)| later == seq) {
+                self.writes.push(Write::Put(Table::Outbox, super::rows::row((*seq).into(), row)));
+                self.effects.queued.push(row.clone());
+            }
+        }
+        if let (true, Some(seals)) = (self.seals_changed, &self.seals) {
             self.writes.push(Write::Put(Table::State, seals_row(seals)));
         }
         if !self.entries.is_empty() {

@@ -23,6 +23,8 @@ pub struct Settings {
     pub schema: Rc<Schema>,
     /// Whether writes are sent, and changes fetched, without being asked.
     pub auto_sync: bool,
+    /// Whether a write to a record may become part of an earlier one that was not sent yet, default true.
+    pub coalesce: bool,
     /// Operations in an upload: 1 to 1,000, default 50.
     pub batch_size: usize,
     /// Records in a page: 1 to 5,000, default 500, about what a phone stores in 50 ms.
@@ -53,6 +55,7 @@ impl Settings {
             base_url: address(&mut fields)?,
             schema: Rc::new(schema),
             auto_sync: flag(&mut fields, "autoSync", true)?,
+            coalesce: flag(&mut fields, "coalesce", true)?,
             batch_size: count(&mut fields, "batchSize", 50, OPERATIONS_MAX)?,
             page_size: count(&mut fields, "pageSize", 500, PAGE_RECORDS_MAX)?,
             timeout_ms: number(&mut fields, "timeoutMs", 30_000, 100, 600_000)?,

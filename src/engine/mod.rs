@@ -28,7 +28,7 @@ use std::rc::Rc;
 
 use futures_channel::mpsc;
 
-use crate::decide::{Decision, Device, OpenDevice, Planned, SyncState};
+use crate::decide::{Decision, Device, Fresh, OpenDevice, Planned, SyncState};
 use crate::model::{ClientId, IdSource, OpId, RecordId};
 use crate::outbox::{BatchSize, Queue, Seals};
 use crate::platform::network::{Counters, Http};
@@ -191,6 +191,11 @@ impl<S: Store, H: Host> Engine<S, H> {
     fn op_id(&self) -> OpId {
         let (now, random) = (self.now(), self.entropy());
         self.inner.ids.borrow_mut().op_id(now, random)
+    }
+
+    /// IDs for a decision that may have to write operations.
+    fn fresh(&self) -> Fresh {
+        Fresh { now: self.now(), random: self.entropy() }
     }
 
     fn uuid(&self) -> String {

@@ -7,7 +7,7 @@ use super::waiting::Wait;
 use super::{Engine, EngineError, shown};
 use crate::decide::{
     CountRecords, GetRecord, Intent, ListConflicts, LocalWrite, MapId, Mapping, Present, QueryRecords, Resolution, Resolve, ResolveError,
-    ResolveId, Settled, Written,
+    ResolveId, Settled, Wanted, Written,
 };
 use crate::model::{OpId, RecordId, TempId};
 use crate::platform::Host;
@@ -16,11 +16,65 @@ use crate::schema::KeyPolicy;
 use crate::store::{Durability, Store, StoreError};
 use crate::value::{Limits, Object, from_value, parse, to_value};
 
+/// Bytes of the text of a transaction: what one upload holds, with room for its spelling.
+const TRANSACTION_BYTES_MAX: usize = 4 << 20;
+
 impl<S: Store, H: Host> Engine<S, H> {
     /// A new record. `data` is JSON text; an `id` in it must be a temp ID, or where the client issues IDs, its own.
     pub async fn create(&self, entity: &str, data: &str) -> Result<Value, EngineError> {
+        let intent = self.creation(entity, object(data)?)?;
+        self.write(entity, intent).await
+    }
+
+    /// Other values for some fields: `{"set": {...}, "unset": [...]}`.
+    pub async fn update(&self, entity: &str, id: &str, changes: &str) -> Result<Value, EngineError> {
+        self.entity(entity)?;
+        let (set, unset) = changes_of(object(changes)?)?;
+        self.write(entity, Intent::Update { id: record_id(id)?, set, unset }).await
+    }
+
+    /// The record goes.
+    pub async fn delete(&self, entity: &str, id: &str) -> Result<Value, EngineError> {
+        self.entity(entity)?;
+        self.write(entity, Intent::Delete { id: record_id(id)? }).await
+    }
+
+    /// Several writes, of which all take effect or none, here and at the server: a list of
+    /// `{"kind": "create", "entity", "data"}`, `{"kind": "update", "entity", "id", "set", "unset"}` and
+    /// `{"kind": "delete", "entity", "id"}`.
+    pub async fn transaction(&self, writes: &str) -> Result<Value, EngineError> {
+        let invalid = |at: usize, what: &str| EngineError::with("invalid_value", &format!("write {at}: {what}"), json!({"write": at}));
+        let Value::Array(list) = parse(writes, &Limits { bytes_max: TRANSACTION_BYTES_MAX, ..Limits::RECORD })? else {
+            return Err(EngineError::new("invalid_value", "a transaction is a list of writes"));
+        };
+        let mut wanted: Vec<(String, Intent)> = Vec::new();
+        for (at, write) in list.into_iter().enumerate() {
+            let Value::Object(mut write) = write else { return Err(invalid(at, "it is no object")) };
+            let Some(Value::String(entity)) = write.remove("entity") else { return Err(invalid(at, "it names no entity")) };
+            self.entity(&entity)?;
+            let id =
+                |value: Option<&Value>| value.and_then(|id| RecordId::from_value(id).ok()).ok_or_else(|| invalid(at, "it names no record"));
+            let intent = match write.get("kind").and_then(Value::as_str) {
+                Some("create") => match write.remove("data") {
+                    Some(Value::Object(data)) => self.creation(&entity, data)?,
+                    _ => return Err(invalid(at, "it has no data")),
+                },
+                Some("update") => {
+                    let id = id(write.get("id"))?;
+                    let (set, unset) = changes_of(write)?;
+                    Intent::Update { id, set, unset }
+                }
+                Some("delete") => Intent::Delete { id: id(write.get("id"))? },
+                _ => return Err(invalid(at, "its kind is none of create, update and delete")),
+            };
+            wanted.push((entity, intent));
+        }
+        self.write_all(wanted).await.map(Value::Array)
+    }
+
+    fn creation(&self, entity: &str, mut data: Object) -> Result<Intent, EngineError> {
         let declared = self.entity(entity)?;
-        let mut data = object(data)?;
+        data.remove("_sync");
         let id = match (data.remove("id"), declared.key) {
             (None | Some(Value::Null), KeyPolicy::Uuid) => RecordId::Text(self.uuid()),
             (None | Some(Value::Null), KeyPolicy::Integer | KeyPolicy::Text) => self.temp_id(entity)?,
@@ -36,53 +90,46 @@ impl<S: Store, H: Host> Engine<S, H> {
                 id
             }
         };
-        self.write(entity, Intent::Create { id, data }).await
-    }
-
-    /// Other values for some fields: `{"set": {...}, "unset": [...]}`.
-    pub async fn update(&self, entity: &str, id: &str, changes: &str) -> Result<Value, EngineError> {
-        self.entity(entity)?;
-        let mut changes = object(changes)?;
-        let set = match changes.remove("set") {
-            Some(Value::Object(mut set)) => {
-                set.remove("id");
-                set.remove("_sync");
-                set
-            }
-            None => Object::new(),
-            Some(_) => return Err(EngineError::with("invalid_value", "set must be an object", json!({"path": "set"}))),
-        };
-        let unset = changes.remove("unset").map_or(Ok(Vec::new()), |unset| from_value::<Vec<String>>(&unset));
-        let unset = unset.map_err(|_| EngineError::with("invalid_value", "unset must be a list of fields", json!({"path": "unset"})))?;
-        self.write(entity, Intent::Update { id: record_id(id)?, set, unset }).await
-    }
-
-    /// The record goes.
-    pub async fn delete(&self, entity: &str, id: &str) -> Result<Value, EngineError> {
-        self.entity(entity)?;
-        self.write(entity, Intent::Delete { id: record_id(id)? }).await
+        Ok(Intent::Create { id, data })
     }
 
     async fn write(&self, entity: &str, intent: Intent) -> Result<Value, EngineError> {
+        let mut written = self.write_all(vec![(entity.to_owned(), intent)]).await?;
+        Ok(written.pop().unwrap_or_default())
+    }
+
+    async fn write_all(&self, intents: Vec<(String, Intent)>) -> Result<Vec<Value>, EngineError> {
+        let wanted: Vec<Wanted> = intents.into_iter().map(|(entity, intent)| Wanted { entity, intent, operation: self.op_id() }).collect();
+        let entities: Vec<String> = wanted.iter().map(|wanted| wanted.entity.clone()).collect();
+        let settings = &self.inner.settings;
         let decision = LocalWrite {
-            schema: self.inner.settings.schema.clone(),
-            entity: entity.to_owned(),
-            intent,
-            operation: self.op_id(),
+            schema: settings.schema.clone(),
+            wanted,
+            coalesce: settings.coalesce,
             now: self.now(),
-            user: self.inner.settings.user.clone(),
+            user: settings.user.clone(),
             generation: self.inner.state.borrow().generation,
         };
-        let written: Written = self.decide(Durability::Strict, decision).await??;
-        if let Some(operation) = &written.operation {
+        let several = entities.len() > 1;
+        let written: Written = self.decide(Durability::Strict, decision).await?.map_err(|(at, error)| {
+            let mut error = EngineError::from(error);
+            if let (true, Some(details)) = (several, error.details.as_object_mut()) {
+                details.insert("write".to_owned(), Value::from(at));
+            }
+            error
+        })?;
+        for operation in written.operations.iter().flatten() {
             self.inner.watches.borrow_mut().begin(operation.clone());
         }
         self.absorb(&written.effects, "local");
-        if written.operation.is_some() {
+        if written.effects.seq.is_some() {
             self.inner.poke.notify();
         }
-        let record = written.record.map(|record| self.show(entity, record));
-        Ok(json!({"record": record, "operationId": written.operation.as_ref().map(OpId::as_str)}))
+        let shown = entities.iter().zip(written.records).zip(&written.operations).map(|((entity, record), operation)| {
+            let record = record.map(|record| self.show(entity, record));
+            json!({"record": record, "operationId": operation.as_ref().map(OpId::as_str)})
+        });
+        Ok(shown.collect())
     }
 
     /// Ends with the operation: applied, in conflict, rejected.
@@ -168,8 +215,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             schema: self.inner.settings.schema.clone(),
             conflict: id,
             resolution,
-            operation: self.op_id(),
-            now: self.now(),
+            fresh: self.fresh(),
             user: self.inner.settings.user.clone(),
         };
         match self.decide(Durability::Strict, decision).await? {
@@ -240,6 +286,22 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
         }
     }
+}
+
+/// Fields to set and fields to take away.
+fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), EngineError> {
+    let set = match changes.remove("set") {
+        Some(Value::Object(mut set)) => {
+            set.remove("id");
+            set.remove("_sync");
+            set
+        }
+        None => Object::new(),
+        Some(_) => return Err(EngineError::with("invalid_value", "set must be an object", json!({"path": "set"}))),
+    };
+    let unset = changes.remove("unset").map_or(Ok(Vec::new()), |unset| from_value::<Vec<String>>(&unset));
+    let unset = unset.map_err(|_| EngineError::with("invalid_value", "unset must be a list of fields", json!({"path": "unset"})))?;
+    Ok((set, unset))
 }
 
 fn object(text: &str) -> Result<Object, EngineError> {

@@ -89,6 +89,8 @@ pub fn build_graph(schema: &Schema, operations: Vec<Value>) -> Result<Value, Eng
             supersedes: shown.supersedes.as_ref().map(|id| places.operation(id)),
             needs: needs(set, &mut places),
             drops: Vec::new(),
+            group: None,
+            lane: 0,
         });
     }
     let graph = Graph::build(&nodes.iter().collect::<Vec<_>>(), &places);

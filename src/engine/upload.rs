@@ -179,7 +179,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             epoch: epoch.cloned(),
             durable,
             offset_ms: state.offset_ms,
-            fresh: going.iter().map(|_| self.op_id()).collect(),
+            fresh: self.fresh(),
             now: self.now(),
             user: self.inner.settings.user.clone(),
         };

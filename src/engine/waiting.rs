@@ -15,6 +15,8 @@ const ENDED_MAX: usize = 1_000;
 pub(super) struct Watches {
     open: VecDeque<(OpId, Vec<oneshot::Sender<Settled>>)>,
     ended: VecDeque<(OpId, Settled)>,
+    /// Operations and those that stand in their place, the latest so many.
+    instead: VecDeque<(OpId, OpId)>,
 }
 
 /// The answer to somebody who wants to wait.
@@ -35,6 +37,10 @@ impl Watches {
     }
     /// Waits for one.
     pub(super) fn wait(&mut self, id: &OpId) -> Wait {
+        let mut id = id;
+        while let Some((_, by)) = self.instead.iter().rev().find(|(old, _)| old == id) {
+            id = by;
+        }
         if let Some((_, settled)) = self.ended.iter().find(|(known, _)| known == id) {
             return Wait::Ended(settled.clone());
         }
@@ -58,6 +64,10 @@ impl Watches {
     /// Another operation stands in its place now: who waited goes on waiting.
     pub(super) fn supersede(&mut self, old: &OpId, by: &OpId) {
         let Some(waiting) = self.take(old) else { return };
+        self.instead.push_back((old.clone(), by.clone()));
+        if self.instead.len() > ENDED_MAX {
+            self.instead.pop_front();
+        }
         match self.open.iter_mut().rev().find(|(known, _)| known == by) {
             Some((_, there)) => there.extend(waiting),
             None => self.open.push_back((by.clone(), waiting)),

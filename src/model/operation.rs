@@ -149,7 +149,7 @@ pub struct Operation {
     pub base: Base,
     /// When, by the device.
     pub stamp: Stamp,
-    /// The earlier stamps of top-level fields that were written before the rest, where several writes became one operation.
+    /// The stamps of top-level fields that were written at another time, where several writes became one operation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stamps: BTreeMap<String, Stamp>,
     /// Who: the user whose database this is.

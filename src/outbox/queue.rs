@@ -15,6 +15,8 @@ pub struct Item {
     /// What the row's body says.
     pub operation: Operation,
     node: Node,
+    /// Whether its lane stops behind an operation that waits for a person.
+    strict: bool,
 }
 
 /// Where an operation stands, derived from the whole queue.
@@ -44,7 +46,8 @@ impl Queue {
     pub fn insert(&mut self, row: OutboxRow, schema: &Schema) -> Result<(), serde_json::Error> {
         let operation = row.operation()?;
         let node = Node::of(&operation, schema, &row.drops, &mut self.places);
-        self.items.insert(operation.seq, Item { row, operation, node });
+        let strict = schema.lanes.get(node.lane).is_some_and(|lane| lane.strict);
+        self.items.insert(operation.seq, Item { row, operation, node, strict });
         Ok(())
     }
     /// Forgets all operations; what is known of IDs stays.
@@ -116,26 +119,35 @@ impl Queue {
         let created = self.created();
         let mut stands: Vec<Option<Standing>> = vec![None; acting.len()];
         let (mut stuck, mut ready) = (vec![false; acting.len()], 0);
-        for at in &ordered.order {
-            let item = acting[*at];
-            let standing = if item.row.state != State::Pending {
-                Standing::Held
-            } else {
-                let behind: Vec<OpId> =
-                    graph.before(*at).iter().filter(|(other, _)| stuck[*other]).map(|(other, _)| nodes[*other].id.clone()).collect();
+        let stopped = self.stopped_lanes(acting.iter().copied());
+        // The members of a group stand next to each other, and what holds one of them holds all.
+        for unit in ordered.order.chunk_by(|a, b| graph.unit(*a) == graph.unit(*b)) {
+            let (mut behind, mut missing): (Vec<OpId>, Vec<RecordId>) = (Vec::new(), Vec::new());
+            for at in unit {
+                let item = acting[*at];
+                let before = graph.before(*at).iter().map(|(other, _)| *other).filter(|other| stuck[*other]);
+                let held = unit.iter().copied().filter(|other| acting[*other].row.state != State::Pending);
+                behind.extend(before.chain(held).map(|other| nodes[other].id.clone()));
+                behind.extend(
+                    stopped.iter().find(|(lane, seq, _)| *lane == item.node.lane && *seq < item.node.seq).map(|(.., id)| id.clone()),
+                );
                 let unknown = item.node.needs.iter().filter(|need| self.is_unknown(need, &created));
-                let missing: Vec<RecordId> = unknown.map(|need| need.reference.id.clone()).collect();
-                match (behind.is_empty(), missing.is_empty()) {
-                    (false, _) => Standing::WaitsForOperations(behind),
-                    (true, false) => Standing::WaitsForRecords(missing),
+                missing.extend(unknown.map(|need| need.reference.id.clone()));
+            }
+            behind.dedup();
+            for at in unit {
+                let standing = match (behind.is_empty(), missing.is_empty()) {
+                    _ if acting[*at].row.state != State::Pending => Standing::Held,
+                    (false, _) => Standing::WaitsForOperations(behind.clone()),
+                    (true, false) => Standing::WaitsForRecords(missing.clone()),
                     (true, true) => {
                         ready += 1;
                         Standing::Ready(ready - 1)
                     }
-                }
-            };
-            stuck[*at] = !matches!(standing, Standing::Ready(_));
-            stands[*at] = Some(standing);
+                };
+                stuck[*at] = !matches!(standing, Standing::Ready(_));
+                stands[*at] = Some(standing);
+            }
         }
         // What the order could not place is in a cycle, or behind one.
         for at in 0..acting.len() {
@@ -155,8 +167,19 @@ impl Queue {
         self.items.values().map(next).zip(self.items.keys()).map(|(standing, seq)| (*seq, standing)).collect()
     }
 
-    /// The next batch: at most so many operations and bytes, dependencies first. A single operation that is
-    /// larger than `bytes_max` goes alone. Those in `without` stay.
+    /// The strict lanes in which an operation waits for a person: the lane, and the first such operation.
+    fn stopped_lanes<'i>(&self, acting: impl Iterator<Item = &'i Item>) -> Vec<(usize, u64, OpId)> {
+        let mut stopped: Vec<(usize, u64, OpId)> = Vec::new();
+        for item in acting.filter(|item| item.strict && item.row.state != State::Pending) {
+            if !stopped.iter().any(|(lane, ..)| *lane == item.node.lane) {
+                stopped.push((item.node.lane, item.node.seq, item.operation.id.clone()));
+            }
+        }
+        stopped
+    }
+
+    /// The next batch: at most so many operations and bytes, dependencies first. A group is never split: if it,
+    /// or a single operation, is larger than the bounds, it goes alone. Those in `without` stay, and so do their groups.
     pub fn batch(&self, operations_max: usize, bytes_max: usize, without: &[u64]) -> Vec<u64> {
         let standing = self.standing();
         let mut ready: Vec<Option<u64>> = vec![None; standing.len()];
@@ -165,15 +188,19 @@ impl Queue {
                 ready[place] = Some(seq);
             }
         }
-        let ready = ready.into_iter().flatten().filter(|seq| !without.contains(seq));
+        let ready: Vec<u64> = ready.into_iter().flatten().collect();
+        let group = |seq: &u64| self.items.get(seq).and_then(|item| item.node.group);
         let mut bytes = 0;
         let mut batch = Vec::new();
-        for seq in ready.take(operations_max) {
-            bytes += self.items.get(&seq).map_or(0, |item| item.row.body.len());
-            if bytes > bytes_max && !batch.is_empty() {
+        for unit in ready.chunk_by(|a, b| group(a).is_some() && group(a) == group(b)) {
+            if unit.iter().any(|seq| without.contains(seq)) {
+                continue;
+            }
+            bytes += unit.iter().filter_map(|seq| self.items.get(seq)).map(|item| item.row.body.len()).sum::<usize>();
+            if !batch.is_empty() && (bytes > bytes_max || batch.len() + unit.len() > operations_max) {
                 break;
             }
-            batch.push(seq);
+            batch.extend_from_slice(unit);
         }
         batch
     }
@@ -270,6 +297,52 @@ mod tests {
         assert_eq!(at(&mapped.standing(), 1), Standing::Ready(0));
         desk.create("client", "temp_1_a_client", json!({}));
         assert_eq!(desk.queue.batch(9, 1 << 20, &[]), [2, 1]);
+    }
+
+    fn park(desk: &mut Desk, seq: u64, schema: &Schema) {
+        let mut row = desk.queue.get(seq).expect("there").row.clone();
+        row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None } };
+        desk.queue.insert(row, schema).expect("readable");
+    }
+
+    #[test]
+    fn a_strict_lane_stops_behind_a_parked_operation_and_no_other_lane_does() {
+        let text = r#"{"name":"t","version":1,"lanes":[{"name":"fiscal","strict":true},{"name":"loose"}],"entities":{"client":{}}}"#;
+        let schema = Schema::parse(text).expect("a schema");
+        let mut desk = Desk::new();
+        for (seq, lane) in [(1, "fiscal"), (2, "loose"), (3, "fiscal"), (4, "loose"), (5, "fiscal")] {
+            desk.create("client", &format!("temp_{seq}_a_client"), json!({}));
+            let mut operation = desk.queue.get(seq).expect("there").operation.clone();
+            operation.lane = Some(lane.to_owned());
+            desk.queue.insert(OutboxRow::new(&operation, operation.record.clone(), Vec::new(), 1), &schema).expect("readable");
+        }
+        assert_eq!(desk.queue.batch(9, 1 << 20, &[]), [1, 3, 5, 2, 4], "the first lane goes first");
+        park(&mut desk, 3, &schema);
+        park(&mut desk, 2, &schema);
+        let parked = desk.queue.get(3).expect("there").operation.id.clone();
+        assert_eq!(desk.queue.batch(9, 1 << 20, &[]), [1, 4]);
+        assert_eq!(at(&desk.queue.standing(), 5), Standing::WaitsForOperations(vec![parked]));
+    }
+
+    #[test]
+    fn a_group_is_never_split_and_what_holds_one_member_holds_all() {
+        let mut desk = Desk::new();
+        let first = desk.create("client", "temp_1_a_client", json!({}));
+        desk.create("client", "temp_1_b_client", json!({}));
+        desk.create("client", "temp_1_c_client", json!({}));
+        desk.create("client", "temp_1_d_client", json!({}));
+        for seq in [1, 3] {
+            let mut operation = desk.queue.get(seq).expect("there").operation.clone();
+            operation.group = Some(crate::model::Group { id: first.clone(), of: 2 });
+            desk.queue.insert(OutboxRow::new(&operation, operation.record.clone(), Vec::new(), 1), &schema()).expect("readable");
+        }
+        assert_eq!(desk.queue.batch(1, 1 << 20, &[]), [1, 3], "larger than the batch: alone");
+        assert_eq!(desk.queue.batch(3, 1 << 20, &[]), [1, 3, 2]);
+        assert_eq!(desk.queue.batch(9, 1 << 20, &[3]), [2, 4], "a member that stays keeps the others");
+        park(&mut desk, 3, &schema());
+        assert_eq!(desk.queue.batch(9, 1 << 20, &[]), [2, 4]);
+        let third = desk.queue.get(3).expect("there").operation.id.clone();
+        assert_eq!(at(&desk.queue.standing(), 1), Standing::WaitsForOperations(vec![third]));
     }
 
     #[test]

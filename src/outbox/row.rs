@@ -53,16 +53,26 @@ pub struct OutboxRow {
     pub drops: Vec<(String, RecordId)>,
     /// When it was written, ms by the device.
     pub created: u64,
+    /// Its client sequence here, if it was written on another device and imported. Such a row is always sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub here: Option<u64>,
 }
 
 impl OutboxRow {
     /// The row for a new operation.
     pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
         let body = crate::value::to_text(operation);
-        Self { body, state: State::Pending, row, drops, created }
+        Self { body, state: State::Pending, row, drops, created, here: None }
     }
-    /// The operation. A row that we cannot read any more was written by nobody we know.
+    /// The operation, with the sequence that it has here. A row that we cannot read any more was written by
+    /// nobody we know.
     pub fn operation(&self) -> Result<Operation, serde_json::Error> {
-        serde_json::from_str(&self.body)
+        let mut operation: Operation = serde_json::from_str(&self.body)?;
+        operation.seq = self.here.unwrap_or(operation.seq);
+        Ok(operation)
+    }
+    /// The row of another state.
+    pub fn with(self, state: State) -> Self {
+        Self { state, ..self }
     }
 }

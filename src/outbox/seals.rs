@@ -33,10 +33,10 @@ impl Seals {
         }
         true
     }
-    /// Forgets an operation that has ended.
-    pub fn remove(&mut self, seq: u64) {
+    /// Forgets an operation that has ended. Says whether it was sealed.
+    pub fn remove(&mut self, seq: u64) -> bool {
         let at = self.0.partition_point(|(_, last)| *last < seq);
-        let Some((first, last)) = self.0.get(at).copied().filter(|(first, _)| *first <= seq) else { return };
+        let Some((first, last)) = self.0.get(at).copied().filter(|(first, _)| *first <= seq) else { return false };
         self.0.remove(at);
         if seq < last {
             self.0.insert(at, (seq + 1, last));
@@ -44,6 +44,7 @@ impl Seals {
         if first < seq {
             self.0.insert(at, (first, seq - 1));
         }
+        true
     }
 }
 
@@ -60,8 +61,7 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let seq = (random >> 33) % 60;
             if (random >> 20).is_multiple_of(3) {
-                seals.remove(seq);
-                set.remove(&seq);
+                assert_eq!(seals.remove(seq), set.remove(&seq));
             } else {
                 assert_eq!(seals.insert(seq), set.insert(seq));
             }

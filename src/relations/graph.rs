@@ -1,5 +1,9 @@
-//! The graph itself: a stable topological order (Kahn 1962, the waiting set kept as a heap by sequence) and
-//! the cycles of what is left (Tarjan 1972, iterative: a queue of 100,000 must not overflow a wasm stack).
+//! The graph itself: a stable topological order (Kahn 1962, the waiting set kept as a heap by lane and
+//! sequence) and the cycles of what is left (Tarjan 1972, iterative: a queue of 100,000 must not overflow a
+//! wasm stack).
+//!
+//! The members of a group are one unit: they stand together in the order, by sequence, and what one of them
+//! waits for, all wait for. A unit inherits the best lane of whatever waits for it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,6 +18,9 @@ pub struct Graph {
     ids: Vec<OpId>,
     seqs: Vec<u64>,
     before: Vec<Vec<(usize, Why)>>,
+    /// The first member of the unit that a node belongs to: itself, if it is in no group.
+    unit: Vec<usize>,
+    lanes: Vec<usize>,
 }
 
 /// Operations that wait for each other.
@@ -37,15 +44,31 @@ pub struct Ordered {
 impl Graph {
     /// Builds the graph of these nodes.
     pub fn build(nodes: &[&Node], places: &Places) -> Self {
+        let mut first = vec![usize::MAX; places.len()];
+        let mut unit = Vec::with_capacity(nodes.len());
+        for (at, node) in nodes.iter().enumerate() {
+            let of = node.group.map_or(at, |group| {
+                first[group] = first[group].min(at);
+                first[group]
+            });
+            unit.push(of);
+        }
         Self {
             ids: nodes.iter().map(|node| node.id.clone()).collect(),
             seqs: nodes.iter().map(|node| node.seq).collect(),
             before: edges(nodes, places),
+            unit,
+            lanes: nodes.iter().map(|node| node.lane).collect(),
         }
     }
     /// A graph from its parts, as somebody else wrote them down.
     pub fn from_parts(ids: Vec<OpId>, seqs: Vec<u64>, before: Vec<Vec<(usize, Why)>>) -> Self {
-        Self { ids, seqs, before }
+        let (unit, lanes) = ((0..ids.len()).collect(), vec![0; ids.len()]);
+        Self { ids, seqs, before, unit, lanes }
+    }
+    /// The first member of the unit that this node belongs to.
+    pub fn unit(&self, at: usize) -> usize {
+        self.unit.get(at).copied().unwrap_or(at)
     }
     /// What comes before the node at this position.
     pub fn before(&self, at: usize) -> &[(usize, Why)] {
@@ -60,29 +83,52 @@ impl Graph {
         self.ids.is_empty()
     }
 
-    /// The order: first what came first, never before what it depends on.
+    /// The order: first the better lane, then what came first, never before what it depends on.
     pub fn order(&self) -> Ordered {
-        let mut waits: Vec<usize> = self.before.iter().map(Vec::len).collect();
+        // Edges and members by unit; an edge within a unit means nothing for the order.
+        let mut waits = vec![0_usize; self.len()];
         let mut behind: Vec<Vec<usize>> = vec![Vec::new(); self.len()];
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); self.len()];
+        let mut lanes = self.lanes.clone();
         for (at, before) in self.before.iter().enumerate() {
+            let unit = self.unit[at];
+            members[unit].push(at);
+            lanes[unit] = lanes[unit].min(self.lanes[at]);
             for (other, _) in before {
-                behind[*other].push(at);
-            }
-        }
-        let mut ready: BinaryHeap<Reverse<(u64, usize)>> =
-            waits.iter().enumerate().filter(|(_, count)| **count == 0).map(|(at, _)| Reverse((self.seqs[at], at))).collect();
-        let mut order = Vec::with_capacity(self.len());
-        while let Some(Reverse((_, at))) = ready.pop() {
-            order.push(at);
-            for next in &behind[at] {
-                waits[*next] -= 1;
-                if waits[*next] == 0 {
-                    ready.push(Reverse((self.seqs[*next], *next)));
+                let other = self.unit[*other];
+                if other != unit {
+                    behind[other].push(unit);
+                    waits[unit] += 1;
                 }
             }
         }
+        let mut units = self.sort(&waits, &behind, &lanes);
+        if lanes.iter().any(|lane| *lane != lanes[0]) {
+            for unit in units.iter().rev() {
+                lanes[*unit] = behind[*unit].iter().map(|other| lanes[*other]).fold(lanes[*unit], usize::min);
+            }
+            units = self.sort(&waits, &behind, &lanes);
+        }
+        let order: Vec<usize> = units.into_iter().flat_map(|unit| std::mem::take(&mut members[unit])).collect();
         let cycles = if order.len() == self.len() { Vec::new() } else { self.cycles() };
         Ordered { order, cycles }
+    }
+
+    fn sort(&self, waits: &[usize], behind: &[Vec<usize>], lanes: &[usize]) -> Vec<usize> {
+        let mut waits = waits.to_vec();
+        let entry = |unit: usize| Reverse((lanes[unit], self.seqs[unit], unit));
+        let mut ready: BinaryHeap<_> = (0..self.len()).filter(|at| self.unit[*at] == *at && waits[*at] == 0).map(entry).collect();
+        let mut order = Vec::with_capacity(self.len());
+        while let Some(Reverse((_, _, unit))) = ready.pop() {
+            order.push(unit);
+            for next in &behind[unit] {
+                waits[*next] -= 1;
+                if waits[*next] == 0 {
+                    ready.push(entry(*next));
+                }
+            }
+        }
+        order
     }
 
     /// Every set of operations that wait for each other, with the fields that make it.
@@ -115,15 +161,23 @@ impl Graph {
         Cycle { operations: component.iter().map(|at| self.ids[*at].clone()).collect(), fields }
     }
 
-    /// Strongly connected components that wait for themselves.
+    /// Strongly connected components, of units, that wait for themselves: all members of each.
     fn strong_components(&self) -> Vec<Vec<usize>> {
+        let mut before: Vec<Vec<usize>> = vec![Vec::new(); self.len()];
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); self.len()];
+        for (at, edges) in self.before.iter().enumerate() {
+            let unit = self.unit[at];
+            members[unit].push(at);
+            before[unit]
+                .extend(edges.iter().filter(|(other, _)| self.unit[*other] != unit || *other == at).map(|(other, _)| self.unit[*other]));
+        }
         const UNSEEN: usize = usize::MAX;
         let mut index = vec![UNSEEN; self.len()];
         let mut low = vec![0; self.len()];
         let mut on_stack = vec![false; self.len()];
         let (mut stack, mut found, mut next) = (Vec::new(), Vec::new(), 0);
         for start in 0..self.len() {
-            if index[start] != UNSEEN {
+            if index[start] != UNSEEN || self.unit[start] != start {
                 continue;
             }
             // Each frame: a node, and which of its edges comes next.
@@ -136,7 +190,7 @@ impl Graph {
                     stack.push(at);
                     on_stack[at] = true;
                 }
-                if let Some((to, _)) = self.before[at].get(edge) {
+                if let Some(to) = before[at].get(edge) {
                     frames.push((at, edge + 1));
                     if index[*to] == UNSEEN {
                         frames.push((*to, 0));
@@ -155,8 +209,8 @@ impl Graph {
                         }
                     }
                     // One that waits for itself is a circle of one.
-                    if component.len() > 1 || self.before[at].iter().any(|(other, _)| *other == at) {
-                        found.push(component);
+                    if component.len() > 1 || before[at].contains(&at) {
+                        found.push(component.iter().flat_map(|unit| std::mem::take(&mut members[*unit])).collect());
                     }
                 }
                 if let Some((parent, _)) = frames.last() {
@@ -171,13 +225,13 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, Base, IdSource, Operation, RecordId, Stamp};
+    use crate::model::{Action, Base, Group, IdSource, Operation, RecordId, Stamp};
     use crate::schema::Schema;
     use serde_json::json;
 
     fn schema() -> Schema {
         Schema::parse(
-            r#"{"name":"t","version":1,"entities":{"client":{"references":{"favouriteId":"pet"}},"pet":{"references":{"clientId":"client"}},
+            r#"{"name":"t","version":1,"lanes":[{"name":"urgent"}],"entities":{"client":{"references":{"favouriteId":"pet"}},"pet":{"references":{"clientId":"client"}},
             "appointment":{"references":{"petId":"pet","clientId":"client"}},"note":{"references":{"appointmentId":"appointment"}}}}"#,
         )
         .expect("a schema")
@@ -199,6 +253,42 @@ mod tests {
             supersedes: None,
             schema: 1,
         }
+    }
+
+    #[test]
+    fn a_group_stands_together_and_waits_for_what_any_of_it_waits_for() {
+        let ids = &mut IdSource::default();
+        let mut operations = [
+            create(ids, 1, "pet", "p", json!({"clientId": "c"})),
+            create(ids, 2, "client", "x", json!({"favouriteId": "p"})),
+            create(ids, 3, "client", "d", json!({})),
+            create(ids, 4, "client", "c", json!({})),
+        ];
+        let group = Group { id: operations[0].id.clone(), of: 2 };
+        operations[0].group = Some(group.clone());
+        operations[2].group = Some(group);
+        assert_eq!(graph(&operations).order().order, [3, 0, 2, 1]);
+        // In a circle with each other they are one unit, and no cycle.
+        let mut circle = [create(ids, 1, "pet", "p", json!({"clientId": "c"})), create(ids, 2, "client", "c", json!({"favouriteId": "p"}))];
+        assert_eq!(graph(&circle).order().cycles.len(), 1);
+        let group = Group { id: circle[0].id.clone(), of: 2 };
+        circle[0].group = Some(group.clone());
+        circle[1].group = Some(group);
+        assert_eq!(graph(&circle).order(), Ordered { order: vec![0, 1], cycles: vec![] });
+    }
+
+    #[test]
+    fn a_better_lane_goes_first_and_takes_what_it_depends_on_along() {
+        let ids = &mut IdSource::default();
+        let mut operations = [
+            create(ids, 1, "client", "a", json!({})),
+            create(ids, 2, "client", "c", json!({})),
+            create(ids, 3, "pet", "p", json!({"clientId": "c"})),
+            create(ids, 4, "client", "d", json!({})),
+        ];
+        operations[2].lane = Some("urgent".to_owned());
+        operations[3].lane = Some("urgent".to_owned());
+        assert_eq!(graph(&operations).order().order, [1, 2, 3, 0]);
     }
 
     fn graph(operations: &[Operation]) -> Graph {

@@ -34,6 +34,10 @@ pub struct Node {
     pub needs: Vec<Need>,
     /// Records that it referred to before and no longer does.
     pub drops: Vec<Place>,
+    /// Its group: all members go together.
+    pub group: Option<Place>,
+    /// The place of its lane among the lanes: lower goes first.
+    pub lane: usize,
 }
 
 impl Node {
@@ -57,6 +61,8 @@ impl Node {
             supersedes: operation.supersedes.as_ref().map(|id| places.operation(id)),
             needs: needs(set, places),
             drops: drops.iter().map(|(entity, id)| places.record(entity, id)).collect(),
+            group: operation.group.as_ref().map(|group| places.operation(&group.id)),
+            lane: schema.lane(operation.lane.as_deref()),
         }
     }
 }

@@ -75,6 +75,20 @@ pub struct Entity {
     pub indexes: Vec<FieldPath>,
     /// What happens when both sides changed.
     pub conflicts: ConflictRules,
+    /// The lane its operations wait in; nothing for the last, which has no name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+}
+
+/// A queue within the outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lane {
+    /// Its name.
+    pub name: String,
+    /// Whether an operation that waits for a person stops all that were written after it in this lane.
+    #[serde(default)]
+    pub strict: bool,
 }
 
 impl Entity {
@@ -96,6 +110,9 @@ pub struct Schema {
     pub name: String,
     /// Counts up with every change of the declaration.
     pub version: u32,
+    /// The lanes by priority: of operations that do not depend on each other, those of the first go first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lanes: Vec<Lane>,
     /// By name.
     pub entities: BTreeMap<String, Entity>,
 }
@@ -126,8 +143,16 @@ impl Schema {
         if self.entities.is_empty() || self.entities.len() > ENTITIES_MAX {
             return wrong("entities".to_owned(), "there must be 1 to 500 entities");
         }
+        for (at, lane) in self.lanes.iter().enumerate() {
+            if lane.name.is_empty() || lane.name.len() > NAME_BYTES_MAX || self.lane(Some(&lane.name)) != at {
+                return wrong(format!("lanes.{at}"), "a name has 1 to 64 bytes and stands once");
+            }
+        }
         for (name, entity) in &self.entities {
             let at = format!("entities.{name}");
+            if entity.lane.is_some() && self.lane(entity.lane.as_deref()) == self.lanes.len() {
+                return wrong(format!("{at}.lane"), "there is no such lane");
+            }
             let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
             if name.is_empty() || name.len() > NAME_BYTES_MAX || !plain {
                 return wrong(at, "a name has 1 to 64 letters, digits, '_' or '-'");
@@ -147,6 +172,11 @@ impl Schema {
             }
         }
         Ok(())
+    }
+
+    /// The place of a lane in the order of priority. What has no lane, or one that is declared no more, comes last.
+    pub fn lane(&self, name: Option<&str>) -> usize {
+        self.lanes.iter().position(|lane| Some(lane.name.as_str()) == name).unwrap_or(self.lanes.len())
     }
 
     /// The declaration of one entity.
@@ -206,6 +236,8 @@ mod tests {
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"refs":{}}}}"#).contains("refs"));
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["x..y"]}}}"#).contains("x..y"));
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"conflicts":{"default":"dice"}}}}"#).contains("dice"));
+        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"lane":"till"}}}"#).contains("entities.a.lane"));
+        assert!(error(r#"{"name":"a","version":1,"lanes":[{"name":"x"},{"name":"x"}],"entities":{"a":{}}}"#).contains("lanes.1"));
         assert!(error("[").contains("JSON"));
     }
 }

@@ -6,5 +6,5 @@
 mod declare;
 mod references;
 
-pub use declare::{ConflictRules, Entity, KeyPolicy, Rule, Schema, SchemaError};
+pub use declare::{ConflictRules, Entity, KeyPolicy, Lane, Rule, Schema, SchemaError};
 pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references};

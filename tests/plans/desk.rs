@@ -3,8 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use fieldsync::decide::{ApplyPage, Claim, Claimed, Decision, Effects, GetRecord, Intent, LocalWrite, Outcomes, PageResult, Planned};
-use fieldsync::decide::{RecordView, Sent, SyncState, WriteError, Written};
+use fieldsync::decide::{
+    ApplyPage, Claim, Claimed, Decision, Effects, Fresh, GetRecord, Intent, LocalWrite, Outcomes, PageResult, Planned,
+};
+use fieldsync::decide::{RecordView, Sent, SyncState, Wanted, WriteError, Written};
 use fieldsync::model::{Epoch, IdSource, OpId, Operation, RecordId, Stamp, Version};
 use fieldsync::outbox::{OutboxRow, State};
 use fieldsync::plan::{Plan, Step, Table, View};
@@ -80,12 +82,11 @@ impl Desk {
     pub fn temp_id(&mut self) -> RecordId {
         self.ids.temp_id(NOW, [3; 10], "pet").into()
     }
-    pub fn local(&self, operation: &OpId, intent: Intent) -> Result<Written, WriteError> {
+    pub fn local(&self, operation: &OpId, intent: Intent) -> Result<Written, (usize, WriteError)> {
         self.decide(LocalWrite {
             schema: self.schema.clone(),
-            entity: "pet".to_owned(),
-            intent,
-            operation: operation.clone(),
+            wanted: vec![Wanted { entity: "pet".to_owned(), intent, operation: operation.clone() }],
+            coalesce: false,
             now: NOW,
             user: "anna".to_owned(),
             generation: 0,
@@ -137,7 +138,7 @@ impl Desk {
     }
     /// The server's answer to these operations, durable up to a version.
     pub fn answer(&mut self, epoch: Epoch, durable: u64, sent: &[(&Op, Outcome)]) -> Option<Effects> {
-        let fresh = sent.iter().map(|_| self.op_id()).collect();
+        let fresh = Fresh { now: NOW, random: [durable.to_le_bytes()[0], 5, 5, 5, 5, 5, 5, 5, 5, 5] };
         let sent = sent.iter().map(|(op, outcome)| Sent {
             seq: op.seq,
             id: op.id.clone(),

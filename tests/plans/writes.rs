@@ -19,10 +19,10 @@ fn a_write_run_again_after_its_commit_does_not_write_again() {
     for intent in intents {
         let operation = desk.op_id();
         let first = desk.local(&operation, intent.clone()).expect("written");
-        assert_eq!(first.operation.as_ref(), Some(&operation));
+        assert_eq!(first.operations, [Some(operation.clone())]);
         let after = desk.everything();
         let again = desk.local(&operation, intent.clone()).expect("it stands");
-        assert_eq!((&again.operation, &again.record), (&first.operation, &first.record), "{intent:?}");
+        assert_eq!((&again.operations, &again.records), (&first.operations, &first.records), "{intent:?}");
         assert_eq!(desk.everything(), after, "{intent:?}");
     }
 }
@@ -36,6 +36,6 @@ fn an_update_run_again_after_others_wrote_does_not_undo_them() {
     desk.update(&REX, json!({"name": "Moritz"}));
     let after = desk.everything();
     let again = desk.local(&operation, intent).expect("it stands");
-    assert_eq!(again.record.expect("there").data["name"], "Moritz");
+    assert_eq!(again.records[0].as_ref().expect("there").data["name"], "Moritz");
     assert_eq!(desk.everything(), after);
 }

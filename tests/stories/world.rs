@@ -207,7 +207,7 @@ impl Device {
     }
     /// Opens a tab with some settings.
     pub async fn tab_with(&self, settings: Value) -> Tab {
-        let mut all = json!({"tenant": "clinic", "user": self.user, "baseUrl": "/api/v1/sync", "autoSync": false,
+        let mut all = json!({"tenant": "clinic", "user": self.user, "baseUrl": "/api/v1/sync", "autoSync": false, "coalesce": false,
             "schema": serde_json::from_str::<Value>(SCHEMA).expect("JSON")});
         for (key, value) in settings.as_object().into_iter().flatten() {
             all[key] = value.clone();

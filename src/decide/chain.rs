@@ -1,0 +1,144 @@
+//! A record's unfinished operations, the groups that they belong to, and new operations in the place of old
+//! ones. An operation that ended in conflict or was parked is never changed: another one supersedes it, and
+//! if it is a member of a group, the whole group is issued anew, because none of it took effect.
+
+use super::cache::{Cache, Run};
+use super::rebase::{ServerClock, after, rebase};
+use super::rows::{OpRef, OverlayRow};
+use super::work::Work;
+use crate::conflict::Conflict;
+use crate::model::{Group, IdSource, OpId, Operation};
+use crate::outbox::{OutboxRow, State};
+use crate::plan::{Read, Table};
+use crate::protocol::ServerState;
+use crate::value::KeyRange;
+
+/// Where a decision takes the IDs of operations that it has to write.
+#[derive(Clone, Debug)]
+pub struct Fresh {
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Random bytes for this decision alone.
+    pub random: [u8; IdSource::ENTROPY_BYTES],
+}
+
+impl Fresh {
+    /// A source that issues the same IDs whenever the decision is run again.
+    pub(super) fn ids(&self) -> impl FnMut() -> OpId + use<> {
+        let (now, random, mut source) = (self.now, self.random, IdSource::default());
+        move || source.op_id(now, random)
+    }
+}
+
+/// The stored rows of a record's operations, with the changes made so far.
+pub(super) fn operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<(OutboxRow, Operation)>> {
+    db.prefetch(row.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
+    let mut found = Vec::new();
+    for op in &row.ops {
+        found.extend(work.outbox(db, op.seq)?);
+    }
+    Ok(found)
+}
+
+/// The members of an operation's group, itself among them, in their order.
+pub(super) fn members(db: &mut Cache, work: &Work<'_>, operation: &Operation) -> Run<Vec<(OutboxRow, Operation)>> {
+    let Some(group) = &operation.group else { return Ok(work.outbox(db, operation.seq)?.into_iter().collect()) };
+    // They were written in one transaction: their sequences stand next to each other.
+    let reach = u64::try_from(group.of).unwrap_or(u64::MAX);
+    let (first, last) = (operation.seq.saturating_sub(reach), operation.seq.saturating_add(reach));
+    let near = Read::range(Table::Outbox, KeyRange { lower: Some((first.into(), false)), upper: Some((last.into(), false)) });
+    let mut seqs: Vec<u64> = Vec::new();
+    for row in db.all::<OutboxRow>(&near)? {
+        if let Ok(other) = row.operation()
+            && other.group.as_ref().is_some_and(|other| other.id == group.id)
+        {
+            seqs.push(other.seq);
+        }
+    }
+    db.prefetch(seqs.iter().map(|seq| Read::Get(Table::Outbox, (*seq).into())));
+    let mut found = Vec::new();
+    for seq in seqs {
+        found.extend(work.outbox(db, seq)?);
+    }
+    Ok(found)
+}
+
+/// What an operation shall become.
+pub(super) struct Instead<'i> {
+    /// The operation that ended.
+    pub(super) old: &'i Operation,
+    /// What stands in its place: without ID, sequence and group, which are given here.
+    pub(super) by: Operation,
+    /// The server's state that it is rebased on with all that is pending on its record; nothing if the record stands where it stood.
+    pub(super) server: Option<&'i ServerState>,
+    /// The server's clock.
+    pub(super) clock: ServerClock,
+    /// Whether the new operation was judged already.
+    pub(super) judged: bool,
+}
+
+/// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group.
+pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, instead: Instead<'_>, fresh: &Fresh) -> Run<()> {
+    let Instead { old, by, server, clock, judged } = instead;
+    let members = members(db, work, old)?;
+    let pending = operations(db, work, row)?;
+    let sealed = work.seals(db)?.clone();
+    let mut others: Vec<OverlayRow> = Vec::new();
+    for (stored, member) in &members {
+        let own = stored.row == row.key && member.entity == row.entity;
+        if !own && !others.iter().any(|other| other.key == stored.row && other.entity == member.entity) {
+            others.extend(work.overlay(db, &member.entity, &stored.row)?);
+        }
+    }
+    let mut next = fresh.ids();
+    let issued: Vec<(OpId, u64)> = members.iter().map(|_| (next(), work.take_seq())).collect();
+    let group = issued.first().filter(|_| old.group.is_some()).map(|(id, _)| Group { id: id.clone(), of: members.len() });
+    let mut new = Vec::new();
+    for ((stored, member), (id, seq)) in members.iter().zip(issued) {
+        let like = if member.id == old.id { by.clone() } else { member.clone() };
+        let by = Operation { id, seq, group: group.clone(), supersedes: Some(member.id.clone()), ..like };
+        work.supersede(stored, member, &by);
+        if member.id != old.id && stored.state != State::Pending {
+            // It waits for a decision of its own, and goes on waiting under its new name.
+            work.queue(&by, OutboxRow::new(&by, stored.row.clone(), stored.drops.clone(), stored.created).with(stored.state.clone()));
+            if let State::Conflict { conflict } = stored.state
+                && let Some(mut conflict) = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))?
+            {
+                conflict.operation = by.clone();
+                work.conflict(&conflict);
+            }
+        }
+        new.push((member, by));
+    }
+    let replaced = |op: &OpId| new.iter().find(|(member, _)| member.id == *op).map(|(_, by)| by);
+    let reference = |op: OpRef| replaced(&op.id).map_or(op, |by| OpRef { seq: by.seq, id: by.id.clone() });
+    for mut other in others {
+        other.ops = other.ops.into_iter().map(reference).collect();
+        work.put(other);
+    }
+    row.ops = std::mem::take(&mut row.ops).into_iter().map(reference).collect();
+    let (mut kept, mut chain, mut parked) = (Vec::new(), Vec::new(), false);
+    for (stored, operation) in pending {
+        match replaced(&operation.id) {
+            Some(by) => {
+                if judged || operation.id != old.id {
+                    kept.push(by.seq);
+                }
+                chain.extend(work.outbox(db, by.seq)?);
+            }
+            None => {
+                parked |= matches!(stored.state, State::Parked { .. });
+                if sealed.contains(operation.seq) {
+                    kept.push(operation.seq);
+                }
+                chain.push((stored, operation));
+            }
+        }
+    }
+    row.parked = parked;
+    match server {
+        Some(server) => rebase(db, work, row, server, clock, chain, &kept)?,
+        None => row.view = chain.iter().fold(row.base.clone(), |view, (_, operation)| after(view, &operation.action)),
+    }
+    Ok(())
+}

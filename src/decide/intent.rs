@@ -1,0 +1,300 @@
+//! What the app wants of one record, checked against what is stored: the record it is about, the action that it
+//! comes to, the references that it may hold, and who refers to what shall go.
+
+use super::cache::{Cache, Run};
+use super::ids::present;
+use super::rows::{BaseRow, IdRow, OverlayRow};
+use super::state::SyncState;
+use super::work::Work;
+use crate::model::{Action, RecordId};
+use crate::plan::{Read, Table};
+use crate::schema::{Entity, Reference, Schema, check_references, map_references, references};
+use crate::value::{Delta, FieldPath, KeyRange, Limits, Object};
+
+/// The most IDs that a refusal names.
+const DEPENDENTS_NAMED_MAX: usize = 20;
+
+/// What the app wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Intent {
+    /// A new record.
+    Create {
+        /// A temp ID or a client-issued ID that is free.
+        id: RecordId,
+        /// The fields, checked against [`Limits::RECORD`].
+        data: Object,
+    },
+    /// Other values for some fields.
+    Update {
+        /// Any ID the record has or had.
+        id: RecordId,
+        /// Top-level fields and their new values.
+        set: Object,
+        /// Top-level fields to take away.
+        unset: Vec<String>,
+    },
+    /// The record goes.
+    Delete {
+        /// Any ID the record has or had.
+        id: RecordId,
+    },
+}
+
+impl Intent {
+    /// The ID by which the app names the record.
+    pub fn id(&self) -> &RecordId {
+        match self {
+            Self::Create { id, .. } | Self::Update { id, .. } | Self::Delete { id } => id,
+        }
+    }
+    fn fields(&self) -> Option<&Object> {
+        match self {
+            Self::Create { data, .. } => Some(data),
+            Self::Update { set, .. } => Some(set),
+            Self::Delete { .. } => None,
+        }
+    }
+}
+
+/// Why a write was refused. Nothing was stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// No such record, or it is deleted.
+    #[error("there is no {entity} '{id}'")]
+    UnknownRecord {
+        /// The entity type.
+        entity: String,
+        /// The ID.
+        id: RecordId,
+    },
+    /// The ID is taken.
+    #[error("there is already a {entity} '{id}'")]
+    AlreadyExists {
+        /// The entity type.
+        entity: String,
+        /// The ID.
+        id: RecordId,
+    },
+    /// A value at a reference path that is no ID.
+    #[error("the reference '{path}' to {entity} must be a string or an integer")]
+    InvalidReference {
+        /// The path.
+        path: String,
+        /// The entity it should point to.
+        entity: String,
+    },
+    /// The record referred to is deleted.
+    #[error("'{path}' refers to the {entity} '{id}', which is deleted")]
+    ReferenceDeleted {
+        /// The path.
+        path: String,
+        /// The entity.
+        entity: String,
+        /// The ID.
+        id: RecordId,
+    },
+    /// Others refer to the record.
+    #[error("the {entity} '{id}' cannot be deleted: other records refer to it")]
+    HasDependents {
+        /// The entity type.
+        entity: String,
+        /// The ID.
+        id: RecordId,
+        /// Who: entity and ID, the first twenty.
+        dependents: Vec<(String, RecordId)>,
+    },
+    /// The record would exceed the limits of a record.
+    #[error("{reason}")]
+    Value {
+        /// `too_large`, `too_deep` or `invalid_value`.
+        code: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An entity of the schema.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'p> {
+    pub(super) schema: &'p Schema,
+    pub(super) entity: &'p str,
+}
+
+impl<'p> Place<'p> {
+    fn declared(&self) -> Option<&'p Entity> {
+        self.schema.entity(self.entity)
+    }
+    fn references(&self, data: &Object) -> Vec<Reference> {
+        self.declared().map(|declared| references(declared, data)).unwrap_or_default()
+    }
+
+    /// Asks for what the intent will most likely need, so that it comes with the first round.
+    pub(super) fn prefetch(&self, db: &mut Cache, intent: &Intent, generation: u64) {
+        let asked = intent.id();
+        db.prefetch([OverlayRow::read_by_id(self.entity, asked)]);
+        if asked.as_temp().is_some() {
+            db.prefetch([IdRow::read(self.entity, asked)]);
+        } else {
+            db.prefetch([BaseRow::read(generation, self.entity, asked)]);
+        }
+        for target in intent.fields().map(|data| self.references(data)).unwrap_or_default() {
+            db.prefetch([OverlayRow::read_by_id(&target.entity, &target.id)]);
+            if target.id.as_temp().is_some() {
+                db.prefetch([IdRow::read(&target.entity, &target.id)]);
+            }
+        }
+    }
+
+    /// The record as it is here.
+    pub(super) fn existing(&self, db: &mut Cache, work: &Work<'_>, id: &RecordId, generation: u64) -> Run<Option<OverlayRow>> {
+        if let Some(row) = work.overlay_by_id(db, self.entity, id)? {
+            return Ok(Some(row));
+        }
+        // What the server has never named is in no base: no second round for a new record.
+        if id.as_temp().is_some() {
+            return Ok(None);
+        }
+        Ok(db.one::<BaseRow>(&BaseRow::read(generation, self.entity, id))?.map(|base| OverlayRow::over(self.entity, base)))
+    }
+
+    /// The record, and what the intent does to it; nothing if it changes nothing.
+    pub(super) fn action(
+        &self,
+        db: &mut Cache,
+        work: &Work<'_>,
+        intent: &Intent,
+        generation: u64,
+    ) -> Run<Result<(OverlayRow, Option<Action>), WriteError>> {
+        let id = present(db, self.entity, intent.id())?;
+        let existing = self.existing(db, work, &id, generation)?;
+        let there = || {
+            let row = existing.clone().filter(|row| row.view.is_some());
+            row.ok_or_else(|| WriteError::UnknownRecord { entity: self.entity.to_owned(), id: intent.id().clone() })
+        };
+        match intent {
+            Intent::Create { data, .. } => {
+                if existing.is_some() || id != *intent.id() {
+                    return Ok(Err(WriteError::AlreadyExists { entity: self.entity.to_owned(), id }));
+                }
+                let mapped = self.mapped(db, data)?;
+                Ok(mapped.map(|data| (OverlayRow::fresh(self.entity, id), Some(Action::Create { data }))))
+            }
+            Intent::Update { set, unset, .. } => {
+                let mapped = self.mapped(db, set)?;
+                Ok(there().and_then(|row| changed(row, mapped?, unset)))
+            }
+            Intent::Delete { .. } => Ok(there().map(|row| (row, Some(Action::Delete)))),
+        }
+    }
+
+    /// The fields as they are stored: references checked, temp IDs that became something else replaced.
+    pub(super) fn mapped(&self, db: &mut Cache, data: &Object) -> Run<Result<Object, WriteError>> {
+        let Some(declared) = self.declared() else { return Ok(Ok(data.clone())) };
+        if let Err(error) = check_references(declared, data) {
+            return Ok(Err(WriteError::InvalidReference { path: error.path, entity: error.entity }));
+        }
+        let mut mapping = Vec::new();
+        for target in references(declared, data) {
+            let now = present(db, &target.entity, &target.id)?;
+            if now != target.id {
+                mapping.push((target, now));
+            }
+        }
+        let mut data = data.clone();
+        map_references(declared, &mut data, &mut |entity, id| {
+            mapping.iter().find(|(target, _)| target.entity == entity && target.id == *id).map(|(_, now)| now.clone())
+        });
+        Ok(Ok(data))
+    }
+
+    /// A reference to a record that is deleted here is refused; one to a record that is not here is allowed.
+    pub(super) fn check_targets(&self, db: &mut Cache, work: &Work<'_>, action: &Action) -> Run<Option<WriteError>> {
+        let set = match action {
+            Action::Create { data } => data.clone(),
+            Action::Update { delta } => crate::schema::fold_delta(delta),
+            Action::Delete => return Ok(None),
+        };
+        let targets = self.references(&set);
+        db.prefetch(targets.iter().map(|target| OverlayRow::read_by_id(&target.entity, &target.id)));
+        for target in targets {
+            let deleted = work.overlay_by_id(db, &target.entity, &target.id)?.is_some_and(|row| row.view.is_none());
+            if deleted {
+                return Ok(Some(WriteError::ReferenceDeleted { path: target.path, entity: target.entity, id: target.id }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// References that the record held before and not any more.
+    pub(super) fn drops(&self, row: &OverlayRow, action: &Action) -> Vec<(String, RecordId)> {
+        let held = row.view.as_ref().map(|view| self.references(view)).unwrap_or_default();
+        let kept = super::rebase::after(row.view.clone(), action).map(|view| self.references(&view)).unwrap_or_default();
+        let gone = held.into_iter().filter(|old| !kept.iter().any(|new| new.entity == old.entity && new.id == old.id));
+        gone.map(|old| (old.entity, old.id)).collect()
+    }
+
+    /// Who visibly refers to a record, itself left out.
+    pub(super) fn dependents(&self, db: &mut Cache, work: &Work<'_>, sync: &SyncState, id: &RecordId) -> Run<Vec<(String, RecordId)>> {
+        let paths: Vec<_> = self.schema.referring_to(self.entity).collect();
+        let in_overlay = |(from, path): &(&str, &FieldPath)| OverlayRow::read_referring(from, path.as_str(), id);
+        let in_base = |(from, path): &(&str, &FieldPath)| {
+            if sync.is_indexed(from, path.as_str()) {
+                BaseRow::read_index(sync.generation, from, path.as_str(), KeyRange::only(id.to_key()))
+            } else {
+                Read::range(Table::Base, BaseRow::range(sync.generation, from))
+            }
+        };
+        db.prefetch(paths.iter().map(in_overlay).chain(paths.iter().map(in_base)));
+        let mut found: Vec<(String, RecordId)> = Vec::new();
+        let refers_now = |row: &OverlayRow| {
+            let document = serde_json::Value::Object(row.view.clone().unwrap_or_default());
+            let here = paths.iter().filter(|(from, _)| *from == row.entity);
+            here.into_iter().any(|(_, path)| path.values(&document).into_iter().any(|value| *value == id.to_value()))
+        };
+        for place in &paths {
+            for row in db.all::<OverlayRow>(&in_overlay(place))? {
+                // As this decision leaves it, if it has changed it.
+                let now = work.overlay(db, &row.entity, &row.key)?;
+                found.extend(now.filter(refers_now).map(|row| (row.entity, row.id)));
+            }
+        }
+        found.extend(work.changed_rows().filter(|row| refers_now(row)).map(|row| (row.entity.clone(), row.id.clone())));
+        let mut below = Vec::new();
+        for place in &paths {
+            let refers = |row: &BaseRow| {
+                let document = serde_json::Value::Object(row.data.clone());
+                place.1.values(&document).into_iter().any(|value| *value == id.to_value())
+            };
+            below.extend(db.all::<BaseRow>(&in_base(place))?.into_iter().filter(refers).map(|row| (place.0.to_owned(), row.id)));
+        }
+        db.prefetch(below.iter().map(|(entity, id)| OverlayRow::read_by_id(entity, id)));
+        for (entity, id) in below {
+            // What the overlay says of a record hides what the base says.
+            if work.overlay_by_id(db, &entity, &id)?.is_none() {
+                found.push((entity, id));
+            }
+        }
+        found.retain(|(entity, other)| entity != self.entity || other != id);
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(DEPENDENTS_NAMED_MAX);
+        Ok(found)
+    }
+}
+
+fn changed(row: OverlayRow, set: Object, unset: &[String]) -> Result<(OverlayRow, Option<Action>), WriteError> {
+    let old = row.view.clone().unwrap_or_default();
+    let mut new = old.clone();
+    new.extend(set);
+    for field in unset {
+        new.remove(field);
+    }
+    check_size(&new)?;
+    let delta = Delta::diff(&old, &new);
+    Ok((row, (!delta.is_empty()).then_some(Action::Update { delta })))
+}
+
+pub(super) fn check_size(data: &Object) -> Result<(), WriteError> {
+    let mut value = serde_json::Value::Object(data.clone());
+    crate::value::check(&mut value, &Limits::RECORD).map_err(|error| WriteError::Value { code: error.code(), reason: error.to_string() })
+}

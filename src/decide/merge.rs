@@ -1,0 +1,151 @@
+//! Coalescing: a write becomes part of the record's last operation, if that was never claimed and the result
+//! means the same. The server then sees one operation; the audit trail keeps both.
+
+use std::collections::BTreeMap;
+
+use super::cache::{Cache, Run};
+use super::chain::operations;
+use super::rows::OverlayRow;
+use super::work::Work;
+use crate::model::{Action, Operation, RecordId, Stamp};
+use crate::outbox::{OutboxRow, State};
+use crate::plan::{Read, Table};
+use crate::protocol::limits::OPERATION_BYTES_MAX;
+use crate::schema::{Schema, fold_delta, references};
+use crate::value::{Delta, KeyRange, Object};
+
+/// So many operations are looked through for one that names a record which shall go without a trace.
+const LATER_MAX: u32 = 200;
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Merged {
+    /// It is an operation of its own.
+    Not,
+    /// It is part of an earlier one.
+    Joined,
+    /// It and the earlier ones have annulled each other.
+    Annulled,
+}
+
+impl Merged {
+    /// Whether the write is an operation of its own.
+    pub(super) fn is_new(self) -> bool {
+        self == Self::Not
+    }
+}
+
+/// Whether an operation of the outbox may still be changed.
+pub(super) fn is_open(work: &Work<'_>, stored: &OutboxRow, operation: &Operation) -> bool {
+    let sealed = stored.here.is_some() || work.known_seals().is_none_or(|seals| seals.contains(operation.seq));
+    stored.state == State::Pending && !sealed && operation.group.is_none()
+}
+
+/// Whether the write refers to a record whose create comes after the operation `seq`, or is not there: as part
+/// of that operation it would pull it back in the order.
+pub(super) fn needs_later(db: &mut Cache, work: &Work<'_>, schema: &Schema, operation: &Operation, seq: u64) -> Run<bool> {
+    for (entity, id) in mentioned(schema, operation) {
+        if id.as_temp().is_none() || (entity == operation.entity && id == operation.record) {
+            continue;
+        }
+        match work.overlay_by_id(db, &entity, &id)? {
+            Some(row) if row.version.is_some() || row.ops.first().is_some_and(|first| first.seq < seq) => {}
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+/// The records that an operation refers to.
+fn mentioned(schema: &Schema, operation: &Operation) -> Vec<(String, RecordId)> {
+    let set = match &operation.action {
+        Action::Create { data } => data.clone(),
+        Action::Update { delta } => fold_delta(delta),
+        Action::Delete => return Vec::new(),
+    };
+    let found = schema.entity(&operation.entity).map(|declared| references(declared, &set)).unwrap_or_default();
+    found.into_iter().map(|reference| (reference.entity, reference.id)).collect()
+}
+
+/// Both as one, under the name of the earlier; nothing if that cannot be.
+pub(super) fn join(target: &Operation, later: &Operation) -> Option<Operation> {
+    let Action::Update { delta } = &later.action else { return None };
+    let mut stamps = target.stamps.clone();
+    let (action, stamp) = match &target.action {
+        Action::Create { data } => {
+            // The record's own stamp is that of its creation; what was written later has its own.
+            stamps.extend(tops(delta).map(|field| (field, later.stamp)));
+            let mut data = data.clone();
+            delta.apply(&mut data);
+            (Action::Create { data }, target.stamp)
+        }
+        Action::Update { delta: earlier } => {
+            for field in tops(earlier) {
+                stamps.entry(field).or_insert(target.stamp);
+            }
+            for field in tops(delta) {
+                stamps.remove(&field);
+            }
+            (Action::Update { delta: earlier.clone().compose(delta.clone()) }, later.stamp)
+        }
+        Action::Delete => return None,
+    };
+    let stamps: BTreeMap<String, Stamp> = stamps.into_iter().filter(|(_, at)| *at != stamp).collect();
+    let joined = Operation { action, stamp, stamps, schema: later.schema, ..target.clone() };
+    (crate::value::to_text(&joined).len() <= OPERATION_BYTES_MAX).then_some(joined)
+}
+
+fn tops(delta: &Delta) -> impl Iterator<Item = String> {
+    delta.changes().filter_map(|(pointer, _)| pointer.keys().next().map(|field| field.into_owned()))
+}
+
+/// The references that both together took away from the record.
+pub(super) fn drops(
+    schema: &Schema,
+    stored: &OutboxRow,
+    later: &[(String, RecordId)],
+    view: Option<&Object>,
+    entity: &str,
+) -> Vec<(String, RecordId)> {
+    let held = schema.entity(entity).zip(view).map(|(declared, view)| references(declared, view)).unwrap_or_default();
+    let mut drops = stored.drops.clone();
+    drops.extend(later.iter().filter(|drop| !stored.drops.contains(drop)).cloned());
+    drops.retain(|(entity, id)| !held.iter().any(|reference| reference.entity == *entity && reference.id == *id));
+    drops
+}
+
+/// The operations of a record that the server never heard of and that no other operation names; nothing if
+/// there is more to it.
+pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: &OverlayRow) -> Run<Option<Vec<Operation>>> {
+    if row.version.is_some() {
+        return Ok(None);
+    }
+    let pending = operations(db, work, row)?;
+    let Some((_, first)) = pending.first() else { return Ok(None) };
+    let after = Read::Range {
+        table: Table::Outbox,
+        by_index: false,
+        range: KeyRange::above(first.seq.into()),
+        limit: Some(LATER_MAX + 1),
+        reverse: false,
+    };
+    let later = db.all::<OutboxRow>(&after)?;
+    let names = |operation: &Operation, stored: &OutboxRow| {
+        let is = |(entity, id): &(String, RecordId)| *entity == row.entity && (*id == row.id || *id == row.key);
+        mentioned(schema, operation).iter().any(is) || stored.drops.iter().any(is)
+    };
+    let own = |operation: &Operation| row.ops.iter().any(|op| op.id == operation.id);
+    let known = later.iter().all(|stored| stored.operation().is_ok_and(|other| own(&other) || !names(&other, stored)));
+    // An earlier one may refer to what was created after it.
+    let waiting = db.all::<OutboxRow>(&Read::Range {
+        table: Table::Outbox,
+        by_index: false,
+        range: KeyRange { lower: None, upper: Some((first.seq.into(), true)) },
+        limit: Some(LATER_MAX + 1),
+        reverse: true,
+    })?;
+    let unknown = waiting.iter().all(|stored| stored.operation().is_ok_and(|other| !names(&other, stored)));
+    let few = u32::try_from(later.len().max(waiting.len())).is_ok_and(|count| count <= LATER_MAX);
+    let open = pending.iter().all(|(stored, operation)| is_open(work, stored, operation));
+    Ok((known && unknown && few && open).then(|| pending.into_iter().map(|(_, operation)| operation).collect()))
+}
