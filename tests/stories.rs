@@ -26,6 +26,8 @@ mod refusals;
 mod resyncs;
 #[path = "stories/schedule.rs"]
 mod schedule;
+#[path = "stories/selections.rs"]
+mod selections;
 #[path = "stories/starving.rs"]
 mod starving;
 #[path = "stories/tabs.rs"]

@@ -13,16 +13,18 @@ use crate::protocol::{DownloadRequest, RawPage};
 use crate::store::{Durability, Store};
 
 impl<S: Store, H: Host> Engine<S, H> {
-    pub(super) async fn download(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+    pub(super) async fn download(&self, entity: Option<&str>, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         if self.inner.state.borrow().is_behind(&self.inner.settings.schema) {
             self.begin_resync().await?;
         }
         let mut from = self.inner.state.borrow().clone();
+        // Before everything was here once, one entity comes with all the others.
+        let scope = entity.filter(|_| from.filling.is_none() && from.through.is_some());
         let request = DownloadRequest {
             head: self.head(),
-            checkpoint: from.goes_on_from(None).cloned(),
+            checkpoint: from.goes_on_from(scope).cloned(),
             page_records: self.inner.settings.page_size,
-            entities: Vec::new(),
+            entities: scope.map(str::to_owned).into_iter().collect(),
         };
         let http = self.http();
         let pages = self.authorised(cancel, |token| {
@@ -42,7 +44,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 schema: self.inner.settings.schema.clone(),
                 changes: Rc::new(ApplyPage::check(&page, &self.inner.settings.schema)),
                 from: from.clone(),
-                scope: None,
+                scope: scope.map(str::to_owned),
                 checkpoint: page.checkpoint.clone(),
                 through: page.through,
                 epoch: head.reply.epoch.clone(),
@@ -55,7 +57,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 PageResult::Applied(effects) => {
                     result.downloaded += records;
                     result.quarantined += effects.quarantined;
-                    count(&effects, result);
+                    count(&effects, self.now(), result);
                     let mut totals = self.inner.totals.get();
                     totals.records_down += records;
                     self.inner.totals.set(totals);

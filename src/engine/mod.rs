@@ -11,10 +11,12 @@ mod config;
 mod download;
 mod error;
 mod events;
+mod lineage;
 mod notify;
 mod outbox;
 mod records;
 mod relationships;
+mod role;
 mod schedule;
 mod session;
 mod shown;
@@ -40,7 +42,7 @@ pub use error::EngineError;
 pub use events::Event;
 pub use notify::Cancel;
 pub use relationships::{build_graph, extract, find_cycles, topological_sort, validate};
-pub use session::{Direction, SyncError, SyncResult};
+pub use session::{Direction, SyncError, SyncResult, Wanted};
 
 use notify::Notify;
 use waiting::Watches;
@@ -84,7 +86,7 @@ struct Inner<S, H> {
     events: mpsc::UnboundedSender<Event>,
     poke: Notify,
     reconnect: Notify,
-    role: RefCell<session::Role>,
+    role: RefCell<role::Role>,
     offline: Cell<bool>,
     closed: Notify,
     counters: Cell<Counters>,

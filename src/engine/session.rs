@@ -1,14 +1,10 @@
-//! A session's nouns: its direction, its result, and who may run one here.
-//!
-//! At most one session runs in a context, and at most one more waits: everybody who asks while one runs
-//! shares the next, because only that one is sure to see what they wrote.
+//! A session's nouns: what is wanted of it, its result, and why it stopped early.
 
-use futures_channel::oneshot;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Cancel, EngineError};
-use crate::model::Epoch;
+use super::EngineError;
+use crate::model::{Epoch, OpId};
 use crate::platform::network::TransportError;
 
 /// Which way.
@@ -27,6 +23,32 @@ impl Direction {
     /// Both of them.
     pub(super) fn with(self, other: Self) -> Self {
         if self == other { self } else { Self::Both }
+    }
+}
+
+/// What a session is to bring about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which way.
+    pub direction: Direction,
+    /// Only the operations of this entity, with the unsent ones that they need, and only its records.
+    pub entity: Option<String>,
+    /// Only these operations, with the unsent ones that they need; none named means all.
+    pub operations: Vec<OpId>,
+}
+
+impl Wanted {
+    /// All that can be done that way.
+    pub fn all(direction: Direction) -> Self {
+        Self { direction, entity: None, operations: Vec::new() }
+    }
+    /// What brings about both. Two different selections are both in the whole.
+    pub(super) fn with(&self, other: &Self) -> Self {
+        if self == other { self.clone() } else { Self::all(self.direction.with(other.direction)) }
+    }
+    /// Whether every operation may go.
+    pub(super) fn is_whole(&self) -> bool {
+        self.entity.is_none() && self.operations.is_empty()
     }
 }
 
@@ -121,6 +143,13 @@ pub struct SyncResult {
     pub quarantined: u64,
     /// The operations that were sent, with what became of them.
     pub operations: Vec<Value>,
+    /// What became of each: `offlineId`, `serverId`, `status` (`success`, `conflict`, `failed`), `message`.
+    pub results: Vec<Value>,
+    /// Temp IDs whose real ones became known.
+    pub id_mappings: Vec<Value>,
+    /// The entity, if only one was wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity_type: Option<String>,
     /// Why it stopped early.
     pub errors: Vec<SyncError>,
     /// From the first step to the last, ms.
@@ -129,90 +158,4 @@ pub struct SyncResult {
     pub started: u64,
     /// Which way.
     pub direction: Direction,
-}
-
-/// Who runs, and who waits for the next.
-#[derive(Debug, Default)]
-pub(super) struct Role {
-    running: Option<Cancel>,
-    next: Option<(Direction, Vec<oneshot::Sender<Told>>)>,
-}
-
-/// A session to run, and who else is told its result.
-#[derive(Debug)]
-pub(super) struct Turn {
-    /// Which way.
-    pub(super) direction: Direction,
-    /// Stops it.
-    pub(super) cancel: Cancel,
-    /// Who shares it.
-    pub(super) others: Vec<oneshot::Sender<Told>>,
-}
-
-/// What somebody who waits is told.
-#[derive(Debug)]
-pub(super) enum Told {
-    /// Run the next session, for the others too.
-    Run(Turn),
-    /// It is over.
-    Result(SyncResult),
-}
-
-/// The place of somebody who wants a session.
-#[derive(Debug)]
-pub(super) enum Place {
-    /// Run it.
-    Run(Turn),
-    /// Somebody runs one; the next is shared.
-    Wait(oneshot::Receiver<Told>),
-}
-
-impl Role {
-    /// Asks for a session.
-    pub(super) fn enter(&mut self, direction: Direction) -> Place {
-        if self.running.is_none() {
-            return Place::Run(self.begin(direction, Vec::new()));
-        }
-        let (tell, told) = oneshot::channel();
-        let (wanted, waiting) = self.next.get_or_insert_with(|| (direction, Vec::new()));
-        *wanted = wanted.with(direction);
-        waiting.push(tell);
-        Place::Wait(told)
-    }
-    fn begin(&mut self, direction: Direction, others: Vec<oneshot::Sender<Told>>) -> Turn {
-        let cancel = Cancel::default();
-        self.running = Some(cancel.clone());
-        Turn { direction, cancel, others }
-    }
-    /// The session has ended. One of those who wait runs the next for all of them.
-    pub(super) fn leave(&mut self) {
-        self.running = None;
-        let Some((direction, mut waiting)) = self.next.take() else { return };
-        while !waiting.is_empty() {
-            let first = waiting.remove(0);
-            let turn = self.begin(direction, waiting);
-            match first.send(Told::Run(turn)) {
-                Ok(()) => return,
-                // It no longer waits: the one behind it runs.
-                Err(Told::Run(turn)) => waiting = turn.others,
-                Err(Told::Result(_)) => return,
-            }
-            self.running = None;
-        }
-    }
-    /// Nobody runs another: who waits for the next is told by the end of its wait.
-    pub(super) fn close(&mut self) {
-        self.cancel_running();
-        self.next = None;
-    }
-    /// Whether one runs.
-    pub(super) fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-    /// Stops the one that runs.
-    pub(super) fn cancel_running(&self) {
-        if let Some(cancel) = &self.running {
-            cancel.cancel();
-        }
-    }
 }

@@ -1,102 +1,28 @@
-//! The session itself: initialise, upload ([`super::upload`]), download ([`super::download`]), finalise.
+//! The session itself: initialise, upload ([`super::upload`]), download ([`super::download`]), finalise. Where
+//! the server sends it back to the start ([`super::lineage`]), it goes round again.
 
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::events::Event;
-use super::session::{Direction, Place, SyncError, SyncResult, Told, Turn};
-use super::{Cancel, Engine, EngineError, config::database_name};
-use crate::decide::{ChangeEpoch, Effects, LogSession, Settle, Settled};
-use crate::model::Epoch;
-use crate::outbox::{Item, State};
+use super::session::{Direction, SyncError, SyncResult, Wanted};
+use super::{Cancel, Engine, config::database_name};
+use crate::decide::{Effects, LogSession, Settled};
 use crate::platform::{Clock, Host, Identity, Locks};
-use crate::protocol::{CheckpointState, InitializeRequest, PROTOCOL, Reply, RequestHead};
-use crate::store::{Durability, Store, StoreError};
+use crate::protocol::{CheckpointState, InitializeRequest, PROTOCOL, RequestHead};
+use crate::store::{Durability, Store};
 use crate::value::to_value;
 
 /// So often a session begins anew in itself: the server sent it back to the start, or has another history.
 const ROUNDS_MAX: usize = 4;
 
 impl<S: Store, H: Host> Engine<S, H> {
-    /// Runs a session, or shares the next one if one is running. Never fails: what went wrong is in the result.
-    pub async fn sync(&self, direction: Direction, cancel: Option<Cancel>) -> SyncResult {
-        let closed = || self.nothing(direction, SyncError::from(EngineError::from(StoreError::Closed)));
-        if self.inner.closed.is_raised() {
-            return closed();
-        }
-        let place = self.inner.role.borrow_mut().enter(direction);
-        let turn = match place {
-            Place::Run(turn) => turn,
-            Place::Wait(told) => {
-                let stopped = async {
-                    match &cancel {
-                        Some(cancel) => cancel.cancelled().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                match select(told, pin!(stopped)).await {
-                    Either::Left((Ok(Told::Run(turn)), _)) => turn,
-                    Either::Left((Ok(Told::Result(result)), _)) => return result,
-                    Either::Left((Err(_), _)) => return closed(),
-                    Either::Right(_) => return self.nothing(direction, SyncError::aborted()),
-                }
-            }
-        };
-        let Turn { direction, cancel: own, others } = turn;
-        self.emit_status();
-        let result = {
-            let session = pin!(self.session(direction, &own));
-            match cancel {
-                None => session.await,
-                Some(cancel) => {
-                    let stopper = pin!(async {
-                        cancel.cancelled().await;
-                        own.cancel();
-                    });
-                    match select(session, stopper).await {
-                        Either::Left((result, _)) => result,
-                        Either::Right(((), session)) => session.await,
-                    }
-                }
-            }
-        };
-        self.remember(&result);
-        self.inner.role.borrow_mut().leave();
-        for other in others {
-            let _ = other.send(Told::Result(result.clone()));
-        }
-        self.emit(Event::Session { result: brief(&result) });
-        self.emit_status();
-        result
-    }
-
-    /// Stops the session that runs, if one does.
-    pub fn abort(&self) {
-        self.inner.role.borrow().cancel_running();
-    }
-
-    fn nothing(&self, direction: Direction, error: SyncError) -> SyncResult {
-        SyncResult {
-            success: false,
-            synced: 0,
-            failed: 0,
-            conflicts: 0,
-            downloaded: 0,
-            quarantined: 0,
-            operations: Vec::new(),
-            errors: vec![error],
-            duration: 0,
-            started: self.now(),
-            direction,
-        }
-    }
-
-    async fn session(&self, direction: Direction, cancel: &Cancel) -> SyncResult {
-        let mut result = self.nothing(direction, SyncError::aborted());
+    pub(super) async fn session(&self, wanted: Wanted, cancel: Cancel) -> SyncResult {
+        let mut result = self.nothing(&wanted, SyncError::aborted());
         result.errors.clear();
-        let done = self.steps(direction, cancel, &mut result).await;
+        let done = self.steps(wanted, &cancel, &mut result).await;
         self.inner.flight.take();
         if let Err(error) = done {
             if error.retryable {
@@ -119,15 +45,18 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    async fn steps(&self, mut direction: Direction, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+    async fn steps(&self, mut wanted: Wanted, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         let inner = &self.inner;
+        if let Some(entity) = &wanted.entity {
+            self.entity(entity)?;
+        }
         if inner.offline.get() {
             return Err(SyncError::new("network", "this client is set offline", true));
         }
         let name = format!("{}/sender", database_name(&inner.settings.tenant, &inner.settings.user));
         let _role = Self::unless(cancel, inner.host.locks().acquire(&name)).await?;
         for _ in 1..ROUNDS_MAX {
-            let done = self.round(direction, cancel, result).await;
+            let done = self.round(&wanted, cancel, result).await;
             match &done {
                 // With no checkpoint there is none that could be too old.
                 Err(error) if error.code == "checkpoint_expired" && inner.state.borrow().goes_on_from(None).is_some() => {
@@ -139,23 +68,23 @@ impl<S: Store, H: Host> Engine<S, H> {
                     if let Some(lineage) = &error.lineage {
                         self.change_epoch(&lineage.0, &lineage.1).await?;
                         // What the server lost goes up before anything comes down.
-                        direction = Direction::Both;
+                        wanted = Wanted::all(Direction::Both);
                     }
                 }
                 _ => return done,
             }
         }
-        self.round(direction, cancel, result).await
+        self.round(&wanted, cancel, result).await
     }
 
-    async fn round(&self, direction: Direction, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+    async fn round(&self, wanted: &Wanted, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         self.refresh().await?;
         self.initialise(cancel).await?;
-        if direction != Direction::Down {
-            self.upload(cancel, result).await?;
+        if wanted.direction != Direction::Down {
+            self.upload(wanted, cancel, result).await?;
         }
-        if direction != Direction::Up {
-            self.download(cancel, result).await?;
+        if wanted.direction != Direction::Up {
+            self.download(wanted.entity.as_deref(), cancel, result).await?;
         }
         Ok(())
     }
@@ -237,50 +166,6 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(())
     }
 
-    /// An answer of another lineage than its request's is not applied. One of the same may be late: whoever
-    /// stores it compares with what is stored then.
-    pub(super) fn epoch(asked: &RequestHead, reply: &Reply) -> Result<(), SyncError> {
-        match &asked.epoch {
-            Some(known) if *known != reply.epoch => Err(SyncError::epoch_changed(Some(known), &reply.epoch)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Goes over to another lineage of the server, unless another context did.
-    async fn change_epoch(&self, from: &Epoch, to: &Epoch) -> Result<(), SyncError> {
-        let decision = ChangeEpoch {
-            schema: self.inner.settings.schema.clone(),
-            from: from.clone(),
-            epoch: to.clone(),
-            now: self.now(),
-            user: self.inner.settings.user.clone(),
-        };
-        if let Some(effects) = self.decide(Durability::Strict, decision).await? {
-            self.absorb(&effects, "sync");
-        }
-        Ok(())
-    }
-
-    /// Ends what the server has applied and can lose no more.
-    pub(super) async fn settle(&self, reply: &Reply) -> Result<(), SyncError> {
-        let durable = |item: &Item| matches!(item.row.state, State::Acknowledged { version } if version <= reply.durable);
-        let operations: Vec<u64> = self.inner.queue.borrow().items().filter(|(_, item)| durable(item)).map(|(seq, _)| seq).collect();
-        if operations.is_empty() {
-            return Ok(());
-        }
-        let decision = Settle {
-            schema: self.inner.settings.schema.clone(),
-            operations,
-            epoch: reply.epoch.clone(),
-            durable: reply.durable,
-            now: self.now(),
-            user: self.inner.settings.user.clone(),
-        };
-        let effects = self.decide(Durability::Strict, decision).await?;
-        self.absorb(&effects, "sync");
-        Ok(())
-    }
-
     async fn finalise(&self, result: &SyncResult) {
         self.progress("finalize", 0, 1, 0);
         // The log of sessions is a convenience: a store that cannot take it has already said so.
@@ -293,8 +178,16 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 }
 
-pub(super) fn count(effects: &Effects, result: &mut SyncResult) {
+/// Counts what a step did.
+pub(super) fn count(effects: &Effects, now: u64, result: &mut SyncResult) {
     result.conflicts += effects.found;
+    for (entity, earlier, real) in &effects.mapped {
+        if let Some(temp) = earlier.as_temp() {
+            let mapping = json!({"tempId": earlier.to_value(), "realId": real.to_value(), "entityType": entity,
+                "createdAt": temp.issued_ms(), "syncedAt": now});
+            result.id_mappings.push(mapping);
+        }
+    }
     for (_, settled) in &effects.settled {
         match settled {
             Settled::Applied { .. } => result.synced += 1,
@@ -305,8 +198,11 @@ pub(super) fn count(effects: &Effects, result: &mut SyncResult) {
 }
 
 /// A result without its operations.
-fn brief(result: &SyncResult) -> Value {
+pub(super) fn brief(result: &SyncResult) -> Value {
     let mut brief = to_value(result);
     brief["operations"] = Value::from(result.operations.len());
+    for list in ["results", "idMappings"] {
+        brief.as_object_mut().map(|fields| fields.remove(list));
+    }
     brief
 }

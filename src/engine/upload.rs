@@ -1,21 +1,21 @@
 //! The way up: claim a batch, send its sealed bytes, store the outcomes, until nothing is ready.
 
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::events::Event;
-use super::session::{SyncError, SyncResult};
+use super::session::{SyncError, SyncResult, Wanted};
 use super::sync::count;
 use super::{Attempt, Cancel, Engine, shown};
 use crate::decide::{Claim, Claimed, Outcomes, ResolveId, Sent};
 use crate::model::{Epoch, Kind, OpId, RecordId, Version};
-use crate::outbox::{BatchSize, Seals};
+use crate::outbox::{BatchSize, Item, Seals};
 use crate::platform::Host;
 use crate::protocol::limits::BATCH_BYTES_MAX;
 use crate::protocol::{Former, Outcome, Rejection, Reply, RequestHead};
 use crate::store::{Durability, Store};
-use crate::value::to_text;
+use crate::value::{to_text, to_value};
 
 /// What an upload body is made of: the operations are the stored bytes.
 #[derive(Serialize)]
@@ -36,13 +36,18 @@ struct Going {
 }
 
 impl<S: Store, H: Host> Engine<S, H> {
-    pub(super) async fn upload(&self, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+    pub(super) async fn upload(&self, wanted: &Wanted, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         let inner = &self.inner;
         // What the server did not want yet waits for the next session, and must not keep the others from going.
         let (mut done, mut bytes, mut not_now) = (0, 0, Vec::new());
         while !cancel.is_cancelled() {
             let size = inner.batch.get();
-            let batch = inner.queue.borrow().batch(size.get(), BATCH_BYTES_MAX, &not_now);
+            let batch = {
+                let queue = inner.queue.borrow();
+                let mut without = if wanted.is_whole() { Vec::new() } else { queue.not_needed(&|item| is_wanted(wanted, item)) };
+                without.extend(&not_now);
+                queue.batch(size.get(), BATCH_BYTES_MAX, &without)
+            };
             if batch.is_empty() {
                 return Ok(());
             }
@@ -162,6 +167,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             let shown = |(op, outcome): (&Going, &Outcome)| queue.get(op.seq).map(|item| show_outcome(&item.operation, outcome));
             going.iter().zip(&outcomes).filter_map(shown).collect()
         };
+        let ended: Vec<Value> = going.iter().zip(&outcomes).filter_map(|(op, outcome)| show_result(op, outcome)).collect();
         let waiting: Vec<u64> =
             going.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.original().is_final()).map(|(op, _)| op.seq).collect();
         let finals = (going.len() - waiting.len()) as u64;
@@ -190,8 +196,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             self.inner.state.borrow_mut().epoch.get_or_insert_with(|| epoch.clone());
         }
         self.failed(&waiting, &SyncError::new("deferred", "the server asks to wait", true));
-        count(&effects, result);
+        count(&effects, self.now(), result);
         result.operations.extend(shown);
+        result.results.extend(ended);
         let mut totals = self.inner.totals.get();
         totals.operations_up += finals;
         self.inner.totals.set(totals);
@@ -222,12 +229,40 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 }
 
+fn is_wanted(wanted: &Wanted, item: &Item) -> bool {
+    let operation = &item.operation;
+    wanted.entity.as_ref().is_none_or(|entity| *entity == operation.entity)
+        && (wanted.operations.is_empty() || wanted.operations.contains(&operation.id))
+}
+
 fn flight(batch: &[u64]) -> Seals {
     let mut flight = Seals::default();
     for seq in batch {
         flight.insert(*seq);
     }
     flight
+}
+
+/// What became of one operation; nothing if it waits.
+fn show_result(op: &Going, outcome: &Outcome) -> Option<Value> {
+    let (status, message) = match outcome.original() {
+        Outcome::Applied { .. } => ("success", None),
+        Outcome::Conflict { kind, .. } => ("conflict", Some(to_value(kind))),
+        Outcome::Rejected { error } => ("failed", Some(Value::from(error.message.as_str()))),
+        Outcome::Blocked { .. } | Outcome::Deferred { .. } | Outcome::Duplicate { .. } => return None,
+    };
+    let mut shown = json!({"operationId": op.id, "entityType": op.entity, "serverId": op.row.to_value(), "status": status});
+    if op.row.as_temp().is_some() {
+        shown["offlineId"] = op.row.to_value();
+        shown["serverId"] = Value::Null;
+    }
+    if let Outcome::Applied { real_id, .. } = outcome.original() {
+        shown["serverId"] = real_id.to_value();
+    }
+    if let Some(message) = message {
+        shown["message"] = message;
+    }
+    Some(shown)
 }
 
 fn show_outcome(operation: &crate::model::Operation, outcome: &Outcome) -> Value {

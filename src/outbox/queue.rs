@@ -206,6 +206,32 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// What a batch leaves out when only some operations are wanted: all that these do not need, be it
+    /// through others, nor share a group with.
+    pub fn not_needed(&self, wanted: &dyn Fn(&Item) -> bool) -> Vec<u64> {
+        let items: Vec<(&u64, &Item)> =
+            self.items.iter().filter(|(_, item)| !matches!(item.row.state, State::Acknowledged { .. })).collect();
+        let nodes: Vec<&Node> = items.iter().map(|(_, item)| &item.node).collect();
+        let graph = Graph::build(&nodes, &self.places);
+        let mut needed: Vec<bool> = items.iter().map(|(_, item)| wanted(item)).collect();
+        let mut open: Vec<usize> = (0..items.len()).filter(|at| needed[*at]).collect();
+        while let Some(at) = open.pop() {
+            let mut others: Vec<usize> = graph.before(at).iter().map(|(before, _)| *before).collect();
+            if let Some(group) = &items[at].1.operation.group {
+                let shares = |other: &usize| items[*other].1.operation.group.as_ref().is_some_and(|other| other.id == group.id);
+                others.extend((0..items.len()).filter(shares));
+            }
+            for other in others {
+                if !std::mem::replace(&mut needed[other], true) {
+                    open.push(other);
+                }
+            }
+        }
+        items.iter().zip(needed).filter(|(_, needed)| !needed).map(|((seq, _), _)| **seq).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,3 +58,33 @@ fn a_page_of_another_epoch_is_dropped_whole() {
     assert_eq!(desk.page_of(epoch(2), Some("one"), "two", vec![rex(2, json!({"name": "other"}))]), PageResult::Dropped);
     assert_eq!(desk.everything(), before);
 }
+
+#[test]
+fn a_page_of_one_entity_has_a_position_of_its_own_and_leaves_what_is_clean() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    desk.answer(epoch(1), 9, &[(&op, applied(&REX, 5))]).expect("it is ours");
+    let before = desk.sync();
+    let other = json!({"entity": "pet", "id": 8, "version": "7", "kind": "upsert", "data": {"name": "Moritz"}, "stamp": [1, 0]});
+    let page = json!({"checkpoint": "pets", "through": "7", "changes": [other]});
+    assert!(matches!(desk.page_on(epoch(1), before.clone(), Some("pet"), page.clone()), PageResult::Applied(_)));
+    assert_eq!(desk.get(&RecordId::Integer(8)).expect("there").version, Some(Version(7)));
+    assert_eq!(desk.store.dump(fieldsync::plan::Table::Overlay).len(), 1, "only the whole says what is known of everything");
+    let sync = desk.sync();
+    assert_eq!((sync.checkpoint.as_deref(), sync.through), (Some("one"), None));
+    assert_eq!(
+        (sync.goes_on_from(Some("pet")).map(String::as_str), sync.goes_on_from(None).map(String::as_str)),
+        (Some("pets"), Some("one"))
+    );
+    assert_eq!(desk.page_on(epoch(1), before.clone(), Some("pet"), page), PageResult::Dropped, "a second time");
+    assert_eq!(desk.page_on(epoch(1), before, None, json!({"checkpoint": "two", "changes": []})), PageResult::Dropped);
+
+    // The whole has not come so far yet, then it has.
+    for (through, scopes) in [(6, 1), (7, 0)] {
+        let from = desk.sync();
+        desk.page_on(epoch(1), from, None, json!({"checkpoint": through.to_string(), "through": through.to_string(), "changes": []}));
+        assert_eq!(desk.sync().scopes.len(), scopes);
+    }
+    assert_eq!(desk.sync().goes_on_from(Some("pet")).map(String::as_str), Some("7"));
+}
