@@ -22,6 +22,8 @@ mod mapping;
 mod merging;
 #[path = "stories/refusals.rs"]
 mod refusals;
+#[path = "stories/restores.rs"]
+mod restores;
 #[path = "stories/resyncs.rs"]
 mod resyncs;
 #[path = "stories/schedule.rs"]

@@ -237,7 +237,7 @@ fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Incoming<Pieces> {
 
 impl Loopback {
     async fn serve(&self, request: &Outgoing) -> Incoming<Pieces> {
-        let service = &self.world.service;
+        let service = &self.world.service();
         let body = request.body.clone().unwrap_or_default().into_bytes();
         let refused = |refusal: Refusal| {
             let (status, _, _) = refusal.reason.classify();

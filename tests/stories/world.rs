@@ -16,8 +16,8 @@ use fieldsync::schema::Schema;
 use fieldsync::store::memory::MemoryStore;
 use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::EntropyError;
-use fieldsync_server::service::Service;
-use fieldsync_server::store::memory::MemoryStore as ServerMemory;
+use fieldsync_server::service::{Service, Watermark};
+use fieldsync_server::store::memory::{MemoryStore as ServerMemory, Snapshot};
 use serde_json::{Value, json};
 
 use crate::parts::{BusChannel, LocalChannel, LocalClock, LocalEntropy, LocalHost, LocalLocks, Loopback};
@@ -55,7 +55,8 @@ impl fieldsync_server::seams::Entropy for ServerEntropy {
 /// One server and the time of everybody.
 #[derive(Clone)]
 pub struct World {
-    pub service: Arc<Service<ServerMemory>>,
+    /// Another after a restore.
+    service: Rc<RefCell<Arc<Service<ServerMemory>>>>,
     server_clock: Arc<ServerClock>,
     now: Rc<Cell<u64>>,
     pub requests: Rc<RefCell<Vec<String>>>,
@@ -82,16 +83,41 @@ impl World {
         let clock = Arc::new(ServerClock::default());
         clock.0.store(1_700_000_000_000, Ordering::Relaxed);
         let epoch: Epoch = IdSource::default().epoch(1, [7; 10]);
-        let key = ServerKey::parse("a key for stories that is long enough").expect("a key");
-        let schema = Schema::parse(SCHEMA).expect("a schema");
-        let service = Service::new(ServerMemory::new(epoch), schema, &key, clock.clone(), Arc::new(ServerEntropy::default()));
+        let service = Self::server(ServerMemory::new(epoch), &clock);
         Self {
-            service: Arc::new(service),
+            service: Rc::new(RefCell::new(Arc::new(service))),
             server_clock: clock,
             now: Rc::new(Cell::new(1_700_000_000_000)),
             requests: Rc::default(),
             sleepers: Rc::default(),
         }
+    }
+    fn server(store: ServerMemory, clock: &Arc<ServerClock>) -> Service<ServerMemory> {
+        let key = ServerKey::parse("a key for stories that is long enough").expect("a key");
+        let schema = Schema::parse(SCHEMA).expect("a schema");
+        Service::new(store, schema, &key, clock.clone(), Arc::new(ServerEntropy::default()))
+    }
+    /// A world whose server promises as durable only what its last backup holds.
+    pub fn with_backups() -> Self {
+        let world = Self::new();
+        let epoch: Epoch = IdSource::default().epoch(1, [7; 10]);
+        let service = Self::server(ServerMemory::new(epoch), &world.server_clock).with_watermark(Watermark::Backup);
+        world.service.replace(Arc::new(service));
+        world
+    }
+    /// The server as it is now.
+    pub fn service(&self) -> Arc<Service<ServerMemory>> {
+        self.service.borrow().clone()
+    }
+    /// Writes a backup of the server.
+    pub async fn backup(&self) -> Snapshot {
+        self.service().store().snapshot().await
+    }
+    /// The server is lost, and begins a new epoch from a backup.
+    pub fn restore(&self, backup: &Snapshot) {
+        let epoch = IdSource::default().epoch(self.now(), [8; 10]);
+        let store = ServerMemory::restore(backup, epoch, self.now());
+        self.service.replace(Arc::new(Self::server(store, &self.server_clock).with_watermark(Watermark::Backup)));
     }
     /// Time goes on for everybody.
     pub fn pass(&self, ms: u64) {
@@ -123,7 +149,7 @@ impl World {
     }
     /// The operations that changed something at the server, in order: entity and kind.
     pub async fn changes(&self) -> Vec<(String, String)> {
-        let rows = self.service.store().changes("clinic").await;
+        let rows = self.service().store().changes("clinic").await;
         rows.iter().map(|row| (row.key.entity.clone(), format!("{:?}", row.kind).to_lowercase())).collect()
     }
     /// A device of a user of the clinic.
