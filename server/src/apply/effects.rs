@@ -1,90 +1,147 @@
 //! From judgement to outcome: what a verdict adds to the working copy, the receipt that remembers it, and the
 //! row of the audit chain that tells of the whole upload.
 
-use fieldsync::protocol::{Outcome, Rejection};
+use fieldsync::model::Stamp;
+use fieldsync::protocol::{ConflictKind, Outcome, Rejection};
 use fieldsync::value::{Hash, canonical, hash_bytes};
 use serde_json::json;
 
-use super::judge::{Verdict, effective_stamp, judge};
+use super::judge::{Verdict, Write, judge};
 use super::{Context, Incoming, Stop, Working};
-use crate::store::{AuditRow, ChangeRow, Conflict, Receipt, RecordKey, Wanted};
+use crate::store::{AuditRow, ChangeRow, Conflict, Receipt, Record, RecordKey, Wanted};
+
+/// What is to be said about one operation, before anything of it has happened.
+pub(super) enum Ruling {
+    /// It was answered before, or another one was under its ID: nothing happens.
+    Known(Outcome),
+    /// It takes effect.
+    Effect(Box<Effect>),
+    /// The record is not what it was written on.
+    Conflict(Box<Record>, ConflictKind),
+    /// It can never take effect, or not yet.
+    Refused(Box<Outcome>),
+}
+
+/// What an operation does to the working copy.
+pub(super) struct Effect {
+    outcome: Outcome,
+    stamp: Stamp,
+    closed: Option<Conflict>,
+    write: Option<Box<Write>>,
+}
 
 impl Working {
     /// The outcome of one operation, with all that follows from it. An error names rows to load first; nothing
     /// has happened then.
     pub fn decide(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, fresh: &str) -> Result<Outcome, Box<Wanted>> {
-        match self.try_decide(context, incoming, fresh) {
-            Ok(outcome) => Ok(outcome),
-            Err(Stop::Outcome(outcome)) => {
-                if outcome.is_final() {
-                    self.remember(context, incoming, &outcome);
-                }
-                Ok(*outcome)
-            }
+        let ruling = self.rule(context, incoming, fresh)?;
+        Ok(self.enter(context, incoming, fresh, ruling))
+    }
+
+    /// Rules on an operation. Looks only.
+    pub(super) fn rule(&self, context: &Context<'_>, incoming: &Incoming<'_>, fresh: &str) -> Result<Ruling, Box<Wanted>> {
+        match self.try_rule(context, incoming, fresh) {
+            Ok(ruling) => Ok(ruling),
+            Err(Stop::Outcome(outcome)) => Ok(Ruling::Refused(outcome)),
             Err(Stop::Missing(wanted)) => Err(wanted),
         }
     }
 
-    fn try_decide(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, fresh: &str) -> Result<Outcome, Stop> {
+    fn try_rule(&self, context: &Context<'_>, incoming: &Incoming<'_>, fresh: &str) -> Result<Ruling, Stop> {
         // The receipt comes before everything else: what was answered once is answered the same for ever.
-        if let Some(receipt) = self.receipt(&incoming.id)? {
-            let same = receipt.fingerprint == incoming.fingerprint;
-            let outcome = if same { Outcome::Duplicate { original: Box::new(receipt.outcome.clone()) } } else { reused() };
-            return Ok(outcome);
+        if let Some(known) = self.known(incoming)? {
+            return Ok(Ruling::Known(known));
         }
         let operation = incoming.operation.as_ref().map_err(|error| Stop::rejection(error.clone()))?;
-        let stamp = effective_stamp(context, operation);
-        let outcome = match judge(self, context, operation, fresh)? {
+        let stamp = context.effective(operation.stamp);
+        let applied = |key: &RecordKey, version| Outcome::Applied { real_id: key.id.clone(), version, stamp };
+        Ok(match judge(self, context, operation, fresh)? {
             Verdict::Unchanged(key, version) => {
                 let closed = self.closed_by(operation, &key)?;
-                self.close(closed);
-                Outcome::Applied { real_id: key.id, version, stamp }
+                Ruling::Effect(Box::new(Effect { outcome: applied(&key, version), stamp, closed, write: None }))
             }
             Verdict::Write(write) => {
-                let record = write.record;
-                let closed = self.closed_by(operation, &record.key)?;
-                self.close(closed);
-                let outcome = Outcome::Applied { real_id: record.key.id.clone(), version: record.version, stamp };
-                self.state.sequence = record.version;
-                if let Some(temp) = write.named {
-                    self.put_temp(temp, record.key.clone());
-                }
-                if let Some(last) = write.counter {
-                    self.put_counter(&record.key.entity, last);
-                }
-                let change = ChangeRow {
-                    version: record.version,
-                    key: record.key.clone(),
-                    operation: operation.id.clone(),
-                    kind: write.kind,
-                    client: context.client.clone(),
-                    user: context.user.to_owned(),
-                    stamp,
-                    request: context.request.to_owned(),
-                    received_ms: context.received_ms,
-                };
-                self.put_record(record, write.references, change);
-                outcome
+                let closed = self.closed_by(operation, &write.record.key)?;
+                let outcome = applied(&write.record.key, write.record.version);
+                Ruling::Effect(Box::new(Effect { outcome, stamp, closed, write: Some(write) }))
             }
             Verdict::Conflict(record, kind) => {
-                let open = self.open_conflict(&record.key)?;
-                let conflict = Conflict {
-                    id: open.map_or_else(|| fresh.to_owned(), |open| open.id.clone()),
-                    key: record.key.clone(),
-                    client: context.client.clone(),
-                    operation: operation.id.clone(),
-                    kind,
-                    version: record.version,
-                    opened_ms: open.map_or(context.received_ms, |open| open.opened_ms),
-                    closed_by: None,
-                };
-                let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, server: record.state() };
-                self.put_conflict(conflict);
-                outcome
+                // Asked for here, so that it is there when the ruling is entered.
+                self.open_conflict(&record.key)?;
+                Ruling::Conflict(record, kind)
+            }
+        })
+    }
+
+    /// The answer to an operation whose ID was met before.
+    pub(super) fn known(&self, incoming: &Incoming<'_>) -> Result<Option<Outcome>, Stop> {
+        let Some(receipt) = self.receipt(&incoming.id)? else { return Ok(None) };
+        let same = receipt.fingerprint == incoming.fingerprint;
+        Ok(Some(if same { Outcome::Duplicate { original: Box::new(receipt.outcome.clone()) } } else { reused() }))
+    }
+
+    /// Lets happen what was ruled. The working copy is the one that was looked at, or an earlier state of it for
+    /// what takes no effect.
+    pub(super) fn enter(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, fresh: &str, ruling: Ruling) -> Outcome {
+        let outcome = match ruling {
+            Ruling::Known(outcome) => return outcome,
+            Ruling::Refused(outcome) => *outcome,
+            Ruling::Conflict(record, kind) => self.open(context, incoming, fresh, &record, kind),
+            Ruling::Effect(effect) => {
+                if let Some(conflict) = effect.closed {
+                    self.put_conflict(conflict);
+                }
+                if let Some(write) = effect.write {
+                    self.write(context, incoming, effect.stamp, *write);
+                }
+                effect.outcome
             }
         };
-        self.remember(context, incoming, &outcome);
-        Ok(outcome)
+        if outcome.is_final() {
+            self.remember(context, incoming, &outcome);
+        }
+        outcome
+    }
+
+    fn write(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, stamp: Stamp, write: Write) {
+        let record = write.record;
+        self.state.sequence = record.version;
+        if let Some(temp) = write.named {
+            self.put_temp(temp, record.key.clone());
+        }
+        if let Some(last) = write.counter {
+            self.put_counter(&record.key.entity, last);
+        }
+        let change = ChangeRow {
+            version: record.version,
+            key: record.key.clone(),
+            operation: incoming.id.clone(),
+            kind: write.kind,
+            client: context.client.clone(),
+            user: context.user.to_owned(),
+            stamp,
+            request: context.request.to_owned(),
+            received_ms: context.received_ms,
+        };
+        self.put_record(record, write.references, change);
+    }
+
+    /// Opens the client's conflict over the record, or renews the one that is open.
+    fn open(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, fresh: &str, record: &Record, kind: ConflictKind) -> Outcome {
+        let open = self.open_conflict(&record.key).ok().flatten();
+        let conflict = Conflict {
+            id: open.map_or_else(|| fresh.to_owned(), |open| open.id.clone()),
+            key: record.key.clone(),
+            client: context.client.clone(),
+            operation: incoming.id.clone(),
+            kind,
+            version: record.version,
+            opened_ms: open.map_or(context.received_ms, |open| open.opened_ms),
+            closed_by: None,
+        };
+        let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, server: record.state() };
+        self.put_conflict(conflict);
+        outcome
     }
 
     /// The conflict of the operation in whose place this one stands, as this one leaves it.
@@ -93,12 +150,6 @@ impl Working {
         let Some(Outcome::Conflict { conflict_id, .. }) = self.receipt(earlier)?.map(|receipt| &receipt.outcome) else { return Ok(None) };
         let open = self.open_conflict(key)?.filter(|open| open.id == *conflict_id);
         Ok(open.map(|open| Conflict { closed_by: Some(operation.id.clone()), ..open.clone() }))
-    }
-
-    fn close(&mut self, closed: Option<Conflict>) {
-        if let Some(conflict) = closed {
-            self.put_conflict(conflict);
-        }
     }
 
     fn remember(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, outcome: &Outcome) {
@@ -164,7 +215,8 @@ fn entry(receipt: &Receipt) -> serde_json::Value {
     }
 }
 
-fn reused() -> Outcome {
+/// The answer to another operation under an ID that is taken.
+pub fn reused() -> Outcome {
     let message = "the ID of this operation belongs to another one".to_owned();
     Outcome::Rejected { error: Rejection { code: "operation_reused".to_owned(), message, path: None } }
 }

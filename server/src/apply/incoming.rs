@@ -1,7 +1,7 @@
 //! An operation as it comes in: its text, and what could be read of it. One that cannot be read gets an
 //! outcome of its own as long as it tells its ID; the rest of its batch is none the worse for it.
 
-use fieldsync::model::{OpId, Operation};
+use fieldsync::model::{Group, OpId, Operation};
 use fieldsync::protocol::{Rejection, limits};
 use fieldsync::value::{Hash, Limits, ValueError, hash_bytes, parse};
 use serde::Deserialize;
@@ -15,6 +15,8 @@ pub struct Incoming<'b> {
     pub fingerprint: Hash,
     /// Its bytes.
     pub text: &'b str,
+    /// The group that it says to belong to, also where the rest cannot be read.
+    pub group: Option<Group>,
     /// The operation, or why it is none.
     pub operation: Result<Operation, Rejection>,
 }
@@ -22,6 +24,11 @@ pub struct Incoming<'b> {
 #[derive(Deserialize)]
 struct OnlyId {
     id: OpId,
+}
+
+#[derive(Deserialize)]
+struct OnlyGroup {
+    group: Group,
 }
 
 impl<'b> Incoming<'b> {
@@ -38,11 +45,14 @@ impl<'b> Incoming<'b> {
                 Err(invalid(&error.to_string()))
             }
         };
-        let (id, fingerprint) = match &operation {
-            Ok(operation) => (operation.id.clone(), operation.fingerprint()),
-            Err(_) => (serde_json::from_str::<OnlyId>(text).ok()?.id, hash_bytes(text.as_bytes())),
+        let (id, fingerprint, group) = match &operation {
+            Ok(operation) => (operation.id.clone(), operation.fingerprint(), operation.group.clone()),
+            Err(_) => {
+                let group = serde_json::from_str::<OnlyGroup>(text).ok().map(|only| only.group);
+                (serde_json::from_str::<OnlyId>(text).ok()?.id, hash_bytes(text.as_bytes()), group)
+            }
         };
-        Some(Self { id, fingerprint, text, operation })
+        Some(Self { id, fingerprint, text, group, operation })
     }
 }
 

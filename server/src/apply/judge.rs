@@ -1,7 +1,7 @@
 //! The judgement: one operation against the working copy.
 
-use fieldsync::model::{Action, Base, Kind, Operation, RecordId, Stamp, TempId, Version};
-use fieldsync::protocol::{ConflictKind, limits::CLOCK_TOLERANCE_MS};
+use fieldsync::model::{Action, Base, Kind, Operation, RecordId, TempId, Version};
+use fieldsync::protocol::ConflictKind;
 use fieldsync::schema::{Entity, KeyPolicy, Reference};
 use fieldsync::value::{Delta, Limits, Object, ValueError, check};
 
@@ -29,16 +29,39 @@ pub(super) struct Write {
     pub(super) counter: Option<u64>,
 }
 
+/// The name that a create will give, for what refers to it before it is judged: its key, the temp ID that leads to
+/// it from now on, and the counter that it used up. Nothing where it gives none, for whatever reason: that is for
+/// the judgement to say.
+pub(super) fn promise(view: &Working, context: &Context<'_>, operation: &Operation, fresh: &str) -> Result<Option<Promise>, Stop> {
+    let (Action::Create { .. }, Base::None, Some(entity)) = (&operation.action, &operation.base, context.schema.entity(&operation.entity))
+    else {
+        return Ok(None);
+    };
+    let case = Case { view, context, operation, entity };
+    let promise = match case.target() {
+        Ok(Err(temp)) => case.name(fresh).map(|(key, counter)| Some((key, Some(temp), counter))),
+        Ok(Ok(key)) if operation.record.as_temp().is_none() => {
+            let free = entity.key == KeyPolicy::Uuid && is_uuid(&key.id) && view.record(&key)?.is_none();
+            Ok(free.then_some((key, None, None)))
+        }
+        Ok(Ok(_)) => Ok(None),
+        Err(stop) => Err(stop),
+    };
+    match promise {
+        Err(Stop::Outcome(_)) => Ok(None),
+        known => known,
+    }
+}
+
+/// A key, the temp ID that leads to it, and the counter that it used up.
+pub(super) type Promise = (RecordKey, Option<TempId>, Option<u64>);
+
 /// Judges an operation. `fresh` is a new UUIDv7 that it may use up.
 pub(super) fn judge(view: &Working, context: &Context<'_>, operation: &Operation, fresh: &str) -> Result<Verdict, Stop> {
     let entity = context.schema.entity(&operation.entity);
     let entity = entity.ok_or_else(|| Stop::reject("unknown_entity", format!("there is no entity '{}'", operation.entity)))?;
     if operation.author != context.user {
         return Err(Stop::reject_at("forbidden", "author", "it was written by another user"));
-    }
-    if operation.group.is_some() {
-        // All members or none: until that is kept here, one member alone must not take effect.
-        return Err(Stop::reject_at("invalid_operation", "group", "this server does not take groups"));
     }
     let case = Case { view, context, operation, entity };
     match &operation.action {
@@ -73,10 +96,6 @@ struct Case<'c> {
 }
 
 impl Case<'_> {
-    fn stamp(&self) -> Stamp {
-        effective_stamp(self.context, self.operation)
-    }
-
     fn key(&self, id: RecordId) -> RecordKey {
         RecordKey { entity: self.operation.entity.clone(), id }
     }
@@ -94,6 +113,9 @@ impl Case<'_> {
     fn standing(&self) -> Result<(&Record, Version), Stop> {
         let key = self.target()?.map_err(|temp| Stop::blocked(vec![temp.to_string()]))?;
         let record = self.view.record(&key)?;
+        if record.is_none() && self.view.promised.contains_key(&key) {
+            return Err(Stop::blocked(vec![self.operation.record.to_string()]));
+        }
         let record = record.ok_or_else(|| Stop::reject("unknown_record", format!("there is no {} {}", key.entity, key.id)))?;
         match standing(self.view, self.operation, &key)? {
             Standing::On(version) => Ok((record, version)),
@@ -108,6 +130,7 @@ impl Case<'_> {
                 let (key, counter) = self.name(fresh)?;
                 (key, Some(temp), counter)
             }
+            Ok(key) if self.view.is_promised(&key, &self.operation.id) => (key, self.operation.record.as_temp(), None),
             Ok(key) if self.operation.record.as_temp().is_none() => {
                 if self.entity.key != KeyPolicy::Uuid {
                     let message = format!("the server issues the IDs of {}", key.entity);
@@ -131,7 +154,8 @@ impl Case<'_> {
         let references = check_targets(self.view, self.entity, &key, None, &data)?;
         let origin = Origin { client: self.context.client.clone(), temp: temp.clone(), operation: self.operation.id.clone() };
         let record = self.record(key, Some(within_limits(data)?), origin);
-        Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named: temp, counter })))
+        let named = temp.filter(|_| !self.view.is_promised(&record.key, &self.operation.id));
+        Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named, counter })))
     }
 
     /// The real ID of a record that is born under a temp ID, and the counter that it used up.
@@ -161,7 +185,8 @@ impl Case<'_> {
             (RecordId::Integer(_), KeyPolicy::Text | KeyPolicy::Uuid) | (RecordId::Text(_), KeyPolicy::Integer) => false,
         };
         let key = self.key(former.clone());
-        Ok(if possible && self.view.record(&key)?.is_none() { Some(key) } else { None })
+        let free = possible && !self.view.promised.contains_key(&key) && self.view.record(&key)?.is_none();
+        Ok(free.then_some(key))
     }
 
     fn restore(&self, data: &Object) -> Result<Verdict, Stop> {
@@ -203,7 +228,8 @@ impl Case<'_> {
         let references = check_targets(self.view, self.entity, &before.key, current, &data)?;
         let mut record = Record { data: Some(within_limits(data)?), ..before.clone() };
         let touched = delta.changes().filter_map(|(pointer, _)| pointer.keys().next().map(|field| field.into_owned()));
-        record.field_stamps.extend(touched.map(|field| (field, self.stamp())));
+        let stamped = touched.map(|field| (self.context.effective(self.operation.stamp_of(&field)), field));
+        record.field_stamps.extend(stamped.map(|(stamp, field)| (field, stamp)));
         record.version = self.next_version();
         Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Update, named: None, counter: None })))
     }
@@ -225,17 +251,14 @@ impl Case<'_> {
 
     /// The record as it begins anew: created, restored or deleted.
     fn record(&self, key: RecordKey, data: Option<Object>, origin: Origin) -> Record {
-        Record { key, version: self.next_version(), data, stamp: self.stamp(), field_stamps: std::collections::BTreeMap::new(), origin }
+        let stamped = self.operation.stamps.iter().filter(|(field, _)| data.as_ref().is_some_and(|data| data.contains_key(*field)));
+        let field_stamps = stamped.map(|(field, stamp)| (field.clone(), self.context.effective(*stamp))).collect();
+        Record { key, version: self.next_version(), data, stamp: self.context.effective(self.operation.stamp), field_stamps, origin }
     }
 
     fn next_version(&self) -> Version {
         Version(self.view.state.sequence.0 + 1)
     }
-}
-
-/// The operation's stamp by the server's clock.
-pub(super) fn effective_stamp(context: &Context<'_>, operation: &Operation) -> Stamp {
-    operation.stamp.effective(context.offset_ms, context.received_ms.saturating_add(CLOCK_TOLERANCE_MS))
 }
 
 fn is_uuid(id: &RecordId) -> bool {

@@ -3,22 +3,27 @@
 //! when it is. So the same code decides over SQLite, over the in-memory twin and in a simulation.
 //!
 //! An operation is judged before anything of it enters the copy: one that is refused, blocked or in conflict
-//! leaves nothing behind, and the next one sees exactly what the earlier ones of its batch did.
+//! leaves nothing behind, and the next one sees exactly what the earlier ones of its batch did. A group is judged
+//! member by member over a savepoint.
 
 mod base;
 mod effects;
+mod group;
 mod incoming;
 mod judge;
 mod references;
+mod savepoint;
 mod working;
 
 use std::collections::BTreeMap;
 
-use fieldsync::model::{ClientId, OpId, RecordId};
+use fieldsync::model::{ClientId, OpId, RecordId, Stamp};
+use fieldsync::protocol::limits::CLOCK_TOLERANCE_MS;
 use fieldsync::protocol::{Outcome, Rejection};
 use fieldsync::schema::Schema;
 
-pub use effects::first_broken;
+pub use effects::{first_broken, reused};
+pub use group::GroupRun;
 pub use incoming::Incoming;
 pub use working::Working;
 
@@ -43,6 +48,13 @@ pub struct Context<'c> {
     pub former: &'c BTreeMap<OpId, RecordId>,
 }
 
+impl Context<'_> {
+    /// A device's stamp by the server's clock.
+    fn effective(&self, stamp: Stamp) -> Stamp {
+        stamp.effective(self.offset_ms, self.received_ms.saturating_add(CLOCK_TOLERANCE_MS))
+    }
+}
+
 /// Why a judgement ended before its end.
 #[derive(Debug)]
 enum Stop {
@@ -53,6 +65,13 @@ enum Stop {
 }
 
 impl Stop {
+    /// The rows that are missing, where no outcome is possible yet.
+    fn into_wanted(self) -> Box<Wanted> {
+        match self {
+            Self::Missing(wanted) => wanted,
+            Self::Outcome(_) => unreachable!("looking something up has no outcome"),
+        }
+    }
     fn missing(wanted: Wanted) -> Self {
         Self::Missing(Box::new(wanted))
     }

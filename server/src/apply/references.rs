@@ -77,6 +77,7 @@ pub(super) fn check_targets(
             Err(Stop::reject_at(code, &reference.path, message))
         };
         match view.record(target)? {
+            None if view.promised.contains_key(target) => {}
             None => return refuse("reference_missing", "is not there"),
             Some(record) if record.data.is_none() => return refuse("reference_deleted", "is deleted"),
             Some(_) => {}

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fieldsync::model::{Action, Base, OpId, RecordId, TempId};
 use fieldsync::schema::{KeyPolicy, Reference, Schema, fold_delta, references};
 
+use super::savepoint::Savepoint;
 use super::{Incoming, Stop};
 use crate::store::{AuditRow, ChangeRow, Conflict, Found, Receipt, Record, RecordKey, TenantState, Wanted, WriteBatch};
 
@@ -13,22 +14,26 @@ use crate::store::{AuditRow, ChangeRow, Conflict, Found, Receipt, Record, Record
 #[derive(Debug)]
 pub struct Working {
     pub(super) state: TenantState,
-    receipts: BTreeMap<OpId, Option<Receipt>>,
+    pub(super) receipts: BTreeMap<OpId, Option<Receipt>>,
     successors: BTreeMap<OpId, BTreeSet<OpId>>,
-    temps: BTreeMap<TempId, Option<RecordKey>>,
-    records: BTreeMap<RecordKey, Option<Record>>,
-    counters: BTreeMap<String, u64>,
+    pub(super) temps: BTreeMap<TempId, Option<RecordKey>>,
+    pub(super) records: BTreeMap<RecordKey, Option<Record>>,
+    pub(super) counters: BTreeMap<String, u64>,
     dependents: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
-    conflicts: BTreeMap<RecordKey, Option<Conflict>>,
+    pub(super) conflicts: BTreeMap<RecordKey, Option<Conflict>>,
     /// What the records written here refer to now, and the same the other way round.
-    refers: BTreeMap<RecordKey, Vec<Reference>>,
-    referred: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
-    new_temps: BTreeSet<TempId>,
-    new_counters: BTreeSet<String>,
-    new_receipts: Vec<OpId>,
-    new_successors: BTreeMap<OpId, BTreeSet<OpId>>,
-    changes: Vec<ChangeRow>,
-    met_conflicts: BTreeMap<String, Conflict>,
+    pub(super) refers: BTreeMap<RecordKey, Vec<Reference>>,
+    pub(super) referred: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
+    pub(super) new_temps: BTreeSet<TempId>,
+    pub(super) new_counters: BTreeSet<String>,
+    pub(super) new_receipts: Vec<OpId>,
+    pub(super) new_successors: BTreeMap<OpId, BTreeSet<OpId>>,
+    pub(super) changes: Vec<ChangeRow>,
+    pub(super) met_conflicts: BTreeMap<String, Conflict>,
+    /// What the creates of the group that is being judged will make: the key of each, and the operation.
+    pub(super) promised: BTreeMap<RecordKey, OpId>,
+    /// Where to go back to, while a group is being judged.
+    pub(super) savepoint: Option<Savepoint>,
 }
 
 impl Working {
@@ -51,6 +56,8 @@ impl Working {
             new_successors: BTreeMap::new(),
             changes: Vec::new(),
             met_conflicts: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            savepoint: None,
         }
     }
 
@@ -104,7 +111,7 @@ impl Working {
 
     /// What these operations will most likely ask for, as far as it can be told from what is known, so that
     /// a batch is read by a few statements. Called twice: temp IDs come first, the records that they name second.
-    pub fn foresee(&self, schema: &Schema, operations: &[Incoming<'_>]) -> Wanted {
+    pub fn foresee(&self, schema: &Schema, operations: &[Incoming<'_>], former: &BTreeMap<OpId, RecordId>) -> Wanted {
         let mut wanted = Wanted::default();
         for operation in operations.iter().filter_map(|incoming| incoming.operation.as_ref().ok()) {
             wanted.receipts.extend([Some(&operation.id), operation.supersedes.as_ref()].into_iter().flatten().cloned());
@@ -112,7 +119,8 @@ impl Working {
                 wanted.receipts.insert(earlier.clone());
             }
             let Some(entity) = schema.entity(&operation.entity) else { continue };
-            self.foresee_record(&mut wanted, &operation.entity, &operation.record);
+            let own = former.get(&operation.id).into_iter().chain([&operation.record]);
+            own.for_each(|id| self.foresee_record(&mut wanted, &operation.entity, id));
             let data = match &operation.action {
                 Action::Create { data } => {
                     if entity.key == KeyPolicy::Integer {
@@ -175,6 +183,10 @@ impl Working {
         let missing = || Stop::missing(Wanted { counters: [entity.to_owned()].into(), ..Wanted::default() });
         self.counters.get(entity).map(|last| self.state.issued.max(*last)).ok_or_else(missing)
     }
+    /// Whether this operation is the one that makes the record.
+    pub(super) fn is_promised(&self, key: &RecordKey, to: &OpId) -> bool {
+        self.promised.get(key) == Some(to)
+    }
     pub(super) fn open_conflict(&self, key: &RecordKey) -> Result<Option<&Conflict>, Stop> {
         let missing = || Stop::missing(Wanted { conflicts: [key.clone()].into(), ..Wanted::default() });
         self.conflicts.get(key).map(Option::as_ref).ok_or_else(missing)
@@ -188,41 +200,6 @@ impl Working {
         let stored = self.dependents.get(key).ok_or_else(missing)?;
         // What was written here is judged by `referred` alone.
         Ok(stored.iter().find(|from| !self.refers.contains_key(*from)))
-    }
-
-    pub(super) fn put_temp(&mut self, temp: TempId, key: RecordKey) {
-        self.new_temps.insert(temp.clone());
-        self.temps.insert(temp, Some(key));
-    }
-    pub(super) fn put_counter(&mut self, entity: &str, last: u64) {
-        self.new_counters.insert(entity.to_owned());
-        self.counters.insert(entity.to_owned(), last);
-    }
-    pub(super) fn put_record(&mut self, record: Record, references: Vec<Reference>, change: ChangeRow) {
-        for before in self.refers.remove(&record.key).unwrap_or_default() {
-            if let Some(from) = self.referred.get_mut(&RecordKey { entity: before.entity, id: before.id }) {
-                from.remove(&record.key);
-            }
-        }
-        for now in &references {
-            let to = RecordKey { entity: now.entity.clone(), id: now.id.clone() };
-            self.referred.entry(to).or_default().insert(record.key.clone());
-        }
-        self.refers.insert(record.key.clone(), references);
-        self.records.insert(record.key.clone(), Some(record));
-        self.changes.push(change);
-    }
-    pub(super) fn put_conflict(&mut self, conflict: Conflict) {
-        let open = conflict.closed_by.is_none().then(|| conflict.clone());
-        self.conflicts.insert(conflict.key.clone(), open);
-        self.met_conflicts.insert(conflict.id.clone(), conflict);
-    }
-    pub(super) fn put_receipt(&mut self, receipt: Receipt) {
-        if let Some(earlier) = &receipt.supersedes {
-            self.new_successors.entry(earlier.clone()).or_default().insert(receipt.operation.clone());
-        }
-        self.new_receipts.push(receipt.operation.clone());
-        self.receipts.insert(receipt.operation.clone(), Some(receipt));
     }
 
     /// Receipts that are new, in the order of their operations.

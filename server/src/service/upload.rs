@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use super::envelope::{head, whole};
 use super::{Reason, Refusal, Service};
-use crate::apply::{Context, Incoming, Working};
+use crate::apply::{Context, GroupRun, Incoming, Working, reused};
+use crate::seams::EntropyError;
 use crate::store::{ServerStore, UploadTransaction};
 use crate::token::Identity;
 
@@ -64,6 +65,56 @@ impl<'de: 'b, 'b> Deserialize<'de> for Bounded<'b> {
     }
 }
 
+/// The operations of an upload, and where each is decided: a single one in its place; a group in the place of its
+/// last member, because all that it may depend on came before. A repetition of a member takes no part.
+struct Batch<'o, 'b> {
+    operations: &'o [Incoming<'b>],
+    groups: BTreeMap<&'o OpId, Vec<usize>>,
+    first: BTreeMap<&'o OpId, usize>,
+}
+
+impl<'o, 'b> Batch<'o, 'b> {
+    fn new(operations: &'o [Incoming<'b>]) -> Self {
+        let (mut groups, mut first) = (BTreeMap::<_, Vec<usize>>::new(), BTreeMap::new());
+        for (at, incoming) in operations.iter().enumerate() {
+            let is_first = *first.entry(&incoming.id).or_insert(at) == at;
+            if let (Some(group), true) = (&incoming.group, is_first) {
+                groups.entry(&group.id).or_default().push(at);
+            }
+        }
+        Self { operations, groups, first }
+    }
+
+    /// What is decided in this place.
+    fn decided_at(&self, at: usize) -> Vec<usize> {
+        let Some(group) = &self.operations[at].group else { return vec![at] };
+        self.groups.get(&group.id).filter(|members| members.last() == Some(&at)).cloned().unwrap_or_default()
+    }
+
+    /// One result for each operation. A repetition of a group's member is answered like the first.
+    fn results(&self, outcomes: Vec<Option<Outcome>>) -> Vec<OperationResult> {
+        let repeated = |incoming: &Incoming<'_>| {
+            let first = self.first[&incoming.id];
+            let same = self.operations[first].fingerprint == incoming.fingerprint;
+            outcomes[first].clone().filter(|_| same).unwrap_or_else(reused)
+        };
+        let answered = self.operations.iter().zip(&outcomes);
+        let result = |(incoming, outcome): (&Incoming<'_>, &Option<Outcome>)| OperationResult {
+            operation: incoming.id.clone(),
+            outcome: outcome.clone().unwrap_or_else(|| repeated(incoming)),
+        };
+        answered.map(result).collect()
+    }
+}
+
+/// Bytes of a record that an outcome shows.
+fn shown(outcome: &Outcome) -> usize {
+    match outcome.original() {
+        Outcome::Conflict { server, .. } => server.data.as_ref().map_or(0, |data| Value::Object(data.clone()).to_string().len()),
+        _ => 0,
+    }
+}
+
 impl<S: ServerStore> Service<S> {
     /// Takes a batch of operations, gives one result for each.
     pub async fn upload(&self, identity: &Identity, body: &[u8]) -> Result<UploadResponse, Refusal> {
@@ -103,35 +154,42 @@ impl<S: ServerStore> Service<S> {
         let mut working = Working::new(transaction.state().clone());
         // Once for receipts and temp IDs, once for the records that those name.
         for _ in 0..2 {
-            let wanted = working.foresee(&self.schema, operations);
+            let wanted = working.foresee(&self.schema, operations, former);
             if !wanted.is_empty() {
                 let found = transaction.load(&wanted).await?;
                 working.learn(&wanted, found);
             }
         }
-        let mut results = Vec::with_capacity(operations.len());
+        let batch = Batch::new(operations);
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; operations.len()];
         let mut shown_bytes = 0;
-        for incoming in operations {
+        for (at, incoming) in operations.iter().enumerate() {
+            let members = batch.decided_at(at);
             if shown_bytes > SHOWN_BYTES_MAX {
-                let outcome = Outcome::Deferred { retry_after_ms: DEFERRED_MS };
-                results.push(OperationResult { operation: incoming.id.clone(), outcome });
-                continue;
-            }
-            let fresh = self.fresh(&mut ids, received_ms)?;
-            let outcome = loop {
-                match working.decide(&context, incoming, &fresh) {
-                    Ok(outcome) => break outcome,
-                    Err(wanted) => {
-                        let found = transaction.load(&wanted).await?;
-                        working.learn(&wanted, found);
+                members.iter().for_each(|member| outcomes[*member] = Some(Outcome::Deferred { retry_after_ms: DEFERRED_MS }));
+            } else if incoming.group.is_none() {
+                let fresh = self.fresh(&mut ids, received_ms)?;
+                outcomes[at] = Some(loop {
+                    match working.decide(&context, incoming, &fresh) {
+                        Ok(outcome) => break outcome,
+                        Err(wanted) => {
+                            let found = transaction.load(&wanted).await?;
+                            working.learn(&wanted, found);
+                        }
                     }
+                });
+            } else if !members.is_empty() {
+                let mut member = |at: &usize| Ok((*at, &operations[*at], self.fresh(&mut ids, received_ms)?));
+                let mut run = GroupRun::new(members.iter().map(&mut member).collect::<Result<_, EntropyError>>()?);
+                while let Err(wanted) = working.decide_group(&context, &mut run) {
+                    let found = transaction.load(&wanted).await?;
+                    working.learn(&wanted, found);
                 }
-            };
-            if let Outcome::Conflict { server, .. } = outcome.original() {
-                shown_bytes += server.data.as_ref().map_or(0, |data| Value::Object(data.clone()).to_string().len());
+                run.into_outcomes().for_each(|(at, outcome)| outcomes[at] = Some(outcome));
             }
-            results.push(OperationResult { operation: incoming.id.clone(), outcome });
+            shown_bytes += members.iter().filter_map(|member| outcomes[*member].as_ref()).map(shown).sum::<usize>();
         }
+        let results = batch.results(outcomes);
         let audit = working.audit(&context);
         let state = working.state().clone();
         let changes = working.change_count();

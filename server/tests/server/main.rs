@@ -4,6 +4,7 @@
 mod chains;
 mod conflicts;
 mod documents;
+mod groups;
 mod http_access;
 mod http_limits;
 mod isolation;
