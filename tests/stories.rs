@@ -14,6 +14,8 @@ mod chains;
 mod conflicts;
 #[path = "stories/holes.rs"]
 mod holes;
+#[path = "stories/items.rs"]
+mod items;
 #[path = "stories/lifetimes.rs"]
 mod lifetimes;
 #[path = "stories/mapping.rs"]

@@ -23,6 +23,12 @@ pub enum Stop {
     Corrupt(Corrupt),
 }
 
+/// An operation in the outbox that cannot be read.
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+pub(super) fn unreadable(error: serde_json::Error) -> Stop {
+    Stop::Corrupt(Corrupt { table: Table::Outbox.name(), reason: error.to_string() })
+}
+
 /// The result of one run of a decision.
 pub(super) type Run<T> = Result<T, Stop>;
 

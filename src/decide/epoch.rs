@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Corrupt, Decision, Run, Stop};
+use super::cache::{Cache, Decision, Run, unreadable};
 use super::ids::present;
 use super::rebase::{after, map_temps};
 use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, last_audit, seals};
@@ -49,7 +49,6 @@ impl Decision for ChangeEpoch {
         work.seals(db)?;
         let mut operations: Vec<(OutboxRow, Operation)> = Vec::new();
         for stored in db.all::<OutboxRow>(&outbox)? {
-            let unreadable = |error: serde_json::Error| Stop::Corrupt(Corrupt { table: Table::Outbox.name(), reason: error.to_string() });
             let operation = stored.operation().map_err(unreadable)?;
             operations.push((stored, operation));
         }

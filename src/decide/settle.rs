@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Corrupt, Decision, Run, Stop};
+use super::cache::{Cache, Decision, Run, unreadable};
 use super::rows::{last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Work};
@@ -48,7 +48,6 @@ impl Decision for Settle {
             if !durable || sync.epoch.as_ref() != Some(&self.epoch) {
                 continue;
             }
-            let unreadable = |error: serde_json::Error| Stop::Corrupt(Corrupt { table: Table::Outbox.name(), reason: error.to_string() });
             work.note(&stored.operation().map_err(unreadable)?, Event::Settled);
             work.end(*seq);
         }

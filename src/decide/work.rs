@@ -1,7 +1,7 @@
 //! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
 //! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
 
-use super::cache::{Cache, Corrupt, Run, Stop};
+use super::cache::{Cache, Run, unreadable};
 use super::rows::{IdRow, OverlayRow, Seen, base_row, last_audit, once, row, seals, seals_row};
 use super::state::SyncState;
 use crate::audit::{self, Entry, Event};
@@ -165,8 +165,7 @@ impl<'w> Work<'w> {
     /// An outbox row, with the changes made so far, and the operation in it.
     pub(super) fn outbox(&self, db: &mut Cache, seq: u64) -> Run<Option<(OutboxRow, Operation)>> {
         let read = |row: OutboxRow| {
-            let operation =
-                row.operation().map_err(|error| Stop::Corrupt(Corrupt { table: Table::Outbox.name(), reason: error.to_string() }))?;
+            let operation = row.operation().map_err(unreadable)?;
             Ok((row, operation))
         };
         if self.effects.ended.contains(&seq) {

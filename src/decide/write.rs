@@ -197,7 +197,7 @@ impl LocalWrite {
         row: &mut OverlayRow,
         operation: &Operation,
         drops: &[(String, crate::model::RecordId)],
-        new: &mut Vec<New>,
+        new: &mut [New],
     ) -> Run<Merged> {
         let grouped = self.wanted.len() > 1;
         let Some(last) = row.ops.last().cloned() else { return Ok(Merged::Not) };

@@ -11,6 +11,7 @@ mod config;
 mod download;
 mod error;
 mod events;
+mod items;
 mod lineage;
 mod notify;
 mod outbox;

@@ -289,7 +289,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 }
 
 /// Fields to set and fields to take away.
-fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), EngineError> {
+pub(super) fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), EngineError> {
     let set = match changes.remove("set") {
         Some(Value::Object(mut set)) => {
             set.remove("id");
@@ -304,7 +304,7 @@ fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), EngineError>
     Ok((set, unset))
 }
 
-fn object(text: &str) -> Result<Object, EngineError> {
+pub(super) fn object(text: &str) -> Result<Object, EngineError> {
     match parse(text, &Limits::RECORD)? {
         Value::Object(mut object) => {
             object.remove("_sync");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{OutboxRow, State};
 use crate::model::{Kind, OpId, Operation, RecordId};
-use crate::relations::{Cycle, Graph, Need, Node, Places};
+use crate::relations::{Cycle, Graph, Need, Node, Places, Why};
 use crate::schema::Schema;
 
 /// One operation of the outbox.
@@ -165,6 +165,30 @@ impl Queue {
             State::Pending | State::Conflict { .. } | State::Parked { .. } => stands.next().flatten().unwrap_or(Standing::Held),
         };
         self.items.values().map(next).zip(self.items.keys()).map(|(standing, seq)| (*seq, standing)).collect()
+    }
+
+    /// An operation, its group, and all that could not take effect without them: by sequence.
+    pub fn dependents(&self, seq: u64) -> Vec<u64> {
+        let acting: Vec<&Item> = self.items.values().filter(|item| !matches!(item.row.state, State::Acknowledged { .. })).collect();
+        let nodes: Vec<&Node> = acting.iter().map(|item| &item.node).collect();
+        let graph = Graph::build(&nodes, &self.places);
+        // By unit: the units that hang on it.
+        let mut behind: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+        for at in 0..nodes.len() {
+            for (other, why) in graph.before(at) {
+                if *why != Why::Deletes {
+                    behind[graph.unit(*other)].push(graph.unit(at));
+                }
+            }
+        }
+        let mut hit = vec![false; nodes.len()];
+        let mut open: Vec<usize> = nodes.iter().position(|node| node.seq == seq).map(|at| graph.unit(at)).into_iter().collect();
+        while let Some(unit) = open.pop() {
+            if !std::mem::replace(&mut hit[unit], true) {
+                open.append(&mut behind[unit]);
+            }
+        }
+        (0..nodes.len()).filter(|at| hit[graph.unit(*at)]).map(|at| nodes[at].seq).collect()
     }
 
     /// The strict lanes in which an operation waits for a person: the lane, and the first such operation.

@@ -1,0 +1,229 @@
+//! What a user does with operations that wait: sends a parked one again, as it was or changed, or gives one up
+//! together with all that depends on it. Both are acts that the audit trail tells; what the server may
+//! already have is never given up.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::cache::{Cache, Decision, Run};
+use super::chain::{Fresh, Instead, operations, reissue};
+use super::intent::{Place, WriteError, check_size};
+use super::rebase::{ServerClock, after, rebase};
+use super::rows::{OverlayRow, last_audit, seals};
+use super::state::SyncState;
+use super::work::{Effects, Settled, Work};
+use crate::audit::Event;
+use crate::conflict::{Conflict, ConflictState};
+use crate::model::{Action, Base, OpId, Operation};
+use crate::outbox::{OutboxRow, Queue, State};
+use crate::plan::{Read, Table, WriteBatch};
+use crate::schema::Schema;
+use crate::value::{Change, Delta, KeyRange, Object, Pointer};
+
+/// Why nothing was done. Nothing was stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ItemError {
+    /// The operation is not in the outbox.
+    #[error("there is no such operation in the outbox")]
+    Unknown,
+    /// It is not parked: it goes by itself, or waits for something else.
+    #[error("this operation is not parked")]
+    NotParked,
+    /// It may have reached the server: only its answer can end it.
+    #[error("this operation may have reached the server already")]
+    Sealed,
+    /// It is in conflict: resolving the conflict ends it.
+    #[error("this operation is in conflict: resolve the conflict")]
+    InConflict,
+    /// The change is not allowed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Sends a parked operation again: a new one stands in its place.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// The parked operation.
+    pub operation: (u64, OpId),
+    /// Other values for top-level fields, and fields to take away.
+    pub changes: Option<(Object, Vec<String>)>,
+    /// IDs for the operations that will stand in the places of it and its group.
+    pub fresh: Fresh,
+    /// Whose database it is.
+    pub user: String,
+}
+
+impl Decision for Retry {
+    type Out = Result<Effects, ItemError>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        let refused = |error: ItemError| Ok((Vec::new(), Err(error)));
+        let by_operation = Read::index(Table::Audit, KeyRange::only(self.fresh.ids()().as_str().into()));
+        db.prefetch([last_audit(), seals(), SyncState::read(), by_operation.clone(), Read::Get(Table::Outbox, self.operation.0.into())]);
+        if !db.rows(&by_operation)?.is_empty() {
+            // The connection died after the commit and before we were told: it stands.
+            return Ok((Vec::new(), Ok(Effects::default())));
+        }
+        let mut work = Work::begin(db, &self.schema, &self.user, self.fresh.now)?;
+        work.seals(db)?;
+        let Some((stored, old)) = work.outbox(db, self.operation.0)?.filter(|(_, old)| old.id == self.operation.1) else {
+            return refused(ItemError::Unknown);
+        };
+        if !matches!(stored.state, State::Parked { .. }) {
+            return refused(ItemError::NotParked);
+        }
+        let Some(mut row) = work.overlay(db, &old.entity, &stored.row)? else { return refused(ItemError::Unknown) };
+        let mut by = old.clone();
+        if let Some((set, unset)) = &self.changes {
+            match self.changed(db, &work, &old, set, unset)? {
+                Ok(action) => by = Operation { action, stamp: work.stamp(), stamps: BTreeMap::new(), schema: self.schema.version, ..by },
+                Err(error) => return refused(error),
+            }
+        }
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let waits = {
+            let pending = operations(db, &work, &row)?;
+            let sealed = work.seals(db)?;
+            pending.iter().any(|(other, operation)| other.state == State::Pending && sealed.contains(operation.seq))
+        };
+        let server = if waits { None } else { row.waiting.take() };
+        by.base = match (&old.base, row.version) {
+            (Base::After(earlier), _) => Base::After(earlier.clone()),
+            (_, Some(version)) => Base::Version(version),
+            (_, None) => Base::None,
+        };
+        let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
+        let instead = Instead { old: &old, by, server: server.as_ref(), clock, judged: false };
+        reissue(db, &mut work, &mut row, instead, &self.fresh)?;
+        work.put(row);
+        let (batch, effects) = work.finish();
+        Ok((batch, Ok(effects)))
+    }
+}
+
+impl Retry {
+    fn changed(&self, db: &mut Cache, work: &Work<'_>, old: &Operation, set: &Object, unset: &[String]) -> Run<Result<Action, ItemError>> {
+        let place = Place { schema: &self.schema, entity: &old.entity };
+        let set = match place.mapped(db, set)? {
+            Ok(set) => set,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let mut delta = Delta::default();
+        for (field, value) in set {
+            delta.insert(Pointer::field(&field), Change::Set(value));
+        }
+        for field in unset {
+            delta.insert(Pointer::field(field), Change::Unset);
+        }
+        let action = match &old.action {
+            Action::Create { data } => {
+                let mut data = data.clone();
+                delta.apply(&mut data);
+                if let Err(error) = check_size(&data) {
+                    return Ok(Err(error.into()));
+                }
+                Action::Create { data }
+            }
+            Action::Update { delta: earlier } => Action::Update { delta: earlier.clone().compose(delta) },
+            Action::Delete => return Ok(Err(ItemError::NotParked)),
+        };
+        let refused = place.check_targets(db, work, &action)?;
+        Ok(refused.map_or(Ok(action), |error| Err(error.into())))
+    }
+}
+
+/// Gives an operation up, and all that depends on it.
+#[derive(Clone, Debug)]
+pub struct Discard {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// The operation.
+    pub operation: (u64, OpId),
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+impl Decision for Discard {
+    /// The operations that were given up, and what changed.
+    type Out = Result<(Vec<OpId>, Effects), ItemError>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        let refused = |error: ItemError| Ok((Vec::new(), Err(error)));
+        let all = Read::range(Table::Outbox, KeyRange::all());
+        db.prefetch([last_audit(), seals(), SyncState::read(), all.clone()]);
+        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        let sealed = work.seals(db)?.contains(self.operation.0);
+        let mut queue = Queue::default();
+        for row in db.all::<OutboxRow>(&all)? {
+            queue.insert(row, &self.schema).map_err(super::cache::unreadable)?;
+        }
+        let Some(root) = queue.get(self.operation.0).filter(|item| item.operation.id == self.operation.1) else {
+            return refused(ItemError::Unknown);
+        };
+        match root.row.state {
+            State::Pending if sealed => return refused(ItemError::Sealed),
+            State::Acknowledged { .. } => return refused(ItemError::Sealed),
+            State::Conflict { .. } => return refused(ItemError::InConflict),
+            State::Pending | State::Parked { .. } => {}
+        }
+        // What depends on a refused operation can never take effect, sealed or not.
+        let given_up: Vec<u64> = queue.dependents(self.operation.0);
+        let items: Vec<_> = given_up.iter().filter_map(|seq| queue.get(*seq)).collect();
+        db.prefetch(items.iter().map(|item| OverlayRow::read(&item.operation.entity, &item.row.row)));
+        db.settle()?;
+        let mut rows: Vec<OverlayRow> = Vec::new();
+        for item in &items {
+            if !rows.iter().any(|row| row.entity == item.operation.entity && row.key == item.row.row) {
+                rows.extend(work.overlay(db, &item.operation.entity, &item.row.row)?);
+            }
+            if let State::Conflict { conflict } = item.row.state
+                && let Some(mut conflict) = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))?
+            {
+                conflict.state = ConflictState::Resolved;
+                conflict.resolution = Some("discarded".to_owned());
+                conflict.resolved_by = Some(self.user.clone());
+                conflict.resolved_at = Some(self.now);
+                work.conflict(&conflict);
+            }
+            work.end(item.operation.seq);
+            work.note(&item.operation, Event::Discarded);
+            work.settle(&item.operation.id, Settled::Discarded);
+        }
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let clock = ServerClock { offset_ms: sync.offset_ms, now: self.now };
+        for row in rows {
+            without(db, &mut work, row, clock)?;
+        }
+        let ids = items.iter().map(|item| item.operation.id.clone()).collect();
+        let (batch, effects) = work.finish();
+        Ok((batch, Ok((ids, effects))))
+    }
+}
+
+/// A record without the operations that ended.
+fn without(db: &mut Cache, work: &mut Work<'_>, mut row: OverlayRow, clock: ServerClock) -> Run<()> {
+    let pending = operations(db, work, &row)?;
+    row.ops.retain(|op| pending.iter().any(|(_, operation)| operation.id == op.id));
+    row.parked = pending.iter().any(|(stored, _)| matches!(stored.state, State::Parked { .. }));
+    row.conflict = row.conflict.filter(|open| pending.iter().any(|(stored, _)| stored.state == State::Conflict { conflict: *open }));
+    let held = {
+        let sealed = work.seals(db)?;
+        pending.iter().any(|(stored, operation)| stored.state != State::Pending || sealed.contains(operation.seq))
+    };
+    match row.waiting.take() {
+        Some(server) if !held => rebase(db, work, &mut row, &server, clock, pending, &[])?,
+        waiting => {
+            row.waiting = waiting;
+            row.view = pending.iter().fold(row.base.clone(), |view, (_, operation)| after(view, &operation.action));
+            if let Some(view) = &mut row.view {
+                super::rebase::map_temps(db, work, &row.entity, view)?;
+            }
+        }
+    }
+    work.put(row);
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Unsent work in a file: written out on one device, sent from another. What is written out is sealed, and what
+//! is read in stays sealed, so that both devices send the same bytes under the same IDs: whichever comes
+//! first takes effect, the other gets the same receipt.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::cache::{Cache, Decision, Run, unreadable};
+use super::ids::present;
+use super::rebase::{after, map_temps};
+use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, last_audit, seals};
+use super::shown::Present;
+use super::state::SyncState;
+use super::work::{Effects, Work};
+use crate::audit::Event;
+use crate::model::{Operation, RecordId, Version};
+use crate::outbox::{OutboxRow, State};
+use crate::plan::{Read, Table, WriteBatch};
+use crate::schema::Schema;
+use crate::value::{KeyRange, Object};
+
+/// One operation in the file, with what its record stood on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The operation, as it is sent.
+    pub body: String,
+    /// The ID under which the record's row is kept.
+    pub row: RecordId,
+    /// The record's present ID.
+    pub id: RecordId,
+    /// The server's version of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// The record as the server has it at that version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Object>,
+    /// As in [`OutboxRow`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drops: Vec<(String, RecordId)>,
+    /// When it was written, ms by that device.
+    pub created: u64,
+}
+
+/// What the file holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unsent {
+    /// In their order.
+    pub operations: Vec<Carried>,
+    /// Entities, temp IDs that the operations name, and what those became.
+    pub ids: Vec<(String, RecordId, RecordId)>,
+}
+
+/// Writes everything unsent out.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+impl Decision for Export {
+    type Out = (Unsent, Effects);
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        let all = Read::range(Table::Outbox, KeyRange::all());
+        db.prefetch([last_audit(), seals(), all.clone()]);
+        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.seals(db)?;
+        let mut unsent: Vec<(OutboxRow, Operation)> = Vec::new();
+        for stored in db.all::<OutboxRow>(&all)? {
+            if !matches!(stored.state, State::Acknowledged { .. }) {
+                let operation = stored.operation().map_err(unreadable)?;
+                unsent.push((stored, operation));
+            }
+        }
+        let named = Present::wanted(unsent.iter().map(|(_, operation)| operation), &self.schema).ids;
+        db.prefetch(unsent.iter().map(|(stored, operation)| OverlayRow::read(&operation.entity, &stored.row)));
+        db.prefetch(named.iter().map(|(entity, id)| IdRow::read(entity, id)));
+        db.settle()?;
+        let mut out = Unsent::default();
+        for (entity, id) in named {
+            let now = present(db, &entity, &id)?;
+            if now != id {
+                out.ids.push((entity, id, now));
+            }
+        }
+        for (stored, operation) in unsent {
+            let row = work.overlay(db, &operation.entity, &stored.row)?;
+            let (id, version, base) = row.map_or((stored.row.clone(), None, None), |row| (row.id, row.version, row.base));
+            work.seal(operation.seq);
+            work.note(&operation, Event::Exported);
+            let OutboxRow { body, row, drops, created, .. } = stored;
+            out.operations.push(Carried { body, row, id, version, base, drops, created });
+        }
+        let (batch, effects) = work.finish();
+        Ok((batch, (out, effects)))
+    }
+}
+
+/// Reads unsent work of another device in.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// What the file holds.
+    pub unsent: Rc<Unsent>,
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+impl Decision for Import {
+    /// How many operations are new here, and what changed.
+    type Out = (usize, Effects);
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        db.prefetch([last_audit(), seals(), SyncState::read()]);
+        let mut operations: Vec<(&Carried, Operation)> = Vec::new();
+        for carried in &self.unsent.operations {
+            let operation: Operation = serde_json::from_str(&carried.body).map_err(unreadable)?;
+            db.prefetch([known(&operation), OverlayRow::read_by_id(&operation.entity, &carried.row)]);
+            db.prefetch([OverlayRow::read_by_id(&operation.entity, &carried.id)]);
+            operations.push((carried, operation));
+        }
+        db.prefetch(self.unsent.ids.iter().map(|(entity, id, _)| IdRow::read(entity, id)));
+        db.settle()?;
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        db.prefetch(operations.iter().map(|(carried, operation)| BaseRow::read(sync.generation, &operation.entity, &carried.id)));
+        db.settle()?;
+        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.seals(db)?;
+        for (entity, id, now) in &self.unsent.ids {
+            if db.rows(&IdRow::read(entity, id))?.is_empty() {
+                work.map(db, entity, id, now)?;
+            }
+        }
+        let mut new = 0;
+        for (carried, mut operation) in operations {
+            if !db.rows(&known(&operation))?.is_empty() || self.schema.entity(&operation.entity).is_none() {
+                continue;
+            }
+            let mut row = match work.overlay_by_id(db, &operation.entity, &carried.id)? {
+                Some(row) => row,
+                None => match work.overlay_by_id(db, &operation.entity, &carried.row)? {
+                    Some(row) => row,
+                    None => match db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))? {
+                        Some(base) => OverlayRow::over(&operation.entity, base),
+                        None => OverlayRow {
+                            id: carried.id.clone(),
+                            version: carried.version,
+                            base: carried.base.clone(),
+                            view: carried.base.clone(),
+                            ..OverlayRow::fresh(&operation.entity, carried.row.clone())
+                        },
+                    },
+                },
+            };
+            operation.seq = work.take_seq();
+            row.view = after(row.view.take(), &operation.action);
+            if let Some(view) = &mut row.view {
+                map_temps(db, &work, &operation.entity, view)?;
+            }
+            row.stamp = Some(operation.stamp);
+            row.ops.push(OpRef { seq: operation.seq, id: operation.id.clone() });
+            let Carried { body, drops, created, .. } = carried.clone();
+            let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, here: Some(operation.seq) };
+            work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });
+            work.queue(&operation, stored);
+            work.seal(operation.seq);
+            work.put(row);
+            new += 1;
+        }
+        let (batch, effects) = work.finish();
+        Ok((batch, (new, effects)))
+    }
+}
+
+/// The trail's rows about an operation: there are some if it was ever here.
+fn known(operation: &Operation) -> Read {
+    Read::index(Table::Audit, KeyRange::only(operation.id.as_str().into()))
+}

@@ -1,0 +1,61 @@
+//! The end of a database on this device: everything goes but its name and the end of its trail, which tells
+//! what unsent work went with it.
+
+use std::rc::Rc;
+
+use super::cache::{Cache, Decision, Run, unreadable};
+use super::rows::{Device, last_audit};
+use super::work::Work;
+use crate::audit::{self, Event};
+use crate::outbox::{OutboxRow, State};
+use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::schema::Schema;
+use crate::value::KeyRange;
+
+/// Empties a database.
+#[derive(Clone, Debug)]
+pub struct Wipe {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// Whether unsent work goes too.
+    pub force: bool,
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+impl Decision for Wipe {
+    /// How much unsent work went, or how much stands in the way.
+    type Out = Result<usize, usize>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        let all = Read::range(Table::Outbox, KeyRange::all());
+        db.prefetch([last_audit(), Device::read(), all.clone()]);
+        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        let mut unsent = 0;
+        for stored in db.all::<OutboxRow>(&all)? {
+            if !matches!(stored.state, State::Acknowledged { .. }) {
+                unsent += 1;
+                work.note(&stored.operation().map_err(unreadable)?, Event::Discarded);
+            }
+        }
+        if unsent > 0 && !self.force {
+            return Ok((Vec::new(), Err(unsent)));
+        }
+        let last = db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq);
+        let (kept, device) = (if unsent > 0 { last + 1 } else { last }, db.rows(&Device::read())?.first().cloned());
+        let mut batch: WriteBatch = Vec::new();
+        for table in Table::ALL {
+            let range = match table {
+                Table::Audit => KeyRange { lower: None, upper: Some((kept.into(), true)) },
+                _ => KeyRange::all(),
+            };
+            batch.push(Write::DeleteRange(table, range));
+        }
+        batch.extend(device.map(|row| Write::Put(Table::State, row)));
+        let (written, _) = work.finish();
+        batch.extend(written);
+        Ok((batch, Ok(unsent)))
+    }
+}
