@@ -12,6 +12,8 @@ mod world;
 mod chains;
 #[path = "stories/conflicts.rs"]
 mod conflicts;
+#[path = "stories/groups.rs"]
+mod groups;
 #[path = "stories/holes.rs"]
 mod holes;
 #[path = "stories/items.rs"]
