@@ -13,8 +13,8 @@ use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::{Clock, SystemClock, SystemEntropy};
 use fieldsync_server::seed;
 use fieldsync_server::service::{Service, Watermark, new_epoch};
-use fieldsync_server::store::ServerStore;
 use fieldsync_server::store::sqlite::SqliteStore;
+use fieldsync_server::store::{ServerStore, prune};
 use fieldsync_server::token::{Identity, Tokens};
 
 /// What ends the program is a sentence for the person who runs it.
@@ -63,6 +63,15 @@ enum Command {
         /// The backup; it must not be there yet.
         #[arg(long)]
         to: PathBuf,
+    },
+    /// Forgets the tombstones of what was deleted long ago. A device that has been away for longer starts over.
+    Prune {
+        /// The SQLite file; it may be in use.
+        #[arg(long)]
+        database: PathBuf,
+        /// How long ago.
+        #[arg(long)]
+        older_than_days: u64,
     },
     /// Makes a database from a backup. It begins a new epoch: devices notice, and send again what the backup lacks.
     Restore {
@@ -153,11 +162,16 @@ async fn run(command: Command) -> Result<(), Failure> {
             let settings = Settings { allowed_origins: BTreeSet::from_iter(allow_origin), rate_per_minute, ..Settings::default() };
             serve(&database, read_schema(&schema)?, listen, &key, watermark.into(), &settings).await
         }
+        Command::Prune { database, older_than_days } => {
+            const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+            let store = open_present(&database).await?;
+            let pruned = prune(&store, SystemClock.now_ms().saturating_sub(older_than_days.saturating_mul(DAY_MS))).await?;
+            store.close().await;
+            say(&format!("{pruned} tombstones forgotten"));
+            Ok(())
+        }
         Command::Backup { database, to } => {
-            if !database.exists() {
-                return Err(format!("there is no database {}", database.display()).into());
-            }
-            let store = open_store(&database.to_string_lossy()).await?;
+            let store = open_present(&database).await?;
             let tenants = store.backup(&to).await?;
             store.close().await;
             say(&format!("{tenants} tenants in {}", to.display()));
@@ -238,6 +252,14 @@ fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
 
 async fn open_store(database: &str) -> Result<SqliteStore, Failure> {
     Ok(SqliteStore::open(database, new_epoch(&SystemClock, &SystemEntropy)?).await?)
+}
+
+/// A database that must be there: a command that looks after one makes none.
+async fn open_present(database: &Path) -> Result<SqliteStore, Failure> {
+    if !database.exists() {
+        return Err(format!("there is no database {}", database.display()).into());
+    }
+    open_store(&database.to_string_lossy()).await
 }
 
 fn load_key(file: Option<&Path>) -> Result<ServerKey, Failure> {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::judge::{Verdict, Write, judge};
 use super::{Context, Incoming, Stop, Working};
-use crate::store::{AuditRow, ChangeRow, Conflict, Receipt, Record, RecordKey, Wanted};
+use crate::store::{AuditRow, ChangeRow, Conflict, Receipt, Record, RecordKey, TenantState, Wanted};
 
 /// What is to be said about one operation, before anything of it has happened.
 pub(super) enum Ruling {
@@ -172,14 +172,20 @@ impl Working {
         if entries.is_empty() {
             return None;
         }
-        let content = canonical(&json!({
+        let content = json!({
             "at": context.received_ms, "client": context.client, "user": context.user, "request": context.request, "entries": entries,
-        }));
-        let row = AuditRow { number: self.state.audit_number + 1, hash: link(&self.state.audit_head, &content), content };
-        self.state.audit_number = row.number;
-        self.state.audit_head = row.hash.clone();
-        Some(row)
+        });
+        Some(audit_row(&mut self.state, &content))
     }
+}
+
+/// The next row of the tenant's audit chain, which becomes its head.
+pub fn audit_row(state: &mut TenantState, content: &serde_json::Value) -> AuditRow {
+    let content = canonical(content);
+    let row = AuditRow { number: state.audit_number + 1, hash: link(&state.audit_head, &content), content };
+    state.audit_number = row.number;
+    state.audit_head = row.hash.clone();
+    row
 }
 
 /// The hash of the row that follows `previous`. The leading byte keeps it from being taken for any other hash.

@@ -41,7 +41,7 @@ pub(super) fn promise(view: &Working, context: &Context<'_>, operation: &Operati
     let promise = match case.target() {
         Ok(Err(temp)) => case.name(fresh).map(|(key, counter)| Some((key, Some(temp), counter))),
         Ok(Ok(key)) if operation.record.as_temp().is_none() => {
-            let free = entity.key == KeyPolicy::Uuid && is_uuid(&key.id) && view.record(&key)?.is_none();
+            let free = entity.key == KeyPolicy::Uuid && is_uuid(&key.id) && view.is_free(&key)?;
             Ok(free.then_some((key, None, None)))
         }
         Ok(Ok(_)) => Ok(None),
@@ -124,7 +124,7 @@ impl Case<'_> {
     }
 
     fn create(&self, data: &Object, fresh: &str) -> Result<Verdict, Stop> {
-        let taken = || Stop::reject("already_exists", "there is a record of this ID");
+        let taken = || Stop::reject("already_exists", "there is or was a record of this ID");
         let (key, temp, counter) = match self.target()? {
             Err(temp) => {
                 let (key, counter) = self.name(fresh)?;
@@ -139,7 +139,7 @@ impl Case<'_> {
                 if !is_uuid(&key.id) {
                     return Err(Stop::reject_at("invalid_value", "id", "the ID is no UUID in its hyphenated lower-case form"));
                 }
-                if self.view.record(&key)?.is_some() {
+                if !self.view.is_free(&key)? {
                     return Err(taken());
                 }
                 (key, None, None)
@@ -185,8 +185,7 @@ impl Case<'_> {
             (RecordId::Integer(_), KeyPolicy::Text | KeyPolicy::Uuid) | (RecordId::Text(_), KeyPolicy::Integer) => false,
         };
         let key = self.key(former.clone());
-        let free = possible && !self.view.promised.contains_key(&key) && self.view.record(&key)?.is_none();
-        Ok(free.then_some(key))
+        Ok(if possible && self.view.is_free(&key)? { Some(key) } else { None })
     }
 
     fn restore(&self, data: &Object) -> Result<Verdict, Stop> {

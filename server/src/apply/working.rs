@@ -18,6 +18,7 @@ pub struct Working {
     successors: BTreeMap<OpId, BTreeSet<OpId>>,
     pub(super) temps: BTreeMap<TempId, Option<RecordKey>>,
     pub(super) records: BTreeMap<RecordKey, Option<Record>>,
+    pruned: BTreeSet<RecordKey>,
     pub(super) counters: BTreeMap<String, u64>,
     dependents: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
     pub(super) conflicts: BTreeMap<RecordKey, Option<Conflict>>,
@@ -45,6 +46,7 @@ impl Working {
             successors: BTreeMap::new(),
             temps: BTreeMap::new(),
             records: BTreeMap::new(),
+            pruned: BTreeSet::new(),
             counters: BTreeMap::new(),
             dependents: BTreeMap::new(),
             conflicts: BTreeMap::new(),
@@ -77,6 +79,7 @@ impl Working {
         for record in found.records {
             self.records.entry(record.key.clone()).or_insert(Some(record));
         }
+        self.pruned.extend(found.pruned);
         for (entity, last) in found.counters {
             self.counters.entry(entity).or_insert(last);
         }
@@ -177,6 +180,10 @@ impl Working {
     pub(super) fn record(&self, key: &RecordKey) -> Result<Option<&Record>, Stop> {
         let missing = || Stop::missing(Wanted { records: [key.clone()].into(), ..Wanted::default() });
         self.records.get(key).map(Option::as_ref).ok_or_else(missing)
+    }
+    /// Whether there is no such record, nor ever was one: its ID can be given.
+    pub(super) fn is_free(&self, key: &RecordKey) -> Result<bool, Stop> {
+        Ok(self.record(key)?.is_none() && !self.pruned.contains(key) && !self.promised.contains_key(key))
     }
     /// The last integer ID that was issued for the entity.
     pub(super) fn counter(&self, entity: &str) -> Result<u64, Stop> {

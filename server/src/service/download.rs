@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Position, Reason, Refusal, Service};
-use crate::store::{PageBounds, PageRow, ServerStore, StoreError};
+use crate::store::{PageBounds, PageRow, Scope, ServerStore, StoreError};
 use crate::token::Identity;
 
 /// The lines of one answer, asked for one after the other.
@@ -23,6 +23,7 @@ pub struct Pages<S> {
     identity: Identity,
     request: DownloadRequest,
     reply: Reply,
+    scope: Scope,
     position: Position,
     /// The tenant's sequence when the answer began: the answer ends there, whoever goes on writing.
     until: Version,
@@ -70,14 +71,21 @@ impl<S: ServerStore> Service<S> {
         let (head, request): (_, DownloadRequest) = self.open(identity, body).await?;
         self.same_epoch(&head)?;
         let named = |reason: Reason| reason.of(&head.request_id);
+        let scope = Scope(request.entities.iter().cloned().collect());
+        if let Some(unknown) = scope.0.iter().find(|name| self.schema.entity(name).is_none()) {
+            return Err(named(Reason::Invalid(format!("there is no entity '{unknown}'"))));
+        }
         let holdings = self.store.holdings(&identity.tenant, &head.client).await.map_err(|error| named(error.into()))?;
         let until = holdings.state.sequence;
         let position = match &request.checkpoint {
             None => Position { sequence: Version(0), target: until },
             Some(token) => {
-                let position = self.checkpoints.read(&identity.tenant, self.store.epoch(), token).map_err(named)?;
+                let position = self.checkpoints.read(&identity.tenant, self.store.epoch(), &scope, token).map_err(named)?;
                 if position.sequence > until {
                     return Err(named(Reason::EpochChanged(self.store.epoch().clone())));
+                }
+                if position.needs_after() < holdings.state.forgotten {
+                    return Err(named(Reason::CheckpointExpired));
                 }
                 position
             }
@@ -87,6 +95,7 @@ impl<S: ServerStore> Service<S> {
             identity: identity.clone(),
             reply: self.reply(&head, &holdings.state),
             request,
+            scope,
             position,
             until,
             sent: 0,
@@ -103,7 +112,7 @@ impl<S: ServerStore> Pages<S> {
             Next::Head => {
                 self.next = Next::Page;
                 let store = &self.service.store;
-                let records = store.count_after(&self.identity.tenant, self.position.sequence).await?;
+                let records = store.count_after(&self.identity.tenant, self.position.sequence, &self.scope).await?;
                 line(&DownloadHead { reply: self.reply.clone(), sequence: self.until, records }).map(Some)
             }
             Next::Page => self.page().await.map(Some),
@@ -120,7 +129,10 @@ impl<S: ServerStore> Pages<S> {
         let bounds =
             PageBounds { records_max: self.request.page_records.clamp(1, limits::PAGE_RECORDS_MAX), bytes_max: limits::PAGE_BYTES_MAX };
         let tenant = &self.identity.tenant;
-        let page = self.service.store.page(tenant, &self.request.head.client, self.position.sequence, bounds).await?;
+        let page = self.service.store.page(tenant, &self.request.head.client, self.position.sequence, &self.scope, bounds).await?;
+        if self.position.needs_after() < page.forgotten {
+            return Err(StoreError::Pruned);
+        }
         // With nothing newer left, the client has all that there was in the state the page was read from.
         let last = page.rows.last().map_or(self.position.sequence, |row| row.version);
         self.position = self.position.advanced(if page.complete { page.sequence } else { last });
@@ -129,7 +141,7 @@ impl<S: ServerStore> Pages<S> {
             self.next = Next::End;
         }
         let body = line(&PageOut {
-            checkpoint: self.service.checkpoints.write(tenant, self.service.store.epoch(), self.position),
+            checkpoint: self.service.checkpoints.write(tenant, self.service.store.epoch(), &self.scope, self.position),
             through: self.position.through(),
             changes: page.rows.iter().map(change).collect::<Result<_, _>>()?,
         })?;

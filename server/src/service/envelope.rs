@@ -1,12 +1,15 @@
 //! The head of a request, read before anything else of its body means anything: first whose database it
 //! comes from, then which protocol it speaks, then the rest.
 
+use fieldsync::model::ClientId;
 use fieldsync::protocol::{PROTOCOL, RequestHead, limits};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::{Reason, Refusal, Service};
-use crate::store::ServerStore;
+use crate::apply::audit_row;
+use crate::store::{ServerStore, StoreError, UploadTransaction, WriteBatch};
 use crate::token::Identity;
 
 /// What every protocol's head has to say.
@@ -29,21 +32,8 @@ struct OnlyHead {
     head: RequestHead,
 }
 
-/// Reads the head and compares it with the token.
-pub(super) fn head(identity: &Identity, body: &[u8]) -> Result<RequestHead, Refusal> {
-    let claimed = serde_json::from_slice::<OnlyClaimed>(body).map_err(|error| invalid(&error))?.head;
-    let named = |name: &str| !name.is_empty() && name.len() <= limits::NAME_BYTES_MAX;
-    if !named(&claimed.request_id) {
-        return Err(Reason::Invalid("a request ID has 1 to 256 bytes".to_owned()).into());
-    }
-    if claimed.tenant != identity.tenant || claimed.user != identity.user {
-        return Err(Reason::IdentityMismatch.of(&claimed.request_id));
-    }
-    if claimed.protocol != PROTOCOL {
-        return Err(Reason::UpgradeRequired.of(&claimed.request_id));
-    }
-    let head = serde_json::from_slice::<OnlyHead>(body).map_err(|error| invalid(&error).reason.of(&claimed.request_id))?;
-    Ok(head.head)
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= limits::NAME_BYTES_MAX
 }
 
 /// Reads the whole body, once its head is known to be its owner's.
@@ -62,9 +52,46 @@ fn invalid(error: &serde_json::Error) -> Refusal {
 }
 
 impl<S: ServerStore> Service<S> {
+    /// Reads the head and compares it with the token. Whoever comes with another's token leaves a row in the audit
+    /// chain of the tenant whose token it is.
+    pub(super) async fn head(&self, identity: &Identity, body: &[u8]) -> Result<RequestHead, Refusal> {
+        let claimed = serde_json::from_slice::<OnlyClaimed>(body).map_err(|error| invalid(&error))?.head;
+        if !is_name(&claimed.request_id) {
+            return Err(Reason::Invalid("a request ID has 1 to 256 bytes".to_owned()).into());
+        }
+        if claimed.tenant != identity.tenant || claimed.user != identity.user {
+            if let Err(error) = self.note_mismatch(identity, &claimed).await {
+                tracing::error!(%error, request = ?claimed.request_id, "a foreign database could not be noted");
+            }
+            return Err(Reason::IdentityMismatch.of(&claimed.request_id));
+        }
+        if claimed.protocol != PROTOCOL {
+            return Err(Reason::UpgradeRequired.of(&claimed.request_id));
+        }
+        let head = serde_json::from_slice::<OnlyHead>(body).map_err(|error| invalid(&error).reason.of(&claimed.request_id))?;
+        Ok(head.head)
+    }
+
+    async fn note_mismatch(&self, identity: &Identity, claimed: &Claimed) -> Result<(), StoreError> {
+        // No client has this ID, and none is asked about.
+        const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
+        let nobody = ClientId::parse(NOBODY).unwrap_or_else(|_| unreachable!("the ID of nobody is a UUID"));
+        let transaction = self.store.begin(&identity.tenant, &nobody).await?;
+        let mut state = transaction.state().clone();
+        let named = |name: &str| if is_name(name) { json!(name) } else { json!(null) };
+        let row = audit_row(
+            &mut state,
+            &json!({
+                "at": self.now_ms(), "user": identity.user, "request": claimed.request_id, "refused": "identity_mismatch",
+                "database": {"tenant": named(&claimed.tenant), "user": named(&claimed.user)},
+            }),
+        );
+        transaction.commit(WriteBatch { state, audit: vec![row], ..WriteBatch::default() }).await
+    }
+
     /// Reads a request and makes sure that the database it comes from belongs to the token's user.
     pub(super) async fn open<T: DeserializeOwned>(&self, identity: &Identity, body: &[u8]) -> Result<(RequestHead, T), Refusal> {
-        let head = head(identity, body)?;
+        let head = self.head(identity, body).await?;
         let request = whole(&head, body)?;
         self.own(identity, &head).await?;
         Ok((head, request))

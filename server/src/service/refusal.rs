@@ -48,6 +48,9 @@ pub enum Reason {
     /// The checkpoint was not made by this server for this tenant.
     #[error("the checkpoint is not valid")]
     InvalidCheckpoint,
+    /// What was deleted since the checkpoint is not known any more.
+    #[error("the checkpoint is too old: start over")]
+    CheckpointExpired,
     /// Another protocol.
     #[error("this server speaks protocol {PROTOCOL}")]
     UpgradeRequired,
@@ -93,6 +96,7 @@ impl Reason {
             Self::MethodNotAllowed => (405, "method_not_allowed", false),
             Self::Timeout => (408, "timeout", true),
             Self::EpochChanged(_) => (409, "epoch_changed", false),
+            Self::CheckpointExpired => (410, "checkpoint_expired", false),
             Self::TooLarge { .. } => (413, "too_large", false),
             Self::UnsupportedMedia => (415, "unsupported_media", false),
             Self::Invalid(_) => (422, "invalid_request", false),
@@ -124,6 +128,7 @@ impl From<StoreError> for Reason {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy => Self::Unavailable,
+            StoreError::Pruned => Self::CheckpointExpired,
             StoreError::Failed(_) | StoreError::Exists(_) | StoreError::Unreadable(_) => {
                 tracing::error!(%error, "the store failed");
                 Self::Server

@@ -3,7 +3,7 @@
 use fieldsync::protocol::{CheckpointState, HealthResponse, InitializeRequest, InitializeResponse, StatusRequest, StatusResponse, limits};
 
 use super::{Reason, Refusal, Service};
-use crate::store::{Holdings, ServerStore};
+use crate::store::{Holdings, Scope, ServerStore};
 use crate::token::Identity;
 
 impl<S: ServerStore> Service<S> {
@@ -15,9 +15,11 @@ impl<S: ServerStore> Service<S> {
         let checkpoint = match &request.checkpoint {
             _ if self.same_epoch(&head).is_err() => CheckpointState::EpochChanged,
             None => CheckpointState::None,
-            Some(token) => match self.checkpoints.read(&identity.tenant, self.store.epoch(), token) {
-                Ok(position) if position.sequence <= holdings.state.sequence => CheckpointState::Ok,
-                Ok(_) | Err(Reason::EpochChanged(_)) => CheckpointState::EpochChanged,
+            Some(token) => match self.checkpoints.read(&identity.tenant, self.store.epoch(), &Scope::default(), token) {
+                Ok(position) if position.sequence > holdings.state.sequence => CheckpointState::EpochChanged,
+                Ok(position) if position.needs_after() < holdings.state.forgotten => CheckpointState::Resync,
+                Ok(_) => CheckpointState::Ok,
+                Err(Reason::EpochChanged(_)) => CheckpointState::EpochChanged,
                 Err(reason) => return Err(name(reason)),
             },
         };

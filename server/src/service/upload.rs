@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::envelope::{head, whole};
+use super::envelope::whole;
 use super::{Reason, Refusal, Service};
 use crate::apply::{Context, GroupRun, Incoming, Working, reused};
 use crate::seams::EntropyError;
@@ -118,7 +118,7 @@ fn shown(outcome: &Outcome) -> usize {
 impl<S: ServerStore> Service<S> {
     /// Takes a batch of operations, gives one result for each.
     pub async fn upload(&self, identity: &Identity, body: &[u8]) -> Result<UploadResponse, Refusal> {
-        let head = head(identity, body)?;
+        let head = self.head(identity, body).await?;
         let Operations { operations, former } = whole(&head, body)?;
         if operations.too_many {
             return Err(Reason::TooLarge { max: limits::OPERATIONS_MAX, unit: "operations" }.of(&head.request_id));

@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::rows::Conflict;
 use super::{
-    AuditRow, ChangeRow, Found, Holdings, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, ServerStore, StoreError, TenantState,
-    UploadTransaction, Wanted, WriteBatch, issued_before,
+    AuditRow, ChangeRow, Found, Holdings, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, ServerStore, StoreError,
+    TenantState, UploadTransaction, Wanted, WriteBatch, issued_before,
 };
 
 /// All tenants.
@@ -31,6 +31,7 @@ pub struct Tenant {
     by_version: BTreeMap<Version, RecordKey>,
     referred: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
     refers: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
+    pruned: BTreeSet<RecordKey>,
     temps: BTreeMap<TempId, RecordKey>,
     receipts: BTreeMap<OpId, Receipt>,
     successors: BTreeMap<OpId, BTreeSet<OpId>>,
@@ -130,18 +131,53 @@ impl ServerStore for MemoryStore {
         })
     }
 
-    async fn count_after(&self, tenant: &str, after: Version) -> Result<u64, StoreError> {
+    async fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {
         let tenant = self.tenant(tenant).await;
         let tenant = tenant.lock().await;
-        Ok(u64::try_from(tenant.newer(after).count()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(tenant.newer(after, scope).count()).unwrap_or(u64::MAX))
     }
 
-    async fn page(&self, tenant: &str, client: &ClientId, after: Version, bounds: PageBounds) -> Result<PageRows, StoreError> {
+    async fn tenants(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.tenants.lock().await.keys().cloned().collect())
+    }
+
+    async fn settled_before(&self, tenant: &str, received_ms: u64) -> Result<Version, StoreError> {
         let tenant = self.tenant(tenant).await;
         let tenant = tenant.lock().await;
-        let mut page = PageRows { rows: Vec::new(), complete: true, sequence: tenant.state.sequence };
+        let recent = tenant.changes.iter().find(|change| change.received_ms >= received_ms);
+        let last = tenant.changes.last().map_or(Version(0), |change| change.version);
+        Ok(recent.map_or(last, |change| Version(change.version.0 - 1)))
+    }
+
+    async fn forget(&self, tenant: &str, through: Version) -> Result<u64, StoreError> {
+        let tenant = self.tenant(tenant).await;
+        let tenant = &mut *tenant.lock().await;
+        tenant.state.forgotten = tenant.state.forgotten.max(through.min(tenant.state.sequence));
+        let open: BTreeSet<_> = tenant.conflicts.values().filter(|conflict| conflict.closed_by.is_none()).map(|open| &open.key).collect();
+        let old = tenant.by_version.range(..=tenant.state.forgotten).map(|(_, key)| key).filter(|key| !open.contains(key));
+        let old: Vec<_> = old.filter_map(|key| tenant.records.get(key)).filter(|record| record.data.is_none()).cloned().collect();
+        for record in &old {
+            tenant.by_version.remove(&record.version);
+            tenant.records.remove(&record.key);
+            tenant.refers.remove(&record.key);
+            tenant.pruned.insert(record.key.clone());
+        }
+        Ok(u64::try_from(old.len()).unwrap_or(u64::MAX))
+    }
+
+    async fn page(
+        &self,
+        tenant: &str,
+        client: &ClientId,
+        after: Version,
+        scope: &Scope,
+        bounds: PageBounds,
+    ) -> Result<PageRows, StoreError> {
+        let tenant = self.tenant(tenant).await;
+        let tenant = tenant.lock().await;
+        let mut page = PageRows { rows: Vec::new(), complete: true, sequence: tenant.state.sequence, forgotten: tenant.state.forgotten };
         let mut bytes = 0;
-        for record in tenant.newer(after) {
+        for record in tenant.newer(after, scope) {
             let data = record.data.as_ref().map(|data| serde_json::Value::Object(data.clone()).to_string());
             let size = data.as_ref().map_or(0, String::len);
             if page.rows.len() >= bounds.records_max || (!page.rows.is_empty() && bytes + size > bounds.bytes_max) {
@@ -167,8 +203,9 @@ impl ServerStore for MemoryStore {
 }
 
 impl Tenant {
-    fn newer(&self, after: Version) -> impl Iterator<Item = &Record> {
-        self.by_version.range(Version(after.0.saturating_add(1))..).filter_map(|(_, key)| self.records.get(key))
+    fn newer<'t>(&'t self, after: Version, scope: &'t Scope) -> impl Iterator<Item = &'t Record> {
+        let newer = self.by_version.range(Version(after.0.saturating_add(1))..).filter(|(_, key)| scope.holds(&key.entity));
+        newer.filter_map(|(_, key)| self.records.get(key))
     }
 
     fn put_record(&mut self, record: Record, refers: BTreeSet<RecordKey>) {
@@ -200,6 +237,7 @@ impl UploadTransaction for MemoryUpload {
             receipts: wanted.receipts.iter().filter_map(|id| tenant.receipts.get(id)).cloned().collect(),
             temps: wanted.temps.iter().filter_map(|temp| Some((temp.clone(), tenant.temps.get(temp)?.clone()))).collect(),
             records: wanted.records.iter().filter_map(|key| tenant.records.get(key)).cloned().collect(),
+            pruned: wanted.records.intersection(&tenant.pruned).cloned().collect(),
             counters: wanted.counters.iter().filter_map(|entity| Some((entity.clone(), *tenant.counters.get(entity)?))).collect(),
             ..Found::default()
         };

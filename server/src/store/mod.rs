@@ -10,6 +10,7 @@
 
 mod lineage;
 pub mod memory;
+mod prune;
 mod rows;
 pub mod sqlite;
 
@@ -19,8 +20,10 @@ use fieldsync::model::{ClientId, Epoch, Version};
 
 pub(crate) use lineage::SAFE_MAX;
 pub use lineage::issued_before;
+pub use prune::prune;
 pub use rows::{
-    AuditRow, ChangeRow, Conflict, Found, Holdings, Origin, PageRow, PageRows, Receipt, Record, RecordKey, TenantState, Wanted, WriteBatch,
+    AuditRow, ChangeRow, Conflict, Found, Holdings, Origin, PageRow, PageRows, Receipt, Record, RecordKey, Scope, TenantState, Wanted,
+    WriteBatch,
 };
 
 /// Why the store did not do what it was asked.
@@ -32,6 +35,9 @@ pub enum StoreError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What was to be read has been pruned meanwhile.
+    #[error("tombstones were pruned while the answer was being sent")]
+    Pruned,
     /// What is to be written is there already.
     #[error("{0} is there already, and is not written over")]
     Exists(String),
@@ -72,17 +78,28 @@ pub trait ServerStore: Send + Sync + 'static {
     /// What there is of a tenant and a client.
     fn holdings(&self, tenant: &str, client: &ClientId) -> impl Future<Output = Result<Holdings, StoreError>> + Send;
 
-    /// How many records changed after `after`.
-    fn count_after(&self, tenant: &str, after: Version) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    /// How many records of the scope changed after `after`.
+    fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// The records that changed after `after`, by ascending version, as far as the bounds allow.
+    /// The records of the scope that changed after `after`, by ascending version, as far as the bounds allow.
     fn page(
         &self,
         tenant: &str,
         client: &ClientId,
         after: Version,
+        scope: &Scope,
         bounds: PageBounds,
     ) -> impl Future<Output = Result<PageRows, StoreError>> + Send;
+
+    /// All tenants.
+    fn tenants(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
+    /// The version below which every change of the tenant came before this time.
+    fn settled_before(&self, tenant: &str, received_ms: u64) -> impl Future<Output = Result<Version, StoreError>> + Send;
+
+    /// Forgets the tombstones of the tenant up to a version, except those that an open conflict is about. First says
+    /// so to everybody who stands below, then lets the rows go. What stays is that their IDs are taken.
+    fn forget(&self, tenant: &str, through: Version) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Whether the database answers.
     fn ready(&self) -> impl Future<Output = bool> + Send;

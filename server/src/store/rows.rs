@@ -142,11 +142,13 @@ pub struct TenantState {
     pub issued: u64,
     /// The sequence that the last backup holds. Changed by a backup only.
     pub backed_up: Version,
+    /// Tombstones up to here may be gone: who stands below must start over. Changed by pruning only.
+    pub forgotten: Version,
 }
 
 impl Default for TenantState {
     fn default() -> Self {
-        Self { sequence: Version(0), audit_number: 0, audit_head: Hash::zero(), issued: 0, backed_up: Version(0) }
+        Self { sequence: Version(0), audit_number: 0, audit_head: Hash::zero(), issued: 0, backed_up: Version(0), forgotten: Version(0) }
     }
 }
 
@@ -190,6 +192,8 @@ pub struct Found {
     pub temps: Vec<(TempId, RecordKey)>,
     /// Records and tombstones.
     pub records: Vec<Record>,
+    /// Those of the records asked for whose tombstones were pruned.
+    pub pruned: Vec<RecordKey>,
     /// Entities and the last integer ID issued.
     pub counters: Vec<(String, u64)>,
     /// Records (first) and those that refer to them (second).
@@ -245,6 +249,23 @@ pub struct PageRows {
     pub complete: bool,
     /// The tenant's sequence in that state.
     pub sequence: Version,
+    /// Up to where tombstones may have been gone in that state.
+    pub forgotten: Version,
+}
+
+/// Which entities a download is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope(pub BTreeSet<String>);
+
+impl Scope {
+    /// Whether it leaves nothing out.
+    pub fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+    /// Whether it is about this entity.
+    pub fn holds(&self, entity: &str) -> bool {
+        self.is_all() || self.0.contains(entity)
+    }
 }
 
 /// What the server holds of a tenant and a client.

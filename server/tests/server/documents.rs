@@ -104,6 +104,7 @@ fn the_table_of_refusals_is_the_servers() -> Told {
         Reason::UnsupportedMedia,
         Reason::Invalid(String::new()),
         Reason::InvalidCheckpoint,
+        Reason::CheckpointExpired,
         Reason::UpgradeRequired,
         Reason::RateLimited { retry_after_seconds: 1 },
         Reason::Unavailable,

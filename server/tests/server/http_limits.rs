@@ -8,7 +8,7 @@ use fieldsync::model::{ClientId, Epoch, Version};
 use fieldsync::protocol::limits::{BODY_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX};
 use fieldsync_server::http::Settings;
 use fieldsync_server::store::memory::MemoryStore;
-use fieldsync_server::store::{Holdings, PageBounds, PageRows, ServerStore, StoreError};
+use fieldsync_server::store::{Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -170,11 +170,20 @@ impl ServerStore for Failing {
     async fn holdings(&self, _: &str, _: &ClientId) -> Result<Holdings, StoreError> {
         Err(StoreError::Failed("secret-detail".into()))
     }
-    async fn count_after(&self, tenant: &str, after: Version) -> Result<u64, StoreError> {
-        self.inner.count_after(tenant, after).await
+    async fn count_after(&self, _: &str, _: Version, _: &Scope) -> Result<u64, StoreError> {
+        Err(StoreError::Busy)
     }
-    async fn page(&self, tenant: &str, client: &ClientId, after: Version, bounds: PageBounds) -> Result<PageRows, StoreError> {
-        self.inner.page(tenant, client, after, bounds).await
+    async fn page(&self, _: &str, _: &ClientId, _: Version, _: &Scope, _: PageBounds) -> Result<PageRows, StoreError> {
+        Err(StoreError::Busy)
+    }
+    async fn tenants(&self) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Busy)
+    }
+    async fn settled_before(&self, _: &str, _: u64) -> Result<Version, StoreError> {
+        Err(StoreError::Busy)
+    }
+    async fn forget(&self, _: &str, _: Version) -> Result<u64, StoreError> {
+        Err(StoreError::Busy)
     }
     async fn ready(&self) -> bool {
         false

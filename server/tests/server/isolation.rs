@@ -1,11 +1,15 @@
 //! Two tenants in one database. Whatever one of them knows of the other (IDs, temp IDs, operation IDs,
 //! checkpoints, client IDs), no endpoint gives or takes anything across.
 
+use fieldsync_server::apply::first_broken;
 use fieldsync_server::http::Settings;
+use fieldsync_server::store::memory::MemoryStore;
+use fieldsync_server::store::sqlite::SqliteStore;
+use fieldsync_server::store::{AuditRow, ServerStore};
 use serde_json::{Value, json};
 
 use crate::port::Port;
-use crate::world::{Device, Told, World, brief, op, version};
+use crate::world::{Device, Failure, Told, World, brief, op, version};
 
 const SECRET: &str = "north-secret";
 
@@ -79,4 +83,53 @@ async fn nothing_of_one_tenant_is_seen_or_touched_by_another() -> Told {
     assert_eq!(after.0, before.0);
     assert_eq!(crate::wire::changes(&after.1), crate::wire::changes(&before.1));
     Ok(())
+}
+
+crate::world::on_both_stores!(a_foreign_database_leaves_a_trace_with_the_tenant_whose_token_it_used);
+
+async fn a_foreign_database_leaves_a_trace_with_the_tenant_whose_token_it_used<S: Audited>(world: World<S>) -> Told {
+    let north = Device::new("north", "anna", 1);
+    world.upload(&north, &[north.create(1, "client", "temp_1_a_client", json!({}))]).await;
+    let before = world.status(&north).await;
+    let mut foreign = north.head("r-foreign");
+    foreign["tenant"] = json!("south");
+    let body = json!({"head": foreign, "operations": [], "schema": 1, "pending": 0, "lastSeq": 0, "pageRecords": 1}).to_string();
+    let service = &world.service;
+    let refusals = [
+        service.upload(&north.identity(), body.as_bytes()).await.err(),
+        service.initialize(&north.identity(), body.as_bytes()).await.err(),
+        service.download(&north.identity(), body.as_bytes()).await.err(),
+        service.status(&north.identity(), body.as_bytes()).await.err(),
+    ];
+    for refusal in refusals {
+        assert_eq!(refusal.ok_or("it is refused")?.reason.classify().1, "identity_mismatch");
+    }
+    let rows = service.store().audit_rows("north").await?;
+    assert_eq!((rows.len(), first_broken(&rows)), (5, None));
+    let content: Value = serde_json::from_str(&rows[4].content)?;
+    assert_eq!((&content["refused"], &content["request"]), (&json!("identity_mismatch"), &json!("r-foreign")));
+    assert_eq!((&content["user"], &content["database"]["tenant"]), (&json!("anna"), &json!("south")));
+    assert_eq!(service.store().audit_rows("south").await?.len(), 0, "nobody writes into another tenant's chain");
+    let after = world.status(&north).await;
+    assert_eq!((&after["sequence"], &after["auditHead"]), (&before["sequence"], &json!(rows[4].hash)));
+    assert_eq!(world.upload(&north, &[north.create(2, "client", "temp_2_a_client", json!({}))]).await.len(), 1);
+    assert_eq!(first_broken(&service.store().audit_rows("north").await?), None);
+    Ok(())
+}
+
+/// A store whose audit chain can be read.
+trait Audited: ServerStore {
+    async fn audit_rows(&self, tenant: &str) -> Result<Vec<AuditRow>, Failure>;
+}
+
+impl Audited for MemoryStore {
+    async fn audit_rows(&self, tenant: &str) -> Result<Vec<AuditRow>, Failure> {
+        Ok(self.audit(tenant).await)
+    }
+}
+
+impl Audited for SqliteStore {
+    async fn audit_rows(&self, tenant: &str) -> Result<Vec<AuditRow>, Failure> {
+        Ok(self.audit(tenant).await?)
+    }
 }

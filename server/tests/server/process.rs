@@ -273,6 +273,23 @@ async fn a_lost_server_comes_back_from_its_backup() -> Told {
     Ok(())
 }
 
+#[tokio::test]
+async fn tombstones_are_pruned_while_the_server_runs() -> Told {
+    let house = House::new()?;
+    let server = house.serve(None)?;
+    let gone =
+        json!({"operations": [anna().create(1, "pet", "temp_1_a_pet", json!({})), anna().delete(2, "pet", "temp_1_a_pet", after(1))]});
+    house.upload(server.address, &body(&anna(), gone)).await?;
+    let data = house.folder.file("data.sqlite");
+    let prune = |days: &str| succeed(program().args(["prune", "--database", &data, "--older-than-days", days]));
+    assert_eq!(prune("30")?.trim(), "0 tombstones forgotten");
+    assert_eq!(prune("0")?.trim(), "1 tombstones forgotten");
+    let outcomes = json!({"operations": [anna().update(3, "pet", 1, json!({"/name": "Rex"}), json!({"version": "1"}))]});
+    assert_eq!(briefs(&house.upload(server.address, &body(&anna(), outcomes)).await?), ["rejected unknown_record"]);
+    fails(program().args(["prune", "--database", &house.folder.file("none"), "--older-than-days", "1"]), "no database")?;
+    Ok(())
+}
+
 fn fails(command: &mut Command, expected: &str) -> Told {
     let Output { status, stdout, stderr } = command.output()?;
     let said = String::from_utf8_lossy(&stderr).into_owned();

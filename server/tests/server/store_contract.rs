@@ -10,8 +10,8 @@ use fieldsync::schema::Reference;
 use fieldsync::value::hash_bytes;
 use fieldsync_server::store::sqlite::{Setting, SqliteStore};
 use fieldsync_server::store::{
-    AuditRow, ChangeRow, Origin, PageBounds, Receipt, Record, RecordKey, ServerStore, StoreError, TenantState, UploadTransaction, Wanted,
-    WriteBatch,
+    AuditRow, ChangeRow, Origin, PageBounds, Receipt, Record, RecordKey, Scope, ServerStore, StoreError, TenantState, UploadTransaction,
+    Wanted, WriteBatch,
 };
 use serde_json::json;
 
@@ -133,9 +133,10 @@ async fn what_is_committed_is_found_by_every_key<S: ServerStore>(world: World<S>
     assert!(found.records.is_empty() && found.receipts.is_empty() && found.successors.is_empty() && found.temps.is_empty());
     assert!(found.counters.is_empty() && found.dependents.is_empty() && found.conflicts.is_empty());
     drop(foreign);
-    assert_eq!(store.page("north", &client(1)?, Version(0), PAGE).await?.rows.len(), 2);
-    assert_eq!(store.page("south", &client(1)?, Version(0), PAGE).await?.rows.len(), 0);
-    assert_eq!((store.count_after("north", Version(1)).await?, store.count_after("south", Version(0)).await?), (1, 0));
+    assert_eq!(store.page("north", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 2);
+    assert_eq!(store.page("south", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 0);
+    let all = Scope::default();
+    assert_eq!((store.count_after("north", Version(1), &all).await?, store.count_after("south", Version(0), &all).await?), (1, 0));
     Ok(())
 }
 
@@ -168,7 +169,7 @@ async fn a_commit_is_flushed_before_it_returns() -> Told {
     assert_eq!(store.pragma(Setting::ForeignKeys).await?, "1");
     let memory = SqliteStore::open(":memory:", epoch()?).await?;
     memory.begin("north", &client(1)?).await?.commit(batch()?).await?;
-    assert_eq!(memory.page("north", &client(1)?, Version(0), PAGE).await?.rows.len(), 2);
+    assert_eq!(memory.page("north", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 2);
     Ok(())
 }
 

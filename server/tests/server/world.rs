@@ -217,7 +217,17 @@ impl<S: ServerStore> World<S> {
 
     /// All lines of a download, or the fault of the request.
     pub(crate) async fn try_download(&self, device: &Device, checkpoint: Option<&str>, page_records: usize) -> Result<Vec<String>, Value> {
-        let body = json!({"head": device.head("download"), "checkpoint": checkpoint, "pageRecords": page_records}).to_string();
+        self.ask_download(device, json!({"checkpoint": checkpoint, "pageRecords": page_records})).await
+    }
+
+    /// As above, of some entities.
+    pub(crate) async fn try_download_of(&self, device: &Device, entities: &[&str], checkpoint: Option<&str>) -> Result<Vec<String>, Value> {
+        self.ask_download(device, json!({"checkpoint": checkpoint, "pageRecords": 2, "entities": entities})).await
+    }
+
+    async fn ask_download(&self, device: &Device, mut request: Value) -> Result<Vec<String>, Value> {
+        request["head"] = device.head("download");
+        let body = request.to_string();
         let mut pages = self.service.download(&device.identity(), body.as_bytes()).await.map_err(|refusal| told(&refusal))?;
         let mut text = Vec::new();
         while let Some(lines) = pages.next().await.unwrap_or_else(|error| panic!("the download broke off: {error}")) {

@@ -8,6 +8,7 @@
 //! statement before the commit, and stamping the rows from its answer.
 
 mod backup;
+mod prune;
 mod read;
 mod schema;
 mod write;
@@ -17,10 +18,12 @@ use std::time::Duration;
 
 use fieldsync::model::{ClientId, Epoch, RecordId, Version};
 use fieldsync::value::Hash;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
-use super::{Found, Holdings, PageBounds, PageRows, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch};
+use super::{
+    AuditRow, Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
+};
 
 /// How long a statement waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -91,8 +94,10 @@ impl SqliteStore {
                 .await?;
         }
         let layout = self.meta("layout").await?;
-        if schema::GROWN_FROM.contains(&layout.as_str()) {
-            sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'layout'").bind(schema::LAYOUT).execute(&self.writer).await?;
+        if layout == "1" {
+            let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+            sqlx::raw_sql(schema::FROM_1).execute(&mut *transaction).await?;
+            transaction.commit().await?;
         } else if layout != schema::LAYOUT {
             return Err(StoreError::Unreadable(format!("layout {layout}; this server writes {}", schema::LAYOUT)));
         }
@@ -104,6 +109,16 @@ impl SqliteStore {
 
     async fn meta(&self, name: &str) -> Result<String, StoreError> {
         Ok(sqlx::query_scalar("SELECT value FROM meta WHERE name = ?1").bind(name).fetch_one(&self.writer).await?)
+    }
+
+    /// The audit rows of a tenant, in order.
+    pub async fn audit(&self, tenant: &str) -> Result<Vec<AuditRow>, StoreError> {
+        let rows = sqlx::query("SELECT number, content, hash FROM audit WHERE tenant = ?1 ORDER BY number");
+        let rows = rows.bind(tenant).fetch_all(&self.readers).await?;
+        let read = |row: &SqliteRow| -> Result<AuditRow, StoreError> {
+            Ok(AuditRow { number: from_db(row.try_get(0)?)?, content: row.try_get(1)?, hash: hash_from(row.try_get(2)?)? })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// A setting of the connection that writes, as SQLite reports it now.
@@ -196,19 +211,43 @@ impl ServerStore for SqliteStore {
         read::holdings(&mut snapshot, tenant, client, self.issued).await
     }
 
-    async fn count_after(&self, tenant: &str, after: Version) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM records WHERE tenant = ?1 AND version > ?2")
-            .bind(tenant)
-            .bind(to_db(after.0)?)
-            .fetch_one(&self.readers)
-            .await?;
-        from_db(count)
+    async fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {
+        let mut snapshot = self.readers.begin().await?;
+        read::count_after(&mut snapshot, tenant, after, scope).await
     }
 
-    async fn page(&self, tenant: &str, client: &ClientId, after: Version, bounds: PageBounds) -> Result<PageRows, StoreError> {
-        // One read transaction: the sequence and the rows are of one state.
+    async fn page(
+        &self,
+        tenant: &str,
+        client: &ClientId,
+        after: Version,
+        scope: &Scope,
+        bounds: PageBounds,
+    ) -> Result<PageRows, StoreError> {
+        // One read transaction: the counters and the rows are of one state.
         let mut snapshot = self.readers.begin().await?;
-        read::page(&mut snapshot, tenant, client, after, bounds, self.issued).await
+        let state = read::tenant_state(&mut snapshot, tenant, self.issued).await?;
+        read::page(&mut snapshot, tenant, client, after, scope, bounds, &state).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT tenant FROM tenants ORDER BY tenant").fetch_all(&self.readers).await?)
+    }
+
+    async fn settled_before(&self, tenant: &str, received_ms: u64) -> Result<Version, StoreError> {
+        let through: Option<i64> = sqlx::query_scalar(
+            "SELECT coalesce((SELECT min(version) - 1 FROM changes WHERE tenant = ?1 AND received_ms >= ?2),
+             (SELECT max(version) FROM changes WHERE tenant = ?1))",
+        )
+        .bind(tenant)
+        .bind(to_db(received_ms)?)
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(Version(from_db(through.unwrap_or_default())?))
+    }
+
+    async fn forget(&self, tenant: &str, through: Version) -> Result<u64, StoreError> {
+        prune::forget(&self.writer, tenant, through, self.issued).await
     }
 
     async fn ready(&self) -> bool {

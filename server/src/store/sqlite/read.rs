@@ -9,12 +9,14 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::super::rows::Conflict;
-use super::super::{Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, StoreError, TenantState, Wanted};
+use super::super::{
+    Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, StoreError, TenantState, Wanted,
+};
 use super::{from_db, from_json, from_word, hash_from, id_from, id_text, json, to_db};
 
 pub(super) async fn tenant_state(db: &mut SqliteConnection, tenant: &str, issued: u64) -> Result<TenantState, StoreError> {
     let row = sqlx::query(
-        "SELECT sequence, audit_number, audit_head, coalesce(backed_up, 0) FROM tenants LEFT JOIN marks USING (tenant) WHERE tenant = ?1",
+        "SELECT sequence, audit_number, audit_head, coalesce(backed_up, 0), coalesce(forgotten, 0) FROM tenants LEFT JOIN marks USING (tenant) WHERE tenant = ?1",
     )
     .bind(tenant)
     .fetch_optional(db)
@@ -26,6 +28,7 @@ pub(super) async fn tenant_state(db: &mut SqliteConnection, tenant: &str, issued
         audit_head: hash_from(row.try_get(2)?)?,
         issued,
         backed_up: Version(from_db(row.try_get(3)?)?),
+        forgotten: Version(from_db(row.try_get(4)?)?),
     })
 }
 
@@ -41,24 +44,42 @@ pub(super) async fn holdings(db: &mut SqliteConnection, tenant: &str, client: &C
     Ok(Holdings { state, receipts: from_db(receipts)?, open_conflicts: from_db(open)? })
 }
 
+pub(super) async fn count_after(db: &mut SqliteConnection, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM records WHERE tenant = ?1 AND version > ?2 AND (?3 IS NULL OR entity IN (SELECT value FROM json_each(?3)))",
+    )
+    .bind(tenant)
+    .bind(to_db(after.0)?)
+    .bind(entities(scope)?)
+    .fetch_one(db)
+    .await?;
+    from_db(count)
+}
+
+/// The entities of a scope as a list, or nothing where it leaves none out.
+fn entities(scope: &Scope) -> Result<Option<String>, StoreError> {
+    if scope.is_all() { Ok(None) } else { json(&scope.0).map(Some) }
+}
+
 pub(super) async fn page(
     db: &mut SqliteConnection,
     tenant: &str,
     client: &ClientId,
     after: Version,
+    scope: &Scope,
     bounds: PageBounds,
-    issued: u64,
+    state: &TenantState,
 ) -> Result<PageRows, StoreError> {
-    let sequence = tenant_state(db, tenant, issued).await?.sequence;
-    let mut page = PageRows { rows: Vec::new(), complete: true, sequence };
+    let mut page = PageRows { rows: Vec::new(), complete: true, sequence: state.sequence, forgotten: state.forgotten };
     let mut bytes = 0;
     // Rows come one by one: the statement is dropped where the page is full.
     let mut rows = sqlx::query(
         "SELECT entity, id, version, data, stamp_ms, stamp_n, field_stamps, origin_temp, origin_client FROM records
-         WHERE tenant = ?1 AND version > ?2 ORDER BY version",
+         WHERE tenant = ?1 AND version > ?2 AND (?3 IS NULL OR entity IN (SELECT value FROM json_each(?3))) ORDER BY version",
     )
     .bind(tenant)
     .bind(to_db(after.0)?)
+    .bind(entities(scope)?)
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
         let data: Option<String> = row.try_get(3)?;
@@ -120,6 +141,14 @@ pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &Clien
         );
         for row in rows.bind(tenant).bind(entity).bind(json(&ids)?).fetch_all(&mut *db).await? {
             found.records.push(record(&row)?);
+        }
+    }
+    let there: BTreeSet<_> = found.records.iter().map(|record| record.key.clone()).collect();
+    for (entity, ids) in by_entity(&wanted.records.difference(&there).cloned().collect()) {
+        let rows =
+            sqlx::query("SELECT entity, id FROM pruned WHERE tenant = ?1 AND entity = ?2 AND id IN (SELECT value FROM json_each(?3))");
+        for row in rows.bind(tenant).bind(entity).bind(json(&ids)?).fetch_all(&mut *db).await? {
+            found.pruned.push(key_at(&row, 0)?);
         }
     }
     for (entity, ids) in by_entity(&wanted.conflicts) {

@@ -1,11 +1,19 @@
 //! The tables. IDs of records are stored as JSON text, so that 7 and "7" stay two IDs. Names of entities
 //! are values like any other. Change and audit rows refuse to be changed, by the database itself.
 
-/// Counts up with every change of the tables below. `marks` and the number `issued` in `meta` came with 2: a server
-/// that does not know them would issue numbers again after a restore.
+/// Counts up with every change of the tables below. `marks`, `pruned` and the number `issued` in
+/// `meta` came with 2: a server that does not know them would issue numbers again.
 pub(super) const LAYOUT: &str = "2";
-/// Layouts that become this one by what `TABLES` adds.
-pub(super) const GROWN_FROM: &[&str] = &["1"];
+/// What makes of layout 1 this one, beside what `TABLES` adds: a temp ID outlives the tombstone of its record.
+pub(super) const FROM_1: &str = "
+ALTER TABLE temp_ids RENAME TO temp_ids_1;
+CREATE TABLE temp_ids (
+    tenant TEXT NOT NULL, temp TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (tenant, temp)
+) STRICT, WITHOUT ROWID;
+INSERT INTO temp_ids SELECT tenant, temp, entity, id FROM temp_ids_1;
+DROP TABLE temp_ids_1;
+UPDATE meta SET value = '2' WHERE name = 'layout';
+";
 
 /// What makes the tables, run at every start.
 pub(super) const TABLES: &str = "
@@ -18,7 +26,7 @@ CREATE TABLE IF NOT EXISTS tenants (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS marks (
-    tenant TEXT NOT NULL PRIMARY KEY, backed_up INTEGER NOT NULL
+    tenant TEXT NOT NULL PRIMARY KEY, backed_up INTEGER NOT NULL DEFAULT 0, forgotten INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS counters (
@@ -37,6 +45,11 @@ CREATE TABLE IF NOT EXISTS records (
     PRIMARY KEY (tenant, entity, id), CHECK (deleted = (data IS NULL))
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS records_by_version ON records (tenant, version);
+CREATE INDEX IF NOT EXISTS tombstones ON records (tenant, version) WHERE deleted = 1;
+
+CREATE TABLE IF NOT EXISTS pruned (
+    tenant TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (tenant, entity, id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS refs (
     tenant TEXT NOT NULL, from_entity TEXT NOT NULL, from_id TEXT NOT NULL, path TEXT NOT NULL, to_entity TEXT NOT NULL, to_id TEXT NOT NULL,
@@ -47,8 +60,7 @@ CREATE TABLE IF NOT EXISTS refs (
 CREATE INDEX IF NOT EXISTS refs_to ON refs (tenant, to_entity, to_id);
 
 CREATE TABLE IF NOT EXISTS temp_ids (
-    tenant TEXT NOT NULL, temp TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL,
-    PRIMARY KEY (tenant, temp), FOREIGN KEY (tenant, entity, id) REFERENCES records (tenant, entity, id)
+    tenant TEXT NOT NULL, temp TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (tenant, temp)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS receipts (
