@@ -1,0 +1,164 @@
+//! Draws a plan from a seed: how many devices, tabs and tenants, what people do and when, and which faults
+//! are on at all and how often (swarm testing: Groce and others, 2012). A run with few kinds of faults goes
+//! deep where a run with all of them never comes.
+
+use crate::executor::Owner;
+use crate::plan::{Action, ContextPlan, DatabasePlan, Death, DevicePlan, Fault, Faults, Plan, Rates, Site, What};
+use crate::random::Random;
+
+/// What can be on, with the largest rate in 10,000 passages.
+const MENU: &[(Site, Fault, u64)] = &[
+    (Site::Begin, Fault::Wait(30), 400),
+    (Site::Begin, Fault::Die(Death::Tab), 15),
+    (Site::Begin, Fault::Unavailable, 100),
+    (Site::Round, Fault::Wait(20), 300),
+    (Site::Round, Fault::Die(Death::Tab), 10),
+    (Site::Commit, Fault::Wait(50), 500),
+    (Site::Commit, Fault::Die(Death::Tab), 40),
+    (Site::Commit, Fault::Die(Death::Browser), 20),
+    (Site::Commit, Fault::Full, 150),
+    (Site::Commit, Fault::Abort, 200),
+    (Site::Commit, Fault::Reconnect, 200),
+    (Site::Committed, Fault::Die(Death::Tab), 60),
+    (Site::Committed, Fault::Die(Death::Power), 30),
+    (Site::Committed, Fault::Replay, 200),
+    (Site::Committed, Fault::Wait(200), 500),
+    (Site::Read, Fault::Wait(20), 300),
+    (Site::Read, Fault::Unavailable, 60),
+    (Site::Send, Fault::LoseRequest, 800),
+    (Site::Send, Fault::LoseAnswer, 800),
+    (Site::Send, Fault::Stall, 300),
+    (Site::Send, Fault::Cut(0), 500),
+    (Site::Send, Fault::Duplicate, 800),
+    (Site::Send, Fault::LateDuplicate(120_000), 600),
+    (Site::Send, Fault::Portal, 200),
+    (Site::Send, Fault::Status(500, None), 200),
+    (Site::Send, Fault::Status(503, Some(4_000)), 200),
+    (Site::Send, Fault::Status(502, None), 200),
+    (Site::Send, Fault::Status(429, Some(20_000)), 150),
+    (Site::Send, Fault::Status(429, None), 150),
+    (Site::Send, Fault::Status(401, None), 200),
+    (Site::Send, Fault::Status(403, None), 60),
+    (Site::Send, Fault::Status(413, None), 100),
+    (Site::Send, Fault::ServerDiesBefore(15_000), 200),
+    (Site::Send, Fault::ServerDiesAfter(15_000), 200),
+    (Site::Send, Fault::ServerBusy, 200),
+    (Site::Send, Fault::ServerUnsure, 200),
+    (Site::Send, Fault::Wait(3_000), 500),
+    (Site::Send, Fault::Die(Death::Tab), 60),
+    (Site::Receive, Fault::Die(Death::Tab), 100),
+    (Site::Receive, Fault::Die(Death::Browser), 40),
+    (Site::Receive, Fault::Die(Death::Power), 40),
+    (Site::Receive, Fault::Wait(2_000), 500),
+    (Site::Token, Fault::NotNow, 300),
+    (Site::Token, Fault::Expired, 300),
+    (Site::Token, Fault::WrongUser, 150),
+    (Site::Role, Fault::Die(Death::Tab), 40),
+    (Site::Role, Fault::Wait(5_000), 100),
+];
+
+/// The plan of a seed.
+pub(crate) fn plan(seed: u64) -> Plan {
+    let mut random = Random::new(seed, 2);
+    let devices: Vec<DevicePlan> = (0..random.between(1, 4)).map(|_| device(&mut random)).collect();
+    let (mut databases, mut contexts) = (Vec::new(), Vec::new());
+    let two_tenants = random.chance(250);
+    for (at, device) in devices.iter().enumerate() {
+        for number in 0..if random.chance(200) { 2 } else { 1 } {
+            let tenant = if two_tenants && random.chance(500) { "klinik ü/\"2\"" } else { "clinic" };
+            let user = if number == 1 || random.chance(300) { "ben" } else { "anna" };
+            if databases.iter().any(|known: &DatabasePlan| known.device == at && known.tenant == tenant && known.user == user) {
+                continue;
+            }
+            // Long enough for the way there and back: an impatient client on a slow line never gets an answer.
+            let timeout_ms = [1_000, 5_000, 30_000][random.place(3)].max(device.latency_ms * 10);
+            databases.push(DatabasePlan {
+                device: at,
+                tenant: tenant.to_owned(),
+                user: user.to_owned(),
+                batch_size: [1, 2, 5, 50, 50][random.place(5)],
+                page_size: [1, 3, 10, 500][random.place(4)],
+                poll_ms: [2_000, 10_000, 30_000][random.place(3)],
+                timeout_ms,
+            });
+            for _ in 0..[1, 1, 2, 3][random.place(4)] {
+                contexts.push(ContextPlan { database: databases.len() - 1, auto_sync: random.chance(800) });
+            }
+        }
+    }
+    let length = random.between(20_000, 240_000);
+    let actions = actions(&mut random, contexts.len(), length);
+    let faults = Faults::Rates(rates(&mut random));
+    Plan { seed, devices, databases, contexts, actions, faults, heal_at: length + 1_000, resolve_at_end: random.chance(500) }
+}
+
+fn device(random: &mut Random) -> DevicePlan {
+    let years = 365 * 24 * 3_600_000;
+    let skew_ms = match random.below(6) {
+        0 => -years,
+        1 => years,
+        2 => 90_000,
+        3 => -3_000,
+        _ => 0,
+    };
+    let drift_ppm = [0, 0, 200, -200, 50_000][random.place(5)];
+    DevicePlan { skew_ms, drift_ppm, latency_ms: [2, 20, 20, 150, 600][random.place(5)] }
+}
+
+fn rates(random: &mut Random) -> Rates {
+    let on = [0, 100, 250, 500][random.place(4)];
+    let mut chosen = Vec::new();
+    for (site, fault, most) in MENU {
+        if random.chance(on) {
+            chosen.push((*site, *fault, random.between(1, *most)));
+        }
+    }
+    Rates(chosen)
+}
+
+fn actions(random: &mut Random, contexts: usize, length: u64) -> Vec<Action> {
+    let count = random.between(60, 400);
+    // Weights of this run: some have no deletes, some no disasters.
+    let deletes = random.below(3) * 30;
+    let disasters = random.below(3) * 12;
+    let resolves = random.below(3) * 20;
+    let mut actions: Vec<Action> = (0..count)
+        .map(|_| {
+            let at = random.below(length);
+            let actor = Owner::try_from(random.place(contexts) + 1).unwrap_or(1);
+            let drawn = random.below(1_000);
+            let what = if drawn < disasters {
+                disaster(random)
+            } else if drawn < disasters + deletes {
+                What::Delete { pick: random.next() }
+            } else if drawn < disasters + deletes + resolves {
+                What::Resolve { pick: random.next(), how: random.next() }
+            } else {
+                match random.below(100) {
+                    0..=37 => What::Create { entity: random.next(), links: random.next() },
+                    38..=79 => What::Update { pick: random.next(), field: random.next() },
+                    80..=85 => What::Get { pick: random.next() },
+                    86..=94 => What::Query { entity: random.next() },
+                    _ => What::Sync,
+                }
+            };
+            Action { at, actor, what }
+        })
+        .collect();
+    actions.sort_by_key(|action| action.at);
+    actions
+}
+
+fn disaster(random: &mut Random) -> What {
+    match random.below(9) {
+        0 => What::Close,
+        1 => What::Freeze(random.between(500, 90_000)),
+        2 => What::Kill(Death::Tab),
+        3 => What::Kill(Death::Browser),
+        4 => What::Kill(Death::Power),
+        5 => What::Partition(random.between(500, 60_000), random.chance(500)),
+        6 => What::ServerAway(random.between(500, 40_000)),
+        7 => What::Jump(3_600_000),
+        _ => What::ServerJump(if random.chance(500) { 86_400_000 } else { -86_400_000 }),
+    }
+}

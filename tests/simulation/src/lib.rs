@@ -1,0 +1,26 @@
+//! The deterministic simulator: the engine that ships and the server's production handlers, run through
+//! lifetimes of devices, tabs, networks and people that one number decides.
+//!
+//! A [`plan`] is drawn from a seed; [`run`] runs it on one thread in virtual time; the oracles say which
+//! promise broke, if one did. The same plan gives the same run, always.
+
+mod draw;
+mod executor;
+mod oracle;
+pub mod plan;
+mod random;
+pub mod run;
+mod seams;
+mod sim;
+pub mod swarm;
+mod table;
+mod user;
+mod world;
+
+pub use run::{Outcome, Wanted};
+pub use sim::{Invariant, Violation};
+
+/// The plan of a seed.
+pub fn plan_of(seed: u64) -> plan::Plan {
+    draw::plan(seed)
+}

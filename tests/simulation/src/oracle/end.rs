@@ -1,0 +1,307 @@
+//! The comparison at the end, when everything works and nothing moves any more: every operation that was
+//! reported saved is accounted for, every device shows what the server has, and no temp ID is left where a
+//! real one belongs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::task::{Context as Task, Poll, Waker};
+
+use fieldsync::audit::Event;
+use fieldsync::model::{ClientId, OpId, RecordId, Version};
+use fieldsync::outbox::State;
+use fieldsync::plan::Table;
+use fieldsync::protocol::Outcome;
+use fieldsync::schema::references;
+use fieldsync::value::{Object, from_value};
+use fieldsync_server::store::{PageBounds, ServerStore};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::oracle::stored::record_id;
+use crate::seams::server::lock;
+use crate::sim::{Invariant, Sim};
+use crate::user::Saved;
+use crate::world::{Database, World};
+
+/// Entity and ID.
+type Place = (String, RecordId);
+
+/// A record of the server, or its tombstone.
+struct There {
+    version: Version,
+    data: Option<Object>,
+}
+
+#[derive(Deserialize)]
+struct Overlay {
+    entity: String,
+    key: RecordId,
+    id: RecordId,
+    version: Option<Version>,
+    base: Option<Object>,
+    view: Option<Object>,
+    ops: Vec<Value>,
+    waiting: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Base {
+    id: RecordId,
+    version: Version,
+    data: Object,
+}
+
+#[derive(Deserialize)]
+struct Mapped {
+    id: RecordId,
+}
+
+/// Compares everything. `queues` is what each database's outbox looks like to its app.
+pub(crate) fn compare(world: &World, queues: &[Option<Vec<Value>>]) {
+    let mut tenants: BTreeMap<&str, BTreeMap<Place, There>> = BTreeMap::new();
+    for database in &world.databases {
+        let tenant = database.plan.tenant.as_str();
+        let there = tenants.entry(tenant).or_insert_with(|| records(world, tenant));
+        let look = Look { world, sim: &world.sim, database };
+        look.saved();
+        look.shown(there);
+        look.names();
+        if let Some(queue) = &queues[look.at()] {
+            look.waiting(queue);
+        }
+    }
+    for (tenant, there) in &tenants {
+        for ((entity, id), record) in there {
+            let (Some(data), Some(declared)) = (&record.data, world.schema.entity(entity)) else { continue };
+            let temp = references(declared, data).into_iter().find(|reference| reference.id.as_temp().is_some());
+            world.sim.check(Invariant::I6, temp.is_none(), || format!("{tenant}: {entity} {id} at the server refers to {temp:?}"));
+        }
+    }
+}
+
+/// All records of a tenant as the server has them.
+fn records(world: &World, tenant: &str) -> BTreeMap<Place, There> {
+    let nobody = ClientId::parse("0190a1b2-0000-7000-8000-000000000000").expect("a client ID");
+    let bounds = PageBounds { records_max: usize::MAX, bytes_max: usize::MAX };
+    let mut asked = Box::pin(world.server.service.store().page(tenant, &nobody, Version(0), bounds));
+    // Nobody else holds the tenant now: the answer is there at once.
+    let Poll::Ready(Ok(page)) = asked.as_mut().poll(&mut Task::from_waker(Waker::noop())) else {
+        world.sim.violate(Invariant::Sound, format!("the server cannot read {tenant}"));
+        return BTreeMap::new();
+    };
+    let record = |text: String| serde_json::from_str(&text).unwrap_or_default();
+    let rows = page.rows.into_iter();
+    rows.map(|row| ((row.key.entity, row.key.id), There { version: row.version, data: row.data.map(record) })).collect()
+}
+
+struct Look<'w> {
+    world: &'w World,
+    sim: &'w Sim,
+    database: &'w Rc<Database>,
+}
+
+impl Look<'_> {
+    fn at(&self) -> usize {
+        self.world.databases.iter().position(|other| Rc::ptr_eq(other, self.database)).unwrap_or(0)
+    }
+
+    /// Every operation that was reported saved is where the trail says, and its payload with it.
+    fn saved(&self) {
+        let watch = self.database.rows.watch.borrow();
+        let server = lock(&self.world.server.watch);
+        let commits = &server.commits;
+        let words = commits.tenants.get(&self.database.plan.tenant);
+        let mut conflicts = String::new();
+        self.database.rows.with(Table::Conflicts, |table| table.rows().for_each(|row| conflicts.push_str(&row.text)));
+        // Every mark that reached the server in an operation that it applied, or that can still be seen here.
+        let mut visible = BTreeSet::new();
+        marks(&conflicts, &mut visible);
+        for queued in watch.outbox.values() {
+            marks(&queued.body, &mut visible);
+        }
+        for operation in watch.trail.keys() {
+            let applied = words.and_then(|tenant| tenant.words.get(operation)).map(|word| &word.outcome);
+            if let (Some(Outcome::Applied { .. }), Some((_, body))) = (applied, commits.bodies.get(operation)) {
+                marks(body, &mut visible);
+            }
+        }
+        let queued: BTreeMap<&OpId, &State> = watch.outbox.values().map(|queued| (&queued.operation.id, &queued.state)).collect();
+        for saved in &self.database.history.borrow().saved {
+            let Ok(id) = OpId::parse(&saved.operation) else { continue };
+            let end = self.follow(&watch.trail, &id);
+            let Some((last, event, amended)) = end else {
+                self.sim.check(Invariant::I1, false, || format!("{}: {saved:?} is not in the audit trail", self.database.name));
+                continue;
+            };
+            let word = words.and_then(|tenant| tenant.words.get(&last)).map(|word| &word.outcome);
+            let (holds, gone) = match event {
+                Event::Applied { version } => (matches!(word, Some(Outcome::Applied { version: there, .. }) if there == version), amended),
+                Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),
+                Event::Conflict { .. } => (matches!(queued.get(&last), Some(State::Conflict { .. })), amended),
+                Event::Parked { .. } => (matches!(queued.get(&last), Some(State::Parked { .. })), amended),
+                Event::Coalesced { by, .. } => (true, amended || by.is_some()),
+                Event::Discarded => (true, true),
+                Event::Written { .. }
+                | Event::Rebased { .. }
+                | Event::Amended { .. }
+                | Event::Imported { .. }
+                | Event::Returned
+                | Event::Exported => {
+                    (matches!(queued.get(&last), Some(State::Pending | State::Conflict { .. } | State::Parked { .. })), amended)
+                }
+                Event::Superseded { .. } => (false, amended),
+            };
+            self.sim.check(Invariant::I1, holds, || {
+                format!(
+                    "{}: {saved:?}: the trail ends with {event:?} of {last}, the outbox says {:?}, the server {word:?}",
+                    self.database.name,
+                    queued.get(&last)
+                )
+            });
+            self.payload(saved, gone, &visible, event);
+        }
+        for (id, events) in &watch.trail {
+            let written = events.iter().any(|event| matches!(event, Event::Written { .. } | Event::Imported { .. }));
+            self.sim.check(Invariant::I12, written, || format!("{}: {id} was never written: {events:?}", self.database.name));
+        }
+        let applied = words.map(|tenant| &tenant.changes).into_iter().flatten();
+        let own = commits.bodies.iter().filter(|(id, _)| watch.trail.contains_key(id)).count();
+        self.sim.check(Invariant::I2, own <= watch.trail.len(), || format!("{}: more sent than written", self.database.name));
+        drop(applied);
+    }
+
+    /// Where a saved operation came to: the last one that stands in its place, its last event, and whether
+    /// its payload may have been replaced by a later write of the same person on the way.
+    fn follow<'t>(&self, trail: &'t BTreeMap<OpId, Vec<Event>>, id: &OpId) -> Option<(OpId, &'t Event, bool)> {
+        let (mut id, mut amended) = (id.clone(), false);
+        for _ in 0..=trail.len() {
+            let events = trail.get(&id)?;
+            amended |= events.iter().any(|event| matches!(event, Event::Amended { .. }));
+            match events.last()? {
+                Event::Superseded { by } => id = by.clone(),
+                event => return Some((id, event, amended)),
+            }
+        }
+        None
+    }
+
+    fn payload(&self, saved: &Saved, gone: bool, visible: &BTreeSet<String>, event: &Event) {
+        let Some(marker) = &saved.marker else { return };
+        self.sim.check(Invariant::I1, gone || visible.contains(marker), || {
+            format!(
+                "{}: the payload of {saved:?} is nowhere: not applied, not queued, in no conflict; it ended with {event:?}",
+                self.database.name
+            )
+        });
+    }
+
+    /// The device shows what the server has, except where the app has something of its own to say.
+    fn shown(&self, there: &BTreeMap<Place, There>) {
+        let name = &self.database.name;
+        let mut here: BTreeMap<Place, (Option<Version>, Option<Object>)> = BTreeMap::new();
+        let generation = self.database.rows.with(Table::State, |table| {
+            let sync = table.rows().find(|row| row.key == "sync".into()).and_then(|row| serde_json::from_str::<Value>(&row.text).ok());
+            sync.and_then(|sync| sync["generation"].as_u64()).unwrap_or(0)
+        });
+        self.database.rows.with(Table::Base, |table| {
+            for row in table.rows() {
+                let (Some((of, entity)), Ok(base)) = (base_key(&row.key.to_value()), serde_json::from_str::<Base>(&row.text)) else {
+                    continue;
+                };
+                if of == generation {
+                    here.insert((entity, base.id), (Some(base.version), Some(base.data)));
+                }
+            }
+        });
+        let mut own = BTreeSet::new();
+        self.database.rows.with(Table::Overlay, |table| {
+            for row in table.rows() {
+                let Ok(overlay) = serde_json::from_str::<Overlay>(&row.text) else { continue };
+                let place = (overlay.entity.clone(), overlay.id.clone());
+                if overlay.ops.is_empty() {
+                    here.insert(place, (overlay.version, overlay.view));
+                    continue;
+                }
+                // What the app has to say stands over what the server said; that must be the server's last word.
+                let known = there.get(&place);
+                let last = overlay.waiting.as_ref().and_then(|state| from_value(&state["version"]).ok()).or(overlay.version);
+                let holds = last == known.map(|record| record.version);
+                self.sim.check(Invariant::I10, holds, || {
+                    format!(
+                        "{name}: {} {} ({}) has work under way on version {last:?}, the server has {:?}",
+                        overlay.entity,
+                        overlay.id,
+                        overlay.key,
+                        known.map(|record| record.version)
+                    )
+                });
+                let same = overlay.waiting.is_some() || overlay.base.as_ref() == known.and_then(|record| record.data.as_ref());
+                self.sim.check(Invariant::I10, same, || {
+                    format!("{name}: the base of {} {} is not what the server has", overlay.entity, overlay.id)
+                });
+                here.remove(&place);
+                own.insert(place);
+            }
+        });
+        for (place, record) in there.iter().filter(|(place, _)| !own.contains(place)) {
+            let shown = here.remove(place);
+            let (version, data) = shown.unwrap_or((None, None));
+            let holds = data == record.data && (version.is_none() || version == Some(record.version));
+            self.sim.check(Invariant::I10, holds, || {
+                format!("{name}: shows {place:?} as {data:?} at {version:?}, the server has {:?} at {}", record.data, record.version)
+            });
+        }
+        here.retain(|_, (_, data)| data.is_some());
+        self.sim.check(Invariant::I10, here.is_empty(), || format!("{name}: shows what the server does not have: {here:?}"));
+    }
+
+    /// Every temp ID leads to one real ID, and no two to the same.
+    fn names(&self) {
+        self.database.rows.with(Table::Ids, |table| {
+            let mut taken: BTreeMap<(String, RecordId), RecordId> = BTreeMap::new();
+            for row in table.rows() {
+                let fieldsync::value::Key::List(parts) = &row.key else { continue };
+                let (Some(entity), Some(earlier)) = (parts.first().and_then(record_id), parts.get(1).and_then(record_id)) else { continue };
+                let Ok(mapped) = serde_json::from_str::<Mapped>(&row.text) else { continue };
+                let before = taken.insert((entity.to_string(), mapped.id.clone()), earlier.clone());
+                self.sim.check(Invariant::I6, before.is_none(), || {
+                    format!("{}: {entity} {} was both {earlier} and {before:?}", self.database.name, mapped.id)
+                });
+            }
+        });
+    }
+
+    /// What still waits, waits for a reason that leads to a person or to a record that nobody created.
+    fn waiting(&self, queue: &[Value]) {
+        let state = |id: &str| queue.iter().find(|item| item["operationId"] == id).map(|item| item["state"].as_str().unwrap_or_default());
+        for item in queue {
+            let (now, reason) = (item["state"].as_str().unwrap_or_default(), &item["reason"]);
+            let waits = reason["waitsFor"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let holds = match (now, reason["code"].as_str().unwrap_or_default()) {
+                ("conflict" | "parked", _) => true,
+                ("blocked", "waits_for_operation") => {
+                    !waits.is_empty()
+                        && waits.iter().all(|id| matches!(state(id.as_str().unwrap_or_default()), Some("conflict" | "parked" | "blocked")))
+                }
+                ("blocked", "waits_for_record" | "dependency_cycle") => !waits.is_empty(),
+                _ => false,
+            };
+            self.sim
+                .check(Invariant::I8, holds, || format!("{}: nothing holds this operation and it does not go: {item}", self.database.name));
+        }
+    }
+}
+
+fn base_key(key: &Value) -> Option<(u64, String)> {
+    Some((key.get(0)?.as_u64()?, key.get(1)?.as_str()?.to_owned()))
+}
+
+/// Every `~number~` of a text.
+fn marks(text: &str, into: &mut BTreeSet<String>) {
+    let mut parts = text.split('~').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_some() && !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+            into.insert(format!("~{part}~"));
+        }
+    }
+}

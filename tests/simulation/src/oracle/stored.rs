@@ -1,0 +1,251 @@
+//! Follows the commits of one database of a device: the audit trail must continue itself, every unfinished
+//! operation has an overlay row that lists it and the other way round, a sealed operation never changes,
+//! and what is known of the server never goes back.
+
+use std::collections::BTreeMap;
+
+use fieldsync::audit::{Event, Row as AuditRow};
+use fieldsync::model::{OpId, Operation, RecordId, Version};
+use fieldsync::outbox::{OutboxRow, Seals, State};
+use fieldsync::plan::{Row, Table, Write};
+use fieldsync::value::{Hash, Key, canonical, from_value, hash_bytes, to_value};
+use serde::Deserialize;
+
+use crate::seams::store::Rows;
+use crate::sim::{Invariant, Sim};
+
+/// An operation in the outbox.
+pub(crate) struct Queued {
+    pub(crate) operation: Operation,
+    pub(crate) body: String,
+    pub(crate) state: State,
+    overlay: Key,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+struct OverlaySeen {
+    ops: Vec<Listed>,
+    version: Option<Version>,
+}
+
+#[derive(Deserialize)]
+struct BaseSeen {
+    version: Version,
+}
+
+/// What one database holds, as far as the promises are about it.
+pub(crate) struct Stored {
+    name: String,
+    last: Option<(u64, Hash)>,
+    pub(crate) trail: BTreeMap<OpId, Vec<Event>>,
+    pub(crate) outbox: BTreeMap<u64, Queued>,
+    overlay: BTreeMap<Key, OverlaySeen>,
+    listed: BTreeMap<u64, Key>,
+    seals: Seals,
+    base: BTreeMap<Key, Version>,
+    epoch: Option<String>,
+    /// Up to which sequence of the server this database has everything.
+    pub(crate) through: Option<Version>,
+}
+
+impl Stored {
+    pub(crate) fn new(name: String) -> Self {
+        Self {
+            name,
+            last: None,
+            trail: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            overlay: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            seals: Seals::default(),
+            base: BTreeMap::new(),
+            epoch: None,
+            through: None,
+        }
+    }
+
+    /// How many operations wait to be applied.
+    pub(crate) fn pending(&self) -> usize {
+        self.outbox.values().filter(|queued| queued.state == State::Pending).count()
+    }
+
+    /// Begins anew with what is stored: after a loss of power.
+    pub(crate) fn read_again(&mut self, rows: &Rows) {
+        *self = Self::new(std::mem::take(&mut self.name));
+        for table in Table::ALL {
+            rows.with(table, |found| found.rows().for_each(|row| drop(self.put(table, row))));
+        }
+    }
+
+    /// Sees a commit before it is applied.
+    pub(crate) fn see(&mut self, sim: &Sim, batch: &[Write]) {
+        let mut problems: Vec<(Invariant, String)> = Vec::new();
+        let (mut operations, mut records) = (Vec::new(), Vec::new());
+        for write in batch {
+            match write {
+                Write::Put(table, row) => {
+                    if let Err(problem) = self.put(*table, row) {
+                        problems.push(problem);
+                    }
+                    match table {
+                        Table::Outbox => operations.push(number(&row.key)),
+                        Table::Overlay => records.push(row.key.clone()),
+                        _ => {}
+                    }
+                }
+                Write::Delete(table, key) => {
+                    self.delete(*table, key);
+                    match table {
+                        Table::Outbox => operations.push(number(key)),
+                        Table::Overlay => records.push(key.clone()),
+                        Table::Audit => problems.push((Invariant::I12, format!("the audit row {key:?} was deleted"))),
+                        _ => {}
+                    }
+                }
+                Write::DeleteRange(table, range) => {
+                    if *table == Table::Base {
+                        self.base.retain(|key, _| !range.contains(key));
+                    } else {
+                        problems.push((Invariant::Sound, format!("a range of {table:?} was deleted")));
+                    }
+                }
+            }
+        }
+        for (invariant, what) in problems {
+            sim.violate(invariant, format!("{}: {what}", self.name));
+        }
+        for seq in operations {
+            let holds = match self.outbox.get(&seq) {
+                Some(Queued { state: State::Acknowledged { .. }, .. }) => true,
+                Some(queued) => self.listed.get(&seq) == Some(&queued.overlay),
+                None => !self.listed.contains_key(&seq),
+            };
+            sim.check(Invariant::I4, holds, || {
+                format!("{}: operation {seq} and the overlay do not agree: listed by {:?}", self.name, self.listed.get(&seq))
+            });
+        }
+        for key in records {
+            let missing = self.overlay.get(&key).and_then(|row| row.ops.iter().find(|op| !self.outbox.contains_key(&op.seq)));
+            sim.check(Invariant::I4, missing.is_none(), || {
+                format!("{}: the overlay row {key:?} lists operation {:?}, which is not in the outbox", self.name, missing.map(|op| op.seq))
+            });
+        }
+        sim.check(Invariant::I12, true, String::new);
+    }
+
+    fn put(&mut self, table: Table, row: &Row) -> Result<(), (Invariant, String)> {
+        let unreadable = |error: serde_json::Error| (Invariant::Sound, format!("a row of {table:?} cannot be read: {error}: {}", row.text));
+        match table {
+            Table::Audit => {
+                let audit: AuditRow = serde_json::from_str(&row.text).map_err(unreadable)?;
+                let previous = self.last.as_ref();
+                if previous.is_some_and(|(seq, _)| *seq >= audit.seq) {
+                    return Err((Invariant::I12, format!("the audit row {} comes after {:?}", audit.seq, previous)));
+                }
+                let link = link(&audit, previous.map(|(_, hash)| hash));
+                let (seq, holds) = (audit.seq, link == audit.hash);
+                self.last = Some((audit.seq, audit.hash));
+                for entry in audit.entries {
+                    self.trail.entry(entry.operation).or_default().push(entry.event);
+                }
+                if !holds {
+                    return Err((Invariant::I12, format!("the audit row {seq} does not continue the one before")));
+                }
+            }
+            Table::Outbox => {
+                let stored: OutboxRow = serde_json::from_str(&row.text).map_err(unreadable)?;
+                let operation = stored.operation().map_err(unreadable)?;
+                let seq = number(&row.key);
+                let overlay = [operation.entity.as_str().into(), stored.row.to_key()].into();
+                let before = self.outbox.get(&seq).map(|queued| queued.body == stored.body);
+                self.outbox.insert(seq, Queued { operation, body: stored.body, state: stored.state, overlay });
+                if before == Some(false) && self.seals.contains(seq) {
+                    return Err((Invariant::I16, format!("the sealed operation {seq} was rewritten")));
+                }
+            }
+            Table::Overlay => {
+                let seen: OverlaySeen = serde_json::from_str(&row.text).map_err(unreadable)?;
+                self.unlist(&row.key);
+                for op in &seen.ops {
+                    self.listed.insert(op.seq, row.key.clone());
+                }
+                let (before, now) = (self.overlay.get(&row.key).and_then(|row| row.version), seen.version);
+                self.overlay.insert(row.key.clone(), seen);
+                if before > now {
+                    return Err((Invariant::I5, format!("the version of {:?} went back from {before:?} to {now:?}", row.key)));
+                }
+            }
+            Table::Base => {
+                let seen: BaseSeen = serde_json::from_str(&row.text).map_err(unreadable)?;
+                let before = self.base.insert(row.key.clone(), seen.version);
+                if before > Some(seen.version) {
+                    return Err((Invariant::I5, format!("the base of {:?} went back from {before:?} to {}", row.key, seen.version)));
+                }
+            }
+            Table::State => match &row.key {
+                Key::Text(name) if name == "seals" => self.seals = serde_json::from_str(&row.text).map_err(unreadable)?,
+                Key::Text(name) if name == "sync" => {
+                    #[derive(Deserialize)]
+                    struct Seen {
+                        epoch: Option<String>,
+                        through: Option<Version>,
+                    }
+                    let seen: Seen = serde_json::from_str(&row.text).map_err(unreadable)?;
+                    if self.epoch.is_some() && self.epoch != seen.epoch {
+                        self.base.clear();
+                        self.overlay.values_mut().for_each(|row| row.version = None);
+                    }
+                    (self.epoch, self.through) = (seen.epoch, seen.through);
+                }
+                _ => {}
+            },
+            Table::Ids | Table::Conflicts | Table::Sessions | Table::Quarantine => {}
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, table: Table, key: &Key) {
+        match table {
+            Table::Outbox => drop(self.outbox.remove(&number(key))),
+            Table::Overlay => {
+                self.unlist(key);
+                self.overlay.remove(key);
+            }
+            Table::Base => drop(self.base.remove(key)),
+            Table::Audit | Table::Ids | Table::Conflicts | Table::Sessions | Table::Quarantine | Table::State => {}
+        }
+    }
+
+    fn unlist(&mut self, key: &Key) {
+        for op in self.overlay.get(key).iter().flat_map(|row| &row.ops) {
+            self.listed.remove(&op.seq);
+        }
+    }
+}
+
+/// The link of an audit row, computed by what the documentation says of it.
+fn link(row: &AuditRow, previous: Option<&Hash>) -> Hash {
+    let mut content = to_value(row);
+    if let Some(fields) = content.as_object_mut() {
+        fields.remove("hash");
+    }
+    let mut bytes = vec![1];
+    bytes.extend_from_slice(previous.unwrap_or(&Hash::zero()).as_str().as_bytes());
+    bytes.extend_from_slice(canonical(&content).as_bytes());
+    hash_bytes(&bytes)
+}
+
+/// A sequence as it stands in a key.
+pub(crate) fn number(key: &Key) -> u64 {
+    from_value(&key.to_value()).unwrap_or(u64::MAX)
+}
+
+/// An ID as it stands in a key.
+pub(crate) fn record_id(key: &Key) -> Option<RecordId> {
+    RecordId::from_value(&key.to_value()).ok()
+}

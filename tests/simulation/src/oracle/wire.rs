@@ -1,0 +1,97 @@
+//! Reads every message: an operation is the same bytes however often it is sent, and nothing of one tenant
+//! is in a message of another.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use fieldsync::model::Operation;
+use fieldsync::protocol::{Outcome, UploadResponse, paths};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::executor::Owner;
+use crate::seams::server::{Watch, lock};
+use crate::sim::{Invariant, Sim};
+
+#[derive(Deserialize)]
+struct Uploaded<'b> {
+    #[serde(borrow)]
+    operations: Vec<&'b RawValue>,
+}
+
+/// What was said.
+pub(crate) struct Wire {
+    watch: Arc<Mutex<Watch>>,
+    /// Tenants and the mark that every one of their values carries.
+    canaries: BTreeMap<String, String>,
+}
+
+impl Wire {
+    pub(crate) fn new(watch: Arc<Mutex<Watch>>, canaries: BTreeMap<String, String>) -> Self {
+        Self { watch, canaries }
+    }
+
+    /// A request has reached the server.
+    pub(crate) fn sent(&self, sim: &Sim, owner: Owner, tenant: &str, path: &str, body: &str) {
+        sim.executor.note(body.len() as u64);
+        self.isolated(sim, tenant, body);
+        if path != paths::UPLOAD {
+            return;
+        }
+        let Ok(Uploaded { operations }) = serde_json::from_str(body) else {
+            return sim.violate(Invariant::Sound, format!("context {owner} sent an upload that is none"));
+        };
+        sim.tell(|| format!("context {owner}: the server gets {} operations", operations.len()));
+        let mut watch = lock(&self.watch);
+        for text in operations {
+            let Ok(operation) = serde_json::from_str::<Operation>(text.get()) else {
+                sim.violate(Invariant::Sound, format!("context {owner} sent an operation that is none: {text}"));
+                continue;
+            };
+            match watch.commits.bodies.get(&operation.id) {
+                Some((_, before)) => {
+                    let same = before == text.get();
+                    sim.mark("operation sent again");
+                    sim.check(Invariant::I16, same, || format!("{} was sent as {before} and then as {text}", operation.id));
+                }
+                None => drop(watch.commits.bodies.insert(operation.id.clone(), (operation, text.get().to_owned()))),
+            }
+        }
+    }
+
+    /// The server has answered an upload.
+    pub(crate) fn answered(&self, sim: &Sim, tenant: &str, answer: &UploadResponse) {
+        let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for result in &answer.results {
+            let name = match &result.outcome {
+                Outcome::Applied { .. } => "receipt: applied",
+                Outcome::Conflict { .. } => "receipt: conflict",
+                Outcome::Rejected { .. } => "receipt: rejected",
+                Outcome::Blocked { .. } => "receipt: blocked",
+                Outcome::Deferred { .. } => "receipt: deferred",
+                Outcome::Duplicate { .. } => "receipt: duplicate",
+            };
+            sim.mark(name);
+            *seen.entry(name).or_insert(0) += 1;
+        }
+        sim.tell(|| format!("the server answers {tenant}: {seen:?}"));
+    }
+
+    /// The server shows pages.
+    pub(crate) fn shown(&self, sim: &Sim, tenant: &str, lines: &[u8]) {
+        sim.executor.note(lines.len() as u64);
+        if self.canaries.len() > 1 {
+            self.isolated(sim, tenant, &String::from_utf8_lossy(lines));
+        }
+    }
+
+    fn isolated(&self, sim: &Sim, tenant: &str, text: &str) {
+        if self.canaries.len() < 2 {
+            return;
+        }
+        let foreign = self.canaries.iter().find(|(other, canary)| *other != tenant && text.contains(canary.as_str()));
+        sim.check(Invariant::I14, foreign.is_none(), || {
+            format!("a message of {tenant} holds what belongs to {:?}", foreign.map(|(other, _)| other))
+        });
+    }
+}

@@ -1,0 +1,273 @@
+//! One run of a plan: people act and things break; then everything works again; then all comes to rest and
+//! is compared.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use fieldsync::outbox::State;
+use serde_json::Value;
+
+use crate::executor::{Stopped, WORLD};
+use crate::oracle::end;
+use crate::plan::{Death, Fault, Gate, Plan, What};
+use crate::random::mix;
+use crate::seams::server::lock;
+use crate::sim::{Invariant, START, Violation};
+use crate::world::World;
+
+/// How long everything may take to come to rest once everything works, ms.
+const REST_MS: u64 = 30 * 60 * 1_000;
+/// So often one looks whether it has.
+const LOOK_MS: u64 = 2_000;
+/// How long rest is watched.
+const WATCH_MS: u64 = 120_000;
+/// So many turns a context may take in that time for looking whether there is anything new.
+const IDLE_TURNS: u64 = 15_000;
+
+/// What a run says of itself.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The first broken promise.
+    pub violation: Option<Violation>,
+    /// Equal for equal runs.
+    pub digest: u64,
+    /// Calls of apps.
+    pub operations: u64,
+    /// Operations that were reported saved.
+    pub saved: u64,
+    /// Operations that took effect at the server.
+    pub effects: u64,
+    /// Virtual time, ms.
+    pub virtual_ms: u64,
+    /// Polls of tasks.
+    pub turns: u64,
+    /// What was checked how often.
+    pub checks: BTreeMap<Invariant, u64>,
+    /// Rare events.
+    pub marks: BTreeMap<&'static str, u64>,
+    /// What went wrong on purpose, by name.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// The same, gate by gate.
+    pub fired: Vec<(Gate, Fault)>,
+    /// Every gate that was passed before everything was healed, if that was asked for.
+    pub passed: Vec<Gate>,
+    /// The story, if it was asked for.
+    pub story: Vec<String>,
+}
+
+/// What else a run should bring.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The story.
+    pub story: bool,
+    /// The gates.
+    pub gates: bool,
+}
+
+/// Runs a plan.
+pub fn run(plan: &Plan, wanted: Wanted) -> Outcome {
+    let world = World::new(plan, wanted.story);
+    if wanted.gates {
+        world.sim.passed.replace(Some(Vec::new()));
+    }
+    live(&world);
+    let passed = world.sim.passed.take().unwrap_or_default();
+    if !world.sim.is_violated() {
+        world.heal();
+        if rest(&world) {
+            compare(&world);
+        }
+    }
+    let sim = &world.sim;
+    let mut outcome = Outcome {
+        violation: sim.violation.borrow().clone(),
+        digest: sim.executor.digest(),
+        operations: 0,
+        saved: 0,
+        effects: world.effects(),
+        virtual_ms: sim.executor.now() - START,
+        turns: sim.executor.turns(),
+        checks: sim.checks.take(),
+        marks: sim.marks.take(),
+        faults: BTreeMap::new(),
+        fired: sim.fired.take(),
+        passed,
+        story: sim.story(),
+    };
+    for (_, fault) in &outcome.fired {
+        *outcome.faults.entry(fault.name()).or_insert(0) += 1;
+    }
+    for database in &world.databases {
+        let history = database.history.borrow();
+        outcome.operations += history.calls;
+        outcome.saved += history.saved.len() as u64;
+    }
+    *outcome.checks.entry(Invariant::I7).or_insert(0) += lock(&world.server.watch).commits.checks;
+    world.dissolve();
+    outcome
+}
+
+/// People act until it is time to heal.
+fn live(world: &Rc<World>) {
+    let executor = world.sim.executor.clone();
+    for context in &world.contexts {
+        let (world, owner, wait) = (world.clone(), context.owner, executor.draw(1_500));
+        executor.spawn(WORLD, async move {
+            world.sim.executor.sleep(wait).await;
+            world.open(owner);
+        });
+    }
+    let people = world.clone();
+    executor.spawn(WORLD, async move {
+        for (number, action) in people.plan.actions.iter().enumerate() {
+            people.sim.executor.sleep_until(START + action.at).await;
+            people.act(action, number as u64 + 1);
+        }
+    });
+    go(world, START + world.plan.heal_at, || false);
+}
+
+/// Runs on; says whether the condition came true or the time was reached without a violation.
+fn go(world: &Rc<World>, end: u64, condition: impl Fn() -> bool) -> bool {
+    let stopped = world.sim.executor.run_until(end, || world.bury(), || world.sim.is_violated() || condition());
+    if stopped == Stopped::Circle {
+        world.sim.violate(Invariant::I20, "somebody runs in a circle: time does not move on".to_owned());
+    }
+    !world.sim.is_violated()
+}
+
+/// Waits until nothing moves any more; says whether that came to be.
+fn rest(world: &Rc<World>) -> bool {
+    let executor = &world.sim.executor;
+    let begun = executor.now();
+    let mut before = None;
+    while executor.now() < begun + REST_MS {
+        ask(world);
+        // Somebody who is content may be woken by another who is not: everybody must be content at once.
+        if !go(world, executor.now() + LOOK_MS, || false) {
+            return false;
+        }
+        let now: Vec<(usize, u64, usize)> = world
+            .databases
+            .iter()
+            .map(|database| {
+                let watch = database.rows.watch.borrow();
+                let conflicts = watch.outbox.values().filter(|queued| matches!(queued.state, State::Conflict { .. })).count();
+                (watch.pending(), watch.through.map_or(0, |version| version.0), conflicts)
+            })
+            .collect();
+        let all_there =
+            world.databases.iter().zip(&now).all(|(database, (_, through, _))| *through == world.sequence(&database.plan.tenant));
+        let decided = !world.plan.resolve_at_end || now.iter().all(|(_, _, conflicts)| *conflicts == 0);
+        let still = before.as_ref() == Some(&now);
+        if all_there && decided && still && (now.iter().all(|(pending, _, _)| *pending == 0) || is_stuck(world)) {
+            let mark = executor.now() - begun;
+            world.sim.tell(|| format!("everything has come to rest after {mark} ms"));
+            return idle(world);
+        }
+        before = Some(now);
+    }
+    let queues = queues(world);
+    let shown = queues.iter().zip(&world.databases).map(|(queue, database)| {
+        let watch = database.rows.watch.borrow();
+        let first = queue.iter().flatten().find(|item| !is_held(item)).map(ToString::to_string);
+        format!(
+            "{}: {} pending, through {:?} of {}, {first:?}",
+            database.name,
+            watch.pending(),
+            watch.through,
+            world.sequence(&database.plan.tenant)
+        )
+    });
+    let what = format!("no rest after {} minutes: {}", REST_MS / 60_000, shown.collect::<Vec<_>>().join("; "));
+    world.sim.check(Invariant::I20, false, || what);
+    false
+}
+
+/// Where nobody looks by itself, a person asks; and decides what is to be decided.
+fn ask(world: &Rc<World>) {
+    for (at, database) in world.databases.iter().enumerate() {
+        let mut contexts = world.contexts.iter().filter(|context| context.plan.database == at);
+        let first = contexts.clone().next();
+        let Some(context) = contexts.find(|context| context.plan.auto_sync).or(first) else { continue };
+        let actor = context.owner;
+        let act = |what| world.act(&crate::plan::Action { at: 0, actor, what }, mix(world.sim.executor.now(), u64::from(actor)));
+        if !context.plan.auto_sync {
+            act(What::Sync);
+        }
+        let open = database.rows.watch.borrow().outbox.values().any(|queued| matches!(queued.state, State::Conflict { .. }));
+        if world.plan.resolve_at_end && open {
+            act(What::Resolve { pick: 0, how: world.sim.executor.draw(4) });
+        }
+    }
+}
+
+/// Whether all that is still pending is held by something.
+fn is_stuck(world: &Rc<World>) -> bool {
+    queues(world).iter().flatten().flatten().all(is_held)
+}
+
+fn is_held(item: &Value) -> bool {
+    matches!(item["state"].as_str(), Some("blocked" | "conflict" | "parked" | "acknowledged"))
+}
+
+/// Every database's outbox as one of its apps sees it.
+fn queues(world: &Rc<World>) -> Vec<Option<Vec<Value>>> {
+    let found: Rc<RefCell<Vec<Option<Vec<Value>>>>> = Rc::new(RefCell::new(vec![None; world.databases.len()]));
+    for at in 0..world.databases.len() {
+        let open = world.contexts.iter().find(|context| context.plan.database == at && context.engine.borrow().is_some());
+        let Some(context) = open else { continue };
+        let Some(engine) = context.engine.borrow().clone() else { continue };
+        let found = found.clone();
+        world.sim.executor.spawn(context.owner, async move {
+            let queue = engine.queue().await.ok();
+            found.borrow_mut()[at] = queue;
+        });
+    }
+    go(world, world.sim.executor.now() + 1_000, || false);
+    found.take()
+}
+
+/// At rest nothing is sent but the question whether there is anything new, and that not often.
+fn idle(world: &Rc<World>) -> bool {
+    let executor = &world.sim.executor;
+    let (turns, effects) = (executor.turns(), world.effects());
+    if !go(world, executor.now() + WATCH_MS, || false) {
+        return false;
+    }
+    let taken = executor.turns() - turns;
+    let most = IDLE_TURNS * world.contexts.len() as u64;
+    world.sim.check(Invariant::I20, taken <= most, || format!("{taken} turns in {WATCH_MS} ms of rest, at most {most} are due"));
+    let moved = world.effects() - effects;
+    world.sim.check(Invariant::I20, moved == 0, || format!("{moved} operations took effect after everything had come to rest"));
+    !world.sim.is_violated()
+}
+
+fn compare(world: &Rc<World>) {
+    let queues = queues(world);
+    for (at, database) in world.databases.iter().enumerate() {
+        let watch = database.rows.watch.borrow();
+        let count = |is: fn(&State) -> bool| watch.outbox.values().filter(|queued| is(&queued.state)).count() as u64;
+        let stored = (
+            count(|state| *state == State::Pending),
+            count(|state| matches!(state, State::Conflict { .. })),
+            count(|state| matches!(state, State::Parked { .. })),
+        );
+        for context in world.contexts.iter().filter(|context| context.plan.database == at) {
+            let Some(engine) = context.engine.borrow().clone() else { continue };
+            let status = engine.status();
+            let number = |name: &str| status[name].as_u64().unwrap_or(u64::MAX);
+            let said = (number("pending"), number("conflicts"), number("parked"));
+            world.sim.check(Invariant::I4, said == stored, || {
+                format!("context {} says {said:?} pending, in conflict, parked; stored are {stored:?}", context.owner)
+            });
+        }
+    }
+    end::compare(world, &queues);
+}
+
+/// Deaths among the faults and actions, for reports.
+pub fn is_death(fault: Fault) -> bool {
+    matches!(fault, Fault::Die(Death::Tab | Death::Browser | Death::Power))
+}

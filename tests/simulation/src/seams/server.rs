@@ -1,0 +1,146 @@
+//! The server: its production handlers over its store in memory. A thin layer around that store lets it die
+//! before or after a commit, and shows every commit to the oracle.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fieldsync::model::{ClientId, Epoch, IdSource, Version};
+use fieldsync::schema::Schema;
+use fieldsync_server::key::ServerKey;
+use fieldsync_server::seams::EntropyError;
+use fieldsync_server::service::Service;
+use fieldsync_server::store::memory::{MemoryStore, MemoryUpload};
+use fieldsync_server::store::{
+    Found, Holdings, PageBounds, PageRows, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
+};
+
+use crate::oracle::commits::Commits;
+use crate::plan::Fault;
+use crate::random::mix;
+use crate::sim::START;
+
+/// The server's clock, moved by the world.
+#[derive(Debug)]
+pub(crate) struct ServerClock {
+    pub(crate) now: AtomicU64,
+    pub(crate) jumped: AtomicI64,
+}
+
+impl fieldsync_server::seams::Clock for ServerClock {
+    fn now_ms(&self) -> u64 {
+        self.now.load(Ordering::Relaxed).saturating_add_signed(self.jumped.load(Ordering::Relaxed))
+    }
+}
+
+#[derive(Debug)]
+struct ServerEntropy(AtomicU64);
+
+impl fieldsync_server::seams::Entropy for ServerEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyError> {
+        for chunk in bytes.chunks_mut(8) {
+            let drawn = mix(self.0.fetch_add(1, Ordering::Relaxed), 77).to_le_bytes();
+            chunk.copy_from_slice(&drawn[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// What the next commit meets, and what the oracle saw of all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    pub(crate) fault: Option<Fault>,
+    pub(crate) commits: Commits,
+}
+
+/// The store that the service stands on.
+#[derive(Debug)]
+pub(crate) struct WatchedStore {
+    inner: MemoryStore,
+    watch: Arc<Mutex<Watch>>,
+}
+
+/// A transaction of it.
+pub(crate) struct WatchedUpload {
+    inner: MemoryUpload,
+    tenant: String,
+    watch: Arc<Mutex<Watch>>,
+}
+
+impl ServerStore for WatchedStore {
+    type Upload = WatchedUpload;
+    fn epoch(&self) -> &Epoch {
+        self.inner.epoch()
+    }
+    async fn begin(&self, tenant: &str, client: &ClientId) -> Result<WatchedUpload, StoreError> {
+        let inner = self.inner.begin(tenant, client).await?;
+        Ok(WatchedUpload { inner, tenant: tenant.to_owned(), watch: self.watch.clone() })
+    }
+    async fn owner(&self, tenant: &str, client: &ClientId, user: &str, now_ms: u64) -> Result<String, StoreError> {
+        self.inner.owner(tenant, client, user, now_ms).await
+    }
+    async fn holdings(&self, tenant: &str, client: &ClientId) -> Result<Holdings, StoreError> {
+        self.inner.holdings(tenant, client).await
+    }
+    async fn count_after(&self, tenant: &str, after: Version) -> Result<u64, StoreError> {
+        self.inner.count_after(tenant, after).await
+    }
+    async fn page(&self, tenant: &str, client: &ClientId, after: Version, bounds: PageBounds) -> Result<PageRows, StoreError> {
+        self.inner.page(tenant, client, after, bounds).await
+    }
+    async fn ready(&self) -> bool {
+        self.inner.ready().await
+    }
+}
+
+impl UploadTransaction for WatchedUpload {
+    fn state(&self) -> &TenantState {
+        self.inner.state()
+    }
+    async fn load(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
+        self.inner.load(wanted).await
+    }
+    async fn commit(self, batch: WriteBatch) -> Result<(), StoreError> {
+        let Self { inner, tenant, watch } = self;
+        let fault = lock(&watch).fault.take();
+        let died = || StoreError::Unreadable("the process died".to_owned());
+        match fault {
+            Some(Fault::ServerDiesBefore(_)) => return Err(died()),
+            Some(Fault::ServerBusy) => return Err(StoreError::Busy),
+            _ => {}
+        }
+        lock(&watch).commits.see(&tenant, &batch);
+        inner.commit(batch).await?;
+        match fault {
+            Some(Fault::ServerDiesAfter(_)) => Err(died()),
+            Some(Fault::ServerUnsure) => Err(StoreError::Busy),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A lock that survives whoever broke while holding it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The server of a run.
+pub(crate) struct Server {
+    pub(crate) service: Arc<Service<WatchedStore>>,
+    pub(crate) clock: Arc<ServerClock>,
+    pub(crate) watch: Arc<Mutex<Watch>>,
+    /// Until when nobody answers.
+    pub(crate) away_until: std::cell::Cell<u64>,
+}
+
+impl Server {
+    pub(crate) fn new(seed: u64, schema: &Schema) -> Self {
+        let clock = Arc::new(ServerClock { now: AtomicU64::new(START), jumped: AtomicI64::new(0) });
+        let watch: Arc<Mutex<Watch>> = Arc::default();
+        let epoch = IdSource::default().epoch(START, [3; IdSource::ENTROPY_BYTES]);
+        let store = WatchedStore { inner: MemoryStore::new(epoch), watch: watch.clone() };
+        let key = ServerKey::parse(&"simulated server key ".repeat(2)).expect("the key is long enough");
+        let entropy = Arc::new(ServerEntropy(AtomicU64::new(mix(seed, 5))));
+        let service = Arc::new(Service::new(store, schema.clone(), &key, clock.clone(), entropy));
+        Self { service, clock, watch, away_until: std::cell::Cell::new(0) }
+    }
+}

@@ -1,0 +1,301 @@
+//! The people: what they do in a context, and what they were told. The history holds every call that was
+//! answered; what was never answered may or may not have happened.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use fieldsync::engine::{Direction, EngineError};
+use serde_json::{Map, Value, json};
+
+use crate::executor::WORLD;
+use crate::plan::{Action, What};
+use crate::random::{mix, place};
+use crate::seams::server::lock;
+use crate::sim::Invariant;
+use crate::world::{Context, SimEngine, World, canary};
+
+/// The entities by their number in a plan.
+pub(crate) const ENTITIES: [&str; 7] = ["client", "pet", "appointment", "note", "tag", "product", "order"];
+
+/// An operation that was reported saved.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    pub(crate) operation: String,
+    /// The mark in its payload; none for a delete.
+    pub(crate) marker: Option<String>,
+}
+
+/// What the people of one database did and know.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) saved: Vec<Saved>,
+    /// IDs as JSON text, by entity.
+    pub(crate) known: BTreeMap<&'static str, Vec<String>>,
+    /// Temp IDs that were issued for records that are not created yet.
+    pub(crate) promised: BTreeMap<&'static str, Vec<String>>,
+    pub(crate) calls: u64,
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+}
+
+/// What a call may be refused with, beside success.
+const REFUSALS: [&str; 12] = [
+    "storage_full",
+    "storage_aborted",
+    "storage_unavailable",
+    "closed",
+    "unknown_record",
+    "has_dependents",
+    "reference_deleted",
+    "already_exists",
+    "unknown_conflict",
+    "invalid_reference",
+    "unfinished",
+    "outdated",
+];
+
+/// Texts that break what is not careful.
+const NASTY: [&str; 8] =
+    ["", " \"quoted\" \\ ", "\u{1F43E}\u{2028}", "__proto__", "temp_1_a_pet", "\u{0}\u{7f}", "'; DROP TABLE pets;--", "é\u{301}\u{200d}"];
+
+impl World {
+    /// Does what a plan's action says.
+    pub(crate) fn act(self: &Rc<Self>, action: &Action, number: u64) {
+        let Some(context) = self.context(action.actor).cloned() else { return };
+        let device = &self.devices[self.device_of(&context)];
+        let now = self.sim.executor.now();
+        match action.what {
+            What::Kill(death) => self.kill(action.actor, death),
+            What::Partition(ms, hangs) => {
+                self.sim.tell(|| format!("device {}: no network for {ms} ms", self.device_of(&context) + 1));
+                self.sim.mark("device cut off");
+                device.cut_off.set((now + ms, hangs));
+            }
+            What::ServerAway(ms) => {
+                self.sim.tell(|| format!("the server is away for {ms} ms"));
+                self.sim.mark("server away");
+                self.server.away_until.set(now + ms);
+            }
+            What::Jump(ms) => {
+                self.sim.tell(|| format!("device {}: the clock jumps by {ms} ms", self.device_of(&context) + 1));
+                device.jumped.set(device.jumped.get() + ms);
+            }
+            What::ServerJump(ms) => {
+                self.sim.tell(|| format!("the server's clock jumps by {ms} ms"));
+                self.server.clock.jumped.store(ms, std::sync::atomic::Ordering::Relaxed);
+            }
+            What::Freeze(ms) => {
+                self.sim.tell(|| format!("context {}: frozen for {ms} ms", context.owner));
+                self.sim.mark("context frozen");
+                self.sim.executor.freeze(context.owner);
+                let (world, owner) = (self.clone(), context.owner);
+                self.sim.executor.spawn(WORLD, async move {
+                    world.sim.executor.sleep(ms).await;
+                    world.sim.executor.thaw(owner);
+                });
+            }
+            What::Close => {
+                self.close(context.owner);
+                let (world, owner) = (self.clone(), context.owner);
+                let back = 500 + self.sim.executor.draw(10_000);
+                self.sim.executor.spawn(WORLD, async move {
+                    world.sim.executor.sleep(back).await;
+                    world.open(owner);
+                });
+            }
+            What::Create { .. }
+            | What::Update { .. }
+            | What::Delete { .. }
+            | What::Get { .. }
+            | What::Query { .. }
+            | What::Resolve { .. }
+            | What::Sync => {
+                let engine = context.engine.borrow().clone();
+                let Some(engine) = engine else { return };
+                let (world, action) = (self.clone(), action.clone());
+                self.sim.executor.spawn(context.owner, async move {
+                    world.database_of(&context).history.borrow_mut().calls += 1;
+                    let done = world.call(&context, &engine, &action.what, number).await;
+                    if let Err(error) = done {
+                        world.refused(&context, &error);
+                    }
+                });
+            }
+        }
+    }
+
+    fn refused(&self, context: &Context, error: &EngineError) {
+        self.sim.tell(|| format!("context {}: refused: {} {error}", context.owner, error.code));
+        let expected = REFUSALS.contains(&error.code);
+        self.sim.check(Invariant::Sound, expected, || format!("context {}: {} {error} {}", context.owner, error.code, error.details));
+        *self.database_of(context).history.borrow_mut().refused.entry(error.code).or_insert(0) += 1;
+    }
+
+    async fn call(&self, context: &Context, engine: &SimEngine, what: &What, number: u64) -> Result<(), EngineError> {
+        let database = self.database_of(context);
+        let history = &database.history;
+        match *what {
+            What::Create { entity, links } => {
+                let entity = ENTITIES[place(entity, ENTITIES.len())];
+                let marker = marker(number);
+                let mut data = self.links(context, engine, entity, links)?;
+                data.insert(
+                    "name".to_owned(),
+                    json!(format!("{marker}{}{}", canary(&database.plan.tenant), NASTY[place(links >> 8, NASTY.len())])),
+                );
+                if entity == "pet" {
+                    data.insert("dose".to_owned(), json!(links % 10));
+                }
+                // Now and then the record that somebody else already refers to.
+                let promised = history.borrow_mut().promised.get_mut(entity).filter(|_| links.is_multiple_of(3)).and_then(Vec::pop);
+                if let Some(id) = promised {
+                    data.insert("id".to_owned(), serde_json::from_str(&id).unwrap_or_default());
+                }
+                let saved = engine.create(entity, &Value::Object(data).to_string()).await?;
+                self.saved(context, "creates", entity, &saved, Some(marker));
+            }
+            What::Update { pick, field } => {
+                let Some((entity, id)) = self.pick(context, pick) else { return Ok(()) };
+                let marker = marker(number);
+                let (name, value) = match field % 5 {
+                    0 | 1 => ("name", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
+                    2 => ("notes", json!({"text": format!("{marker}{}", canary(&database.plan.tenant)), "n": field % 7})),
+                    3 if entity == "pet" => ("dose", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
+                    _ => ("phone", json!([format!("{marker}{}", canary(&database.plan.tenant))])),
+                };
+                let mut set = Map::new();
+                set.insert(name.to_owned(), value);
+                if field % 11 == 0 {
+                    set.extend(self.links(context, engine, entity, field >> 8)?);
+                }
+                let unset: &[&str] = if field % 13 == 0 && name != "phone" { &["phone"] } else { &[] };
+                let expected = set.get(name).cloned();
+                let saved = engine.update(entity, &id, &json!({"set": set, "unset": unset}).to_string()).await?;
+                let shows = saved["record"].get(name) == expected.as_ref();
+                self.sim.check(Invariant::I5, shows, || format!("context {}: the answer to an update shows {saved}", context.owner));
+                self.saved(context, "updates", entity, &saved, Some(marker));
+            }
+            What::Delete { pick } => {
+                let Some((entity, id)) = self.pick(context, pick) else { return Ok(()) };
+                let saved = engine.delete(entity, &id).await?;
+                self.saved(context, "deletes", entity, &saved, None);
+            }
+            What::Get { pick } => {
+                let Some((entity, id)) = self.pick(context, pick) else { return Ok(()) };
+                engine.get(entity, &id).await?;
+            }
+            What::Query { entity } => {
+                let entity = ENTITIES[place(entity, ENTITIES.len())];
+                let found = engine.query(entity, "{}").await?;
+                let mut history = history.borrow_mut();
+                let known = history.known.entry(entity).or_default();
+                for record in &found {
+                    let id = record["id"].to_string();
+                    if !known.contains(&id) {
+                        known.push(id);
+                    }
+                }
+            }
+            What::Resolve { pick, how } => {
+                let open: Vec<Value> = engine.conflicts().await?.into_iter().filter(|conflict| conflict["state"] == "open").collect();
+                let Some(conflict) = open.get(place(pick, open.len())) else { return Ok(()) };
+                let strategy = match how % 5 {
+                    0 => json!({"type": "server-wins"}),
+                    1 => json!({"type": "client-wins"}),
+                    2 => json!({"type": "last-write-wins"}),
+                    3 => json!({"type": "merge"}),
+                    _ => json!({"type": "manual", "mergedData": {"name": format!("{}{}", marker(number), canary(&database.plan.tenant))}}),
+                };
+                let id = conflict["id"].as_u64().unwrap_or(0);
+                engine.resolve(id, &strategy.to_string()).await?;
+                self.sim.mark("conflict resolved by hand");
+                self.sim.tell(|| format!("context {}: resolves conflict {id} by {strategy}", context.owner));
+            }
+            _ => {
+                let result = engine.sync(Direction::Both, None).await;
+                if let Some(error) =
+                    result.errors.iter().find(|error| matches!(error.code.as_str(), "integrity" | "protocol" | "storage_contract"))
+                {
+                    self.sim.violate(Invariant::Sound, format!("context {}: a session ended with {error:?}", context.owner));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn saved(&self, context: &Context, verb: &str, entity: &'static str, saved: &Value, marker: Option<String>) {
+        let id = saved["record"]["id"].clone();
+        self.sim.tell(|| format!("context {}: {verb} {entity} {id} by {}: saved", context.owner, saved["operationId"]));
+        let mut history = self.database_of(context).history.borrow_mut();
+        if !id.is_null() {
+            let known = history.known.entry(entity).or_default();
+            let id = id.to_string();
+            if verb == "creates" && !known.contains(&id) {
+                known.push(id);
+            }
+        }
+        if let Some(operation) = saved["operationId"].as_str() {
+            history.saved.push(Saved { operation: operation.to_owned(), marker });
+        }
+    }
+
+    /// A known record.
+    fn pick(&self, context: &Context, pick: u64) -> Option<(&'static str, String)> {
+        let history = self.database_of(context).history.borrow();
+        let entity = ENTITIES[place(pick, ENTITIES.len())];
+        // The later ones more often: that is where people work.
+        let known = history.known.get(entity).filter(|known| !known.is_empty())?;
+        let window = if pick & 0x100 == 0 { known.len().min(4) } else { known.len() };
+        let at = known.len() - 1 - place(pick >> 9, window);
+        Some((entity, known[at].clone()))
+    }
+
+    /// References to known records, and now and then to one that is not created yet.
+    fn links(&self, context: &Context, engine: &SimEngine, entity: &str, links: u64) -> Result<Map<String, Value>, EngineError> {
+        let database = self.database_of(context);
+        let target = |to: &'static str, pick: u64| -> Result<Option<Value>, EngineError> {
+            if pick.is_multiple_of(40) {
+                let temp = engine.temp_id(to)?.to_value();
+                database.history.borrow_mut().promised.entry(to).or_default().push(temp.to_string());
+                self.sim.mark("reference to a record that is not created yet");
+                return Ok(Some(temp));
+            }
+            let history = database.history.borrow();
+            let Some(known) = history.known.get(to).filter(|known| !known.is_empty()) else { return Ok(None) };
+            Ok(serde_json::from_str(&known[known.len() - 1 - place(pick, known.len().min(6))]).ok())
+        };
+        let wanted: &[(&str, &'static str)] = match entity {
+            "pet" if links.is_multiple_of(5) => &[("clientId", "client"), ("motherId", "pet")],
+            "pet" => &[("clientId", "client")],
+            "appointment" => &[("petId", "pet"), ("clientId", "client")],
+            "note" => &[("appointmentId", "appointment")],
+            "order" => &[("clientId", "client")],
+            _ => &[],
+        };
+        let mut data = Map::new();
+        for (at, (field, to)) in wanted.iter().enumerate() {
+            if let Some(id) = target(to, mix(links, at as u64))? {
+                data.insert((*field).to_owned(), id);
+            }
+        }
+        if entity == "order" {
+            let mut lines = Vec::new();
+            for at in 0..links % 3 {
+                if let Some(id) = target("product", mix(links, 10 + at))? {
+                    lines.push(json!({"productId": id, "count": at}));
+                }
+            }
+            data.insert("lines".to_owned(), json!(lines));
+        }
+        Ok(data)
+    }
+
+    /// How many operations took effect at the server.
+    pub(crate) fn effects(&self) -> u64 {
+        lock(&self.server.watch).commits.tenants.values().map(|tenant| tenant.changes.len() as u64).sum()
+    }
+}
+
+/// A text that stands in no other payload.
+fn marker(number: u64) -> String {
+    format!("~{number}~")
+}
