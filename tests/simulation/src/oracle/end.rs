@@ -139,7 +139,8 @@ impl Look<'_> {
                 Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),
                 Event::Conflict { .. } => (matches!(queued.get(&last), Some(State::Conflict { .. })), amended),
                 Event::Parked { .. } => (matches!(queued.get(&last), Some(State::Parked { .. })), amended),
-                Event::Coalesced { by, .. } => (true, amended || by.is_some()),
+                // Joined with a later write, or annulled by a delete of what was never sent.
+                Event::Coalesced { by, version } => (true, amended || by.is_some() || version.is_none()),
                 Event::Discarded => (true, true),
                 Event::Written { .. }
                 | Event::Rebased { .. }
