@@ -8,6 +8,8 @@ mod parts;
 #[path = "stories/world.rs"]
 mod world;
 
+#[path = "stories/batches.rs"]
+mod batches;
 #[path = "stories/chains.rs"]
 mod chains;
 #[path = "stories/conflicts.rs"]

@@ -25,8 +25,10 @@ pub struct Settings {
     pub auto_sync: bool,
     /// Whether a write to a record may become part of an earlier one that was not sent yet, default true.
     pub coalesce: bool,
-    /// Operations in an upload: 1 to 1,000, default 50.
+    /// Operations in the first upload: 1 to 1,000, default 50. It doubles with each that went well.
     pub batch_size: usize,
+    /// Operations in any upload: 1 to 1,000, default 1,000. A group is never split, whatever this says.
+    pub batch_size_max: usize,
     /// Records in a page: 1 to 5,000, default 500, about what a phone stores in 50 ms.
     pub page_size: usize,
     /// How long to wait for the server's next sign of life, ms: 100 to 600,000, default 30,000.
@@ -57,6 +59,7 @@ impl Settings {
             auto_sync: flag(&mut fields, "autoSync", true)?,
             coalesce: flag(&mut fields, "coalesce", true)?,
             batch_size: count(&mut fields, "batchSize", 50, OPERATIONS_MAX)?,
+            batch_size_max: count(&mut fields, "batchSizeMax", 1_000, OPERATIONS_MAX)?,
             page_size: count(&mut fields, "pageSize", 500, PAGE_RECORDS_MAX)?,
             timeout_ms: number(&mut fields, "timeoutMs", 30_000, 100, 600_000)?,
             backoff_base_ms: number(&mut fields, "backoffBaseMs", 1_000, 1, 60_000)?,
@@ -164,6 +167,7 @@ mod tests {
             ("baseUrl", json!("//evil.test")),
             ("batchSize", json!(0)),
             ("batchSize", json!(1001)),
+            ("batchSizeMax", json!(0)),
             ("pageSize", json!("many")),
             ("timeoutMs", json!(-1)),
             ("autoSync", json!(1)),

@@ -21,6 +21,7 @@ mod role;
 mod schedule;
 mod session;
 mod shown;
+mod suspects;
 mod sync;
 mod upload;
 mod waiting;
@@ -101,6 +102,10 @@ struct Inner<S, H> {
 struct Attempt {
     count: u32,
     error: Option<(String, String)>,
+    /// How often the server broke down over it while it was sent alone.
+    alone: u32,
+    /// Not before this time, once that was too often.
+    again: u64,
 }
 
 /// What went through this engine since it was opened.
@@ -126,7 +131,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             return Err(EngineError::new("integrity", "this database belongs to another tenant or user"));
         }
         let (events, listener) = mpsc::unbounded();
-        let batch = BatchSize::new(settings.batch_size, crate::protocol::limits::OPERATIONS_MAX);
+        let batch = BatchSize::new(settings.batch_size, settings.batch_size_max, crate::protocol::limits::BATCH_BYTES_MAX);
         let inner = Inner {
             store,
             host,

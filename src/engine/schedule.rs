@@ -11,7 +11,7 @@ use super::session::{Direction, SyncResult};
 use super::{Engine, shown};
 use crate::decide::Present;
 use crate::outbox::Backoff;
-use crate::platform::{Channel, Clock, Entropy, Host};
+use crate::platform::{Channel, Clock, Host};
 use crate::store::Store;
 use crate::value::to_value;
 
@@ -111,13 +111,9 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Whether the last session left something that is ready: the server said "not now".
     fn is_waiting(&self) -> bool {
-        !self.inner.queue.borrow().batch(1, usize::MAX, &[]).is_empty()
-    }
-
-    fn random(&self) -> u64 {
-        let mut bytes = [0; 8];
-        self.inner.host.entropy().fill(&mut bytes);
-        u64::from_le_bytes(bytes)
+        // A suspect has a time of its own.
+        let without = self.aside();
+        !self.inner.queue.borrow().batch(1, usize::MAX, &without).is_empty()
     }
 
     /// The status: what a person wants to know at a glance.

@@ -57,7 +57,7 @@ impl Wanted {
 #[serde(rename_all = "camelCase")]
 pub struct SyncError {
     /// `network`, `timeout`, `aborted`, `auth_required`, `identity_mismatch`, `forbidden`, `rate_limited`, `too_large`,
-    /// `server`, `upgrade_required`, `epoch_changed`, `checkpoint_expired`, `protocol`, or that of the store.
+    /// `invalid_request`, `server`, `upgrade_required`, `epoch_changed`, `checkpoint_expired`, `protocol`, or that of the store.
     pub code: String,
     /// For people.
     pub message: String,
@@ -115,6 +115,9 @@ impl From<TransportError> for SyncError {
                     408 | 425 => ("timeout", true),
                     // A server with another key: what it cannot read, it can give anew.
                     422 if fault.code == "invalid_checkpoint" => ("checkpoint_expired", false),
+                    // Without a fault of ours in it, it may be anybody's on the way.
+                    400 | 415 | 422 if fault.code.is_empty() => ("network", true),
+                    400 | 415 | 422 => ("invalid_request", false),
                     429 => ("rate_limited", true),
                     500..=599 => ("server", true),
                     _ => ("protocol", false),

@@ -158,7 +158,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let offset = i64::try_from(answer.reply.server_time).unwrap_or(i64::MAX).saturating_sub(i64::try_from(middle).unwrap_or(i64::MAX));
         self.inner.state.borrow_mut().offset_ms = offset;
         let mut batch = self.inner.batch.get();
-        batch.limit(answer.limits.operations_max);
+        batch.limit(answer.limits.operations_max, answer.limits.bytes_max);
         self.inner.batch.set(batch);
         self.inner.initialised.set(true);
         self.settle(&answer.reply).await?;

@@ -1,4 +1,5 @@
-//! The way up: claim a batch, send its sealed bytes, store the outcomes, until nothing is ready.
+//! The way up: claim a batch, send its sealed bytes, store the outcomes, until nothing is ready. Batches grow
+//! while all goes well, and are halved when one does not.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,15 +8,17 @@ use serde_json::{Value, json};
 use super::events::Event;
 use super::session::{SyncError, SyncResult, Wanted};
 use super::sync::count;
-use super::{Attempt, Cancel, Engine, shown};
+use super::{Cancel, Engine, shown};
 use crate::decide::{Claim, Claimed, Outcomes, ResolveId, Sent};
 use crate::model::{Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals};
 use crate::platform::Host;
-use crate::protocol::limits::BATCH_BYTES_MAX;
 use crate::protocol::{Former, Outcome, Rejection, Reply, RequestHead};
 use crate::store::{Durability, Store};
 use crate::value::{to_text, to_value};
+
+/// A round that took longer than this was too large for the network or the server, ms.
+const SLOW_MS: u64 = 10_000;
 
 /// What an upload body is made of: the operations are the stored bytes.
 #[derive(Serialize)]
@@ -41,13 +44,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         // What the server did not want yet waits for the next session, and must not keep the others from going.
         let (mut done, mut bytes, mut not_now) = (0, 0, Vec::new());
         while !cancel.is_cancelled() {
-            let size = inner.batch.get();
-            let batch = {
-                let queue = inner.queue.borrow();
-                let mut without = if wanted.is_whole() { Vec::new() } else { queue.not_needed(&|item| is_wanted(wanted, item)) };
-                without.extend(&not_now);
-                queue.batch(size.get(), BATCH_BYTES_MAX, &without)
-            };
+            let batch = self.next_batch(wanted, &not_now);
             if batch.is_empty() {
                 return Ok(());
             }
@@ -64,26 +61,42 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
             inner.flight.replace(flight(&batch));
             self.emit(Event::Queue);
+            let began = self.now();
             let sent = self.send(cancel, &going, former).await;
             inner.flight.take();
+            let slow = self.now().saturating_sub(began) > SLOW_MS;
+            let alone = inner.queue.borrow().unit(batch[0]).len() >= batch.len();
             let unfinished = match sent {
                 Ok((reply, outcomes, size)) => {
                     bytes += size;
+                    self.resize(|size| if slow { size.halve(batch.len()) } else { size.grow(batch.len()) });
                     let unfinished = self.apply(&going, Some(&reply.epoch), reply.durable, outcomes, result).await?;
                     self.settle(&reply).await?;
                     unfinished
                 }
-                Err(error) if error.code == "too_large" && going.len() > 1 => {
-                    let mut smaller: BatchSize = size;
-                    smaller.halve(going.len());
-                    inner.batch.set(smaller);
-                    continue;
-                }
-                Err(error) if error.code == "too_large" => self.park_too_large(&going, &error, result).await?,
-                Err(error) => {
-                    self.failed(&batch, &error);
-                    return Err(error);
-                }
+                Err(error) => match error.code.as_str() {
+                    "too_large" if !alone => {
+                        self.resize(|size| size.halve(batch.len()));
+                        continue;
+                    }
+                    "too_large" | "invalid_request" if alone => self.park(&going, &error, result).await?,
+                    "server" if self.is_suspect(batch[0]) => {
+                        self.failed(&batch, &error, true);
+                        // One such failure is enough for a session; the others keep their turn.
+                        not_now.extend(self.aside());
+                        continue;
+                    }
+                    "invalid_request" | "server" | "timeout" => {
+                        self.resize(|size| size.halve(batch.len()));
+                        self.failed(&batch, &error, alone);
+                        // Half of it may go: that is worth trying soon, and not at once.
+                        return Err(SyncError { retryable: true, ..error });
+                    }
+                    _ => {
+                        self.failed(&batch, &error, false);
+                        return Err(error);
+                    }
+                },
             };
             done += (batch.len() - unfinished.len()) as u64;
             not_now.extend(unfinished);
@@ -91,6 +104,24 @@ impl<S: Store, H: Host> Engine<S, H> {
             self.progress("upload", done, done + ahead, bytes);
         }
         Err(SyncError::aborted())
+    }
+
+    /// What goes next: what is wanted and ready; when all of that has gone, a suspect alone.
+    fn next_batch(&self, wanted: &Wanted, not_now: &[u64]) -> Vec<u64> {
+        let size = self.inner.batch.get();
+        let mut without = self.aside();
+        let queue = self.inner.queue.borrow();
+        let mut unwanted = if wanted.is_whole() { Vec::new() } else { queue.not_needed(&|item| is_wanted(wanted, item)) };
+        unwanted.extend(not_now);
+        without.extend(&unwanted);
+        let batch = queue.batch(size.get(), size.bytes(), &without);
+        if batch.is_empty() { self.next_suspect(&unwanted) } else { batch }
+    }
+
+    fn resize(&self, change: impl FnOnce(&mut BatchSize)) {
+        let mut size = self.inner.batch.get();
+        change(&mut size);
+        self.inner.batch.set(size);
     }
 
     fn going(&self, batch: &[u64]) -> Result<Vec<Going>, SyncError> {
@@ -195,7 +226,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         if let Some(epoch) = epoch {
             self.inner.state.borrow_mut().epoch.get_or_insert_with(|| epoch.clone());
         }
-        self.failed(&waiting, &SyncError::new("deferred", "the server asks to wait", true));
+        self.failed(&waiting, &SyncError::new("deferred", "the server asks to wait", true), false);
         count(&effects, self.now(), result);
         result.operations.extend(shown);
         result.results.extend(ended);
@@ -208,24 +239,11 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(if stored { waiting } else { going.iter().map(|op| op.seq).collect() })
     }
 
-    /// A single operation that no server takes is parked with its payload.
-    async fn park_too_large(&self, going: &[Going], error: &SyncError, result: &mut SyncResult) -> Result<Vec<u64>, SyncError> {
-        let refusal = Rejection { code: "too_large".to_owned(), message: error.message.clone(), path: None };
+    /// A single operation, or group, that the server takes in no upload is parked with its payload.
+    async fn park(&self, going: &[Going], error: &SyncError, result: &mut SyncResult) -> Result<Vec<u64>, SyncError> {
+        let refusal = Rejection { code: error.code.clone(), message: error.message.clone(), path: None };
         let outcomes = going.iter().map(|_| Outcome::Rejected { error: refusal.clone() }).collect();
         self.apply(going, None, Version(0), outcomes, result).await
-    }
-
-    fn failed(&self, batch: &[u64], error: &SyncError) {
-        let mut attempts = self.inner.attempts.borrow_mut();
-        for seq in batch {
-            let at = attempts.iter().position(|(known, _)| known == seq).unwrap_or_else(|| {
-                attempts.push((*seq, Attempt::default()));
-                attempts.len() - 1
-            });
-            let (_, attempt) = &mut attempts[at];
-            attempt.count += 1;
-            attempt.error = Some((error.code.clone(), error.message.clone()));
-        }
     }
 }
 

@@ -28,29 +28,40 @@ impl Backoff {
     }
 }
 
-/// How many operations go into one upload.
+/// How much goes into one upload: more with each that went well, less after each that did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSize {
     now: usize,
     max: usize,
+    bytes: usize,
 }
 
 impl BatchSize {
-    /// Starts with `first` and never exceeds `max`.
-    pub fn new(first: usize, max: usize) -> Self {
-        Self { now: first.clamp(1, max.max(1)), max: max.max(1) }
+    /// Starts with `first` operations and never exceeds `max`, nor these bytes.
+    pub fn new(first: usize, max: usize, bytes: usize) -> Self {
+        Self { now: first.clamp(1, max.max(1)), max: max.max(1), bytes }
     }
-    /// The size of the next batch.
+    /// The operations of the next batch.
     pub fn get(self) -> usize {
         self.now
     }
-    /// What the server allows.
-    pub fn limit(&mut self, max: usize) {
-        *self = Self::new(self.now, max.min(self.max));
+    /// The bytes of any batch.
+    pub fn bytes(self) -> usize {
+        self.bytes
     }
-    /// After 413: half of what was sent, at least one.
+    /// What the server allows.
+    pub fn limit(&mut self, max: usize, bytes: usize) {
+        *self = Self::new(self.now, max.min(self.max), bytes.clamp(1, self.bytes));
+    }
+    /// After a clean answer. A batch that was not full says nothing about a larger one.
+    pub fn grow(&mut self, sent: usize) {
+        if sent >= self.now {
+            self.now = self.now.saturating_mul(2).min(self.max);
+        }
+    }
+    /// After one that was too large, too slow, or refused as a whole: half of what was sent, at least one.
     pub fn halve(&mut self, sent: usize) {
-        self.now = (sent / 2).max(1);
+        self.now = (sent / 2).clamp(1, self.max);
     }
 }
 
@@ -69,12 +80,27 @@ mod tests {
 
     #[test]
     fn a_batch_stays_within_its_bounds() {
-        let mut size = BatchSize::new(50, 1_000);
-        size.limit(20);
-        assert_eq!(size.get(), 20);
+        let mut size = BatchSize::new(50, 1_000, 9_000);
+        size.limit(20, 10_000);
+        assert_eq!((size.get(), size.bytes()), (20, 9_000));
         size.halve(3);
         assert_eq!(size.get(), 1);
         size.halve(1);
         assert_eq!(size.get(), 1);
+    }
+
+    #[test]
+    fn full_batches_that_go_well_double_up_to_what_is_allowed() {
+        let mut size = BatchSize::new(50, 1_000, 9_000);
+        size.grow(49);
+        assert_eq!(size.get(), 50);
+        let mut sizes = Vec::new();
+        for _ in 0..6 {
+            sizes.push(size.get());
+            size.grow(size.get());
+        }
+        assert_eq!(sizes, [50, 100, 200, 400, 800, 1_000]);
+        size.halve(1_000);
+        assert_eq!(size.get(), 500);
     }
 }

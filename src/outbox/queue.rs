@@ -231,6 +231,28 @@ impl Queue {
 }
 
 impl Queue {
+    /// The others of an operation's group, and itself: what can only go together.
+    pub fn unit(&self, seq: u64) -> Vec<u64> {
+        let group = self.items.get(&seq).and_then(|item| item.node.group);
+        let shares = |item: &Item| group.is_some() && item.node.group == group;
+        self.items.iter().filter(|(other, item)| **other == seq || shares(item)).map(|(other, _)| *other).collect()
+    }
+
+    /// What waits for one of these operations, directly or through others.
+    pub fn behind(&self, held: &[u64]) -> Vec<u64> {
+        if held.is_empty() {
+            return Vec::new();
+        }
+        let items: Vec<(&u64, &Item)> = self.items.iter().filter(|(_, item)| item.row.state == State::Pending).collect();
+        let nodes: Vec<&Node> = items.iter().map(|(_, item)| &item.node).collect();
+        let graph = Graph::build(&nodes, &self.places);
+        let mut stuck: Vec<bool> = items.iter().map(|(seq, _)| held.contains(seq)).collect();
+        for at in graph.order().order {
+            stuck[at] = stuck[at] || graph.before(at).iter().any(|(before, _)| stuck[*before]);
+        }
+        items.iter().zip(stuck).filter(|((seq, _), stuck)| *stuck && !held.contains(seq)).map(|((seq, _), _)| **seq).collect()
+    }
+
     /// What a batch leaves out when only some operations are wanted: all that these do not need, be it
     /// through others, nor share a group with.
     pub fn not_needed(&self, wanted: &dyn Fn(&Item) -> bool) -> Vec<u64> {

@@ -176,6 +176,7 @@ pub struct Loopback {
     pub identity: fieldsync_server::token::Identity,
     pub faults: Rc<RefCell<VecDeque<(&'static str, Fault)>>>,
     pub gate: Rc<RefCell<Option<Gate>>>,
+    pub poison: Rc<RefCell<Option<(&'static str, u16)>>>,
 }
 
 /// An answer in pieces; the last may be a fault.
@@ -204,13 +205,19 @@ impl Network for Loopback {
         match fault {
             Some(Fault::LoseRequest) => return Err(lost()),
             Some(Fault::Html) => return Ok(answer(200, "text/html", b"<html>Please log in</html>".to_vec())),
+            Some(Fault::Foreign(status)) => return Ok(answer(status, "text/html", b"<html>Bad gateway</html>".to_vec())),
             Some(Fault::Status(status, retry_after_ms)) => {
-                let body = json!({"error": {"code": "scripted", "message": "scripted", "retryable": status >= 429}}).to_string();
-                return Ok(Incoming { retry_after_ms, ..answer(status, "application/json", body.into_bytes()) });
+                return Ok(scripted(status, retry_after_ms));
             }
             Some(Fault::LoseAnswer | Fault::CutAnswer) | None => {}
         }
         self.world.requests.borrow_mut().push(request.path.clone());
+        if let Some((text, status)) = *self.poison.borrow()
+            && request.path == paths::UPLOAD
+            && request.body.as_ref().is_some_and(|body| body.contains(text))
+        {
+            return Ok(scripted(status, None));
+        }
         let mut done = self.serve(&request).await;
         if request.path == paths::UPLOAD {
             let gate = self.gate.take();
@@ -229,6 +236,11 @@ impl Network for Loopback {
             _ => Ok(done),
         }
     }
+}
+
+fn scripted(status: u16, retry_after_ms: Option<u64>) -> Incoming<Pieces> {
+    let body = json!({"error": {"code": "scripted", "message": "scripted", "retryable": status >= 429}}).to_string();
+    Incoming { retry_after_ms, ..answer(status, "application/json", body.into_bytes()) }
 }
 
 fn answer(status: u16, content_type: &str, body: Vec<u8>) -> Incoming<Pieces> {

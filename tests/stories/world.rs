@@ -76,6 +76,8 @@ pub enum Fault {
     Html,
     /// The server answers so.
     Status(u16, Option<u64>),
+    /// Something on the way answers so.
+    Foreign(u16),
 }
 
 impl World {
@@ -181,6 +183,7 @@ pub struct Tab {
     pub engine: Engine<MemoryStore, LocalHost>,
     faults: Rc<RefCell<VecDeque<(&'static str, Fault)>>>,
     gate: Rc<RefCell<Option<Gate>>>,
+    poison: Rc<RefCell<Option<(&'static str, u16)>>>,
 }
 
 /// Holds an answer back until the story goes on.
@@ -241,17 +244,24 @@ impl Device {
         let channel = Rc::new(LocalChannel::default());
         self.bus.borrow_mut().push(channel.clone());
         let (faults, gate): (Rc<RefCell<VecDeque<_>>>, Rc<RefCell<Option<Gate>>>) = (Rc::default(), Rc::default());
+        let poison: Rc<RefCell<Option<(&'static str, u16)>>> = Rc::default();
         let host = LocalHost {
             clock: LocalClock { now: self.world.now.clone(), skew: self.skew, sleepers: self.world.sleepers.clone() },
             entropy: LocalEntropy(Cell::new(self.bus.as_ptr() as u64 ^ (self.bus.borrow().len() as u64) << 20)),
             locks: self.locks.clone(),
             channel: BusChannel { own: channel, bus: self.bus.clone() },
-            network: Loopback { world: self.world.clone(), identity: identity(&self.user), faults: faults.clone(), gate: gate.clone() },
+            network: Loopback {
+                world: self.world.clone(),
+                identity: identity(&self.user),
+                faults: faults.clone(),
+                gate: gate.clone(),
+                poison: poison.clone(),
+            },
         };
         let settings = Settings::parse(&all.to_string()).expect("settings");
         let (engine, events) = Engine::open(self.store.reopen(), host, settings).await.expect("opens");
         drop(events);
-        Tab { engine, faults, gate }
+        Tab { engine, faults, gate, poison }
     }
 }
 
@@ -259,6 +269,10 @@ impl Tab {
     /// The network does this to the next request of that path.
     pub fn fault(&self, path: &'static str, fault: Fault) {
         self.faults.borrow_mut().push_back((path, fault));
+    }
+    /// The server refuses every upload that holds this text with this status; with nothing, it does so no more.
+    pub fn poison(&self, poison: Option<(&'static str, u16)>) {
+        self.poison.replace(poison);
     }
     /// Holds back the next upload's answer.
     pub fn hold_upload(&self) -> Gate {
