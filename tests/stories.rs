@@ -38,5 +38,7 @@ mod schedule;
 mod selections;
 #[path = "stories/starving.rs"]
 mod starving;
+#[path = "stories/stealing.rs"]
+mod stealing;
 #[path = "stories/tabs.rs"]
 mod tabs;

@@ -37,6 +37,8 @@ pub struct Settings {
     pub backoff_base_ms: u64,
     /// The bound of every wait after failures, ms: 1 to 3,600,000, default 60,000.
     pub backoff_cap_ms: u64,
+    /// How long a sender in another tab may be silent before its role is taken, ms: 1,000 to 600,000, default 5,000.
+    pub silence_ms: u64,
     /// How often to look for changes without being asked, ms: 1,000 to 86,400,000, default 30,000.
     pub poll_ms: u64,
 }
@@ -64,6 +66,7 @@ impl Settings {
             timeout_ms: number(&mut fields, "timeoutMs", 30_000, 100, 600_000)?,
             backoff_base_ms: number(&mut fields, "backoffBaseMs", 1_000, 1, 60_000)?,
             backoff_cap_ms: number(&mut fields, "backoffCapMs", 60_000, 1, 3_600_000)?,
+            silence_ms: number(&mut fields, "silenceMs", 5_000, 1_000, 600_000)?,
             poll_ms: number(&mut fields, "pollMs", 30_000, 1_000, 86_400_000)?,
         };
         match fields.keys().next() {
@@ -170,6 +173,7 @@ mod tests {
             ("batchSizeMax", json!(0)),
             ("pageSize", json!("many")),
             ("timeoutMs", json!(-1)),
+            ("silenceMs", json!(999)),
             ("autoSync", json!(1)),
             ("colour", json!("green")),
         ];

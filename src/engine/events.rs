@@ -67,6 +67,19 @@ pub(super) struct Announcement {
     pub(super) conflicts: Vec<u64>,
     /// Whether the outbox changed.
     pub(super) queue: bool,
+    /// About the sender's role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sender: Option<Sender>,
+}
+
+/// A word about the sender's role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Sender {
+    /// Somebody waits for it: does its holder live?
+    Asked,
+    /// It does.
+    Lives,
 }
 
 /// Changed records by entity.

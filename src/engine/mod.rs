@@ -19,6 +19,7 @@ mod records;
 mod relationships;
 mod role;
 mod schedule;
+mod sender;
 mod session;
 mod shown;
 mod suspects;
@@ -89,6 +90,7 @@ struct Inner<S, H> {
     poke: Notify,
     reconnect: Notify,
     role: RefCell<role::Role>,
+    sender: Cell<sender::Sending>,
     offline: Cell<bool>,
     closed: Notify,
     counters: Cell<Counters>,
@@ -151,6 +153,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             poke: Notify::default(),
             reconnect: Notify::default(),
             role: RefCell::default(),
+            sender: Cell::default(),
             offline: Cell::new(false),
             closed: Notify::default(),
             counters: Cell::default(),

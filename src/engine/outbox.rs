@@ -49,6 +49,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             mapped: effects.mapped.clone(),
             conflicts: effects.conflicts.clone(),
             queue: effects.seq.is_some(),
+            sender: None,
         };
         if announcement != Announcement::default() {
             self.announce(announcement, source);
@@ -90,6 +91,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         // What does not read as an announcement was not sent by this version: look for ourselves.
         let look = |_| Announcement { queue: true, ..Announcement::default() };
         let announcement: Announcement = serde_json::from_str(message).unwrap_or_else(look);
+        if let Some(word) = announcement.sender {
+            self.heard_of_sender(word);
+        }
         self.learn_mappings(&announcement.mapped);
         if announcement.queue {
             // A store that fails now will fail the next call too, and say so there.

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::events::Event;
 use super::session::{Direction, SyncError, SyncResult, Wanted};
-use super::{Cancel, Engine, config::database_name};
+use super::{Cancel, Engine};
 use crate::decide::{Effects, LogSession, Settled};
-use crate::platform::{Clock, Host, Identity, Locks};
+use crate::platform::{Clock, Host, Identity};
 use crate::protocol::{CheckpointState, InitializeRequest, PROTOCOL, RequestHead};
 use crate::store::{Durability, Store};
 use crate::value::to_value;
@@ -45,7 +45,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    async fn steps(&self, mut wanted: Wanted, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+    async fn steps(&self, wanted: Wanted, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         let inner = &self.inner;
         if let Some(entity) = &wanted.entity {
             self.entity(entity)?;
@@ -53,8 +53,22 @@ impl<S: Store, H: Host> Engine<S, H> {
         if inner.offline.get() {
             return Err(SyncError::new("network", "this client is set offline", true));
         }
-        let name = format!("{}/sender", database_name(&inner.settings.tenant, &inner.settings.user));
-        let _role = Self::unless(cancel, inner.host.locks().acquire(&name)).await?;
+        let role = self.sender(cancel).await?;
+        let rounds = pin!(self.rounds(wanted, cancel, result));
+        match select(rounds, pin!(role.lost())).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), rounds)) => {
+                cancel.cancel();
+                match rounds.await {
+                    Err(error) if error.code == "aborted" => Err(SyncError::overtaken()),
+                    done => done,
+                }
+            }
+        }
+    }
+
+    async fn rounds(&self, mut wanted: Wanted, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+        let inner = &self.inner;
         for _ in 1..ROUNDS_MAX {
             let done = self.round(&wanted, cancel, result).await;
             match &done {

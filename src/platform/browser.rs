@@ -81,7 +81,7 @@ impl Entropy for BrowserEntropy {
     }
 }
 
-/// Web Locks. Where there are none, everybody gets the lock: it only saves work.
+/// Web Locks. Where there are none, everybody gets the lock, and nobody can lose it: it only saves work.
 #[derive(Clone, Copy, Debug)]
 pub struct BrowserLocks;
 
@@ -90,6 +90,8 @@ pub struct BrowserLocks;
 pub struct LockGuard {
     release: Option<js_sys::Function>,
     waiting: AbortController,
+    /// Closed when the lock is given back or taken away.
+    lost: RefCell<Option<oneshot::Receiver<()>>>,
     _held: JsValue,
 }
 
@@ -107,37 +109,58 @@ impl Locks for BrowserLocks {
     type Guard = Option<LockGuard>;
 
     async fn acquire(&self, name: &str) -> Option<LockGuard> {
-        let navigator = js_sys::Reflect::get(&js_sys::global(), &"navigator".into()).ok()?;
-        let manager = js_sys::Reflect::get(&navigator, &"locks".into()).ok().filter(|locks| locks.is_object())?;
-        let waiting = AbortController::new().ok()?;
-        let release = Rc::new(RefCell::new(None));
-        let keep = release.clone();
-        let until = js_sys::Promise::new(&mut move |resolve, _| {
-            keep.borrow_mut().replace(js_sys::Function::from(JsValue::from(resolve)));
-        });
-        let (tell, told) = oneshot::channel();
-        let tell = Rc::new(RefCell::new(Some(tell)));
-        let refused = tell.clone();
-        let held = Closure::once_into_js(move |_lock: JsValue| {
-            if let Some(tell) = tell.borrow_mut().take() {
-                // Whoever gave up waiting has resolved the promise already.
-                let _ = tell.send(());
-            }
-            until
-        });
-        let options = js_sys::Object::new();
-        js_sys::Reflect::set(&options, &"signal".into(), &waiting.signal()).ok()?;
-        let guard = LockGuard { release: release.borrow_mut().take(), waiting, _held: held.clone() };
-        let request = manager.unchecked_ref::<LockManager>().request(name, &options, &held).ok()?;
-        wasm_bindgen_futures::spawn_local(async move {
-            // Rejected when the wait was given up, which is no error, or when the browser will not lock at all:
-            // then nobody waits any longer, and goes on without.
-            let _ = wasm_bindgen_futures::JsFuture::from(request).await;
-            refused.borrow_mut().take();
-        });
-        told.await.ok()?;
-        Some(guard)
+        lock(name, false).await
     }
+    async fn steal(&self, name: &str) -> Option<LockGuard> {
+        lock(name, true).await
+    }
+    async fn lost(&self, held: &Option<LockGuard>) {
+        match held.as_ref().and_then(|guard| guard.lost.take()) {
+            // Its other end is dropped, nothing is sent.
+            Some(lost) => drop(lost.await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn lock(name: &str, steal: bool) -> Option<LockGuard> {
+    let navigator = js_sys::Reflect::get(&js_sys::global(), &"navigator".into()).ok()?;
+    let manager = js_sys::Reflect::get(&navigator, &"locks".into()).ok().filter(|locks| locks.is_object())?;
+    let waiting = AbortController::new().ok()?;
+    let release = Rc::new(RefCell::new(None));
+    let keep = release.clone();
+    let until = js_sys::Promise::new(&mut move |resolve, _| {
+        keep.borrow_mut().replace(js_sys::Function::from(JsValue::from(resolve)));
+    });
+    let (tell, told) = oneshot::channel();
+    let tell = Rc::new(RefCell::new(Some(tell)));
+    let refused = tell.clone();
+    let held = Closure::once_into_js(move |_lock: JsValue| {
+        if let Some(tell) = tell.borrow_mut().take() {
+            // Whoever gave up waiting has resolved the promise already.
+            let _ = tell.send(());
+        }
+        until
+    });
+    let options = js_sys::Object::new();
+    if steal {
+        // It is granted at once, so there is nothing to give up; the browser refuses both together.
+        js_sys::Reflect::set(&options, &"steal".into(), &JsValue::TRUE).ok()?;
+    } else {
+        js_sys::Reflect::set(&options, &"signal".into(), &waiting.signal()).ok()?;
+    }
+    let (losing, lost) = oneshot::channel::<()>();
+    let guard = LockGuard { release: release.borrow_mut().take(), waiting, lost: RefCell::new(Some(lost)), _held: held.clone() };
+    let request = manager.unchecked_ref::<LockManager>().request(name, &options, &held).ok()?;
+    wasm_bindgen_futures::spawn_local(async move {
+        // Rejected when the wait was given up, which is no error, when another context took the lock away, or
+        // when the browser will not lock at all: then nobody waits any longer, and goes on without.
+        let _ = wasm_bindgen_futures::JsFuture::from(request).await;
+        refused.borrow_mut().take();
+        drop(losing);
+    });
+    told.await.ok()?;
+    Some(guard)
 }
 
 /// A `BroadcastChannel`. Where there is none, this context is alone.

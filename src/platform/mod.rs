@@ -30,6 +30,14 @@ pub trait Locks: 'static {
     type Guard;
     /// Waits for the lock of this name. The holder's death releases it.
     fn acquire(&self, name: &str) -> impl Future<Output = Self::Guard>;
+    /// Takes the lock away from whoever holds it: a holder that is frozen holds it for ever.
+    fn steal(&self, name: &str) -> impl Future<Output = Self::Guard> {
+        self.acquire(name)
+    }
+    /// Ends when a lock that is held was taken away; otherwise never.
+    fn lost(&self, _held: &Self::Guard) -> impl Future<Output = ()> {
+        std::future::pending()
+    }
 }
 
 /// Short messages to the other contexts of the same database: IDs only, never content.

@@ -94,36 +94,76 @@ impl Entropy for LocalEntropy {
 
 /// One lock, whatever its name: a device has one sender.
 #[derive(Clone, Default)]
-pub struct LocalLocks(Rc<RefCell<(bool, Vec<Waker>)>>);
+pub struct LocalLocks(Rc<RefCell<Lock>>);
 
-pub struct Held(LocalLocks);
+#[derive(Default)]
+struct Lock {
+    /// Who holds it, by number.
+    holder: Option<usize>,
+    given: usize,
+    steals: usize,
+    waiting: Vec<Waker>,
+}
+
+/// Held by number so-and-so.
+pub struct Held(LocalLocks, usize);
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if self.0.0.borrow().holder == Some(self.1) {
+            self.0.give(None);
+        }
+    }
+}
+
+impl LocalLocks {
+    /// How often it was stolen.
+    pub fn steals(&self) -> usize {
+        self.0.borrow().steals
+    }
+    fn give(&self, holder: Option<usize>) {
         let waiting = {
-            let mut lock = self.0.0.borrow_mut();
-            lock.0 = false;
-            std::mem::take(&mut lock.1)
+            let mut lock = self.0.borrow_mut();
+            lock.holder = holder;
+            std::mem::take(&mut lock.waiting)
         };
         // All of them: whoever came first may have gone away.
         waiting.into_iter().for_each(Waker::wake);
+    }
+    fn next(&self) -> Held {
+        let mut lock = self.0.borrow_mut();
+        lock.given += 1;
+        Held(self.clone(), lock.given)
+    }
+    async fn until(&self, what: impl Fn(&Lock) -> bool) {
+        poll_fn(|context| {
+            let mut lock = self.0.borrow_mut();
+            if what(&lock) {
+                return Poll::Ready(());
+            }
+            lock.waiting.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
 impl Locks for LocalLocks {
     type Guard = Held;
     async fn acquire(&self, _: &str) -> Held {
-        poll_fn(|context| {
-            let mut lock = self.0.borrow_mut();
-            if lock.0 {
-                lock.1.push(context.waker().clone());
-                return Poll::Pending;
-            }
-            lock.0 = true;
-            Poll::Ready(())
-        })
-        .await;
-        Held(self.clone())
+        self.until(|lock| lock.holder.is_none()).await;
+        let held = self.next();
+        self.give(Some(held.1));
+        held
+    }
+    async fn steal(&self, _: &str) -> Held {
+        self.0.borrow_mut().steals += 1;
+        let held = self.next();
+        self.give(Some(held.1));
+        held
+    }
+    async fn lost(&self, held: &Held) {
+        self.until(|lock| lock.holder != Some(held.1)).await;
     }
 }
 
@@ -205,6 +245,7 @@ impl Network for Loopback {
         match fault {
             Some(Fault::LoseRequest) => return Err(lost()),
             Some(Fault::Html) => return Ok(answer(200, "text/html", b"<html>Please log in</html>".to_vec())),
+            Some(Fault::Stall) => return std::future::pending().await,
             Some(Fault::Foreign(status)) => return Ok(answer(status, "text/html", b"<html>Bad gateway</html>".to_vec())),
             Some(Fault::Status(status, retry_after_ms)) => {
                 return Ok(scripted(status, retry_after_ms));

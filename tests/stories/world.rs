@@ -76,6 +76,8 @@ pub enum Fault {
     Html,
     /// The server answers so.
     Status(u16, Option<u64>),
+    /// Nobody ever answers.
+    Stall,
     /// Something on the way answers so.
     Foreign(u16),
 }
@@ -230,6 +232,10 @@ impl Gate {
 }
 
 impl Device {
+    /// How often the sender's role was stolen.
+    pub fn steals(&self) -> usize {
+        self.locks.steals()
+    }
     /// Opens a tab.
     pub async fn tab(&self) -> Tab {
         self.tab_with(json!({})).await
