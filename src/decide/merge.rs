@@ -15,7 +15,7 @@ use crate::schema::{Schema, fold_delta, references};
 use crate::value::{Delta, KeyRange, Object};
 
 /// So many operations are looked through for one that names a record which shall go without a trace.
-const LATER_MAX: u32 = 200;
+const OTHERS_MAX: u32 = 300;
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,31 +121,16 @@ pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: 
         return Ok(None);
     }
     let pending = operations(db, work, row)?;
-    let Some((_, first)) = pending.first() else { return Ok(None) };
-    let after = Read::Range {
-        table: Table::Outbox,
-        by_index: false,
-        range: KeyRange::above(first.seq.into()),
-        limit: Some(LATER_MAX + 1),
-        reverse: false,
-    };
-    let later = db.all::<OutboxRow>(&after)?;
+    // Others may refer to what was created after them, so all of the outbox counts, if it is not too long.
+    let all = Read::Range { table: Table::Outbox, by_index: false, range: KeyRange::all(), limit: Some(OTHERS_MAX + 1), reverse: false };
+    let others = db.all::<OutboxRow>(&all)?;
     let names = |operation: &Operation, stored: &OutboxRow| {
         let is = |(entity, id): &(String, RecordId)| *entity == row.entity && (*id == row.id || *id == row.key);
         mentioned(schema, operation).iter().any(is) || stored.drops.iter().any(is)
     };
     let own = |operation: &Operation| row.ops.iter().any(|op| op.id == operation.id);
-    let known = later.iter().all(|stored| stored.operation().is_ok_and(|other| own(&other) || !names(&other, stored)));
-    // An earlier one may refer to what was created after it.
-    let waiting = db.all::<OutboxRow>(&Read::Range {
-        table: Table::Outbox,
-        by_index: false,
-        range: KeyRange { lower: None, upper: Some((first.seq.into(), true)) },
-        limit: Some(LATER_MAX + 1),
-        reverse: true,
-    })?;
-    let unknown = waiting.iter().all(|stored| stored.operation().is_ok_and(|other| !names(&other, stored)));
-    let few = u32::try_from(later.len().max(waiting.len())).is_ok_and(|count| count <= LATER_MAX);
+    let unnamed = others.iter().all(|stored| stored.operation().is_ok_and(|other| own(&other) || !names(&other, stored)));
+    let few = u32::try_from(others.len()).is_ok_and(|count| count <= OTHERS_MAX);
     let open = pending.iter().all(|(stored, operation)| is_open(work, stored, operation));
-    Ok((known && unknown && few && open).then(|| pending.into_iter().map(|(_, operation)| operation).collect()))
+    Ok((unnamed && few && open).then(|| pending.into_iter().map(|(_, operation)| operation).collect()))
 }
