@@ -23,10 +23,13 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    /// A source that issues the same IDs whenever the decision is run again.
-    pub(super) fn ids(&self) -> impl FnMut() -> OpId + use<> {
-        let (now, random, mut source) = (self.now, self.random, IdSource::default());
-        move || source.op_id(now, random)
+    /// The first ID that the decision takes, whenever it is run again.
+    pub(super) fn first(&self) -> OpId {
+        self.next(&mut IdSource::default())
+    }
+    /// The next one, from the one source of the decision.
+    pub(super) fn next(&self, source: &mut IdSource) -> OpId {
+        source.op_id(self.now, self.random)
     }
 }
 
@@ -90,8 +93,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
             others.extend(work.overlay(db, &member.entity, &stored.row)?);
         }
     }
-    let mut next = fresh.ids();
-    let issued: Vec<(OpId, u64)> = members.iter().map(|_| (next(), work.take_seq())).collect();
+    let issued: Vec<(OpId, u64)> = members.iter().map(|_| (work.take_id(fresh), work.take_seq())).collect();
     let group = issued.first().filter(|_| old.group.is_some()).map(|(id, _)| Group { id: id.clone(), of: members.len() });
     let mut new = Vec::new();
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {

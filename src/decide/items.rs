@@ -60,7 +60,7 @@ impl Decision for Retry {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let refused = |error: ItemError| Ok((Vec::new(), Err(error)));
-        let by_operation = Read::index(Table::Audit, KeyRange::only(self.fresh.ids()().as_str().into()));
+        let by_operation = Read::index(Table::Audit, KeyRange::only(self.fresh.first().as_str().into()));
         db.prefetch([last_audit(), seals(), SyncState::read(), by_operation.clone(), Read::Get(Table::Outbox, self.operation.0.into())]);
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: it stands.

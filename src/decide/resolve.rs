@@ -72,7 +72,7 @@ impl Decision for Resolve {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let read = Read::Get(Table::Conflicts, self.conflict.into());
-        let by_operation = Read::index(Table::Audit, KeyRange::only(self.fresh.ids()().as_str().into()));
+        let by_operation = Read::index(Table::Audit, KeyRange::only(self.fresh.first().as_str().into()));
         db.prefetch([last_audit(), seals(), SyncState::read(), read.clone(), by_operation.clone()]);
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: the decision stands.

@@ -2,11 +2,12 @@
 //! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
 
 use super::cache::{Cache, Run, unreadable};
+use super::chain::Fresh;
 use super::rows::{IdRow, OverlayRow, Seen, base_row, last_audit, once, row, seals, seals_row};
 use super::state::SyncState;
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;
-use crate::model::{OpId, Operation, RecordId, Stamp, Version};
+use crate::model::{IdSource, OpId, Operation, RecordId, Stamp, Version};
 use crate::outbox::{Failure, OutboxRow, Seals};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::schema::{Schema, map_references};
@@ -76,6 +77,7 @@ pub(super) struct Work<'w> {
     last: Option<audit::Row>,
     stamp: Stamp,
     next_seq: u64,
+    ids: IdSource,
     seals: Option<Seals>,
     seals_changed: bool,
     /// Outbox rows written, by sequence; the last of several counts.
@@ -103,6 +105,7 @@ impl<'w> Work<'w> {
             last,
             stamp,
             next_seq,
+            ids: IdSource::default(),
             seals: None,
             seals_changed: false,
             queued: Vec::new(),
@@ -124,6 +127,10 @@ impl<'w> Work<'w> {
         let seq = self.next_seq;
         self.next_seq += 1;
         seq
+    }
+    /// The next ID for an operation that this decision writes. All of them come from one source.
+    pub(super) fn take_id(&mut self, fresh: &Fresh) -> OpId {
+        fresh.next(&mut self.ids)
     }
     /// Reads the seals, and writes them back at the end if an operation ended.
     pub(super) fn seals(&mut self, db: &mut Cache) -> Run<&Seals> {

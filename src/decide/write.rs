@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run};
+use super::cache::{Cache, Decision, Run, Stop};
 use super::intent::{Intent, Place, WriteError};
 use super::merge::{self, Merged};
 use super::rows::{OpRef, OverlayRow, RecordView, last_audit, seals};
@@ -86,14 +86,23 @@ impl Decision for LocalWrite {
             return self.replayed(db, &work);
         }
         let (mut records, mut operations, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        let mut missing = false;
         for (at, wanted) in self.wanted.iter().enumerate() {
-            match self.one(db, &mut work, &sync, wanted, &mut new)? {
-                Ok((record, operation)) => {
+            match self.one(db, &mut work, &sync, wanted, &mut new) {
+                Ok(Ok((record, operation))) => {
                     records.push(record);
                     operations.push(operation);
                 }
-                Err(error) => return Ok((Vec::new(), Err((at, error)))),
+                // With rows missing before it, nobody knows yet whether it is really refused.
+                Ok(Err(_)) if missing => {}
+                Ok(Err(error)) => return Ok((Vec::new(), Err((at, error)))),
+                // Let the others name their rows too, so that they all come in one round.
+                Err(Stop::Wait) => missing = true,
+                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
             }
+        }
+        if missing {
+            return Err(Stop::Wait);
         }
         let bytes: usize = new.iter().map(|new: &New| new.row.body.len()).sum();
         if new.len() > 1 && (new.len() > OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {

@@ -266,3 +266,32 @@ fn two_edits_against_one_delete_are_one_conflict() {
         });
     }
 }
+
+#[test]
+fn several_conflicts_in_one_batch_are_several_operations() {
+    tell(async {
+        let world = World::new();
+        let (one, two) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let mut pets = Vec::new();
+        for name in ["a", "b", "c"] {
+            pets.push(one.create("pet", json!({"name": name})).await);
+        }
+        one.sync().await;
+        two.sync().await;
+        for pet in two.all("pet").await {
+            two.update("pet", &pet["id"].to_string(), json!({"name": "by Ben"})).await;
+        }
+        two.sync().await;
+        world.pass(1_000);
+        for (pet, name) in pets.iter().zip(["x", "y", "z"]) {
+            one.update("pet", pet, json!({"name": name})).await;
+        }
+        let result = one.up().await;
+        assert_eq!((result.conflicts, result.failed), (3, 0), "{result:?}");
+        assert!(one.sync().await.success);
+        two.sync().await;
+        let mut names: Vec<String> = two.all("pet").await.iter().map(|pet| pet["name"].to_string()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["\"x\"", "\"y\"", "\"z\""]);
+    });
+}

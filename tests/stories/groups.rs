@@ -205,3 +205,24 @@ fn a_member_that_a_page_leaves_without_effect_stays_in_its_group() {
         assert_eq!((one.queue().await.len(), world.changes().await.len()), (0, 4), "the pet changed once");
     });
 }
+
+#[test]
+fn a_transaction_over_many_records_reads_them_together() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab_with(json!({"coalesce": true})).await;
+        let mut writes = Vec::new();
+        for n in 0..30 {
+            let client = tab.create("client", json!({"name": n})).await;
+            let pet = tab.create("pet", json!({"clientId": value(&client)})).await;
+            writes.push(json!({"kind": "update", "entity": "client", "id": value(&client), "set": {"name": -n}}));
+            writes.push(json!({"kind": "update", "entity": "pet", "id": value(&pet), "set": {"clientId": value(&client), "age": n}}));
+        }
+        tab.sync().await;
+        // By their temp IDs, which became others: every one of them takes several rounds of reading.
+        let saved = transaction(&tab, Value::Array(writes)).await;
+        assert_eq!(saved.len(), 60);
+        assert!(tab.sync().await.success);
+        assert!(tab.queue().await.is_empty());
+    });
+}

@@ -6,11 +6,40 @@ use rexie::{Direction, KeyRange as RexieRange, Transaction, TransactionMode};
 
 use super::super::StoreError;
 use super::connection::Connection;
+use super::writer::Next;
 use super::{convert, layout};
 use crate::plan::{Answer, Plan, ROUNDS_MAX, Read, Step, Table, View};
 
+/// A plan that only reads, and what it finds out. Behind a trait object: one copy of the code for all plans.
+struct Reading<P: Plan> {
+    plan: P,
+    out: Option<P::Out>,
+}
+
+trait Steps {
+    fn step(&mut self, seen: &View) -> Next;
+}
+
+impl<P: Plan> Steps for Reading<P> {
+    fn step(&mut self, seen: &View) -> Next {
+        match self.plan.step(seen) {
+            Step::Read(reads) => Next::Read(reads),
+            Step::Done(batch, out) => {
+                self.out = Some(out);
+                Next::Write(batch)
+            }
+        }
+    }
+}
+
 /// Runs a plan that only reads.
-pub(super) async fn read<P: Plan>(connection: &Connection, mut plan: P) -> Result<P::Out, StoreError> {
+pub(super) async fn read<P: Plan>(connection: &Connection, plan: P) -> Result<P::Out, StoreError> {
+    let mut reading = Reading { plan, out: None };
+    run(connection, &mut reading).await?;
+    reading.out.ok_or(StoreError::Contract { reason: "too many rounds of reading" })
+}
+
+async fn run(connection: &Connection, plan: &mut dyn Steps) -> Result<(), StoreError> {
     let rexie = connection.for_reads().await?;
     let transaction = match rexie.transaction(&layout::names(), TransactionMode::ReadOnly) {
         Ok(transaction) => transaction,
@@ -26,9 +55,9 @@ pub(super) async fn read<P: Plan>(connection: &Connection, mut plan: P) -> Resul
     let mut seen = View::default();
     for _ in 0..=ROUNDS_MAX {
         match plan.step(&seen) {
-            Step::Done(batch, out) if batch.is_empty() => return Ok(out),
-            Step::Done(..) => return Err(StoreError::Contract { reason: "a read wanted to write" }),
-            Step::Read(reads) => seen = View::new(try_join_all(reads.iter().map(|read| answer(&transaction, read))).await?),
+            Next::Write(batch) if batch.is_empty() => return Ok(()),
+            Next::Write(_) => return Err(StoreError::Contract { reason: "a read wanted to write" }),
+            Next::Read(reads) => seen = View::new(try_join_all(reads.iter().map(|read| answer(&transaction, read))).await?),
         }
     }
     Err(StoreError::Contract { reason: "too many rounds of reading" })

@@ -10,9 +10,9 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use web_sys::{IdbCursorDirection, IdbObjectStore, IdbRequest, IdbTransaction};
 
-use super::super::{Durability, StoreError};
+use super::super::StoreError;
 use super::convert;
-use super::writer::{Job, Next, Writer};
+use super::writer::{Next, Waiting, Writer};
 use crate::plan::{Answer, ROUNDS_MAX, Read, Table, View, Write, WriteBatch};
 
 #[wasm_bindgen]
@@ -31,7 +31,7 @@ extern "C" {
 pub(super) struct Run {
     writer: Rc<Writer>,
     transaction: IdbTransaction,
-    jobs: Vec<(Durability, Box<dyn Job>)>,
+    jobs: Vec<Waiting>,
     at: usize,
     rounds: usize,
     asked: Vec<Asked>,
@@ -57,7 +57,7 @@ enum Asked {
 }
 
 impl Run {
-    pub(super) fn start(writer: Rc<Writer>, transaction: IdbTransaction, jobs: Vec<(Durability, Box<dyn Job>)>) {
+    pub(super) fn start(writer: Rc<Writer>, transaction: IdbTransaction, jobs: Vec<Waiting>) {
         let run = Rc::new(RefCell::new(Self {
             writer,
             transaction: transaction.clone(),
@@ -93,13 +93,13 @@ impl Run {
         };
         loop {
             let at = run.at;
-            let Some((_, job)) = run.jobs.get_mut(at) else {
+            let Some(waiting) = run.jobs.get_mut(at) else {
                 // Everything is asked for: no need to wait until the browser notices that nothing follows.
                 // Where `commit` is missing it will.
                 let _ = run.transaction.unchecked_ref::<Committable>().commit();
                 return;
             };
-            match job.step(&seen) {
+            match waiting.job.step(&seen) {
                 Next::Read(_) if run.rounds >= ROUNDS_MAX => run.next_job(),
                 Next::Read(reads) => {
                     run.rounds += 1;
@@ -256,8 +256,8 @@ impl Run {
                 counts.writes += wrote;
                 counts.commits += u64::from(wrote > 0);
             });
-            for (_, job) in jobs {
-                job.end(Ok(()));
+            for waiting in jobs {
+                waiting.end(Ok(()));
             }
         } else {
             let reason = transaction.error().map_or_else(|| "AbortError".to_owned(), |error| error.name());
@@ -268,13 +268,13 @@ impl Run {
             if jobs.len() > 1 || writer.connection.was_lost() {
                 // A plan that did commit before the connection died finds its own trace and says so.
                 let mut alone = writer.alone.borrow_mut();
-                for (durability, mut job) in jobs {
-                    job.restart();
-                    alone.push_back((durability, job));
+                for mut waiting in jobs {
+                    waiting.job.restart();
+                    alone.push_back(waiting);
                 }
             } else {
-                for (_, job) in jobs {
-                    job.end(Err(error.clone()));
+                for waiting in jobs {
+                    waiting.end(Err(error.clone()));
                 }
             }
         }

@@ -28,7 +28,8 @@ extern "C" {
 pub(super) trait Job {
     fn step(&mut self, seen: &View) -> Next;
     fn restart(&mut self);
-    fn end(self: Box<Self>, result: Result<(), StoreError>);
+    /// Puts what it found out where whoever waits will look.
+    fn keep(&mut self);
 }
 
 /// What a plan does next, its result kept aside.
@@ -41,7 +42,25 @@ struct PlanJob<P: Plan> {
     original: P,
     running: P,
     out: Option<P::Out>,
-    tell: oneshot::Sender<Result<P::Out, StoreError>>,
+    /// Where whoever waits will look, once told.
+    place: Rc<Cell<Option<P::Out>>>,
+}
+
+/// A plan, and who waits for its end: the same for every plan, so that its code is there once.
+pub(super) struct Waiting {
+    pub(super) durability: Durability,
+    pub(super) job: Box<dyn Job>,
+    tell: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Waiting {
+    /// Tells its end. Nobody may be waiting any more: the write has happened all the same.
+    pub(super) fn end(mut self, result: Result<(), StoreError>) {
+        if result.is_ok() {
+            self.job.keep();
+        }
+        let _ = self.tell.send(result);
+    }
 }
 
 impl<P: Plan> Job for PlanJob<P> {
@@ -58,11 +77,8 @@ impl<P: Plan> Job for PlanJob<P> {
         self.running = self.original.clone();
         self.out = None;
     }
-    fn end(self: Box<Self>, result: Result<(), StoreError>) {
-        let Self { out, tell, .. } = *self;
-        let result = result.and_then(|()| out.ok_or(StoreError::Contract { reason: "too many rounds of reading" }));
-        // Nobody may be waiting any more: the write has happened all the same.
-        let _ = tell.send(result);
+    fn keep(&mut self) {
+        self.place.set(self.out.take());
     }
 }
 
@@ -70,8 +86,8 @@ impl<P: Plan> Job for PlanJob<P> {
 pub(super) struct Writer {
     pub(super) connection: Rc<Connection>,
     counts: Rc<Cell<Counts>>,
-    waiting: RefCell<Vec<(Durability, Box<dyn Job>)>>,
-    pub(super) alone: RefCell<VecDeque<(Durability, Box<dyn Job>)>>,
+    waiting: RefCell<Vec<Waiting>>,
+    pub(super) alone: RefCell<VecDeque<Waiting>>,
     pub(super) busy: Cell<bool>,
 }
 
@@ -87,8 +103,15 @@ impl Writer {
     }
 
     pub(super) async fn transact<P: Plan>(self: &Rc<Self>, durability: Durability, plan: P) -> Result<P::Out, StoreError> {
+        let place: Rc<Cell<Option<P::Out>>> = Rc::default();
+        let job = Box::new(PlanJob { original: plan.clone(), running: plan, out: None, place: place.clone() });
+        self.run(durability, job).await?;
+        place.take().ok_or(StoreError::Contract { reason: "too many rounds of reading" })
+    }
+
+    async fn run(self: &Rc<Self>, durability: Durability, job: Box<dyn Job>) -> Result<(), StoreError> {
         let (tell, told) = oneshot::channel();
-        self.waiting.borrow_mut().push((durability, Box::new(PlanJob { original: plan.clone(), running: plan, out: None, tell })));
+        self.waiting.borrow_mut().push(Waiting { durability, job, tell });
         self.next();
         told.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -118,8 +141,8 @@ impl Writer {
         }
     }
 
-    fn begin(self: Rc<Self>, database: &IdbDatabase, jobs: Vec<(Durability, Box<dyn Job>)>, reopened: bool) {
-        let durability = jobs.iter().map(|(durability, _)| *durability).max().unwrap_or(Durability::Strict);
+    fn begin(self: Rc<Self>, database: &IdbDatabase, jobs: Vec<Waiting>, reopened: bool) {
+        let durability = jobs.iter().map(|waiting| waiting.durability).max().unwrap_or(Durability::Strict);
         let options = js_sys::Object::new();
         let hint = match durability {
             Durability::Strict => "strict",
@@ -147,9 +170,9 @@ impl Writer {
         }
     }
 
-    fn finish(self: &Rc<Self>, jobs: Vec<(Durability, Box<dyn Job>)>, error: &StoreError) {
-        for (_, job) in jobs {
-            job.end(Err(error.clone()));
+    fn finish(self: &Rc<Self>, jobs: Vec<Waiting>, error: &StoreError) {
+        for waiting in jobs {
+            waiting.end(Err(error.clone()));
         }
         self.busy.set(false);
         self.next();
