@@ -26,6 +26,8 @@ mod lifetimes;
 mod mapping;
 #[path = "stories/merging.rs"]
 mod merging;
+#[path = "stories/pausing.rs"]
+mod pausing;
 #[path = "stories/refusals.rs"]
 mod refusals;
 #[path = "stories/restores.rs"]

@@ -51,7 +51,7 @@ pub use rows::{Device, IdRow, OpRef, RecordState, RecordView};
 pub use session::LogSession;
 pub use settle::Settle;
 pub use shown::Present;
-pub use state::{Filling, Scope, SyncState};
+pub use state::{Filling, Scope, SetPaused, SyncState};
 pub use transfer::{Carried, Export, Import, Unsent};
 pub use wipe::Wipe;
 pub use work::{Effects, Settled};

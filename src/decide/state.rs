@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cache::{Cache, Decision, Run};
 use super::rows::row;
 use crate::model::{Epoch, Version};
-use crate::plan::{Read, Row, Table};
+use crate::plan::{Read, Row, Table, Write, WriteBatch};
 use crate::schema::Schema;
 
 /// Where this database stands against the server.
@@ -28,6 +29,9 @@ pub struct SyncState {
     /// The resync that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filling: Option<Filling>,
+    /// Whether the user wants no session until told otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Entities of which more is here than of all the others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<Scope>,
@@ -92,5 +96,24 @@ impl SyncState {
     /// As a row.
     pub fn row(&self) -> Row {
         row("sync".into(), self)
+    }
+}
+
+/// Keeps every context of this database from syncing, or lets them again. Outlives a reload.
+#[derive(Clone, Debug)]
+pub struct SetPaused {
+    /// Which.
+    pub paused: bool,
+}
+
+impl Decision for SetPaused {
+    type Out = ();
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, ())> {
+        let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        if sync.paused == self.paused {
+            return Ok((Vec::new(), ()));
+        }
+        sync.paused = self.paused;
+        Ok((vec![Write::Put(Table::State, sync.row())], ()))
     }
 }

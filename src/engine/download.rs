@@ -85,13 +85,12 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Learns where the database stands now. After another generation was shown, anything may look different.
     fn stand(&self, sync: &SyncState) {
-        let shown = {
-            let mut state = self.inner.state.borrow_mut();
-            let shown = state.generation != sync.generation;
-            *state = SyncState { offset_ms: state.offset_ms, ..sync.clone() };
-            shown
+        let (generation, offset_ms) = {
+            let state = self.inner.state.borrow();
+            (state.generation, state.offset_ms)
         };
-        if shown {
+        self.stands(SyncState { offset_ms, ..sync.clone() });
+        if generation != sync.generation {
             let changed = self.inner.settings.schema.entities.keys().map(|entity| (entity.clone(), None)).collect();
             self.announce(Announcement { changed, ..Announcement::default() }, "sync");
         }

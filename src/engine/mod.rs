@@ -15,6 +15,7 @@ mod items;
 mod lineage;
 mod notify;
 mod outbox;
+mod pause;
 mod records;
 mod relationships;
 mod role;
@@ -35,7 +36,7 @@ use futures_channel::mpsc;
 
 use crate::decide::{Decision, Device, Fresh, OpenDevice, Planned, SyncState};
 use crate::model::{ClientId, IdSource, OpId, RecordId};
-use crate::outbox::{BatchSize, Queue, Seals};
+use crate::outbox::{BatchSize, Hold, Queue, Seals};
 use crate::platform::network::{Counters, Http};
 use crate::platform::{Channel, Clock, Entropy, Host};
 use crate::store::{Durability, Store};
@@ -106,8 +107,8 @@ struct Attempt {
     error: Option<(String, String)>,
     /// How often the server broke down over it while it was sent alone.
     alone: u32,
-    /// Not before this time, once that was too often.
-    again: u64,
+    /// How long it is left alone, once that was too often.
+    rest: Hold,
 }
 
 /// What went through this engine since it was opened.

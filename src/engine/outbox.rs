@@ -120,12 +120,10 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     fn take_in(&self, loaded: &Loaded) -> Result<(), EngineError> {
         let inner = &self.inner;
-        {
-            // The offset is what this context measured last; the rest is what is stored.
-            let mut state = inner.state.borrow_mut();
-            let offset_ms = if inner.initialised.get() { state.offset_ms } else { loaded.sync.offset_ms };
-            *state = SyncState { offset_ms, ..loaded.sync.clone() };
-        }
+        // The offset is what this context measured last; the rest is what is stored.
+        let measured = inner.state.borrow().offset_ms;
+        let offset_ms = if inner.initialised.get() { measured } else { loaded.sync.offset_ms };
+        self.stands(SyncState { offset_ms, ..loaded.sync.clone() });
         if inner.known.get().is_some_and(|known| loaded.last_seq < known) {
             // Something was absorbed while this was being read.
             return Ok(());

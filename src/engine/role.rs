@@ -122,6 +122,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         if self.inner.closed.is_raised() {
             return closed();
         }
+        if self.is_paused().await {
+            return self.nothing(&wanted, SyncError::paused());
+        }
         let place = self.inner.role.borrow_mut().enter(wanted.clone());
         let turn = match place {
             Place::Run(turn) => turn,

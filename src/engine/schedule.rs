@@ -10,7 +10,7 @@ use super::events::Event;
 use super::session::{Direction, SyncResult};
 use super::{Engine, shown};
 use crate::decide::Present;
-use crate::outbox::Backoff;
+use crate::outbox::{Backoff, Hold};
 use crate::platform::{Channel, Clock, Host};
 use crate::store::Store;
 use crate::value::to_value;
@@ -65,17 +65,18 @@ impl<S: Store, H: Host> Engine<S, H> {
         let settings = &self.inner.settings;
         let backoff = Backoff { base_ms: settings.backoff_base_ms, cap_ms: settings.backoff_cap_ms };
         let (mut failures, mut wait_ms) = (0, settings.poll_ms);
-        // Before this time nothing is sent, whoever writes; if it is firm, not after a reconnect either.
-        let (mut earliest, mut firm) = (0, false);
+        // So long nothing is sent, whoever writes; if it is firm, not after a reconnect either.
+        let (mut hold, mut firm) = (Hold::default(), false);
         loop {
             let woken = self.woken(wait_ms).await;
-            let early = earliest > self.now();
+            let left = hold.left(self.now());
+            let early = left > 0;
             let too_early = early && (woken == Woken::ByWrite || (woken == Woken::ByReconnect && firm));
             if woken == Woken::Closed {
                 return;
             }
-            if too_early || self.inner.offline.get() {
-                wait_ms = if early { earliest - self.now() } else { settings.poll_ms };
+            if too_early || self.inner.offline.get() || self.is_paused().await {
+                wait_ms = if early { left } else { settings.poll_ms };
                 continue;
             }
             let result = self.sync(Direction::Both, None).await;
@@ -89,10 +90,10 @@ impl<S: Store, H: Host> Engine<S, H> {
                 failures += 1;
                 let named = error.and_then(|error| error.retry_after_ms);
                 wait_ms = backoff.wait(failures, named, self.random());
-                (earliest, firm) = (self.now() + wait_ms, named.is_some());
+                (hold, firm) = (Hold { since: self.now(), wait_ms }, named.is_some());
             } else {
                 // In order, or somebody has to do something first: sign in, reload, decide. Looking again is cheap.
-                (failures, wait_ms, earliest) = (0, settings.poll_ms, 0);
+                (failures, wait_ms, hold) = (0, settings.poll_ms, Hold::default());
             }
         }
     }
@@ -132,11 +133,21 @@ impl<S: Store, H: Host> Engine<S, H> {
             Some(result) if result.errors.iter().any(|error| matches!(error.code.as_str(), "network" | "timeout")) => "offline",
             Some(_) => "online",
         };
+        let paused = inner.state.borrow().paused;
+        let failed = |code: &str| last.as_ref().is_some_and(|result| result.errors.iter().any(|error| error.code == code));
+        // Nothing goes until somebody does something; nothing is parked for it.
+        let reason = match () {
+            () if paused => Some("paused"),
+            () if failed("identity_mismatch") => Some("wrong_user"),
+            () if failed("auth_required") => Some("auth_required"),
+            () => None,
+        };
         let (conflicts, parked) = inner.queue.borrow().held();
         let last_sync = inner.last_success.get();
         json!({
             "state": state, "pending": self.pending(), "conflicts": conflicts, "parked": parked, "connectivity": connectivity,
             "lastSync": last_sync, "lastError": last.as_ref().and_then(|result| result.errors.first()).map(to_value), "offline": inner.offline.get(),
+            "paused": paused, "reason": reason,
         })
     }
 

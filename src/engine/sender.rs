@@ -10,7 +10,7 @@ use futures_util::future::{Either, select};
 use super::events::{Announcement, Sender};
 use super::session::SyncError;
 use super::{Cancel, Engine, config::database_name};
-use crate::outbox::Backoff;
+use crate::outbox::{Backoff, Hold};
 use crate::platform::{Channel, Clock, Host, Locks};
 use crate::store::Store;
 use crate::value::to_text;
@@ -27,8 +27,8 @@ pub(super) struct Sending {
     answered: bool,
     /// How often it was stolen from here.
     steals: u32,
-    /// Not to be stolen again before this time.
-    peace_until: u64,
+    /// How long it is not stolen again.
+    peace: Hold,
 }
 
 /// The role, while it is here. Given back when dropped.
@@ -73,7 +73,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 }
                 let known = sender.get();
                 let asked = patience == settings.silence_ms;
-                if asked && !known.answered && known.peace_until <= self.now() {
+                if asked && !known.answered && known.peace.left(self.now()) == 0 {
                     break;
                 }
                 patience = settings.silence_ms;
@@ -83,7 +83,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         let known = sender.get();
         let steals = known.steals.saturating_add(1);
-        sender.set(Sending { steals, peace_until: self.now() + PEACE.bound(steals), ..known });
+        sender.set(Sending { steals, peace: Hold { since: self.now(), wait_ms: PEACE.bound(steals) }, ..known });
         Ok(held(Self::unless(cancel, locks.steal(&name)).await?))
     }
 

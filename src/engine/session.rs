@@ -56,7 +56,7 @@ impl Wanted {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncError {
-    /// `network`, `timeout`, `aborted`, `auth_required`, `identity_mismatch`, `forbidden`, `rate_limited`, `too_large`,
+    /// `network`, `timeout`, `aborted`, `paused`, `auth_required`, `identity_mismatch`, `forbidden`, `rate_limited`, `too_large`,
     /// `invalid_request`, `server`, `upgrade_required`, `epoch_changed`, `checkpoint_expired`, `protocol`, or that of the store.
     pub code: String,
     /// For people.

@@ -4,7 +4,7 @@
 
 use super::session::SyncError;
 use super::{Attempt, Engine};
-use crate::outbox::Backoff;
+use crate::outbox::{Backoff, Hold};
 use crate::platform::{Entropy, Host};
 use crate::store::Store;
 
@@ -16,7 +16,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) fn failed(&self, batch: &[u64], error: &SyncError, alone: bool) {
         let settings = &self.inner.settings;
         let backoff = Backoff { base_ms: settings.backoff_base_ms, cap_ms: settings.backoff_cap_ms };
-        let again = self.now() + backoff.wait(u32::MAX, error.retry_after_ms, self.random());
+        let rest = Hold { since: self.now(), wait_ms: backoff.wait(u32::MAX, error.retry_after_ms, self.random()) };
         let mut attempts = self.inner.attempts.borrow_mut();
         for seq in batch {
             let at = attempts.iter().position(|(known, _)| known == seq).unwrap_or_else(|| {
@@ -27,7 +27,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             attempt.count += 1;
             attempt.error = Some((error.code.clone(), error.message.clone()));
             if alone && error.code == "server" {
-                (attempt.alone, attempt.again) = (attempt.alone + 1, again);
+                (attempt.alone, attempt.rest) = (attempt.alone + 1, rest);
             }
         }
     }
@@ -50,7 +50,8 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) fn next_suspect(&self, without: &[u64]) -> Vec<u64> {
         let now = self.now();
         let attempts = self.inner.attempts.borrow();
-        let due = attempts.iter().filter(|(seq, attempt)| attempt.alone >= ALONE_MAX && attempt.again <= now && !without.contains(seq));
+        let due =
+            attempts.iter().filter(|(seq, attempt)| attempt.alone >= ALONE_MAX && attempt.rest.left(now) == 0 && !without.contains(seq));
         let Some((seq, _)) = due.min_by_key(|(_, attempt)| attempt.alone) else { return Vec::new() };
         let queue = self.inner.queue.borrow();
         let unit = queue.unit(*seq);

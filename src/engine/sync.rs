@@ -93,6 +93,9 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     async fn round(&self, wanted: &Wanted, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
         self.refresh().await?;
+        if self.inner.state.borrow().paused {
+            return Err(SyncError::paused());
+        }
         self.initialise(cancel).await?;
         if wanted.direction != Direction::Down {
             self.upload(wanted, cancel, result).await?;

@@ -28,6 +28,22 @@ impl Backoff {
     }
 }
 
+/// A wait by the device's clock, which may be set back at any moment: a wait never becomes longer by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// When it began, ms.
+    pub since: u64,
+    /// How long it is, ms.
+    pub wait_ms: u64,
+}
+
+impl Hold {
+    /// What is left of it, ms. A clock that stands before the beginning says nothing: then nothing is left.
+    pub fn left(self, now: u64) -> u64 {
+        now.checked_sub(self.since).map_or(0, |passed| self.wait_ms.saturating_sub(passed))
+    }
+}
+
 /// How much goes into one upload: more with each that went well, less after each that did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSize {
@@ -76,6 +92,12 @@ mod tests {
         assert!((0..5_000).all(|random| backoff.wait(2, None, random) <= 2_000));
         assert_eq!(backoff.wait(9, Some(7_000), 1), 7_000);
         assert_eq!(backoff.wait(1, Some(u64::MAX), 1), 3_600_000);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_ends_a_wait_and_one_that_is_set_forward_too() {
+        let hold = Hold { since: 1_000, wait_ms: 500 };
+        assert_eq!([1_000, 1_400, 1_500, 9_000, 999, 0].map(|now| hold.left(now)), [500, 100, 0, 0, 0, 0]);
     }
 
     #[test]

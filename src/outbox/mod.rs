@@ -17,7 +17,7 @@ mod queue;
 mod row;
 mod seals;
 
-pub use backoff::{Backoff, BatchSize};
+pub use backoff::{Backoff, BatchSize, Hold};
 pub use queue::{Item, Queue, Standing};
 pub use row::{Failure, OutboxRow, State};
 pub use seals::Seals;

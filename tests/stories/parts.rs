@@ -60,12 +60,14 @@ impl Identity for LocalHost {
 pub struct LocalClock {
     pub now: Rc<Cell<u64>>,
     pub skew: i64,
+    /// How far it was set since.
+    pub jumped: Rc<Cell<i64>>,
     pub sleepers: Rc<RefCell<Vec<Waker>>>,
 }
 
 impl Clock for LocalClock {
     fn now(&self) -> u64 {
-        self.now.get().saturating_add_signed(self.skew)
+        self.now.get().saturating_add_signed(self.skew + self.jumped.get())
     }
     async fn sleep(&self, wait_ms: u64) {
         let due = self.now.get() + wait_ms;
@@ -245,6 +247,10 @@ impl Network for Loopback {
         match fault {
             Some(Fault::LoseRequest) => return Err(lost()),
             Some(Fault::Html) => return Ok(answer(200, "text/html", b"<html>Please log in</html>".to_vec())),
+            Some(Fault::Mismatch) => {
+                let body = json!({"error": {"code": "identity_mismatch", "message": "scripted", "retryable": false}}).to_string();
+                return Ok(answer(403, "application/json", body.into_bytes()));
+            }
             Some(Fault::Stall) => return std::future::pending().await,
             Some(Fault::Foreign(status)) => return Ok(answer(status, "text/html", b"<html>Bad gateway</html>".to_vec())),
             Some(Fault::Status(status, retry_after_ms)) => {

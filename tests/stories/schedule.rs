@@ -3,7 +3,7 @@
 use futures_util::future::{Either, select};
 use serde_json::json;
 
-use crate::world::{Fault, Tab, World, tell};
+use crate::world::{Fault, Tab, World, tell, turns};
 
 /// Runs the tab's engine beside a story, and time with it.
 async fn beside<T>(world: &World, tab: &Tab, story: impl Future<Output = T>) -> T {
@@ -111,5 +111,27 @@ fn a_server_that_stays_silent_times_out() {
         let result = world.until(tab.sync()).await;
         assert_eq!((result.errors[0].code.as_str(), result.errors[0].retryable), ("timeout", true));
         assert!(tab.sync().await.success);
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_back_after_a_failure_holds_nothing_up() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let tab = device.tab_with(json!({"autoSync": true})).await;
+        tab.fault("initialize", Fault::Status(503, Some(20_000)));
+        let before = world.now();
+        let settled = beside(&world, &tab, async {
+            // The first session fails, and names a time.
+            while tab.engine.status()["lastError"].is_null() {
+                turns(1).await;
+            }
+            device.set_clock(-3_600_000);
+            outcome(&tab, "Smith").await
+        })
+        .await;
+        assert_eq!(settled["status"], "applied");
+        assert!(world.now() - before < 60_000, "{}", world.now() - before);
     });
 }

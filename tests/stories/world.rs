@@ -76,6 +76,8 @@ pub enum Fault {
     Html,
     /// The server answers so.
     Status(u16, Option<u64>),
+    /// The server sees the token of another user.
+    Mismatch,
     /// Nobody ever answers.
     Stall,
     /// Something on the way answers so.
@@ -165,6 +167,7 @@ impl World {
             locks: LocalLocks::default(),
             bus: Rc::default(),
             skew: 0,
+            jumped: Rc::default(),
         }
     }
 }
@@ -178,6 +181,7 @@ pub struct Device {
     bus: Rc<RefCell<Vec<Rc<LocalChannel>>>>,
     /// How far the device's clock is off, ms.
     pub skew: i64,
+    jumped: Rc<Cell<i64>>,
 }
 
 /// A context of a device.
@@ -232,6 +236,10 @@ impl Gate {
 }
 
 impl Device {
+    /// Somebody sets the device's clock.
+    pub fn set_clock(&self, by_ms: i64) {
+        self.jumped.set(self.jumped.get() + by_ms);
+    }
     /// How often the sender's role was stolen.
     pub fn steals(&self) -> usize {
         self.locks.steals()
@@ -252,7 +260,12 @@ impl Device {
         let (faults, gate): (Rc<RefCell<VecDeque<_>>>, Rc<RefCell<Option<Gate>>>) = (Rc::default(), Rc::default());
         let poison: Rc<RefCell<Option<(&'static str, u16)>>> = Rc::default();
         let host = LocalHost {
-            clock: LocalClock { now: self.world.now.clone(), skew: self.skew, sleepers: self.world.sleepers.clone() },
+            clock: LocalClock {
+                now: self.world.now.clone(),
+                skew: self.skew,
+                jumped: self.jumped.clone(),
+                sleepers: self.world.sleepers.clone(),
+            },
             entropy: LocalEntropy(Cell::new(self.bus.as_ptr() as u64 ^ (self.bus.borrow().len() as u64) << 20)),
             locks: self.locks.clone(),
             channel: BusChannel { own: channel, bus: self.bus.clone() },
