@@ -13,7 +13,7 @@ use fieldsync::plan::Table;
 use fieldsync::protocol::Outcome;
 use fieldsync::schema::references;
 use fieldsync::value::{Object, from_value};
-use fieldsync_server::store::{PageBounds, ServerStore};
+use fieldsync_server::store::{PageBounds, Scope, ServerStore};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -83,7 +83,8 @@ pub(crate) fn compare(world: &World, queues: &[Option<Vec<Value>>]) {
 fn records(world: &World, tenant: &str) -> BTreeMap<Place, There> {
     let nobody = ClientId::parse("0190a1b2-0000-7000-8000-000000000000").expect("a client ID");
     let bounds = PageBounds { records_max: usize::MAX, bytes_max: usize::MAX };
-    let mut asked = Box::pin(world.server.service.store().page(tenant, &nobody, Version(0), bounds));
+    let all = Scope::default();
+    let mut asked = Box::pin(world.server.service.store().page(tenant, &nobody, Version(0), &all, bounds));
     // Nobody else holds the tenant now: the answer is there at once.
     let Poll::Ready(Ok(page)) = asked.as_mut().poll(&mut Task::from_waker(Waker::noop())) else {
         world.sim.violate(Invariant::Sound, format!("the server cannot read {tenant}"));

@@ -11,7 +11,7 @@ use fieldsync_server::seams::EntropyError;
 use fieldsync_server::service::Service;
 use fieldsync_server::store::memory::{MemoryStore, MemoryUpload};
 use fieldsync_server::store::{
-    Found, Holdings, PageBounds, PageRows, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
+    Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
 };
 
 use crate::oracle::commits::Commits;
@@ -81,11 +81,27 @@ impl ServerStore for WatchedStore {
     async fn holdings(&self, tenant: &str, client: &ClientId) -> Result<Holdings, StoreError> {
         self.inner.holdings(tenant, client).await
     }
-    async fn count_after(&self, tenant: &str, after: Version) -> Result<u64, StoreError> {
-        self.inner.count_after(tenant, after).await
+    async fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {
+        self.inner.count_after(tenant, after, scope).await
     }
-    async fn page(&self, tenant: &str, client: &ClientId, after: Version, bounds: PageBounds) -> Result<PageRows, StoreError> {
-        self.inner.page(tenant, client, after, bounds).await
+    async fn page(
+        &self,
+        tenant: &str,
+        client: &ClientId,
+        after: Version,
+        scope: &Scope,
+        bounds: PageBounds,
+    ) -> Result<PageRows, StoreError> {
+        self.inner.page(tenant, client, after, scope, bounds).await
+    }
+    async fn tenants(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.tenants().await
+    }
+    async fn settled_before(&self, tenant: &str, received_ms: u64) -> Result<Version, StoreError> {
+        self.inner.settled_before(tenant, received_ms).await
+    }
+    async fn forget(&self, tenant: &str, through: Version) -> Result<u64, StoreError> {
+        self.inner.forget(tenant, through).await
     }
     async fn ready(&self) -> bool {
         self.inner.ready().await
