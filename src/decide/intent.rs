@@ -253,8 +253,7 @@ impl<'p> Place<'p> {
         };
         for place in &paths {
             for row in db.all::<OverlayRow>(&in_overlay(place))? {
-                // As this decision leaves it, if it has changed it.
-                let now = work.overlay(db, &row.entity, &row.key)?;
+                let now = work.latest(row);
                 found.extend(now.filter(refers_now).map(|row| (row.entity, row.id)));
             }
         }

@@ -165,6 +165,10 @@ impl<'w> Work<'w> {
         let changed = stored.as_ref().and_then(|row| self.changed(&row.entity, &row.key));
         Ok(changed.map_or(stored.clone(), |changed| changed.row.clone()))
     }
+    /// A row that was read, as this decision has changed it since.
+    pub(super) fn latest(&self, read: OverlayRow) -> Option<OverlayRow> {
+        self.changed(&read.entity, &read.key).map_or(Some(read), |changed| changed.row.clone())
+    }
     /// The overlay rows changed so far.
     pub(super) fn changed_rows(&self) -> impl Iterator<Item = &OverlayRow> {
         self.overlay.iter().filter_map(|changed| changed.row.as_ref())

@@ -128,3 +128,18 @@ fn a_field_keeps_the_time_at_which_it_was_written() {
         }
     });
 }
+
+#[test]
+fn a_delete_that_many_unsent_records_hinder_is_refused_in_few_rounds() {
+    tell(async {
+        let world = World::new();
+        let tab = open(&world.device("anna")).await;
+        let client = tab.create("client", json!({"name": "A"})).await;
+        tab.sync().await;
+        for n in 0..12 {
+            tab.create("pet", json!({"name": n, "clientId": serde_json::from_str::<Value>(&client).expect("an ID")})).await;
+        }
+        let refused = tab.engine.delete("client", &client).await.expect_err("refused");
+        assert_eq!((refused.code, refused.details["dependents"].as_array().map(Vec::len)), ("has_dependents", Some(12)));
+    });
+}

@@ -26,6 +26,7 @@ mod replay;
 mod run;
 mod server;
 mod setup;
+mod simulate;
 mod size;
 mod tally;
 mod test;
@@ -61,6 +62,7 @@ const COMMANDS: &[(&str, Command, &str)] = &[
     ("size", size::run, "the package against its size budget"),
     ("e2e", e2e::run, "the package, the server and the app together, in Chromium"),
     ("replay", replay::run, "a folder of records through two browsers and the server"),
+    ("simulate", simulate::run, "the engine in a world that one seed decides; `--seed S`, `--seeds A..B`, `--minutes N`"),
     ("bench", bench::run, "ratios to raw IndexedDB in the same run"),
 ];
 

@@ -5,7 +5,9 @@
 
 use crate::place::Place;
 use crate::tally::Tally;
-use crate::{Command, browser, build, clippy, deny, doc, e2e, fmt, js, lint_js, native, package, replay, server, setup, size, types};
+use crate::{
+    Command, browser, build, clippy, deny, doc, e2e, fmt, js, lint_js, native, package, replay, server, setup, simulate, size, types,
+};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ const PARTS: &[(&str, Command)] = &[
     ("types", types::run),
     ("native", native::run),
     ("server", server::run),
+    ("simulate", simulate::run),
     ("build", build::run),
     ("js", js::run),
     ("package", package::run),
