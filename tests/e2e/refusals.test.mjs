@@ -270,7 +270,12 @@ describe('refusals', { timeout: 120_000 }, () => {
       .uploads()
       .slice(before)
       .map(({ operations: batch }) => batch.length);
-    assert.deepEqual(sizes, [8, 4, 2, 2, 2, 2]);
+    // Batches grow with each clean answer: whatever was too large is followed by at most half of it.
+    const refused = sizes.filter((size) => size > 2);
+    const taken = sizes.filter((size) => size <= 2).reduce((sum, size) => sum + size, 0);
+    assert.ok(refused.length > 0, `none was too large: ${sizes}`);
+    assert.equal(taken, 8);
+    for (const [at, size] of sizes.entries()) if (size > 2) assert.ok(sizes[at + 1] <= size / 2, `${sizes}`);
     assert.deepEqual(await queued(), []);
   });
 
