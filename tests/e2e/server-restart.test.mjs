@@ -27,7 +27,13 @@ describe('the server dies half way', { timeout: 180_000 }, () => {
   before(async () => {
     stage = await openStage();
     desk = await stage.device();
-    page = await desk.tab('anna', { autoSync: true, batchSize: BATCH, batchSizeMax: BATCH, backoffBaseMs: 50, backoffCapMs: 500 });
+    page = await desk.tab('anna', {
+      autoSync: true,
+      batchSize: BATCH,
+      batchSizeMax: BATCH,
+      backoffBaseMs: 50,
+      backoffCapMs: 500,
+    });
   });
   after(() => stage?.close());
 
