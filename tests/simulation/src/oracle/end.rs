@@ -83,8 +83,8 @@ pub(crate) fn compare(world: &World, queues: &[Option<Vec<Value>>]) {
 fn records(world: &World, tenant: &str) -> BTreeMap<Place, There> {
     let nobody = ClientId::parse("0190a1b2-0000-7000-8000-000000000000").expect("a client ID");
     let bounds = PageBounds { records_max: usize::MAX, bytes_max: usize::MAX };
-    let all = Scope::default();
-    let mut asked = Box::pin(world.server.service.store().page(tenant, &nobody, Version(0), &all, bounds));
+    let everything = Scope::default();
+    let mut asked = Box::pin(world.server.service.store().page(tenant, &nobody, Version(0), &everything, bounds));
     // Nobody else holds the tenant now: the answer is there at once.
     let Poll::Ready(Ok(page)) = asked.as_mut().poll(&mut Task::from_waker(Waker::noop())) else {
         world.sim.violate(Invariant::Sound, format!("the server cannot read {tenant}"));

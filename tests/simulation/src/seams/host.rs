@@ -35,46 +35,69 @@ impl Device {
     }
 }
 
-/// A lock of a device: whether it is held, and who waits.
+/// A lock of a device: who holds it, and who waits.
 #[derive(Default)]
 pub(crate) struct Lock {
-    held: bool,
+    holder: Weak<Claim>,
     waiting: VecDeque<Weak<Claim>>,
 }
 
+/// What became of somebody who asked for a lock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    Waits,
+    Holds,
+    Robbed,
+}
+
 /// The place of somebody who asked for a lock.
-struct Claim {
+pub(crate) struct Claim {
     name: String,
     locks: Rc<RefCell<BTreeMap<String, Lock>>>,
-    given: Cell<bool>,
+    stand: Cell<Stand>,
     waker: RefCell<Option<Waker>>,
+}
+
+impl Claim {
+    fn become_(&self, stand: Stand) {
+        self.stand.set(stand);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+    /// Ends when it stands so.
+    async fn until(&self, wanted: Stand) {
+        poll_fn(|context| {
+            if self.stand.get() == wanted {
+                return Poll::Ready(());
+            }
+            self.waker.replace(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if !self.given.get() {
+        if self.stand.get() != Stand::Holds {
             return;
         }
-        let waker = {
+        let next = {
             let mut locks = self.locks.borrow_mut();
             let Some(lock) = locks.get_mut(&self.name) else { return };
-            lock.held = false;
-            loop {
-                let Some(next) = lock.waiting.pop_front() else { break None };
-                let Some(claim) = next.upgrade() else { continue };
-                lock.held = true;
-                claim.given.set(true);
-                break claim.waker.take();
-            }
+            let next = std::iter::from_fn(|| lock.waiting.pop_front()).find_map(|next| next.upgrade());
+            lock.holder = next.as_ref().map(Rc::downgrade).unwrap_or_default();
+            next
         };
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(next) = next {
+            next.become_(Stand::Holds);
         }
     }
 }
 
 /// A held lock.
-pub(crate) struct Held(#[allow(dead_code, reason = "held for its end")] Rc<Claim>);
+pub(crate) struct Held(Rc<Claim>);
 
 /// The inboxes of the contexts that have a database open.
 pub(crate) type Bus = Rc<RefCell<Vec<(Owner, Rc<Inbox>)>>>;
@@ -128,28 +151,50 @@ impl Entropy for SimHost {
 impl Locks for SimHost {
     type Guard = Held;
     async fn acquire(&self, name: &str) -> Held {
-        let claim =
-            Rc::new(Claim { name: name.to_owned(), locks: self.device.locks.clone(), given: Cell::new(false), waker: RefCell::default() });
+        let claim = self.claim(name);
         {
             let mut locks = self.device.locks.borrow_mut();
             let lock = locks.entry(name.to_owned()).or_default();
-            if lock.held {
+            if lock.holder.strong_count() > 0 {
                 lock.waiting.push_back(Rc::downgrade(&claim));
             } else {
-                lock.held = true;
-                claim.given.set(true);
+                lock.holder = Rc::downgrade(&claim);
+                claim.stand.set(Stand::Holds);
             }
         }
-        poll_fn(|context| {
-            if claim.given.get() {
-                return Poll::Ready(());
-            }
-            claim.waker.replace(Some(context.waker().clone()));
-            Poll::Pending
-        })
-        .await;
+        claim.until(Stand::Holds).await;
         self.sim.gate(self.owner, Site::Role).await;
         Held(claim)
+    }
+    async fn steal(&self, name: &str) -> Held {
+        let claim = self.claim(name);
+        claim.stand.set(Stand::Holds);
+        let robbed = {
+            let mut locks = self.device.locks.borrow_mut();
+            let lock = locks.entry(name.to_owned()).or_default();
+            std::mem::replace(&mut lock.holder, Rc::downgrade(&claim)).upgrade()
+        };
+        if let Some(robbed) = robbed {
+            self.sim.mark("role stolen");
+            self.sim.tell(|| format!("context {}: steals the sender's role", self.owner));
+            robbed.become_(Stand::Robbed);
+        }
+        self.sim.gate(self.owner, Site::Role).await;
+        Held(claim)
+    }
+    async fn lost(&self, held: &Held) {
+        held.0.until(Stand::Robbed).await;
+    }
+}
+
+impl SimHost {
+    fn claim(&self, name: &str) -> Rc<Claim> {
+        Rc::new(Claim {
+            name: name.to_owned(),
+            locks: self.device.locks.clone(),
+            stand: Cell::new(Stand::Waits),
+            waker: RefCell::default(),
+        })
     }
 }
 

@@ -221,7 +221,8 @@ impl SimStore {
                 Step::Done(batch, out) => return Ok((batch, out)),
             }
         }
-        self.sim.violate(crate::sim::Invariant::Sound, "a plan did not end within its rounds".to_owned());
+        let plan = std::any::type_name::<P>();
+        self.sim.violate(crate::sim::Invariant::Sound, format!("a plan did not end within its rounds: {plan}"));
         Err(StoreError::Contract { reason: "too many rounds of reading" })
     }
 }
