@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::plan::{Answer, Plan, Read, Row, Step, Table, View, WriteBatch};
+use crate::value::from_text;
 
 /// A row that cannot be read: written by nobody we know, or damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +26,7 @@ pub enum Stop {
 
 /// An operation in the outbox that cannot be read.
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
-pub(super) fn unreadable(error: serde_json::Error) -> Stop {
+pub(super) fn unreadable(error: crate::value::ReadError) -> Stop {
     Stop::Corrupt(Corrupt { table: Table::Outbox.name(), reason: error.to_string() })
 }
 
@@ -113,7 +114,7 @@ fn table(read: &Read) -> Table {
 }
 
 fn parse<T: DeserializeOwned>(table: Table, text: &str) -> Run<T> {
-    serde_json::from_str(text).map_err(|error| Stop::Corrupt(Corrupt { table: table.name(), reason: error.to_string() }))
+    from_text(text).map_err(|error| Stop::Corrupt(Corrupt { table: table.name(), reason: error.to_string() }))
 }
 
 /// A decision over stored rows, written as one story.

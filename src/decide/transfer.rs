@@ -122,7 +122,7 @@ impl Decision for Import {
         db.prefetch([last_audit(), seals(), SyncState::read()]);
         let mut operations: Vec<(&Carried, Operation)> = Vec::new();
         for carried in &self.unsent.operations {
-            let operation: Operation = serde_json::from_str(&carried.body).map_err(unreadable)?;
+            let operation: Operation = crate::value::from_text(&carried.body).map_err(unreadable)?;
             db.prefetch([known(&operation), OverlayRow::read_by_id(&operation.entity, &carried.row)]);
             db.prefetch([OverlayRow::read_by_id(&operation.entity, &carried.id)]);
             operations.push((carried, operation));

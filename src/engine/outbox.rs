@@ -90,7 +90,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn heard(&self, message: &str) {
         // What does not read as an announcement was not sent by this version: look for ourselves.
         let look = |_| Announcement { queue: true, ..Announcement::default() };
-        let announcement: Announcement = serde_json::from_str(message).unwrap_or_else(look);
+        let announcement: Announcement = crate::value::from_text(message).unwrap_or_else(look);
         if let Some(word) = announcement.sender {
             self.heard_of_sender(word);
         }

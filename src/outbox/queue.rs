@@ -43,7 +43,7 @@ pub struct Queue {
 
 impl Queue {
     /// Adds an operation.
-    pub fn insert(&mut self, row: OutboxRow, schema: &Schema) -> Result<(), serde_json::Error> {
+    pub fn insert(&mut self, row: OutboxRow, schema: &Schema) -> Result<(), crate::value::ReadError> {
         let operation = row.operation()?;
         let node = Node::of(&operation, schema, &row.drops, &mut self.places);
         let strict = schema.lanes.get(node.lane).is_some_and(|lane| lane.strict);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Operation, RecordId, Version};
+use crate::value::{ReadError, from_text};
 
 /// The stored states.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +67,8 @@ impl OutboxRow {
     }
     /// The operation, with the sequence that it has here. A row that we cannot read any more was written by
     /// nobody we know.
-    pub fn operation(&self) -> Result<Operation, serde_json::Error> {
-        let mut operation: Operation = serde_json::from_str(&self.body)?;
+    pub fn operation(&self) -> Result<Operation, ReadError> {
+        let mut operation: Operation = from_text(&self.body)?;
         operation.seq = self.here.unwrap_or(operation.seq);
         Ok(operation)
     }

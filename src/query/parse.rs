@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::value::{FieldPath, Key, KeyRange, Object, from_value};
+use crate::value::{FieldPath, Key, KeyRange, Object, from_value, from_value_strictly};
 
 /// The most conditions in one query.
 const CONDITIONS_MAX: usize = 32;
@@ -72,7 +72,7 @@ impl Query {
     /// Reads a query from its JSON.
     pub fn parse(value: Value) -> Result<Self, QueryError> {
         let wrong = |path: &str, reason: String| QueryError { path: path.to_owned(), reason };
-        let wire: Wire = from_value(&value).map_err(|error| wrong("", error.to_string()))?;
+        let wire: Wire = from_value_strictly(&value).map_err(|error| wrong("", error.to_string()))?;
         if wire.conditions.len() > CONDITIONS_MAX {
             return Err(wrong("where", format!("at most {CONDITIONS_MAX} conditions")));
         }

@@ -132,7 +132,7 @@ impl Schema {
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let wrong = |reason: String| SchemaError { path: String::new(), reason };
         let value = crate::value::parse(text, &crate::value::Limits::RECORD).map_err(|error| wrong(error.to_string()))?;
-        let schema: Self = crate::value::from_value(&value).map_err(|error| wrong(error.to_string()))?;
+        let schema: Self = crate::value::from_value_strictly(&value).map_err(|error| wrong(error.to_string()))?;
         schema.check()?;
         Ok(schema)
     }

@@ -12,6 +12,7 @@ mod delta;
 mod key;
 mod limits;
 mod path;
+mod read;
 mod text;
 
 pub use canonical::{Hash, canonical, digest, hash, hash_bytes};
@@ -19,7 +20,8 @@ pub use delta::{Change, Delta, DeltaError};
 pub use key::{Key, KeyRange};
 pub use limits::{Limits, MAX_SAFE_INTEGER, ValueError, check, parse};
 pub use path::{FieldPath, PathError, Pointer};
-pub use text::{base32, base64url, from_value, hex, to_text, to_value};
+pub use read::{ReadError, from_text, from_value, from_value_strictly};
+pub use text::{base32, base64url, hex, to_text, to_value};
 
 /// A JSON object, keys in byte order.
 pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -1,10 +1,9 @@
 //! Bytes as text, and typed values as JSON values. Small on purpose: this is code that every page downloads.
 //!
-//! The general encoders of a crate cost 55 KB of WebAssembly here, serde_json's own `to_value` and
-//! `from_value` a second copy of every type's reading and writing. Going by text shares the first copy.
+//! The general encoders of a crate cost 55 KB of WebAssembly here, serde_json's own `to_value` a second copy of
+//! every type's writing. Going by text shares the first copy.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -51,11 +50,6 @@ pub fn to_text(value: &impl Serialize) -> String {
 /// A typed value as a JSON value.
 pub fn to_value(value: &impl Serialize) -> Value {
     serde_json::from_str(&to_text(value)).unwrap_or_else(|_| unreachable!("JSON text is JSON"))
-}
-
-/// A JSON value as a typed one.
-pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, serde_json::Error> {
-    serde_json::from_str(&value.to_string())
 }
 
 #[cfg(test)]

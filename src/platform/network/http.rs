@@ -177,7 +177,7 @@ fn text(message: &impl Serialize) -> String {
 fn parse<A: DeserializeOwned>(bytes: &[u8]) -> Result<A, TransportError> {
     // By text: reading from bytes would be a second copy of every message's reader.
     let text = std::str::from_utf8(bytes).ok();
-    text.and_then(|text| serde_json::from_str(text).ok())
+    text.and_then(|text| crate::value::from_text(text).ok())
         .ok_or(TransportError::NotOurs { reason: "it is cut off, or no message of this protocol" })
 }
 

@@ -159,7 +159,9 @@ impl Stored {
             }
             Table::Outbox => {
                 let stored: OutboxRow = serde_json::from_str(&row.text).map_err(unreadable)?;
-                let operation = stored.operation().map_err(unreadable)?;
+                let operation = stored
+                    .operation()
+                    .map_err(|error| (Invariant::Sound, format!("an operation cannot be read: {error}: {}", row.text)))?;
                 let seq = number(&row.key);
                 let overlay = [operation.entity.as_str().into(), stored.row.to_key()].into();
                 let before = self.outbox.get(&seq).map(|queued| queued.body == stored.body);
