@@ -1,5 +1,7 @@
 //! A device that has to download everything anew: nobody sees it half done, and nothing unsent is lost.
 
+use fieldsync::model::Version;
+use fieldsync_server::store::ServerStore;
 use serde_json::{Value, json};
 
 use crate::world::{Fault, SCHEMA, World, tell};
@@ -96,5 +98,36 @@ fn a_newer_app_fills_its_index_beside_what_is_shown() {
             assert!(new.sync().await.success);
             assert_eq!(new.engine.count("client", r#"{"where": {"town": "Ulm"}}"#).await.expect("counted"), 4);
         }
+    });
+}
+
+#[test]
+fn a_device_behind_a_forgotten_tombstone_learns_of_the_deletion_and_loses_no_edit() {
+    tell(async {
+        let world = World::new();
+        let office = world.device("ben").tab().await;
+        let ids = [office.create("client", json!({"name": "a"})).await, office.create("client", json!({"name": "b"})).await];
+        office.sync().await;
+        let tab = world.device("anna").tab().await;
+        tab.sync().await;
+        let known: Vec<String> = tab.all("client").await.iter().map(|record| record["id"].to_string()).collect();
+        office.delete("client", &ids[0]).await;
+        office.delete("client", &ids[1]).await;
+        office.create("product", json!({})).await;
+        office.sync().await;
+        let service = world.service();
+        assert_eq!(service.store().forget("clinic", Version(4)).await.expect("forgotten"), 2);
+
+        tab.update("client", &known[1], json!({"name": "edited"})).await;
+        let result = tab.sync().await;
+        assert!(result.errors.is_empty(), "{result:?}");
+        assert!(tab.get("client", &known[0]).await.is_none(), "it is not there for ever");
+        assert_eq!(tab.all("product").await.len(), 1);
+        tab.sync().await;
+        let queue = tab.queue().await;
+        let edited = tab.get("client", &known[1]).await;
+        let kept = queue.iter().any(|item| item["state"] == "parked") && edited.is_some();
+        let applied = queue.is_empty() && edited.as_ref().is_some_and(|record| record["name"] == "edited");
+        assert!(kept || applied, "{queue:?} {edited:?}");
     });
 }

@@ -145,3 +145,31 @@ fn a_session_that_nobody_wants_any_more_stops() {
         assert_eq!(world.changes().await.len(), 1);
     });
 }
+
+#[test]
+fn the_records_of_one_entity_come_alone_and_the_rest_later() {
+    tell(async {
+        let world = World::new();
+        let office = world.device("ben").tab().await;
+        let (client, product) = (office.create("client", json!({"round": 1})).await, office.create("product", json!({"round": 1})).await);
+        office.sync().await;
+        let tab = world.device("anna").tab().await;
+        let result = run(&tab, entity(Direction::Down, "product")).await;
+        assert_eq!((result.success, result.downloaded), (true, 2), "the first time everything comes: {result:?}");
+
+        for (name, id) in [("client", &client), ("product", &product)] {
+            office.update(name, id, json!({"round": 2})).await;
+        }
+        office.sync().await;
+        for downloaded in [1, 0] {
+            let result = run(&tab, entity(Direction::Both, "product")).await;
+            assert_eq!((result.success, result.downloaded), (true, downloaded), "{result:?}");
+            assert_eq!((&tab.all("client").await[0]["round"], &tab.all("product").await[0]["round"]), (&json!(1), &json!(2)));
+        }
+        assert!(tab.sync().await.success);
+        assert_eq!((&tab.all("client").await[0]["round"], &tab.all("product").await[0]["round"]), (&json!(2), &json!(2)));
+        office.update("product", &product, json!({"round": 3})).await;
+        office.sync().await;
+        assert_eq!(run(&tab, entity(Direction::Down, "product")).await.downloaded, 1, "from where the whole stands now");
+    });
+}

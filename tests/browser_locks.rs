@@ -1,0 +1,53 @@
+//! The sender's lock on the browser's own lock manager: given one after the other, taken away from a holder
+//! that then notices, and given back by nobody else.
+#![cfg(target_arch = "wasm32")]
+#![allow(missing_docs, reason = "test support is not an API")]
+
+use std::pin::pin;
+
+use fieldsync::platform::browser::BrowserLocks;
+use fieldsync::platform::{Clock, Locks, browser::BrowserClock};
+use futures_util::future::{Either, select};
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+/// Long for a lock, short for a test.
+const WHILE_MS: u64 = 200;
+
+/// Whether this comes to its end soon.
+async fn ends(work: impl Future) -> bool {
+    match select(pin!(work), pin!(BrowserClock.sleep(WHILE_MS))).await {
+        Either::Left(_) => true,
+        Either::Right(_) => false,
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_lock_is_given_to_one_and_then_to_the_next() {
+    let first = BrowserLocks.acquire("in turn").await;
+    assert!(first.is_some(), "this browser has locks");
+    assert!(!ends(BrowserLocks.acquire("in turn")).await, "it is held");
+    assert!(!ends(BrowserLocks.lost(&first)).await, "whoever waits takes nothing");
+    drop(first);
+    assert!(ends(BrowserLocks.acquire("in turn")).await, "and who gave up waiting does not hold it");
+}
+
+#[wasm_bindgen_test]
+async fn a_stolen_lock_says_so_to_its_holder_who_cannot_give_it_back() {
+    let first = BrowserLocks.acquire("stolen").await;
+    let second = BrowserLocks.steal("stolen").await;
+    assert!(second.is_some());
+    assert!(ends(BrowserLocks.lost(&first)).await);
+    drop(first);
+    assert!(!ends(BrowserLocks.lost(&second)).await);
+    assert!(!ends(BrowserLocks.acquire("stolen")).await, "the thief holds it");
+    drop(second);
+    assert!(ends(BrowserLocks.acquire("stolen")).await);
+}
+
+#[wasm_bindgen_test]
+async fn a_lock_that_nobody_holds_can_be_stolen_too() {
+    let held = BrowserLocks.steal("free").await;
+    assert!(held.is_some() && !ends(BrowserLocks.acquire("free")).await);
+}
