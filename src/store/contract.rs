@@ -111,7 +111,7 @@ async fn a_range_goes_at_once(store: &impl Store) {
     for table in [Table::Base, Table::Overlay] {
         let put = |generation: u64, n: u64| {
             let key: Key = [generation.into(), "e".into(), n.into()].into();
-            Write::Put(table, row(key.clone(), &format!("{generation}{n}"), &[key]))
+            Write::Put(table, row(key.clone(), &(generation * 10 + n).to_string(), &[key]))
         };
         write(store, (0..3).flat_map(|generation| (0..9).map(move |n| put(generation, n))).collect()).await;
         let nothing = KeyRange { lower: Some((2.into(), false)), upper: Some((1.into(), false)) };
