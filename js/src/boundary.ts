@@ -29,44 +29,73 @@ export interface EngineHooks {
 /** An event as the engine tells it: a status stands in a member of its own. */
 export type EngineEvent = Exclude<SyncEvent, { type: 'status' }> | { type: 'status'; status: SyncStatus };
 
+/** What a method of the engine takes; all are texts, those of documents are JSON. The answer is always JSON. */
+export interface Later {
+  create: [entity: string, data: string];
+  update: [entity: string, id: string, changes: string];
+  delete: [entity: string, id: string];
+  transaction: [writes: string];
+  get: [entity: string, id: string];
+  query: [entity: string, query: string];
+  count: [entity: string, query: string];
+  synced: [operationId: string];
+  queue: [];
+  retry: [operationId: string];
+  edit: [operationId: string, changes: string];
+  discard: [operationId: string];
+  import: [file: string];
+  wipe: [force?: 'force'];
+  pause: [];
+  resume: [];
+  conflicts: [];
+  detectConflicts: [operationId: string];
+  resolveConflict: [id: string, strategy: string];
+  resolveTempId: [tempId: string];
+  pendingMappings: [];
+  mapTempToReal: [tempId: string, realId: string];
+  updateReferences: [entity: string, oldId: string, newId: string];
+  report: [];
+  close: [];
+  /** The only one that answers with a text of its own: that of the file. */
+  export: [];
+}
+
+/** The same for methods that answer at once. */
+export interface AtOnce {
+  status: [];
+  abort: [];
+  setOffline: [offline: 'true' | 'false'];
+  generateTempId: [entity: string];
+  extractRelationships: [entity: string, data: string];
+  validateRelationships: [entity: string, data: string];
+  buildDependencyGraph: [operations: string];
+  topologicalSort: [nodes: string];
+  findCycles: [nodes: string];
+}
+
+/** The same for functions that need no engine. */
+export interface Computed {
+  deepEqual: [a: string, b: string];
+  diff: [a: string, b: string];
+  merge: [base: string, local: string, server: string];
+  hashData: [value: string];
+}
+
+/** Which way a session goes. */
+export type Direction = 'up' | 'down' | 'both';
+
 /** One engine: one tenant and user, one IndexedDB database, one context. */
 export interface Engine {
-  create(entity: string, data: string): Promise<string>;
-  update(entity: string, id: string, changes: string): Promise<string>;
-  delete(entity: string, id: string): Promise<string>;
-  get(entity: string, id: string): Promise<string | undefined>;
-  query(entity: string, query: string): Promise<string>;
-  count(entity: string, query: string): Promise<number>;
-  synced(operationId: string): Promise<string>;
-  sync(direction: 'up' | 'down' | 'both', signal?: AbortSignal, onProgress?: (json: string) => void): Promise<string>;
-  abort(): void;
-  set_offline(offline: boolean): void;
-  status(): string;
-  queue(): Promise<string>;
-  conflicts(): Promise<string>;
-  detect_conflicts(operationId: string): Promise<string | undefined>;
-  resolve_conflict(id: number, strategy: string): Promise<void>;
-  resolve_temp_id(tempId: string): Promise<string | undefined>;
-  pending_mappings(): Promise<string>;
-  map_temp_to_real(tempId: string, realId: string): Promise<void>;
-  update_references(entity: string, oldId: string, newId: string): Promise<void>;
-  generate_temp_id(entity: string): string;
-  extract_relationships(entity: string, data: string): string;
-  build_dependency_graph(operations: string): string;
-  topological_sort(nodes: string): string;
-  find_cycles(nodes: string): string;
-  validate_relationships(entity: string, data: string): string;
-  report(): Promise<string>;
-  close(): Promise<void>;
+  call<M extends keyof Later>(method: M, ...args: Later[M]): Promise<string>;
+  now<M extends keyof AtOnce>(method: M, ...args: AtOnce[M]): string;
+  /** `operations` is a list of ids as JSON text; nothing means all. */
+  sync(direction: Direction, entity?: string, operations?: string, signal?: AbortSignal): Promise<string>;
 }
 
 /** The exports of the module, once it is instantiated. */
 export interface WasmModule {
   Engine: { open(config: string, hooks: EngineHooks): Promise<Engine> };
-  deep_equal(a: string, b: string): boolean;
-  diff(a: string, b: string): string;
-  merge(base: string, local: string, server: string): string;
-  hash_data(text: string): string;
+  compute<F extends keyof Computed>(name: F, ...args: Computed[F]): string;
 }
 
 /** From what the module can be instantiated. */

@@ -5,7 +5,7 @@
  * trap. A trap inside a call rejects that call; a trap in a task between calls reaches only the realm's `error` event,
  * and every promise of that instance would wait for ever. So calls that wait are kept, and all are rejected then.
  */
-import type { Engine } from './boundary.js';
+import type { AtOnce, Direction, Engine, Later } from './boundary.js';
 import { deadInstance, FieldSyncError, isTrap, toFieldSyncError } from './errors.js';
 
 /** How the frames of our module read in a stack trace, under its own name or a bundler's. */
@@ -22,8 +22,22 @@ export class Bridge {
     if (typeof addEventListener === 'function') addEventListener('error', this.#onUncaught);
   }
 
-  /** A call that answers later. */
-  call<T>(run: (engine: Engine) => Promise<T>): Promise<T> {
+  /** Asks for what is answered later. */
+  async call<T, M extends keyof Later = keyof Later>(method: M, ...args: Later[M]): Promise<T> {
+    return JSON.parse(await this.text(method, ...args));
+  }
+
+  /** The answer as it comes. */
+  text<M extends keyof Later>(method: M, ...args: Later[M]): Promise<string> {
+    return this.#later((engine) => engine.call(method, ...args));
+  }
+
+  /** Runs a session. */
+  async sync<T>(direction: Direction, entity?: string, operations?: string, signal?: AbortSignal): Promise<T> {
+    return JSON.parse(await this.#later((engine) => engine.sync(direction, entity, operations, signal)));
+  }
+
+  #later(run: (engine: Engine) => Promise<string>): Promise<string> {
     return new Promise((resolve, reject) => {
       if (this.#ended) {
         reject(this.#ended);
@@ -31,7 +45,7 @@ export class Bridge {
       }
       this.#waiting.add(reject);
       const settled = (): void => void this.#waiting.delete(reject);
-      let answer: Promise<T>;
+      let answer: Promise<string>;
       try {
         answer = run(this.#engine);
       } catch (cause) {
@@ -52,11 +66,11 @@ export class Bridge {
     });
   }
 
-  /** A call that answers at once. */
-  now<T>(run: (engine: Engine) => T): T {
+  /** Asks for what is answered at once. */
+  now<T, M extends keyof AtOnce = keyof AtOnce>(method: M, ...args: AtOnce[M]): T {
     if (this.#ended) throw this.#ended;
     try {
-      return run(this.#engine);
+      return JSON.parse(this.#engine.now(method, ...args));
     } catch (cause) {
       throw this.#read(cause);
     }
@@ -65,7 +79,7 @@ export class Bridge {
   /** Ends the engine. What still waits learns that it is closed. */
   async close(): Promise<void> {
     if (this.#ended) return;
-    const closing = this.call((engine) => engine.close());
+    const closing = this.text('close');
     this.#ended = new FieldSyncError('closed', 'This client was closed.');
     try {
       await closing;

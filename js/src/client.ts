@@ -11,11 +11,12 @@ import { Bridge } from './bridge.js';
 import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events } from './events.js';
-import { changesText, idText, name, optionsText, recordText } from './input.js';
+import { changesText, idText, name, optionsText, recordText, writesText } from './input.js';
 import { init, loaded } from './load.js';
-import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored } from './records.js';
+import { Queue } from './queue.js';
+import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
 import { RelationshipManager } from './relationships.js';
-import type { Conflict, Deleted, EventName, QueueItem, Saved, SyncEvent, SyncEvents, SyncedOutcome } from './shapes.js';
+import type { Conflict, Deleted, EventName, Saved, SavedAll, SyncEvent, SyncEvents, SyncedOutcome } from './shapes.js';
 import { SyncEngine } from './sync-engine.js';
 import { TempIdResolver } from './temp-ids.js';
 
@@ -47,7 +48,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   /** Conflicts, open and resolved. */
   readonly conflicts: { list(): Promise<Conflict[]> };
   /** The unfinished operations, each with its state and the reason why it waits. */
-  readonly queue: { list(): Promise<QueueItem[]> };
+  readonly queue: Queue;
 
   readonly #bridge: Bridge;
   readonly #events: Events;
@@ -58,11 +59,11 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     this.#bridge = bridge;
     this.#events = events;
     this.#identity = identity;
-    this.engine = new SyncEngine(bridge);
+    this.engine = new SyncEngine(bridge, events);
     this.tempIds = new TempIdResolver(bridge);
     this.relationships = new RelationshipManager(bridge);
-    this.conflicts = { list: async () => JSON.parse(await bridge.call((engine) => engine.conflicts())) };
-    this.queue = { list: async () => JSON.parse(await bridge.call((engine) => engine.queue())) };
+    this.conflicts = { list: () => bridge.call('conflicts') };
+    this.queue = new Queue(bridge);
   }
 
   /** Opens the database of a tenant and user. */
@@ -103,40 +104,42 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
 
   /** Stores a new record and queues it. Without an `id` it gets one. */
   async create<E extends EntityOf<R>>(entity: E, data: NewRecord<R[E]>): Promise<Saved<R[E]>> {
-    const [type, text] = [name(entity, 'entity'), recordText(data)];
-    return this.#saved(await this.#bridge.call((engine) => engine.create(type, text)));
+    return this.#saved(await this.#bridge.call('create', name(entity, 'entity'), recordText(data)));
   }
 
   /** Changes the named fields of a record and queues the change. */
   async update<E extends EntityOf<R>>(entity: E, id: Key, changes: Changes<R[E]>): Promise<Saved<R[E]>> {
-    const [type, key, text] = [name(entity, 'entity'), idText(id), changesText(changes)];
-    return this.#saved(await this.#bridge.call((engine) => engine.update(type, key, text)));
+    return this.#saved(await this.#bridge.call('update', name(entity, 'entity'), idText(id), changesText(changes)));
   }
 
   /** Deletes a record and queues the delete. Refused while another record refers to it. */
   async delete<E extends EntityOf<R>>(entity: E, id: Key): Promise<Deleted> {
-    const [type, key] = [name(entity, 'entity'), idText(id)];
-    const { operationId } = JSON.parse(await this.#bridge.call((engine) => engine.delete(type, key)));
-    return { record: null, operationId, synced: outcomeOf(this.#bridge, operationId) };
+    return this.#saved(await this.#bridge.call('delete', name(entity, 'entity'), idText(id)));
+  }
+
+  /**
+   * Several writes, of which all take effect or none: here at once, at the server in one step, so that no other device
+   * sees a part of them. They may refer to each other by temp IDs, in any order.
+   */
+  async transaction<const W extends readonly Write<R>[]>(writes: W): Promise<SavedAll<R, W>> {
+    const written: WireSaved[] = await this.#bridge.call('transaction', writesText(writes));
+    return written.map((one) => this.#saved(one)) as SavedAll<R, W>;
   }
 
   /** The record that has, or ever had, this ID. */
   async get<E extends EntityOf<R>>(entity: E, id: Key): Promise<Stored<R[E]> | undefined> {
-    const [type, key] = [name(entity, 'entity'), idText(id)];
-    const text = await this.#bridge.call((engine) => engine.get(type, key));
-    return text === undefined ? undefined : JSON.parse(text);
+    const found: Stored<R[E]> | null = await this.#bridge.call('get', name(entity, 'entity'), idText(id));
+    return found ?? undefined;
   }
 
   /** The records that match, all of them without a query. A condition that is `undefined` is refused: it would match all. */
   async query<E extends EntityOf<R>>(entity: E, query: Query<R[E]> = {}): Promise<Stored<R[E]>[]> {
-    const [type, text] = [name(entity, 'entity'), optionsText(query, 'invalid_query', 'where')];
-    return JSON.parse(await this.#bridge.call((engine) => engine.query(type, text)));
+    return this.#bridge.call('query', name(entity, 'entity'), optionsText(query, 'invalid_query', 'where'));
   }
 
   /** How many records match. */
   async count<E extends EntityOf<R>>(entity: E, query: Query<R[E]> = {}): Promise<number> {
-    const [type, text] = [name(entity, 'entity'), optionsText(query, 'invalid_query', 'where')];
-    return this.#bridge.call((engine) => engine.count(type, text));
+    return this.#bridge.call('count', name(entity, 'entity'), optionsText(query, 'invalid_query', 'where'));
   }
 
   /** Listens to an event. The function that comes back ends it. */
@@ -146,17 +149,30 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
 
   /** `true`: behave as if there were no network, until `false`. Saves go on as always. */
   setOffline(offline: boolean): void {
-    this.#bridge.now((engine) => engine.set_offline(offline === true));
+    this.#bridge.now('setOffline', offline === true ? 'true' : 'false');
   }
 
   /** Closes the database, unless another who opened this client still uses it. Unsent work stays. */
   async close(): Promise<void> {
-    const { open, closing } = table();
-    const entry = open.get(this.#identity);
+    const entry = table().open.get(this.#identity);
     // A closed client must not close the one that was opened after it.
     if (this.#closed || !entry) return;
     entry.users -= 1;
-    if (entry.users > 0) return;
+    if (entry.users === 0) await this.#end();
+  }
+
+  /**
+   * Empties this database on this device and closes the client for all who opened it. While something is unsent it is
+   * refused with `unsent_work`, unless `force` says that it goes too: which operations those were is kept.
+   */
+  async wipe({ force = false }: { force?: boolean | undefined } = {}): Promise<{ discarded: number }> {
+    const wiped: { discarded: number } = await this.#bridge.call('wipe', ...(force ? (['force'] as const) : []));
+    await this.#end();
+    return wiped;
+  }
+
+  async #end(): Promise<void> {
+    const { open, closing } = table();
     this.#closed = true;
     open.delete(this.#identity);
     const done = this.#bridge.close().finally(() => {
@@ -171,17 +187,22 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     await done;
   }
 
-  #saved<T>(text: string): Saved<T> {
-    const { record, operationId } = JSON.parse(text) as { record: Stored<T>; operationId: string | null };
-    return { record, operationId, synced: outcomeOf(this.#bridge, operationId) };
+  #saved<S>({ record, operationId }: WireSaved): S {
+    return { record: record ?? null, operationId, synced: outcomeOf(this.#bridge, operationId) } as S;
   }
+}
+
+/** What the engine says of a write. */
+interface WireSaved {
+  record?: unknown;
+  operationId: string | null;
 }
 
 /** What becomes of an operation. It is asked for at once: the engine remembers old ends for a while only. */
 async function outcomeOf<T>(bridge: Bridge, operationId: string | null): Promise<SyncedOutcome<T>> {
   if (operationId === null) return { status: 'unchanged' };
   try {
-    return JSON.parse(await bridge.call((engine) => engine.synced(operationId)));
+    return await bridge.call('synced', operationId);
   } catch (cause) {
     // No answer is not a rejection: the operation is stored and goes on.
     return { status: 'pending', error: toFieldSyncError(cause) };

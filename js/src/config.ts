@@ -27,11 +27,22 @@ export interface EntitySchema<R = AnyRecords> {
   references?: { readonly [path: string]: EntityOf<R> };
   indexes?: readonly string[];
   conflicts?: { fields?: { readonly [field: string]: FieldRule }; default?: FieldRule };
+  /** The lane in which its operations wait. Without one: the last, which has no name. */
+  lane?: string;
+}
+
+/** A queue within the queue. */
+export interface Lane {
+  name: string;
+  /** An operation that waits for a person stops all that were written after it in this lane. Default false. */
+  strict?: boolean;
 }
 
 export interface Schema<R = AnyRecords> {
   name: string;
   version: number;
+  /** By priority: of operations that do not depend on each other, those of the first lane go first. */
+  lanes?: readonly Lane[];
   entities: { readonly [E in EntityOf<R>]: EntitySchema<R> };
 }
 
@@ -45,8 +56,12 @@ export interface SyncConfig<R = AnyRecords> {
   token?: TokenProvider | undefined;
   /** Sync after each write, at the start and on reconnect. Default true. */
   autoSync?: boolean | undefined;
-  /** Operations in the first batch. Default 50. */
+  /** Whether a write may become part of an earlier unsent one of its record. Default true. */
+  coalesce?: boolean | undefined;
+  /** Operations in the first batch; it doubles with each that went well. Default 50. */
   batchSize?: number | undefined;
+  /** Operations in any batch. Default 1000. */
+  batchSizeMax?: number | undefined;
   /** Records per downloaded page. Default 500. */
   pageSize?: number | undefined;
   /** For one request. Default 30000. */
@@ -55,6 +70,8 @@ export interface SyncConfig<R = AnyRecords> {
   backoffBaseMs?: number | undefined;
   /** Longest wait between retries. Default 60000. */
   backoffCapMs?: number | undefined;
+  /** How long a sender in another tab may be silent before its role is taken. Default 5000. */
+  silenceMs?: number | undefined;
   /** How often to look for changes without being asked. Default 30000. */
   pollMs?: number | undefined;
 }

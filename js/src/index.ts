@@ -5,10 +5,11 @@
  */
 export type { WasmSource } from './boundary.js';
 export { FieldSync } from './client.js';
-export type { EntitySchema, FieldRule, Identity, Schema, SyncConfig, TokenProvider } from './config.js';
+export type { EntitySchema, FieldRule, Identity, Lane, Schema, SyncConfig, TokenProvider } from './config.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
 export { deepEqual, diff, hashData, merge } from './functions.js';
 export { type InitOptions, init, initSync } from './load.js';
+export { type OperationRef, Queue } from './queue.js';
 export type * from './records.js';
 export { RelationshipManager } from './relationships.js';
 export type * from './shapes.js';

@@ -38,6 +38,12 @@ export function optionsText(options: unknown, code: ErrorCode, strict?: string):
   }
 }
 
+/** The id of an operation, or of an item of the queue. */
+export function operationIdOf(operation: unknown): string {
+  const { operationId, id } = Object(operation) as { operationId?: unknown; id?: unknown };
+  return name(typeof operation === 'string' ? operation : (operationId ?? id), 'operation');
+}
+
 /** The text of an ID: a non-empty string or a finite number. */
 export function idText(id: unknown, path = 'id'): string {
   const usable = (typeof id === 'string' && id !== '') || (typeof id === 'number' && Number.isFinite(id));
@@ -68,6 +74,34 @@ export function changesText(changes: unknown): string {
   }
   check(set, '', 'absent', new Set([changes as object]));
   return JSON.stringify({ set, unset });
+}
+
+/** The writes of a transaction. What is wrong with one of them names its place in the list. */
+export function writesText(writes: unknown): string {
+  if (!Array.isArray(writes)) throw invalid('writes', `expected a list of writes, not ${describe(writes)}`);
+  const texts = writes.map((write: Record<string, unknown> | null, at) => {
+    try {
+      return writeText(write ?? {});
+    } catch (cause) {
+      if (cause instanceof FieldSyncError) cause.details.write = at;
+      throw cause;
+    }
+  });
+  return `[${texts.join()}]`;
+}
+
+function writeText({ kind, entity, id, data, changes }: Record<string, unknown>): string {
+  const place = `"entity":${JSON.stringify(name(entity, 'entity'))}`;
+  switch (kind) {
+    case 'create':
+      return `{"kind":"create",${place},"data":${recordText(data)}}`;
+    case 'update':
+      return `{"kind":"update",${place},"id":${idText(id)},${changesText(changes).slice(1)}`;
+    case 'delete':
+      return `{"kind":"delete",${place},"id":${idText(id)}}`;
+    default:
+      throw invalid('kind', 'a write is a create, an update or a delete');
+  }
 }
 
 function withoutMarks(data: unknown): Record<string, unknown> {

@@ -56,6 +56,14 @@ export type Changes<T> = { [F in keyof Fields<T>]?: Fields<T>[F] | undefined } &
   _sync?: SyncMark | undefined;
 };
 
+/** One write of a transaction. */
+export type Write<R> = {
+  [E in EntityOf<R>]:
+    | { kind: 'create'; entity: E; data: NewRecord<R[E]> }
+    | { kind: 'update'; entity: E; id: Key; changes: Changes<R[E]> }
+    | { kind: 'delete'; entity: E; id: Key };
+}[EntityOf<R>];
+
 /** A condition on one field. */
 export type Condition<V> =
   | Input<V>

@@ -19,25 +19,22 @@ export class RelationshipManager<R = AnyRecords> {
   /** The references in a record, by the paths that the schema declares. */
   extractRelationships(entityType: EntityOf<R>, data: unknown): RelationshipMap {
     const [entity, text] = [name(entityType, 'entityType'), recordText(data)];
-    return JSON.parse(this.#bridge.now((engine) => engine.extract_relationships(entity, text)));
+    return this.#bridge.now('extractRelationships', entity, text);
   }
 
   /** Which operation must go before which. */
   buildDependencyGraph(operations: SyncOperation[]): DependencyNode[] {
-    const text = toText(operations);
-    return JSON.parse(this.#bridge.now((engine) => engine.build_dependency_graph(text)));
+    return this.#bridge.now('buildDependencyGraph', toText(operations));
   }
 
   /** The operations in an order in which they can be sent, first in first out among equals. */
   topologicalSort(nodes: DependencyNode[]): SyncOperation[] {
-    const text = toText(nodes);
-    return JSON.parse(this.#bridge.now((engine) => engine.topological_sort(text)));
+    return this.#bridge.now('topologicalSort', toText(nodes));
   }
 
   /** Every cycle, with the fields that make it. */
   findCycles(nodes: DependencyNode[]): DependencyCycle[] {
-    const text = toText(nodes);
-    return JSON.parse(this.#bridge.now((engine) => engine.find_cycles(text)));
+    return this.#bridge.now('findCycles', toText(nodes));
   }
 
   /** Whether the references of a record have the form of IDs. The entity can be left out if the record has a temp ID. */
@@ -47,6 +44,6 @@ export class RelationshipManager<R = AnyRecords> {
     if (type === undefined) {
       throw new FieldSyncError('unknown_entity', 'Say of which entity this record is: it has no temp ID to tell.');
     }
-    return JSON.parse(this.#bridge.now((engine) => engine.validate_relationships(name(type, 'entityType'), text)));
+    return this.#bridge.now('validateRelationships', name(type, 'entityType'), text);
   }
 }

@@ -31,13 +31,35 @@ export interface SyncResult {
   downloaded?: number;
   /** Records that came and could not be read; they are kept aside. */
   quarantined?: number;
+  /** What became of each operation that was sent. */
+  results?: OperationResult[];
+  /** Temp IDs whose real ones became known. */
+  idMappings?: IdMapping[];
+  /** The entity, if the session was about one. */
+  entityType?: string;
   /** When it began, in ms. */
   started?: number;
   direction?: 'up' | 'down' | 'both';
 }
 
+/** A session about one entity. */
+export type EntitySyncResult = SyncResult & { entityType: string; downloaded: number };
+
+/** What became of a batch: of the operations that were asked for, and of the unsent ones that they needed. */
+export interface BatchResult {
+  results: OperationResult[];
+  synced: number;
+  failed: number;
+  conflicts: number;
+  idMappings: IdMapping[];
+  /** In ms. */
+  duration: number;
+  /** Why it stopped early. What has no result by then is still queued. */
+  errors?: SyncError[];
+}
+
 /** A result as an event tells it: the operations by their number. */
-export type SessionSummary = Omit<SyncResult, 'operations'> & { operations: number };
+export type SessionSummary = Omit<SyncResult, 'operations' | 'results' | 'idMappings'> & { operations: number };
 
 export type OperationKind = 'create' | 'update' | 'delete';
 
@@ -76,10 +98,14 @@ export interface SyncOperation {
 
 /** What became of one operation of a batch. */
 export interface OperationResult {
+  /** The temp ID of a record that was created here. */
   offlineId?: string;
-  serverId: string | number;
+  /** `null`: the server has no such record, because the create was refused. */
+  serverId: string | number | null;
   status: 'success' | 'conflict' | 'failed';
   message?: string;
+  operationId?: string;
+  entityType?: string;
 }
 
 export interface Conflict {
@@ -183,6 +209,10 @@ export interface SyncStatus {
   lastError: SyncError | null;
   /** Set offline by hand. */
   offline?: boolean;
+  /** Nothing is synced until `engine.resume()`. */
+  paused?: boolean;
+  /** What has to happen before anything goes. */
+  reason?: 'paused' | 'wrong_user' | 'auth_required' | null;
 }
 
 /** Counts since the client was opened. More are added as they are measured. */
@@ -222,6 +252,15 @@ export interface Deleted {
   operationId: string;
   readonly synced: Promise<SyncedOutcome<never>>;
 }
+
+/** The answers to the writes of a transaction, in their order. */
+export type SavedAll<R, W extends readonly unknown[]> = {
+  -readonly [At in keyof W]: W[At] extends { kind: 'delete' }
+    ? Deleted
+    : W[At] extends { entity: infer E extends keyof R }
+      ? Saved<R[E]>
+      : never;
+};
 
 /** The events of a client by name. */
 export interface SyncEvents {

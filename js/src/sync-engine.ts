@@ -2,15 +2,17 @@
  * Sessions: send what is unsent, fetch what is new. A session ends with a result, also when it fails; it is single
  * flight over all tabs.
  */
+import type { Direction } from './boundary.js';
 import type { Bridge } from './bridge.js';
 import { FieldSyncError } from './errors.js';
-import { reportUncaught } from './events.js';
-import { name, toText } from './input.js';
+import type { Events } from './events.js';
+import { name, operationIdOf, toText } from './input.js';
 import type {
+  BatchResult,
   Conflict,
   ConflictStrategy,
+  EntitySyncResult,
   StrategyName,
-  SyncEvents,
   SyncOperation,
   SyncProgress,
   SyncReport,
@@ -26,9 +28,11 @@ export interface SyncOptions {
 
 export class SyncEngine {
   readonly #bridge: Bridge;
+  readonly #events: Events;
 
-  constructor(bridge: Bridge) {
+  constructor(bridge: Bridge, events: Events) {
     this.#bridge = bridge;
+    this.#events = events;
   }
 
   /** Sends the unfinished operations. */
@@ -51,6 +55,33 @@ export class SyncEngine {
     return this.#session('both', options);
   }
 
+  /** Sends what is unsent of one entity, with the operations that it needs, and fetches its changes alone. */
+  syncEntityType(entityType: string, options?: SyncOptions): Promise<EntitySyncResult> {
+    return this.#session('both', options, name(entityType, 'entityType'));
+  }
+
+  /** Sends these operations of the queue, with the unsent ones that they need, and nothing else. */
+  async processSyncBatch(operations: SyncOperation[], options?: SyncOptions): Promise<BatchResult> {
+    const ids = operations.map(operationIdOf);
+    // To the engine a list without a name means all; here it means none.
+    if (ids.length === 0) {
+      return { results: [], synced: 0, failed: 0, conflicts: 0, idMappings: [], duration: 0, errors: [] };
+    }
+    const sent: SyncResult = await this.#session('up', options, undefined, ids);
+    const { results = [], synced, failed, conflicts, idMappings = [], duration, errors } = sent;
+    return { results, synced, failed, conflicts, idMappings, duration, errors };
+  }
+
+  /** Ends the session that runs, in whichever tab, and starts none until `resume`, also after a reload. Saving goes on. */
+  async pause(): Promise<void> {
+    await this.#bridge.call('pause');
+  }
+
+  /** Ends a pause. */
+  async resume(): Promise<void> {
+    await this.#bridge.call('resume');
+  }
+
   /** Judges an operation against the last known state of the server; `refresh` asks the server first. */
   async detectConflicts(operation: SyncOperation, options: { refresh?: boolean } = {}): Promise<Conflict | null> {
     const id = name(operation?.id, 'operation.id');
@@ -59,8 +90,7 @@ export class SyncEngine {
       const [error] = errors;
       if (error) throw new FieldSyncError(error.code, error.message, { retryable: error.retryable });
     }
-    const text = await this.#bridge.call((engine) => engine.detect_conflicts(id));
-    return text === undefined ? null : JSON.parse(text);
+    return this.#bridge.call('detectConflicts', id);
   }
 
   /** Ends an open conflict. What loses is kept and can be brought back. */
@@ -70,34 +100,34 @@ export class SyncEngine {
       throw new FieldSyncError('invalid_value', 'conflict: a conflict or its id', { details: { path: 'conflict' } });
     }
     const text = toText(typeof strategy === 'string' ? { type: strategy } : strategy);
-    await this.#bridge.call((engine) => engine.resolve_conflict(id, text));
+    await this.#bridge.call('resolveConflict', String(id), text);
   }
 
   /** Ends the session that is under way, if there is one. */
   abort(): void {
-    this.#bridge.now((engine) => engine.abort());
+    this.#bridge.now('abort');
   }
 
   status(): SyncStatus {
-    return JSON.parse(this.#bridge.now((engine) => engine.status()));
+    return this.#bridge.now('status');
   }
 
   /** What was done since the client was opened: transactions, requests, bytes, operations, records. */
   async report(): Promise<SyncReport> {
-    return JSON.parse(await this.#bridge.call((engine) => engine.report()));
+    return this.#bridge.call('report');
   }
 
-  async #session(direction: 'up' | 'down' | 'both', { signal, onProgress }: SyncOptions = {}): Promise<SyncResult> {
-    const progress = onProgress && ((json: string) => deliverProgress(onProgress, json));
-    return JSON.parse(await this.#bridge.call((engine) => engine.sync(direction, signal, progress)));
-  }
-}
-
-function deliverProgress(listener: (progress: SyncProgress) => void, json: string): void {
-  try {
-    const { type: _, ...progress } = JSON.parse(json) as SyncEvents['progress'];
-    listener(progress);
-  } catch (cause) {
-    reportUncaught(cause);
+  async #session<S extends SyncResult>(
+    direction: Direction,
+    { signal, onProgress }: SyncOptions = {},
+    entity?: string,
+    operations?: string[],
+  ): Promise<S> {
+    const stop = onProgress && this.#events.on('progress', ({ type: _, ...progress }) => onProgress(progress));
+    try {
+      return await this.#bridge.sync(direction, entity, operations && JSON.stringify(operations), signal);
+    } finally {
+      stop?.();
+    }
   }
 }

@@ -29,7 +29,7 @@ export class TempIdResolver<R = AnyRecords> {
 
   /** Issues a temp ID. It may be given to `create` as `id`, and to references before that. */
   generateTempId(entityType: EntityOf<R>): string {
-    return this.#bridge.now((engine) => engine.generate_temp_id(name(entityType, 'entityType')));
+    return this.#bridge.now('generateTempId', name(entityType, 'entityType'));
   }
 
   /**
@@ -37,15 +37,12 @@ export class TempIdResolver<R = AnyRecords> {
    * another real ID for the same temp ID is refused.
    */
   async mapTempToReal(tempId: string, realId: number | string): Promise<void> {
-    const [temp, real] = [tempIdOf(tempId), idText(realId, 'realId')];
-    await this.#bridge.call((engine) => engine.map_temp_to_real(temp, real));
+    await this.#bridge.call('mapTempToReal', tempIdOf(tempId), idText(realId, 'realId'));
   }
 
   /** The real ID, or `null` while the server has not answered. */
   async resolveTempId(tempId: string): Promise<number | string | null> {
-    const temp = tempIdOf(tempId);
-    const text = await this.#bridge.call((engine) => engine.resolve_temp_id(temp));
-    return text === undefined ? null : JSON.parse(text);
+    return this.#bridge.call('resolveTempId', tempIdOf(tempId));
   }
 
   /** Lets go what waits for this mapping. The mapping's own cascade does it, so this is the same plan. */
@@ -56,7 +53,7 @@ export class TempIdResolver<R = AnyRecords> {
   /** Rewrites the references to a record of that entity. */
   async updateReferences(entityType: EntityOf<R>, oldId: string, newId: number | string): Promise<void> {
     const [entity, from, to] = [name(entityType, 'entityType'), name(oldId, 'oldId'), idText(newId, 'newId')];
-    await this.#bridge.call((engine) => engine.update_references(entity, from, to));
+    await this.#bridge.call('updateReferences', entity, from, to);
   }
 
   isTempId(id: string | number): boolean {
@@ -65,7 +62,7 @@ export class TempIdResolver<R = AnyRecords> {
 
   /** Temp IDs that were issued and not answered. */
   async getPendingMappings(): Promise<PendingMapping[]> {
-    return JSON.parse(await this.#bridge.call((engine) => engine.pending_mappings()));
+    return this.#bridge.call('pendingMappings');
   }
 }
 

@@ -3,7 +3,7 @@
  * asked. It shows that the facades carry text across and errors back, not that the engine is right.
  */
 
-/** A module whose engine answers by `script[method](...args)`, with the calls that were made. */
+/** A module whose engine answers by `script[method](...args)`, or by `null`, with the calls that were made. */
 export function scriptedModule(script = {}) {
   const calls = [];
   const engines = [];
@@ -11,7 +11,11 @@ export function scriptedModule(script = {}) {
     calls.push([method, ...args]);
     return script[method]?.(...args);
   };
-  const methods = {};
+  const methods = {
+    call: async (method, ...args) => (await answer(method, args)) ?? 'null',
+    now: (method, ...args) => answer(method, args) ?? 'null',
+    sync: async (...args) => answer('sync', args),
+  };
   const Engine = {
     async open(config, hooks) {
       calls.push(['open', config]);
@@ -21,17 +25,7 @@ export function scriptedModule(script = {}) {
       return engine;
     },
   };
-  const later = 'create update delete get query count synced sync queue conflicts detect_conflicts resolve_conflict';
-  const laterToo = 'resolve_temp_id pending_mappings map_temp_to_real update_references report close';
-  for (const method of `${later} ${laterToo}`.split(' ')) {
-    methods[method] = async (...args) => answer(method, args);
-  }
-  const now = 'abort set_offline status generate_temp_id extract_relationships build_dependency_graph';
-  for (const method of `${now} topological_sort find_cycles validate_relationships`.split(' ')) {
-    methods[method] = (...args) => answer(method, args);
-  }
-  const module = { Engine };
-  for (const name of ['deep_equal', 'diff', 'merge', 'hash_data']) module[name] = (...args) => answer(name, args);
+  const module = { Engine, compute: (name, ...args) => answer(name, args) ?? 'null' };
   return { module, calls, engines };
 }
 

@@ -1,10 +1,14 @@
 /** The methods that were asked for: each class can be used through the signatures copied here. */
 import type {
+  BatchResult,
   Conflict,
   ConflictStrategy,
   DependencyNode,
+  EntitySyncResult,
   IdMapping,
   PendingMapping,
+  Queue,
+  QueueItem,
   RelationshipManager,
   RelationshipMap,
   Saved,
@@ -34,6 +38,10 @@ interface AskedEngine {
   detectConflicts(operation: SyncOperation, options?: { refresh?: boolean }): Promise<Conflict | null>;
   // Widened: a conflict also by id, a strategy also by its bare name.
   resolveConflict(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<void>;
+  processSyncBatch(operations: SyncOperation[]): Promise<BatchResult>;
+  syncEntityType(entityType: string): Promise<EntitySyncResult>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
   abort(): void;
   status(): SyncStatus;
 }
@@ -58,7 +66,19 @@ interface AskedRelationships {
   validateRelationships(entity: unknown, entityType?: string): ValidationResult;
 }
 
+// Names were asked for. An operation goes by its id, or as it is listed.
+interface AskedQueue {
+  list(): Promise<QueueItem[]>;
+  retry(operation: string | QueueItem | SyncOperation): Promise<void>;
+  edit(operation: string | QueueItem | SyncOperation, changes: Record<string, unknown>): Promise<void>;
+  discard(operation: string | QueueItem | SyncOperation): Promise<{ discarded: string[] }>;
+  export(): Promise<string>;
+  // A text, or the file that a person chose.
+  import(file: string | Blob): Promise<{ imported: number; known: number }>;
+}
+
 expect<Assignable<SyncEngine, AskedEngine>>(true);
+expect<Assignable<Queue, AskedQueue>>(true);
 expect<Assignable<TempIdResolver, AskedTempIds>>(true);
 expect<Assignable<RelationshipManager, AskedRelationships>>(true);
 expect<Assignable<IdMapping, PendingMapping>>(true);
@@ -79,6 +99,9 @@ export async function untyped(config: SyncConfig): Promise<void> {
   saved.record._sync.version satisfies string | null;
   expect<Assignable<typeof client.engine, AskedEngine>>(true);
   expect<Assignable<typeof client.tempIds, AskedTempIds>>(true);
+  expect<Assignable<typeof client.queue, AskedQueue>>(true);
+  (await client.wipe()).discarded satisfies number;
+  await client.wipe({ force: true });
   expect<Assignable<typeof client.relationships, AskedRelationships>>(true);
   // @ts-expect-error: an instance comes from open
   new FieldSync();

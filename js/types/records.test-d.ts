@@ -1,5 +1,5 @@
 /** Records are checked against the app's own description: entity names, fields, values, conditions. */
-import { FieldSync, type Key, type Schema, type Stored, type SyncedOutcome } from '../src/index.js';
+import { FieldSync, type Key, type Schema, type Stored, type SyncedOutcome, type Write } from '../src/index.js';
 import { type Assignable, expect, type Same } from './equal.js';
 
 // An interface has no index signature; it must do all the same.
@@ -12,9 +12,10 @@ interface Clinic {
 const schema = {
   name: 'clinic',
   version: 1,
+  lanes: [{ name: 'urgent', strict: true }, { name: 'later' }],
   entities: {
     client: {},
-    pet: { references: { clientId: 'client' }, indexes: ['name'] },
+    pet: { references: { clientId: 'client' }, indexes: ['name'], lane: 'urgent' },
     appointment: { references: { petId: 'pet', 'attendees[].practitionerId': 'client' } },
   },
 } as const satisfies Schema<Clinic>;
@@ -36,6 +37,18 @@ export async function clinic(): Promise<void> {
   await app.update('pet', 12, { weight: 4.5, born: undefined });
   const { record } = await app.delete('pet', 12);
   expect<Same<typeof record, null>>(true);
+
+  const [rex, visit, gone] = await app.transaction([
+    { kind: 'create', entity: 'pet', data: { name: 'Rex', clientId: 1, species: 'dog' } },
+    { kind: 'update', entity: 'appointment', id: 4, changes: { petId: 'temp_1_a_pet' } },
+    { kind: 'delete', entity: 'client', id: 3 },
+  ]);
+  expect<Same<typeof rex.record, Stored<Clinic['pet']>>>(true);
+  expect<Same<typeof visit.record, Stored<Clinic['appointment']>>>(true);
+  expect<Same<typeof gone.record, null>>(true);
+  const writes: Write<Clinic>[] = ['ann', 'ben'].map((name) => ({ kind: 'create', entity: 'client', data: { name } }));
+  const [first] = await app.transaction(writes);
+  first?.operationId satisfies string | null | undefined;
 
   const found = await app.get('pet', 12);
   expect<Same<typeof found, Stored<Clinic['pet']> | undefined>>(true);
@@ -60,6 +73,10 @@ export async function clinic(): Promise<void> {
   });
   stop();
 
+  // @ts-expect-error: a pet has no petId
+  await app.transaction([{ kind: 'update', entity: 'pet', id: 1, changes: { petId: 1 } }]);
+  // @ts-expect-error: no such kind
+  await app.transaction([{ kind: 'upsert', entity: 'client', data: { name: 'Ada' } }]);
   // @ts-expect-error: no such entity
   await app.create('pets', { name: 'Rex' });
   // @ts-expect-error: the reference is missing

@@ -3,8 +3,10 @@
  * widening is listed here and only what an app relies on is asserted: results of ours still serve the asked shape.
  */
 import type {
+  BatchResult,
   Conflict,
   ConflictStrategy,
+  EntitySyncResult,
   IdMapping,
   OperationResult,
   RelationshipMap,
@@ -32,6 +34,15 @@ namespace Asked {
     status: 'success' | 'conflict' | 'failed';
     message?: string;
   }
+  export interface BatchResult {
+    results: (Omit<OperationResult, 'serverId'> & { serverId: string | number | null })[];
+    synced: number;
+    failed: number;
+    conflicts: number;
+    idMappings: IdMapping[];
+    duration: number;
+  }
+  export type EntitySyncResult = SyncResult & { entityType: string; downloaded: number };
   export interface Conflict {
     id: number;
     operation: SyncOperation;
@@ -70,7 +81,13 @@ namespace Asked {
 }
 
 expect<Same<SyncStatusName, Asked.SyncStatusName>>(true);
-expect<Same<OperationResult, Asked.OperationResult>>(true);
+// Widened: a create that was refused has no ID at the server.
+expect<Assignable<Asked.OperationResult, OperationResult>>(true);
+expect<Assignable<Omit<OperationResult, 'serverId'>, Omit<Asked.OperationResult, 'serverId'>>>(true);
+expect<Same<NonNullable<OperationResult['serverId']>, Asked.OperationResult['serverId']>>(true);
+// A result of a batch says more: why it stopped early.
+expect<Assignable<BatchResult, Asked.BatchResult>>(true);
+expect<Assignable<EntitySyncResult, Asked.EntitySyncResult>>(true);
 expect<Same<Conflict, Asked.Conflict>>(true);
 expect<Same<ConflictStrategy, Asked.ConflictStrategy>>(true);
 expect<Same<IdMapping, Asked.IdMapping>>(true);

@@ -1,22 +1,20 @@
 //! One engine as JavaScript holds it.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
-use super::{parsed, thrown};
+use super::{object, parsed, thrown};
 use crate::engine::{
-    Cancel, Direction, Engine, EngineError, Event, Settings, build_graph, database_name, extract, find_cycles, topological_sort, validate,
+    Cancel, Direction, Engine, EngineError, Event, Settings, Wanted, build_graph, database_name, extract, find_cycles, topological_sort,
+    validate,
 };
+use crate::model::OpId;
 use crate::platform::Host;
 use crate::platform::browser::{BrowserChannel, BrowserClock, BrowserEntropy, BrowserIdentity, BrowserLocks};
 use crate::platform::network::fetch::FetchNetwork;
 use crate::store::indexeddb::IndexedDbStore;
-use crate::value::Object;
 
 /// The browser, as an engine sees it.
 struct Browser {
@@ -52,14 +50,11 @@ impl Host for Browser {
     }
 }
 
-type Listeners = Rc<RefCell<Vec<js_sys::Function>>>;
-
 /// The engine of one tenant and user in one context.
 #[wasm_bindgen(js_name = Engine)]
 #[derive(Debug)]
 pub struct Client {
     engine: Engine<IndexedDbStore, Browser>,
-    progress: Listeners,
 }
 
 #[wasm_bindgen]
@@ -75,22 +70,11 @@ fn function(hooks: &JsValue, name: &str) -> Result<js_sys::Function, JsValue> {
     found.dyn_into().map_err(|_| thrown(&EngineError::with("bad_setting", &format!("'{name}' must be a function"), json!({"path": name}))))
 }
 
-fn object(text: &str) -> Result<Object, JsValue> {
-    match parsed(text)? {
-        Value::Object(object) => Ok(object),
-        _ => Err(thrown(&EngineError::new("invalid_value", "must be an object"))),
-    }
-}
-
-fn list(text: &str) -> Result<Vec<Value>, JsValue> {
+fn list(text: &str) -> Result<Vec<Value>, EngineError> {
     match parsed(text)? {
         Value::Array(list) => Ok(list),
-        _ => Err(thrown(&EngineError::new("invalid_value", "must be a list"))),
+        _ => Err(EngineError::new("invalid_value", "must be a list")),
     }
-}
-
-fn out<T: ToString>(done: Result<T, EngineError>) -> Result<String, JsValue> {
-    done.map(|value| value.to_string()).map_err(|error| thrown(&error))
 }
 
 #[wasm_bindgen(js_class = Engine)]
@@ -112,14 +96,8 @@ impl Client {
             network: FetchNetwork { base_url: settings.base_url.clone() },
         };
         let (engine, mut events) = Engine::open(store, host, settings).await.map_err(|error| thrown(&error))?;
-        let progress: Listeners = Rc::default();
-        let listeners = progress.clone();
         wasm_bindgen_futures::spawn_local(async move {
             while let Some(told) = events.next().await {
-                if matches!(told, Event::Progress { .. }) {
-                    let now: Vec<_> = listeners.borrow().clone();
-                    now.iter().for_each(|listener| deliver(&JsValue::UNDEFINED, listener, &told));
-                }
                 deliver(&hooks, &event, &told);
             }
         });
@@ -135,52 +113,36 @@ impl Client {
             ignore_globally("online", poke_function);
             ignore_globally("visibilitychange", poke_function);
         });
-        Ok(Self { engine, progress })
+        Ok(Self { engine })
     }
 
-    /// A new record.
-    pub async fn create(&self, entity: String, data: String) -> Result<String, JsValue> {
-        out(self.engine.create(&entity, &data).await)
+    /// Whatever answers later: a method by its name, its arguments as text. One entry instead of one for each
+    /// method, because every promise of the boundary weighs a kilobyte.
+    pub async fn call(&self, method: String, a: Option<String>, b: Option<String>, c: Option<String>) -> Result<String, JsValue> {
+        let (a, b, c) = (a.unwrap_or_default(), b.unwrap_or_default(), c.unwrap_or_default());
+        let answer = match method.as_str() {
+            // A text of its own, and maybe a long one.
+            "export" => self.engine.export().await,
+            _ => self.later(&method, &a, &b, &c).await.map(|answer| answer.to_string()),
+        };
+        answer.map_err(|error| thrown(&error))
     }
-    /// Other values for some fields.
-    pub async fn update(&self, entity: String, id: String, changes: String) -> Result<String, JsValue> {
-        out(self.engine.update(&entity, &id, &changes).await)
+
+    /// Whatever answers at once.
+    pub fn now(&self, method: &str, a: Option<String>, b: Option<String>) -> Result<String, JsValue> {
+        let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+        self.at_once(method, &a, &b).map(|answer| answer.to_string()).map_err(|error| thrown(&error))
     }
-    /// The record goes.
-    pub async fn delete(&self, entity: String, id: String) -> Result<String, JsValue> {
-        out(self.engine.delete(&entity, &id).await)
-    }
-    /// One record.
-    pub async fn get(&self, entity: String, id: String) -> Result<Option<String>, JsValue> {
-        let found = self.engine.get(&entity, &id).await.map_err(|error| thrown(&error))?;
-        Ok(found.map(|record| record.to_string()))
-    }
-    /// The records that a query means.
-    pub async fn query(&self, entity: String, query: String) -> Result<String, JsValue> {
-        out(self.engine.query(&entity, &query).await.map(Value::Array))
-    }
-    /// How many they are.
-    pub async fn count(&self, entity: String, query: String) -> Result<u32, JsValue> {
-        let count = self.engine.count(&entity, &query).await.map_err(|error| thrown(&error))?;
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
-    }
-    /// Ends with the operation.
-    pub async fn synced(&self, operation: String) -> Result<String, JsValue> {
-        out(self.engine.synced(&operation).await)
-    }
-    /// Runs a session.
+
+    /// Runs a session: `up`, `down` or `both`, of one entity or of all, of these operations or of all.
     pub async fn sync(
         &self,
         direction: String,
+        entity: Option<String>,
+        operations: Option<String>,
         signal: Option<AbortSignal>,
-        on_progress: Option<js_sys::Function>,
     ) -> Result<String, JsValue> {
-        let direction = match direction.as_str() {
-            "up" => Direction::Up,
-            "down" => Direction::Down,
-            "both" => Direction::Both,
-            _ => return Err(thrown(&EngineError::new("invalid_value", "a direction is up, down or both"))),
-        };
+        let wanted = wanted(&direction, entity, operations.as_deref()).map_err(|error| thrown(&error))?;
         let cancel = Cancel::default();
         let stop: Closure<dyn FnMut()> = {
             let cancel = cancel.clone();
@@ -192,101 +154,95 @@ impl Client {
             }
             signal.add_event_listener_with_callback("abort", stop.as_ref().unchecked_ref())?;
         }
-        if let Some(listener) = &on_progress {
-            self.progress.borrow_mut().push(listener.clone());
-        }
-        let result = self.engine.sync(direction, Some(cancel)).await;
-        if let Some(listener) = &on_progress {
-            self.progress.borrow_mut().retain(|known| known != listener);
-        }
+        let result = self.engine.sync_with(wanted, Some(cancel)).await;
         if let Some(signal) = &signal {
             signal.remove_event_listener_with_callback("abort", stop.as_ref().unchecked_ref())?;
         }
         Ok(crate::value::to_text(&result))
     }
-    /// Stops the session that runs.
-    pub fn abort(&self) {
-        self.engine.abort();
+}
+
+impl Client {
+    async fn later(&self, method: &str, a: &str, b: &str, c: &str) -> Result<Value, EngineError> {
+        let engine = &self.engine;
+        Ok(match method {
+            "create" => engine.create(a, b).await?,
+            "update" => engine.update(a, b, c).await?,
+            "delete" => engine.delete(a, b).await?,
+            "transaction" => engine.transaction(a).await?,
+            "get" => engine.get(a, b).await?.into(),
+            "query" => engine.query(a, b).await?.into(),
+            "count" => engine.count(a, b).await?.into(),
+            "synced" => engine.synced(a).await?,
+            "queue" => engine.queue().await?.into(),
+            "retry" => done(engine.retry(a, None).await)?,
+            "edit" => done(engine.retry(a, Some(b)).await)?,
+            "discard" => engine.discard(a).await?,
+            "import" => engine.import(a).await?,
+            "wipe" => engine.wipe(a == "force").await?,
+            "pause" => done(engine.pause().await)?,
+            "resume" => done(engine.resume().await)?,
+            "conflicts" => engine.conflicts().await?.into(),
+            "detectConflicts" => engine.detect(a).await?.into(),
+            // What is no number is no conflict's key, as 0 is none.
+            "resolveConflict" => done(engine.resolve(a.parse().unwrap_or_default(), b).await)?,
+            "resolveTempId" => engine.resolve_temp(a).await?.map(|id| id.to_value()).into(),
+            "pendingMappings" => engine.pending_mappings().await?.into(),
+            "mapTempToReal" => done(engine.map_temp(a, b).await)?,
+            "updateReferences" => done(engine.update_references(a, b, c).await)?,
+            "report" => engine.report(),
+            "close" => {
+                engine.close();
+                Value::Null
+            }
+            _ => return Err(unknown(method)),
+        })
     }
-    /// Behaves as if there were no network.
-    pub fn set_offline(&self, offline: bool) {
-        self.engine.set_offline(offline);
+
+    fn at_once(&self, method: &str, a: &str, b: &str) -> Result<Value, EngineError> {
+        let engine = &self.engine;
+        let schema = &engine.settings().schema;
+        Ok(match method {
+            "status" => engine.status(),
+            "abort" => {
+                engine.abort();
+                Value::Null
+            }
+            "setOffline" => {
+                engine.set_offline(a == "true");
+                Value::Null
+            }
+            "generateTempId" => engine.temp_id(a)?.to_value(),
+            "extractRelationships" => extract(schema, a, &object(b)?)?,
+            "validateRelationships" => validate(schema, a, &object(b)?)?,
+            "buildDependencyGraph" => build_graph(schema, list(a)?)?,
+            "topologicalSort" => topological_sort(list(a)?)?,
+            "findCycles" => find_cycles(list(a)?)?,
+            _ => return Err(unknown(method)),
+        })
     }
-    /// The status.
-    pub fn status(&self) -> String {
-        self.engine.status().to_string()
+}
+
+fn done(ended: Result<(), EngineError>) -> Result<Value, EngineError> {
+    ended.map(|()| Value::Null)
+}
+
+fn unknown(method: &str) -> EngineError {
+    EngineError::new("internal", method)
+}
+
+fn wanted(direction: &str, entity: Option<String>, operations: Option<&str>) -> Result<Wanted, EngineError> {
+    let direction = match direction {
+        "up" => Direction::Up,
+        "down" => Direction::Down,
+        _ => Direction::Both,
+    };
+    let mut wanted = Wanted { entity, ..Wanted::all(direction) };
+    for id in operations.map(list).transpose()?.unwrap_or_default() {
+        let id = id.as_str().and_then(|id| OpId::parse(id).ok());
+        wanted.operations.push(id.ok_or_else(|| EngineError::new("unknown_operation", "this is no operation"))?);
     }
-    /// The outbox.
-    pub async fn queue(&self) -> Result<String, JsValue> {
-        out(self.engine.queue().await.map(Value::Array))
-    }
-    /// Every conflict.
-    pub async fn conflicts(&self) -> Result<String, JsValue> {
-        out(self.engine.conflicts().await.map(Value::Array))
-    }
-    /// The conflict of an operation.
-    pub async fn detect_conflicts(&self, operation: String) -> Result<Option<String>, JsValue> {
-        let found = self.engine.detect(&operation).await.map_err(|error| thrown(&error))?;
-        Ok(found.map(|conflict| conflict.to_string()))
-    }
-    /// Ends an open conflict.
-    pub async fn resolve_conflict(&self, id: f64, strategy: String) -> Result<(), JsValue> {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "anything else is no conflict's key and is not found")]
-        let id = id as u64;
-        self.engine.resolve(id, &strategy).await.map_err(|error| thrown(&error))
-    }
-    /// What a temp ID became.
-    pub async fn resolve_temp_id(&self, temp: String) -> Result<Option<String>, JsValue> {
-        let found = self.engine.resolve_temp(&temp).await.map_err(|error| thrown(&error))?;
-        Ok(found.map(|id| id.to_value().to_string()))
-    }
-    /// Temp IDs that were issued and not answered.
-    pub async fn pending_mappings(&self) -> Result<String, JsValue> {
-        out(self.engine.pending_mappings().await.map(Value::Array))
-    }
-    /// A mapping that the app learned elsewhere.
-    pub async fn map_temp_to_real(&self, temp: String, real: String) -> Result<(), JsValue> {
-        self.engine.map_temp(&temp, &real).await.map_err(|error| thrown(&error))
-    }
-    /// A mapping that the app learned elsewhere, by entity.
-    pub async fn update_references(&self, entity: String, old: String, new: String) -> Result<(), JsValue> {
-        self.engine.update_references(&entity, &old, &new).await.map_err(|error| thrown(&error))
-    }
-    /// A temp ID for a new record.
-    pub fn generate_temp_id(&self, entity: &str) -> Result<String, JsValue> {
-        out(self.engine.temp_id(entity))
-    }
-    /// The references of a document.
-    pub fn extract_relationships(&self, entity: &str, data: &str) -> Result<String, JsValue> {
-        out(extract(&self.engine.settings().schema, entity, &object(data)?))
-    }
-    /// The dependency graph of operations.
-    pub fn build_dependency_graph(&self, operations: &str) -> Result<String, JsValue> {
-        out(build_graph(&self.engine.settings().schema, list(operations)?))
-    }
-    /// Operations in the order of their dependencies.
-    pub fn topological_sort(&self, nodes: &str) -> Result<String, JsValue> {
-        out(topological_sort(list(nodes)?))
-    }
-    /// Every cycle.
-    pub fn find_cycles(&self, nodes: &str) -> Result<String, JsValue> {
-        out(find_cycles(list(nodes)?))
-    }
-    /// Whether every reference of a document could be one.
-    pub fn validate_relationships(&self, entity: &str, data: &str) -> Result<String, JsValue> {
-        out(validate(&self.engine.settings().schema, entity, &object(data)?))
-    }
-    /// What went through this engine.
-    #[allow(clippy::unused_async, reason = "asynchronous for its callers: storage figures will join it")]
-    pub async fn report(&self) -> Result<String, JsValue> {
-        Ok(self.engine.report().to_string())
-    }
-    /// Lets the database go.
-    #[allow(clippy::unused_async, reason = "asynchronous for its callers: a worker's handshake will join it")]
-    pub async fn close(&self) -> Result<(), JsValue> {
-        self.engine.close();
-        Ok(())
-    }
+    Ok(wanted)
 }
 
 /// Calls a listener with an event. What a listener throws is its own affair and must not stop the others.

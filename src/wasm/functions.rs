@@ -1,41 +1,35 @@
 //! The pure functions that need no engine.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-use super::{parsed, thrown};
+use super::{object, parsed, thrown};
 use crate::engine::EngineError;
-use crate::value::{Delta, Object};
+use crate::value::{Delta, hash, to_value};
 
-fn object(text: &str) -> Result<Object, JsValue> {
-    match parsed(text)? {
-        Value::Object(object) => Ok(object),
-        _ => Err(thrown(&EngineError::new("invalid_value", "must be an object"))),
-    }
+/// A pure function by its name, its arguments and its answer as JSON texts.
+#[wasm_bindgen]
+pub fn compute(function: &str, a: &str, b: Option<String>, c: Option<String>) -> Result<String, JsValue> {
+    computed(function, a, &b.unwrap_or_default(), &c.unwrap_or_default()).map_err(|error| thrown(&error))
 }
 
-/// Whether two JSON texts mean the same value.
-#[wasm_bindgen]
-pub fn deep_equal(a: &str, b: &str) -> Result<bool, JsValue> {
-    Ok(parsed(a)? == parsed(b)?)
-}
-
-/// What turns one object into another: `{"set": {pointer: value}, "unset": [pointer]}`.
-#[wasm_bindgen]
-pub fn diff(a: &str, b: &str) -> Result<String, JsValue> {
-    let delta = crate::value::to_value(&Delta::diff(&object(a)?, &object(b)?));
-    Ok(json!({"set": delta.get("set").cloned().unwrap_or_else(|| json!({})), "unset": delta.get("unset").cloned().unwrap_or_else(|| json!([]))}).to_string())
-}
-
-/// A three-way merge: `{"data", "conflicts": [field]}`. A field that both changed keeps the server's value.
-#[wasm_bindgen]
-pub fn merge(base: &str, local: &str, server: &str) -> Result<String, JsValue> {
-    let (data, conflicts) = crate::conflict::merge(&object(base)?, &object(local)?, &object(server)?);
-    Ok(json!({"data": data, "conflicts": conflicts}).to_string())
-}
-
-/// The SHA-256 of the canonical form (RFC 8785), hexadecimal.
-#[wasm_bindgen]
-pub fn hash_data(text: &str) -> Result<String, JsValue> {
-    Ok(crate::value::hash(&parsed(text)?).to_string())
+fn computed(function: &str, a: &str, b: &str, c: &str) -> Result<String, EngineError> {
+    let answer = match function {
+        "deepEqual" => (parsed(a)? == parsed(b)?).into(),
+        // What turns one object into another.
+        "diff" => {
+            let delta = to_value(&Delta::diff(&object(a)?, &object(b)?));
+            let part = |name, none| delta.get(name).cloned().unwrap_or(none);
+            json!({"set": part("set", json!({})), "unset": part("unset", json!([]))})
+        }
+        // A field that both changed keeps the server's value.
+        "merge" => {
+            let (data, conflicts) = crate::conflict::merge(&object(a)?, &object(b)?, &object(c)?);
+            json!({"data": data, "conflicts": conflicts})
+        }
+        // The SHA-256 of the canonical form (RFC 8785).
+        "hashData" => hash(&parsed(a)?).to_string().into(),
+        _ => return Err(EngineError::new("internal", function)),
+    };
+    Ok(answer.to_string())
 }

@@ -5,9 +5,6 @@
 import type { WasmModule, WasmSource } from '../boundary.js';
 
 export const Engine: WasmModule['Engine'];
-export const deep_equal: WasmModule['deep_equal'];
-export const diff: WasmModule['diff'];
-export const merge: WasmModule['merge'];
-export const hash_data: WasmModule['hash_data'];
+export const compute: WasmModule['compute'];
 export function initSync(options: { module: BufferSource | WebAssembly.Module }): unknown;
 export default function init(options: { module_or_path: WasmSource | Promise<WasmSource> }): Promise<unknown>;

@@ -1,0 +1,53 @@
+/**
+ * The queue: every unfinished operation, and what a person can do with it. Nothing leaves it but by the server's answer
+ * or by one of these calls, each of which the audit trail keeps.
+ */
+import type { Bridge } from './bridge.js';
+import { FieldSyncError } from './errors.js';
+import { changesText, operationIdOf } from './input.js';
+import type { QueueItem, SyncOperation } from './shapes.js';
+
+/** An operation, as it is listed or by its id. */
+export type OperationRef = string | Pick<QueueItem, 'operationId'> | Pick<SyncOperation, 'id'>;
+
+export class Queue {
+  readonly #bridge: Bridge;
+
+  constructor(bridge: Bridge) {
+    this.#bridge = bridge;
+  }
+
+  /** The unfinished operations, each with its state and the reason why it waits. */
+  list(): Promise<QueueItem[]> {
+    return this.#bridge.call('queue');
+  }
+
+  /** Sends a parked operation again. A new one stands in its place, and new ones in the places of its group. */
+  async retry(operation: OperationRef): Promise<void> {
+    await this.#bridge.call('retry', operationIdOf(operation));
+  }
+
+  /** Sends a parked operation again with other values; `undefined` takes a field away. What is not named stays. */
+  async edit(operation: OperationRef, changes: Record<string, unknown>): Promise<void> {
+    await this.#bridge.call('edit', operationIdOf(operation), changesText(changes));
+  }
+
+  /** Gives an operation up, with its group and all that depends on it. Refused for what the server may have already. */
+  async discard(operation: OperationRef): Promise<{ discarded: string[] }> {
+    return this.#bridge.call('discard', operationIdOf(operation));
+  }
+
+  /** Everything unsent, as the text of a file. It stays queued here too: whichever device sends it first, it counts once. */
+  export(): Promise<string> {
+    return this.#bridge.text('export');
+  }
+
+  /** Reads a file of unsent work of the same tenant and user. `known`: operations that were here already. */
+  async import(file: string | Blob): Promise<{ imported: number; known: number }> {
+    const text: unknown = typeof file === 'string' ? file : await file?.text?.();
+    if (typeof text !== 'string') {
+      throw new FieldSyncError('invalid_value', 'file: its text, or the file itself', { details: { path: 'file' } });
+    }
+    return this.#bridge.call('import', text);
+  }
+}
