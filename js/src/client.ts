@@ -118,8 +118,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   }
 
   /**
-   * Several writes, of which all take effect or none: here at once, at the server in one step, so that no other device
-   * sees a part of them. They may refer to each other by temp IDs, in any order.
+   * Several writes, of which all take effect or none: here at once, later at the server in one step. They may refer to
+   * each other by temp IDs, in any order.
    */
   async transaction<const W extends readonly Write<R>[]>(writes: W): Promise<SavedAll<R, W>> {
     const written: WireSaved[] = await this.#bridge.call('transaction', writesText(writes));

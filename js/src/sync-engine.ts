@@ -56,8 +56,10 @@ export class SyncEngine {
   }
 
   /** Sends what is unsent of one entity, with the operations that it needs, and fetches its changes alone. */
-  syncEntityType(entityType: string, options?: SyncOptions): Promise<EntitySyncResult> {
-    return this.#session('both', options, name(entityType, 'entityType'));
+  async syncEntityType(entityType: string, options?: SyncOptions): Promise<EntitySyncResult> {
+    const result = await this.#session('both', options, name(entityType, 'entityType'));
+    // A session that was shared with somebody who wanted another part was about everything, and does not name one.
+    return { downloaded: 0, ...result, entityType };
   }
 
   /** Sends these operations of the queue, with the unsent ones that they need, and nothing else. */
@@ -67,7 +69,7 @@ export class SyncEngine {
     if (ids.length === 0) {
       return { results: [], synced: 0, failed: 0, conflicts: 0, idMappings: [], duration: 0, errors: [] };
     }
-    const sent: SyncResult = await this.#session('up', options, undefined, ids);
+    const sent = await this.#session('up', options, undefined, ids);
     const { results = [], synced, failed, conflicts, idMappings = [], duration, errors } = sent;
     return { results, synced, failed, conflicts, idMappings, duration, errors };
   }
@@ -117,12 +119,12 @@ export class SyncEngine {
     return this.#bridge.call('report');
   }
 
-  async #session<S extends SyncResult>(
+  async #session(
     direction: Direction,
     { signal, onProgress }: SyncOptions = {},
     entity?: string,
     operations?: string[],
-  ): Promise<S> {
+  ): Promise<SyncResult> {
     const stop = onProgress && this.#events.on('progress', ({ type: _, ...progress }) => onProgress(progress));
     try {
       return await this.#bridge.sync(direction, entity, operations && JSON.stringify(operations), signal);
