@@ -70,6 +70,7 @@ pub mod engine;
 pub mod model;
 pub mod outbox;
 pub mod plan;
+pub mod planted;
 pub mod platform;
 pub mod protocol;
 pub mod query;

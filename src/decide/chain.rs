@@ -10,6 +10,7 @@ use crate::conflict::Conflict;
 use crate::model::{Group, IdSource, OpId, Operation};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
+use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::value::KeyRange;
 
@@ -94,7 +95,8 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         }
     }
     let issued: Vec<(OpId, u64)> = members.iter().map(|_| (work.take_id(fresh), work.take_seq())).collect();
-    let group = issued.first().filter(|_| old.group.is_some()).map(|(id, _)| Group { id: id.clone(), of: members.len() });
+    let group =
+        issued.first().filter(|_| old.group.is_some() && !is(Bug::GroupBroken)).map(|(id, _)| Group { id: id.clone(), of: members.len() });
     let mut new = Vec::new();
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
         let like = if member.id == old.id { by.clone() } else { member.clone() };

@@ -7,6 +7,7 @@ use crate::audit::{self, Event};
 use crate::model::OpId;
 use crate::outbox::Seals;
 use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::planted::{Bug, is};
 use crate::value::KeyRange;
 
 /// Seals a batch, if the sender's picture of it is still true.
@@ -47,7 +48,7 @@ impl Decision for Claim {
         for (seq, _) in &self.operations {
             changed |= sealed.insert(*seq);
         }
-        let batch = if changed { vec![Write::Put(Table::State, seals_row(&sealed))] } else { Vec::new() };
+        let batch = if changed && !is(Bug::UnsealedBatch) { vec![Write::Put(Table::State, seals_row(&sealed))] } else { Vec::new() };
         Ok((batch, Claimed::Sealed))
     }
 }

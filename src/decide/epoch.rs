@@ -15,6 +15,7 @@ use crate::audit::Event;
 use crate::model::{Action, Epoch, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::planted::{Bug, is};
 use crate::schema::Schema;
 use crate::value::KeyRange;
 
@@ -58,7 +59,7 @@ impl Decision for ChangeEpoch {
             row.waiting = None;
         }
         let mut again = vec![false; rows.len()];
-        let returning = |stored: &OutboxRow| matches!(stored.state, State::Acknowledged { .. });
+        let returning = |stored: &OutboxRow| matches!(stored.state, State::Acknowledged { .. }) && !is(Bug::NotSentAgain);
         let returned: Vec<(OutboxRow, Operation)> = operations.iter().filter(|(stored, _)| returning(stored)).cloned().collect();
         for (stored, operation) in &returned {
             db.prefetch([IdRow::read(&operation.entity, &stored.row)]);
@@ -98,7 +99,11 @@ impl Decision for ChangeEpoch {
             work.write(write);
         }
         sync.epoch = Some(self.epoch.clone());
-        (sync.checkpoint, sync.through) = (None, None);
+        if !is(Bug::CheckpointOverEpochs) {
+            (sync.checkpoint, sync.through) = (None, None);
+        } else {
+            sync.filling = None;
+        }
         sync.covering = Some(SyncState::wanted(&self.schema));
         work.write(Write::Put(Table::State, sync.row()));
         let (batch, mut effects) = work.finish();

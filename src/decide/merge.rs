@@ -10,6 +10,7 @@ use super::work::Work;
 use crate::model::{Action, Operation, RecordId, Stamp};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
+use crate::planted::{Bug, is};
 use crate::protocol::limits::OPERATION_BYTES_MAX;
 use crate::schema::{Schema, fold_delta, references};
 use crate::value::{Delta, KeyRange, Object};
@@ -38,6 +39,7 @@ impl Merged {
 /// Whether an operation of the outbox may still be changed.
 pub(super) fn is_open(work: &Work<'_>, stored: &OutboxRow, operation: &Operation) -> bool {
     let sealed = stored.here.is_some() || work.known_seals().is_none_or(|seals| seals.contains(operation.seq));
+    let sealed = sealed && !is(Bug::MergedIntoSealed);
     stored.state == State::Pending && !sealed && operation.group.is_none()
 }
 
@@ -86,7 +88,8 @@ pub(super) fn join(target: &Operation, later: &Operation) -> Option<Operation> {
             for field in tops(delta) {
                 stamps.remove(&field);
             }
-            (Action::Update { delta: earlier.clone().compose(delta.clone()) }, later.stamp)
+            let both = if is(Bug::MergedOver) { delta.clone() } else { earlier.clone().compose(delta.clone()) };
+            (Action::Update { delta: both }, later.stamp)
         }
         Action::Delete => return None,
     };
@@ -130,6 +133,7 @@ pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: 
     };
     let own = |operation: &Operation| row.ops.iter().any(|op| op.id == operation.id);
     let unnamed = others.iter().all(|stored| stored.operation().is_ok_and(|other| own(&other) || !names(&other, stored)));
+    let unnamed = unnamed || is(Bug::AnnulledThoughNamed);
     let few = u32::try_from(others.len()).is_ok_and(|count| count <= OTHERS_MAX);
     let open = pending.iter().all(|(stored, operation)| is_open(work, stored, operation));
     Ok((unnamed && few && open).then(|| pending.into_iter().map(|(_, operation)| operation).collect()))

@@ -15,6 +15,7 @@ use crate::conflict::Conflict;
 use crate::model::{Action, Base, Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::planted::{Bug, is};
 use crate::protocol::{Outcome, ServerState};
 use crate::schema::Schema;
 use crate::value::Delta;
@@ -101,13 +102,14 @@ impl Outcomes {
 
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, sent: &Sent) -> Run<()> {
         let Some((stored, operation)) = work.outbox(db, sent.seq)? else { return Ok(()) };
-        if stored.state != State::Pending || operation.id != sent.id {
+        if !is(Bug::OutcomeUnguarded) && (stored.state != State::Pending || operation.id != sent.id) {
             return Ok(());
         }
         let Some(row) = work.overlay(db, &sent.entity, &sent.row)? else { return Ok(()) };
         match sent.outcome.original() {
             Outcome::Applied { real_id, version, .. } => self.applied(db, work, row, &stored, &operation, real_id, *version),
             Outcome::Conflict { conflict_id, server, .. } => self.conflict(db, work, row, &stored, operation, conflict_id, server),
+            Outcome::Rejected { .. } if is(Bug::RejectedRetried) => Ok(()),
             Outcome::Rejected { error } => {
                 let failure = Failure { code: error.code.clone(), message: error.message.clone(), path: error.path.clone() };
                 park(work, row, stored, &operation, failure);
@@ -143,14 +145,21 @@ impl Outcomes {
             map_temps(db, work, &row.entity, base)?;
         }
         row.base = base;
-        row.version = Some(version);
+        if is(Bug::EditsDropped) {
+            row.ops.iter().for_each(|op| work.end(op.seq));
+            row.ops.clear();
+            row.view.clone_from(&row.base);
+        }
+        if !is(Bug::VersionKept) {
+            row.version = Some(version);
+        }
         if row.waiting.as_ref().is_some_and(|state| state.version <= version) {
             row.waiting = None;
         }
         self.settle_waiting(db, work, &mut row)?;
         work.note(operation, Event::Applied { version });
         work.settle(&operation.id, Settled::Applied { version });
-        if version <= self.durable {
+        if version <= self.durable || is(Bug::SettledEarly) {
             work.end(operation.seq);
         } else {
             work.queue(operation, OutboxRow { state: State::Acknowledged { version }, ..stored.clone() });
@@ -235,7 +244,7 @@ impl Outcomes {
             work.put(row);
             return Ok(());
         }
-        if !verdict.fields.is_empty() {
+        if !verdict.fields.is_empty() && !is(Bug::LoserDropped) {
             let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, Some("rule")));
             work.found(&conflict);
         }
@@ -250,6 +259,14 @@ impl Outcomes {
 }
 
 fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: &Operation, failure: Failure) {
+    if is(Bug::RejectedDeleted) {
+        row.ops.retain(|op| op.seq != operation.seq);
+        row.view.clone_from(&row.base);
+        work.note(operation, Event::Parked { code: failure.code.clone() });
+        work.end(operation.seq);
+        work.put(row);
+        return;
+    }
     row.parked = true;
     work.note(operation, Event::Parked { code: failure.code.clone() });
     work.settle(&operation.id, Settled::Rejected(failure.clone()));

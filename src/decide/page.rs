@@ -21,6 +21,7 @@ use crate::conflict::Conflict;
 use crate::model::{Epoch, RecordId, Stamp, TempId, Version};
 use crate::outbox::State;
 use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::planted::{Bug, is};
 use crate::protocol::{ChangeKind, RawPage, ServerState};
 use crate::schema::{Entity, Schema};
 use crate::value::{KeyRange, Limits, Object, parse};
@@ -135,7 +136,7 @@ impl Decision for ApplyPage {
             db.prefetch([OverlayRow::read_clean(through)]);
         }
         let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
-        if !sync.stands_where(&self.from) || sync.epoch.as_ref().is_some_and(|stored| *stored != self.epoch) {
+        if (!sync.stands_where(&self.from) && !is(Bug::PageUnguarded)) || sync.epoch.as_ref().is_some_and(|stored| *stored != self.epoch) {
             return Ok((Vec::new(), PageResult::Dropped));
         }
         let generation = sync.filling.as_ref().map_or(sync.generation, |filling| filling.generation);
@@ -144,7 +145,8 @@ impl Decision for ApplyPage {
         let (known, rows) = self.known(db, &overlay_rows)?;
 
         let mut missing = false;
-        for change in self.changes.iter() {
+        let skipped = usize::from(is(Bug::RecordSkipped) && self.changes.len() > 1);
+        for change in self.changes.iter().take(self.changes.len() - skipped) {
             let Some(declared) = self.schema.entity(&change.entity) else { continue };
             let found = Self::lookups(change).find_map(|id| known.get(&change.entity, &id)).and_then(|at| rows.get(at));
             let done = match found {
@@ -217,7 +219,7 @@ impl ApplyPage {
         if !self.is_filling() {
             sync.covers.retain(|covered| wanted.contains(covered));
         }
-        if let Some(entity) = &self.scope {
+        if let (Some(entity), false) = (&self.scope, is(Bug::ScopeMovesAll)) {
             let before = sync.scopes.iter().position(|scope| scope.entity == *entity).map(|at| sync.scopes.remove(at));
             let through = self.through.or(before.and_then(|scope| scope.through));
             sync.scopes.push(Scope { entity: entity.clone(), checkpoint: self.checkpoint.clone(), through });
@@ -289,8 +291,12 @@ impl ApplyPage {
             // The new generation misses nothing, whatever lies over it.
             self.to_base(work, generation, change, declared)?;
         }
-        if row.version.is_some_and(|known| known > server.version) {
+        if row.version.is_some_and(|known| known > server.version) && !is(Bug::OlderPageApplied) {
             return Ok(());
+        }
+        if is(Bug::PageOverEdits) {
+            row.ops.iter().for_each(|op| work.end(op.seq));
+            row.ops.clear();
         }
         if row.is_clean() {
             row.version = Some(server.version);
@@ -330,7 +336,7 @@ impl ApplyPage {
             if let Some(conflict) = row.conflict {
                 renew(db, work, conflict, &server)?;
             }
-            if row.waiting.as_ref().is_none_or(|known| known.version < server.version) {
+            if row.waiting.as_ref().is_none_or(|known| known.version < server.version) && !is(Bug::NewsForgotten) {
                 row.waiting = Some(server);
             }
             return Ok(());

@@ -13,6 +13,7 @@ use super::work::{Effects, Work};
 use crate::conflict::{Conflict, ConflictState};
 use crate::model::{Action, Base, Operation};
 use crate::plan::{Read, Table, WriteBatch};
+use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::schema::{ConflictRules, ReferenceError, Rule, Schema, check_references};
 use crate::value::{Delta, KeyRange, Object};
@@ -95,7 +96,7 @@ impl Decision for Resolve {
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
         let by = Operation {
             action: self.action(&conflict, &server, clock),
-            base: Base::Version(server.version),
+            base: if is(Bug::ResolvedOnOldState) { conflict.operation.base.clone() } else { Base::Version(server.version) },
             stamp: work.stamp(),
             stamps: BTreeMap::new(),
             ..conflict.operation.clone()

@@ -17,6 +17,7 @@ use crate::audit::Event;
 use crate::model::{Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, WriteBatch};
+use crate::planted::{Bug, is};
 use crate::schema::Schema;
 use crate::value::{KeyRange, Object};
 
@@ -91,7 +92,9 @@ impl Decision for Export {
         for (stored, operation) in unsent {
             let row = work.overlay(db, &operation.entity, &stored.row)?;
             let (id, version, base) = row.map_or((stored.row.clone(), None, None), |row| (row.id, row.version, row.base));
-            work.seal(operation.seq);
+            if !is(Bug::ExportUnsealed) {
+                work.seal(operation.seq);
+            }
             work.note(&operation, Event::Exported);
             let OutboxRow { body, row, drops, created, .. } = stored;
             out.operations.push(Carried { body, row, id, version, base, drops, created });
@@ -168,7 +171,14 @@ impl Decision for Import {
             row.stamp = Some(operation.stamp);
             row.ops.push(OpRef { seq: operation.seq, id: operation.id.clone() });
             let Carried { body, drops, created, .. } = carried.clone();
-            let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, here: Some(operation.seq) };
+            let stored = OutboxRow {
+                body,
+                state: State::Pending,
+                row: row.key.clone(),
+                drops,
+                created,
+                here: (!is(Bug::ImportedAsOwn)).then_some(operation.seq),
+            };
             work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });
             work.queue(&operation, stored);
             work.seal(operation.seq);

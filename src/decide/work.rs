@@ -10,6 +10,7 @@ use crate::conflict::Conflict;
 use crate::model::{IdSource, OpId, Operation, RecordId, Stamp, Version};
 use crate::outbox::{Failure, OutboxRow, Seals};
 use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::planted::{Bug, is};
 use crate::schema::{Schema, map_references};
 use crate::value::Key;
 
@@ -125,11 +126,16 @@ impl<'w> Work<'w> {
     /// The next client sequence.
     pub(super) fn take_seq(&mut self) -> u64 {
         let seq = self.next_seq;
-        self.next_seq += 1;
+        if !is(Bug::OneSequenceForTwo) {
+            self.next_seq += 1;
+        }
         seq
     }
     /// The next ID for an operation that this decision writes. All of them come from one source.
     pub(super) fn take_id(&mut self, fresh: &Fresh) -> OpId {
+        if is(Bug::OneIdForSeveral) {
+            return fresh.first();
+        }
         fresh.next(&mut self.ids)
     }
     /// Reads the seals, and writes them back at the end if an operation ended.
@@ -246,7 +252,8 @@ impl<'w> Work<'w> {
         for read in &referring {
             rows.extend(db.all::<OverlayRow>(read)?);
         }
-        for found in once(rows) {
+        let rows = if is(Bug::CascadeLeftOut) { Vec::new() } else { once(rows) };
+        for found in rows {
             let now = self.changed(&found.entity, &found.key).map(|changed| changed.row.clone()).unwrap_or(Some(found));
             if let Some(row) = now {
                 self.put(row);
@@ -254,7 +261,9 @@ impl<'w> Work<'w> {
         }
         let created = earlier.as_temp().map_or(0, |temp| temp.issued_ms());
         let stored = row(IdRow::key(entity, earlier), &IdRow { id: real.clone(), created, synced: self.now });
-        self.write(Write::Put(Table::Ids, stored));
+        if !is(Bug::MappingForgotten) {
+            self.write(Write::Put(Table::Ids, stored));
+        }
         self.mapping_at.put(entity, earlier, self.mapping.len());
         self.mapping.push(real.clone());
         self.effects.mapped.push((entity.to_owned(), earlier.clone(), real.clone()));
@@ -353,12 +362,16 @@ impl<'w> Work<'w> {
         if let (true, Some(seals)) = (self.seals_changed, &self.seals) {
             self.writes.push(Write::Put(Table::State, seals_row(seals)));
         }
+        if is(Bug::AuditLeftOut) {
+            self.entries.retain(|entry| !matches!(entry.event, Event::Applied { .. } | Event::Parked { .. }));
+        }
         if !self.entries.is_empty() {
             let seq = self.next_seq.max(self.last.as_ref().map_or(0, |row| row.seq) + 2) - 1;
             let mut operations: Vec<Key> = self.entries.iter().map(|entry| entry.operation.as_str().into()).collect();
             // Neighbours only: a store keeps one entry of several that are equal.
             operations.dedup();
-            let audit = audit::Row::after(self.last.as_ref(), seq, self.stamp, self.user, self.entries);
+            let last = self.last.as_ref().filter(|_| !is(Bug::AuditUnchained));
+            let audit = audit::Row::after(last, seq, self.stamp, self.user, self.entries);
             let mut stored = row(seq.into(), &audit);
             stored.index = operations;
             self.writes.push(Write::Put(Table::Audit, stored));

@@ -10,6 +10,7 @@ use crate::decide::{
     ResolveId, Settled, Wanted, Written,
 };
 use crate::model::{OpId, RecordId, TempId};
+use crate::planted::{Bug, is};
 use crate::platform::Host;
 use crate::query::Query;
 use crate::schema::KeyPolicy;
@@ -111,7 +112,8 @@ impl<S: Store, H: Host> Engine<S, H> {
             generation: self.inner.state.borrow().generation,
         };
         let several = entities.len() > 1;
-        let written: Written = self.decide(Durability::Strict, decision).await?.map_err(|(at, error)| {
+        let durability = if is(Bug::RelaxedSave) { Durability::Relaxed } else { Durability::Strict };
+        let written: Written = self.decide(durability, decision).await?.map_err(|(at, error)| {
             let mut error = EngineError::from(error);
             if let (true, Some(details)) = (several, error.details.as_object_mut()) {
                 details.insert("write".to_owned(), Value::from(at));

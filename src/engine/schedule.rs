@@ -11,6 +11,7 @@ use super::session::{Direction, SyncResult};
 use super::{Engine, shown};
 use crate::decide::Present;
 use crate::outbox::{Backoff, Hold};
+use crate::planted::{Bug, is};
 use crate::platform::{Channel, Clock, Host};
 use crate::store::Store;
 use crate::value::to_value;
@@ -23,6 +24,9 @@ enum Woken {
     ByTime,
     Closed,
 }
+
+/// A planted bug waits so long.
+const FOR_EVER_MS: u64 = 1 << 40;
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// Runs until the engine is closed: listens to the other contexts and, with `autoSync`, keeps this
@@ -89,7 +93,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             if failed {
                 failures += 1;
                 let named = error.and_then(|error| error.retry_after_ms);
-                wait_ms = backoff.wait(failures, named, self.random());
+                wait_ms = if is(Bug::NeverRetried) { FOR_EVER_MS } else { backoff.wait(failures, named, self.random()) };
                 (hold, firm) = (Hold { since: self.now(), wait_ms }, named.is_some());
             } else {
                 // In order, or somebody has to do something first: sign in, reload, decide. Looking again is cheap.

@@ -12,6 +12,7 @@ use super::{Cancel, Engine, shown};
 use crate::decide::{Claim, Claimed, Outcomes, ResolveId, Sent};
 use crate::model::{Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals};
+use crate::planted::{Bug, is};
 use crate::platform::Host;
 use crate::protocol::{Former, Outcome, Rejection, Reply, RequestHead};
 use crate::store::{Durability, Store};
@@ -129,6 +130,12 @@ impl<S: Store, H: Host> Engine<S, H> {
         let items = batch.iter().filter_map(|seq| queue.get(*seq).map(|item| (*seq, item)));
         items
             .map(|(seq, item)| {
+                if is(Bug::FreshIdEachAttempt) {
+                    let id = self.op_id();
+                    let text = item.row.body.replace(item.operation.id.as_str(), id.as_str());
+                    let body = RawValue::from_string(text).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
+                    return Ok(Going { seq, id, entity: item.operation.entity.clone(), row: item.row.row.clone(), body });
+                }
                 let body =
                     RawValue::from_string(item.row.body.clone()).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
                 Ok(Going { seq, id: item.operation.id.clone(), entity: item.operation.entity.clone(), row: item.row.row.clone(), body })
@@ -204,7 +211,11 @@ impl<S: Store, H: Host> Engine<S, H> {
         let finals = (going.len() - waiting.len()) as u64;
         let sent = going.iter().zip(outcomes).map(|(op, outcome)| Sent {
             seq: op.seq,
-            id: op.id.clone(),
+            id: if is(Bug::FreshIdEachAttempt) {
+                self.inner.queue.borrow().get(op.seq).map_or(op.id.clone(), |item| item.operation.id.clone())
+            } else {
+                op.id.clone()
+            },
             row: op.row.clone(),
             entity: op.entity.clone(),
             outcome,

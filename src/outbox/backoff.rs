@@ -40,6 +40,9 @@ pub struct Hold {
 impl Hold {
     /// What is left of it, ms. A clock that stands before the beginning says nothing: then nothing is left.
     pub fn left(self, now: u64) -> u64 {
+        if crate::planted::is(crate::planted::Bug::WaitsByTheClock) {
+            return (self.since + self.wait_ms).saturating_sub(now);
+        }
         now.checked_sub(self.since).map_or(0, |passed| self.wait_ms.saturating_sub(passed))
     }
 }

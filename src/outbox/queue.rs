@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{OutboxRow, State};
 use crate::model::{Kind, OpId, Operation, RecordId};
+use crate::planted::{Bug, is};
 use crate::relations::{Cycle, Graph, Need, Node, Places, Why};
 use crate::schema::Schema;
 
@@ -125,7 +126,7 @@ impl Queue {
             let (mut behind, mut missing): (Vec<OpId>, Vec<RecordId>) = (Vec::new(), Vec::new());
             for at in unit {
                 let item = acting[*at];
-                let before = graph.before(*at).iter().map(|(other, _)| *other).filter(|other| stuck[*other]);
+                let before = graph.before(*at).iter().map(|(other, _)| *other).filter(|other| stuck[*other] && !is(Bug::DependentsSent));
                 let held = unit.iter().copied().filter(|other| acting[*other].row.state != State::Pending);
                 behind.extend(before.chain(held).map(|other| nodes[other].id.clone()));
                 behind.extend(

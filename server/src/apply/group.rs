@@ -138,6 +138,9 @@ impl Working {
             }
             other => other,
         };
+        if fieldsync::planted::is(fieldsync::planted::Bug::ServerGroupInParts) {
+            self.keep_group();
+        }
         self.undo_group();
         for member in &mut run.members {
             if member.outcome.as_ref().is_some_and(|outcome| matches!(outcome, Outcome::Applied { .. })) {

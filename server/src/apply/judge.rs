@@ -1,6 +1,7 @@
 //! The judgement: one operation against the working copy.
 
 use fieldsync::model::{Action, Base, Kind, Operation, RecordId, TempId, Version};
+use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::ConflictKind;
 use fieldsync::schema::{Entity, KeyPolicy, Reference};
 use fieldsync::value::{Delta, Limits, Object, ValueError, check};
@@ -220,7 +221,7 @@ impl Case<'_> {
         if is_so && base <= before.version {
             return Ok(Verdict::Unchanged(before.key.clone(), base));
         }
-        if current.is_none() || before.version != base {
+        if (current.is_none() && !is(Bug::ServerResurrects)) || (before.version != base && !is(Bug::ServerBaseIgnored)) {
             let kind = if current.is_some() { ConflictKind::UpdateUpdate } else { ConflictKind::UpdateDelete };
             return Ok(Verdict::Conflict(Box::new(before.clone()), kind));
         }

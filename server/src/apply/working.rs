@@ -240,6 +240,7 @@ impl Working {
             temps: self
                 .new_temps
                 .into_iter()
+                .filter(|_| !fieldsync::planted::is(fieldsync::planted::Bug::ServerTempForgotten))
                 .filter_map(|temp| temps.remove_entry(&temp))
                 .filter_map(|(temp, key)| Some((temp, key?)))
                 .collect(),

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use fieldsync::model::Version;
+use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::{ChangeKind, DownloadEnd, DownloadHead, DownloadRequest, PageHead, Reply, limits};
 use fieldsync::value::hash_bytes;
 use serde::Serialize;
@@ -84,7 +85,7 @@ impl<S: ServerStore> Service<S> {
                 if position.sequence > until {
                     return Err(named(Reason::EpochChanged(self.store.epoch().clone())));
                 }
-                if position.needs_after() < holdings.state.forgotten {
+                if position.needs_after() < holdings.state.forgotten && !is(Bug::ServerForgottenIgnored) {
                     return Err(named(Reason::CheckpointExpired));
                 }
                 position
@@ -130,12 +131,12 @@ impl<S: ServerStore> Pages<S> {
             PageBounds { records_max: self.request.page_records.clamp(1, limits::PAGE_RECORDS_MAX), bytes_max: limits::PAGE_BYTES_MAX };
         let tenant = &self.identity.tenant;
         let page = self.service.store.page(tenant, &self.request.head.client, self.position.sequence, &self.scope, bounds).await?;
-        if self.position.needs_after() < page.forgotten {
+        if self.position.needs_after() < page.forgotten && !is(Bug::ServerForgottenIgnored) {
             return Err(StoreError::Pruned);
         }
         // With nothing newer left, the client has all that there was in the state the page was read from.
         let last = page.rows.last().map_or(self.position.sequence, |row| row.version);
-        self.position = self.position.advanced(if page.complete { page.sequence } else { last });
+        self.position = self.position.advanced(if page.complete || is(Bug::ServerPageCut) { page.sequence } else { last });
         self.sent += 1;
         if self.position.sequence >= self.until {
             self.next = Next::End;

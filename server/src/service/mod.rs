@@ -95,6 +95,7 @@ impl<S: ServerStore> Service<S> {
             epoch: self.store.epoch().clone(),
             server_time: self.clock.now_ms(),
             durable: match self.watermark {
+                _ if fieldsync::planted::is(fieldsync::planted::Bug::ServerAllDurable) => state.sequence,
                 Watermark::Commit => state.sequence,
                 Watermark::Backup => state.backed_up,
             },

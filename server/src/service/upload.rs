@@ -196,7 +196,10 @@ impl<S: ServerStore> Service<S> {
         if let Some(batch) = working.into_batch(audit) {
             #[cfg(any(debug_assertions, feature = "gates"))]
             self.gate.pass(super::gate::Point::BeforeCommit);
-            transaction.commit(batch).await?;
+            let committed = transaction.commit(batch).await;
+            if !fieldsync::planted::is(fieldsync::planted::Bug::ServerAnswersFirst) {
+                committed?;
+            }
             #[cfg(any(debug_assertions, feature = "gates"))]
             self.gate.pass(super::gate::Point::AfterCommit);
         }

@@ -78,6 +78,7 @@ impl MemoryStore {
         self.tenant(tenant).await.lock().await.audit.clone()
     }
     async fn tenant(&self, tenant: &str) -> Arc<Mutex<Tenant>> {
+        let tenant = if fieldsync::planted::is(fieldsync::planted::Bug::ServerOneTenant) { "all" } else { tenant };
         let begun = || {
             let state = TenantState { sequence: Version(self.issued), issued: self.issued, ..TenantState::default() };
             Arc::new(Mutex::new(Tenant { state, ..Tenant::default() }))

@@ -6,6 +6,8 @@
 
 mod draw;
 mod executor;
+#[cfg(feature = "planted")]
+pub mod kill;
 mod oracle;
 pub mod plan;
 mod random;

@@ -31,11 +31,19 @@ impl Arguments {
 #[allow(clippy::disallowed_methods, reason = "how long it really takes is what is measured here")]
 fn main() -> ExitCode {
     let arguments = Arguments(std::env::args().skip(1).collect());
+    #[cfg(feature = "planted")]
+    if let (Some(name), false) = (arguments.text("--bug"), arguments.has("--bugs")) {
+        fieldsync::planted::plant(bug_named(name));
+    }
     if let Some(seed) = arguments.number("--seed") {
         return tell(seed);
     }
     let threads = arguments.number("--threads").and_then(|threads| usize::try_from(threads).ok());
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    #[cfg(feature = "planted")]
+    if arguments.has("--bugs") {
+        return bugs(arguments.text("--bug"), threads);
+    }
     let begun = Instant::now();
     let double = arguments.has("--double");
     let sum = match (arguments.text("--seeds").and_then(range), arguments.number("--minutes")) {
@@ -52,6 +60,36 @@ fn main() -> ExitCode {
     };
     report(&sum, begun.elapsed(), threads);
     if sum.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The kill table: each planted bug, the seed that found it, and the promise that it broke.
+#[cfg(feature = "planted")]
+fn bugs(only: Option<&str>, threads: usize) -> ExitCode {
+    use fieldsync_simulation::kill::{BUDGET, kill};
+    // A bug may well show itself by a panic; the table says so.
+    std::panic::set_hook(Box::new(|_| {}));
+    println!("each planted bug is to be found within {BUDGET} seeds");
+    let wanted = |bug| only.is_none_or(|name| bug_named(name) == Some(bug));
+    let kills = kill(wanted, threads, |kill| match &kill.found {
+        Some((seed, violation)) => {
+            let how = violation.what.chars().take(90).collect::<String>();
+            println!(
+                "  found by seed {seed:>4} {:<6} {:<24} {} | {how}",
+                format!("{:?}", violation.invariant),
+                format!("{:?}", kill.bug),
+                kill.what
+            );
+        }
+        None => println!("  LIVES                     {:<24} {}", format!("{:?}", kill.bug), kill.what),
+    });
+    let alive = kills.iter().filter(|kill| kill.found.is_none()).count();
+    println!("{} of {} planted bugs found", kills.len() - alive, kills.len());
+    if alive == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(feature = "planted")]
+fn bug_named(name: &str) -> Option<fieldsync::planted::Bug> {
+    fieldsync::planted::Bug::ALL.iter().map(|(bug, _)| *bug).find(|bug| format!("{bug:?}") == name)
 }
 
 fn range(text: &str) -> Option<(u64, u64)> {
