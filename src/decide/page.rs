@@ -132,6 +132,9 @@ impl Decision for ApplyPage {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, PageResult)> {
         let overlay_rows = Read::Count(Table::Overlay, KeyRange::all());
         db.prefetch([last_audit(), seals(), SyncState::read(), overlay_rows.clone()]);
+        if self.is_filling() && self.through.is_some() {
+            db.prefetch([Read::range(Table::Overlay, KeyRange::all())]);
+        }
         if let (Some(through), None) = (self.through, &self.scope) {
             db.prefetch([OverlayRow::read_clean(through)]);
         }
@@ -159,13 +162,14 @@ impl Decision for ApplyPage {
                 Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
             }
         }
-        if missing {
-            return Err(Stop::Wait);
-        }
+        // What ends a download names its rows too, even if some of the page are still missing.
         match self.through {
             Some(through) if self.is_filling() => self.show(db, &mut work, generation, through)?,
             Some(through) if self.scope.is_none() => self.drain(db, &mut work, generation, through)?,
             _ => {}
+        }
+        if missing {
+            return Err(Stop::Wait);
         }
         self.advance(&mut sync);
         work.write(Write::Put(Table::State, sync.row()));

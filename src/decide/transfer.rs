@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, Decision, Run, unreadable};
+use super::cache::{Cache, Decision, Run, Stop, unreadable};
 use super::ids::present;
 use super::rebase::{after, map_temps};
 use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, last_audit, seals};
@@ -133,60 +133,73 @@ impl Decision for Import {
         db.prefetch(self.unsent.ids.iter().map(|(entity, id, _)| IdRow::read(entity, id)));
         db.settle()?;
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
-        db.prefetch(operations.iter().map(|(carried, operation)| BaseRow::read(sync.generation, &operation.entity, &carried.id)));
-        db.settle()?;
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
+        // All at once, so that the number of rounds does not grow with the file.
+        db.prefetch(operations.iter().map(|(carried, operation)| BaseRow::read(sync.generation, &operation.entity, &carried.id)));
+        let named = Present::wanted(operations.iter().map(|(_, operation)| operation), &self.schema).ids;
+        db.prefetch(named.iter().map(|(entity, id)| IdRow::read(entity, id)));
+        db.prefetch(self.unsent.ids.iter().flat_map(|(entity, id, _)| work.referring(entity, id)));
+        db.settle()?;
         for (entity, id, now) in &self.unsent.ids {
             if db.rows(&IdRow::read(entity, id))?.is_empty() {
                 work.map(db, entity, id, now)?;
             }
         }
-        let mut new = 0;
-        for (carried, mut operation) in operations {
-            if !db.rows(&known(&operation))?.is_empty() || self.schema.entity(&operation.entity).is_none() {
-                continue;
+        let (mut new, mut missing) = (0, false);
+        for (carried, operation) in operations {
+            match self.one(db, &mut work, &sync, carried, operation) {
+                Ok(is_new) => new += usize::from(is_new),
+                // Let the others name their rows too, so that they all come in one round.
+                Err(Stop::Wait) => missing = true,
+                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
             }
-            let mut row = match work.overlay_by_id(db, &operation.entity, &carried.id)? {
-                Some(row) => row,
-                None => match work.overlay_by_id(db, &operation.entity, &carried.row)? {
-                    Some(row) => row,
-                    None => match db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))? {
-                        Some(base) => OverlayRow::over(&operation.entity, base),
-                        None => OverlayRow {
-                            id: carried.id.clone(),
-                            version: carried.version,
-                            base: carried.base.clone(),
-                            view: carried.base.clone(),
-                            ..OverlayRow::fresh(&operation.entity, carried.row.clone())
-                        },
-                    },
-                },
-            };
-            operation.seq = work.take_seq();
-            row.view = after(row.view.take(), &operation.action);
-            if let Some(view) = &mut row.view {
-                map_temps(db, &work, &operation.entity, view)?;
-            }
-            row.stamp = Some(operation.stamp);
-            row.ops.push(OpRef { seq: operation.seq, id: operation.id.clone() });
-            let Carried { body, drops, created, .. } = carried.clone();
-            let stored = OutboxRow {
-                body,
-                state: State::Pending,
-                row: row.key.clone(),
-                drops,
-                created,
-                here: (!is(Bug::ImportedAsOwn)).then_some(operation.seq),
-            };
-            work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });
-            work.queue(&operation, stored);
-            work.seal(operation.seq);
-            work.put(row);
-            new += 1;
+        }
+        if missing {
+            return Err(Stop::Wait);
         }
         let (batch, effects) = work.finish();
         Ok((batch, (new, effects)))
+    }
+}
+
+impl Import {
+    /// Takes one operation in, unless it was ever here.
+    fn one(&self, db: &mut Cache, work: &mut Work<'_>, sync: &SyncState, carried: &Carried, mut operation: Operation) -> Run<bool> {
+        if !db.rows(&known(&operation))?.is_empty() || self.schema.entity(&operation.entity).is_none() {
+            return Ok(false);
+        }
+        let mut row = match work.overlay_by_id(db, &operation.entity, &carried.id)? {
+            Some(row) => row,
+            None => match work.overlay_by_id(db, &operation.entity, &carried.row)? {
+                Some(row) => row,
+                None => match db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))? {
+                    Some(base) => OverlayRow::over(&operation.entity, base),
+                    None => OverlayRow {
+                        id: carried.id.clone(),
+                        version: carried.version,
+                        base: carried.base.clone(),
+                        view: carried.base.clone(),
+                        ..OverlayRow::fresh(&operation.entity, carried.row.clone())
+                    },
+                },
+            },
+        };
+        operation.seq = work.take_seq();
+        row.view = after(row.view.take(), &operation.action);
+        if let Some(view) = &mut row.view {
+            map_temps(db, work, &operation.entity, view)?;
+        }
+        row.stamp = Some(operation.stamp);
+        row.ops.push(OpRef { seq: operation.seq, id: operation.id.clone() });
+        let Carried { body, drops, created, .. } = carried.clone();
+        let here = (!is(Bug::ImportedAsOwn)).then_some(operation.seq);
+        let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, here };
+        work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });
+        work.queue(&operation, stored);
+        work.seal(operation.seq);
+        work.put(row);
+        Ok(true)
     }
 }
 

@@ -236,6 +236,8 @@ impl<'w> Work<'w> {
 
     /// Learns the real ID of an overlay row's record: every ID it had here leads there.
     pub(super) fn map_all(&mut self, db: &mut Cache, row: &OverlayRow, real: &RecordId) -> Run<()> {
+        db.prefetch(self.referring(&row.entity, &row.id));
+        db.prefetch(self.referring(&row.entity, &row.key));
         self.map(db, &row.entity, &row.id, real)?;
         if row.key != row.id && row.key != *real {
             self.map(db, &row.entity, &row.key, real)?;
@@ -243,10 +245,14 @@ impl<'w> Work<'w> {
         Ok(())
     }
 
+    /// The reads of the overlay rows that refer to a record by this ID.
+    pub(super) fn referring(&self, entity: &str, id: &RecordId) -> Vec<Read> {
+        self.schema.referring_to(entity).map(|(from, path)| OverlayRow::read_referring(from, path.as_str(), id)).collect()
+    }
+
     /// Learns that a record has another ID now: stores it, and rewrites every overlay row that refers to it.
     pub(super) fn map(&mut self, db: &mut Cache, entity: &str, earlier: &RecordId, real: &RecordId) -> Run<()> {
-        let referring: Vec<_> =
-            self.schema.referring_to(entity).map(|(from, path)| OverlayRow::read_referring(from, path.as_str(), earlier)).collect();
+        let referring = self.referring(entity, earlier);
         db.prefetch(referring.iter().cloned());
         let mut rows: Vec<OverlayRow> = Vec::new();
         for read in &referring {
