@@ -100,11 +100,16 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     let mut new = Vec::new();
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
         let like = if member.id == old.id { by.clone() } else { member.clone() };
-        let by = Operation { id, seq, group: group.clone(), supersedes: Some(member.id.clone()), ..like };
+        // The server remembers an operation by its receipt: behind one that has none it must find the one before.
+        let told = sealed.contains(member.seq) && stored.state != State::Pending;
+        let known = member.supersedes.as_ref().filter(|_| !told).unwrap_or(&member.id);
+        let by = Operation { id, seq, group: group.clone(), supersedes: Some(known.clone()), ..like };
         work.supersede(stored, member, &by);
         if member.id != old.id && stored.state != State::Pending {
             // It waits for a decision of its own, and goes on waiting under its new name.
-            work.queue(&by, OutboxRow::new(&by, stored.row.clone(), stored.drops.clone(), stored.created).with(stored.state.clone()));
+            if let Some((row, _)) = work.outbox(db, by.seq)? {
+                work.queue(&by, row.with(stored.state.clone()));
+            }
             if let State::Conflict { conflict } = stored.state
                 && let Some(mut conflict) = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))?
             {

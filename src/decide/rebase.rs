@@ -137,8 +137,7 @@ pub(super) fn rebase(
         if operation.action != action || operation.base != base {
             operation.action = action;
             operation.base = base;
-            let rewritten = OutboxRow::new(&operation, stored.row.clone(), stored.drops.clone(), stored.created);
-            work.queue(&operation, rewritten);
+            work.queue(&operation, stored.instead(&operation));
             work.note(&operation, Event::Rebased { version: server.version });
         }
         ops.push(reference);

@@ -14,7 +14,7 @@ use super::shown::Present;
 use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::audit::Event;
-use crate::model::{Operation, RecordId, Version};
+use crate::model::{OpId, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
@@ -39,6 +39,9 @@ pub struct Carried {
     /// As in [`OutboxRow`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drops: Vec<(String, RecordId)>,
+    /// As in [`OutboxRow`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<OpId>,
     /// When it was written, ms by that device.
     pub created: u64,
 }
@@ -96,8 +99,8 @@ impl Decision for Export {
                 work.seal(operation.seq);
             }
             work.note(&operation, Event::Exported);
-            let OutboxRow { body, row, drops, created, .. } = stored;
-            out.operations.push(Carried { body, row, id, version, base, drops, created });
+            let OutboxRow { body, row, drops, replaces, created, .. } = stored;
+            out.operations.push(Carried { body, row, id, version, base, drops, replaces, created });
         }
         let (batch, effects) = work.finish();
         Ok((batch, (out, effects)))
@@ -192,9 +195,9 @@ impl Import {
         }
         row.stamp = Some(operation.stamp);
         row.ops.push(OpRef { seq: operation.seq, id: operation.id.clone() });
-        let Carried { body, drops, created, .. } = carried.clone();
+        let Carried { body, drops, replaces, created, .. } = carried.clone();
         let here = (!is(Bug::ImportedAsOwn)).then_some(operation.seq);
-        let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, here };
+        let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, replaces, here };
         work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });
         work.queue(&operation, stored);
         work.seal(operation.seq);

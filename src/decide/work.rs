@@ -297,7 +297,10 @@ impl<'w> Work<'w> {
     /// Puts a new operation in the place of one that ended.
     pub(super) fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation) {
         self.end(operation.seq);
-        self.queue(by, OutboxRow::new(by, old.row.clone(), old.drops.clone(), old.created));
+        let mut row = old.instead(by);
+        let others = operation.supersedes.iter().chain([&operation.id]);
+        row.replaces.extend(others.filter(|other| by.supersedes.as_ref() != Some(other)).cloned());
+        self.queue(by, row);
         self.note(operation, Event::Superseded { by: by.id.clone() });
         self.note(by, Event::Written { kind: by.action.kind(), content: by.fingerprint() });
         self.effects.superseded.push((operation.id.clone(), by.id.clone()));

@@ -228,7 +228,7 @@ impl LocalWrite {
         }
         let Some(joined) = merge::join(&target, operation) else { return Ok(Merged::Not) };
         let drops = merge::drops(&self.schema, &stored, drops, row.view.as_ref(), &target.entity);
-        let amended = OutboxRow::new(&joined, stored.row, drops, stored.created);
+        let amended = OutboxRow { drops, ..stored.instead(&joined) };
         match own {
             Some(at) => new[at] = New { operation: joined.clone(), row: amended },
             None => {

@@ -44,11 +44,13 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
         }
         self.learn_mappings(&effects.mapped);
+        // Nothing to tell: the connection died after the commit, and the second run found it done. Who listens looks.
+        let unclear = effects.seq.is_none() && effects.changed.is_empty() && effects.sync.is_none();
         let announcement = Announcement {
             changed: by_entity(&effects.changed),
             mapped: effects.mapped.clone(),
             conflicts: effects.conflicts.clone(),
-            queue: effects.seq.is_some(),
+            queue: effects.seq.is_some() || unclear,
             sender: None,
         };
         if announcement != Announcement::default() {

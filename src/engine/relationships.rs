@@ -86,7 +86,7 @@ pub fn build_graph(schema: &Schema, operations: Vec<Value>) -> Result<Value, Eng
                 Some(Base::After(id)) => Some(places.operation(id)),
                 Some(Base::None | Base::Version(_)) | None => None,
             },
-            supersedes: shown.supersedes.as_ref().map(|id| places.operation(id)),
+            supersedes: shown.supersedes.iter().map(|id| places.operation(id)).collect(),
             needs: needs(set, &mut places),
             drops: Vec::new(),
             group: None,

@@ -46,7 +46,8 @@ impl Queue {
     /// Adds an operation.
     pub fn insert(&mut self, row: OutboxRow, schema: &Schema) -> Result<(), crate::value::ReadError> {
         let operation = row.operation()?;
-        let node = Node::of(&operation, schema, &row.drops, &mut self.places);
+        let mut node = Node::of(&operation, schema, &row.drops, &mut self.places);
+        node.supersedes.extend(row.replaces.iter().map(|id| self.places.operation(id)));
         let strict = schema.lanes.get(node.lane).is_some_and(|lane| lane.strict);
         self.items.insert(operation.seq, Item { row, operation, node, strict });
         Ok(())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Operation, RecordId, Version};
+use crate::model::{OpId, Operation, RecordId, Version};
 use crate::value::{ReadError, from_text};
 
 /// The stored states.
@@ -54,6 +54,10 @@ pub struct OutboxRow {
     pub drops: Vec<(String, RecordId)>,
     /// When it was written, ms by the device.
     pub created: u64,
+    /// Earlier operations in whose place it stands, beyond the one that it names: what was written on one of those
+    /// comes after this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<OpId>,
     /// Its client sequence here, if it was written on another device and imported. Such a row is always sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub here: Option<u64>,
@@ -63,7 +67,11 @@ impl OutboxRow {
     /// The row for a new operation.
     pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
         let body = crate::value::to_text(operation);
-        Self { body, state: State::Pending, row, drops, created, here: None }
+        Self { body, state: State::Pending, row, drops, created, replaces: Vec::new(), here: None }
+    }
+    /// The row for another operation in the place of this one, or for this one in another shape.
+    pub fn instead(&self, by: &Operation) -> Self {
+        Self { replaces: self.replaces.clone(), ..Self::new(by, self.row.clone(), self.drops.clone(), self.created) }
     }
     /// The operation, with the sequence that it has here. A row that we cannot read any more was written by
     /// nobody we know.

@@ -28,8 +28,8 @@ pub struct Node {
     pub record: Place,
     /// The earlier operation of the same record that it was written on.
     pub after: Option<Place>,
-    /// The operation in whose place it stands.
-    pub supersedes: Option<Place>,
+    /// The operations in whose place it stands.
+    pub supersedes: Vec<Place>,
     /// The references that it sets.
     pub needs: Vec<Need>,
     /// Records that it referred to before and no longer does.
@@ -58,7 +58,7 @@ impl Node {
                 Base::After(id) => Some(places.operation(id)),
                 Base::None | Base::Version(_) => None,
             },
-            supersedes: operation.supersedes.as_ref().map(|id| places.operation(id)),
+            supersedes: operation.supersedes.iter().map(|id| places.operation(id)).collect(),
             needs: needs(set, places),
             drops: drops.iter().map(|(entity, id)| places.record(entity, id)).collect(),
             group: operation.group.as_ref().map(|group| places.operation(&group.id)),
@@ -104,8 +104,10 @@ pub(super) fn edges(nodes: &[&Node], places: &Places) -> Vec<Vec<(usize, Why)>> 
         }
     }
     for (at, node) in nodes.iter().enumerate() {
-        if let Some(old) = node.supersedes.filter(|old| actors[*old] == NOBODY) {
-            actors[old] = at;
+        for old in &node.supersedes {
+            if actors[*old] == NOBODY {
+                actors[*old] = at;
+            }
         }
     }
     let before = |(at, node): (usize, &&Node)| {

@@ -39,8 +39,8 @@ fn left_by(view: &Working, operation: &OpId, key: &RecordKey) -> Result<Option<V
         if !seen.insert(id) {
             continue;
         }
-        let Some(receipt) = view.receipt(id)? else { continue };
-        if let Outcome::Applied { real_id, version, .. } = &receipt.outcome {
+        // A member of a group that was blocked has no receipt, and may yet have been issued anew.
+        if let Some(Outcome::Applied { real_id, version, .. }) = view.receipt(id)?.map(|receipt| &receipt.outcome) {
             if *real_id != key.id {
                 return Err(Stop::reject("invalid_operation", "the operation that it follows changed another record"));
             }
