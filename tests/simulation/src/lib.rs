@@ -19,10 +19,16 @@ mod table;
 mod user;
 mod world;
 
+pub use draw::Workload;
 pub use run::{Outcome, Wanted};
 pub use sim::{Invariant, Violation};
 
-/// The plan of a seed.
+/// The plan of a seed with the usual workload.
 pub fn plan_of(seed: u64) -> plan::Plan {
-    draw::plan(seed)
+    draw::plan(seed, Workload::Usual)
+}
+
+/// The plan of a seed with another workload.
+pub fn plan_with(seed: u64, workload: Workload) -> plan::Plan {
+    draw::plan(seed, workload)
 }

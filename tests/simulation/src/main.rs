@@ -1,14 +1,15 @@
 //! `simulate`: tells the story of one seed, or runs many and prints what they did.
 //!
-//! `--seed S` · `--seeds A..B` · `--minutes N` (with `--from A`) · `--threads N` · `--double`
+//! `--seed S` · `--seeds A..B` · `--minutes N` (with `--from A`) · `--threads N` · `--double` ·
+//! `--workload usual|whole|puts`
 
 #![allow(clippy::print_stdout, reason = "a terminal tool speaks on stdout")]
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fieldsync_simulation::swarm::{Sum, run_many, run_seed};
-use fieldsync_simulation::{Wanted, plan_of};
+use fieldsync_simulation::swarm::{Many, Sum, run_guarded, run_many};
+use fieldsync_simulation::{Wanted, Workload, plan_with};
 
 /// So many violations of each invariant are printed.
 const SHOWN_MAX: u32 = 3;
@@ -35,8 +36,17 @@ fn main() -> ExitCode {
     if let (Some(name), false) = (arguments.text("--bug"), arguments.has("--bugs")) {
         fieldsync::planted::plant(bug_named(name));
     }
+    let workload = match arguments.text("--workload") {
+        None | Some("usual") => Workload::Usual,
+        Some("whole") => Workload::Whole,
+        Some("puts") => Workload::Puts,
+        Some(other) => {
+            println!("there is no workload '{other}'");
+            return ExitCode::FAILURE;
+        }
+    };
     if let Some(seed) = arguments.number("--seed") {
-        return tell(seed);
+        return tell(seed, workload);
     }
     let threads = arguments.number("--threads").and_then(|threads| usize::try_from(threads).ok());
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -45,16 +55,17 @@ fn main() -> ExitCode {
         return bugs(arguments.text("--bug"), threads);
     }
     let begun = Instant::now();
-    let double = arguments.has("--double");
+    let first = arguments.number("--from").unwrap_or(1);
+    let many = |first| Many { first, threads, double: arguments.has("--double"), workload };
     let sum = match (arguments.text("--seeds").and_then(range), arguments.number("--minutes")) {
-        (Some((first, last)), _) => run_many(first, threads, double, |seed| seed < last),
+        (Some((first, last)), _) => run_many(many(first), |seed| seed < last),
         (None, Some(minutes)) => {
             let end = begun + Duration::from_secs(minutes * 60);
             #[allow(clippy::disallowed_methods, reason = "until so many real minutes have passed")]
-            run_many(arguments.number("--from").unwrap_or(1), threads, double, |_| Instant::now() < end)
+            run_many(many(first), |_| Instant::now() < end)
         }
         (None, None) => {
-            println!("simulate --seed S | --seeds A..B | --minutes N [--from A] [--threads N] [--double]");
+            println!("simulate --seed S | --seeds A..B | --minutes N [--from A] [--threads N] [--double] [--workload usual|whole|puts]");
             return ExitCode::FAILURE;
         }
     };
@@ -97,8 +108,8 @@ fn range(text: &str) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
-fn tell(seed: u64) -> ExitCode {
-    let plan = plan_of(seed);
+fn tell(seed: u64, workload: Workload) -> ExitCode {
+    let plan = plan_with(seed, workload);
     for (at, device) in plan.devices.iter().enumerate() {
         println!("device {}: {device:?}", at + 1);
     }
@@ -106,7 +117,7 @@ fn tell(seed: u64) -> ExitCode {
         println!("context {}: {:?} autoSync {}", at + 1, plan.databases[context.database], context.auto_sync);
     }
     println!("faults: {:?}", plan.faults);
-    let outcome = run_seed(seed, Wanted { story: true, gates: false });
+    let outcome = run_guarded(&plan, Wanted { story: true, gates: false });
     for line in &outcome.story {
         println!("{line}");
     }

@@ -222,6 +222,36 @@ pub enum What {
         /// Chooses how.
         how: u64,
     },
+    /// Several writes, of which all take effect or none.
+    Together {
+        /// Chooses them.
+        pick: u64,
+        /// How many.
+        count: u64,
+    },
+    /// Sends a parked operation again, now and then with other values.
+    Retry {
+        /// Chooses the operation.
+        pick: u64,
+    },
+    /// Gives up an operation of the queue.
+    Discard {
+        /// Chooses the operation.
+        pick: u64,
+    },
+    /// Carries unsent work to the same person's database on another device.
+    Carry {
+        /// Chooses the device.
+        pick: u64,
+    },
+    /// Nothing is sent until somebody resumes.
+    Pause,
+    /// Ends a pause.
+    Resume,
+    /// The server makes a backup.
+    Backup,
+    /// The server is restored from its last backup.
+    Restore,
     /// Asks for a session.
     Sync,
     /// Closes the tab in order, and opens it again later.
@@ -311,6 +341,8 @@ pub struct Plan {
     pub faults: Faults,
     /// When faults end, ms after the start.
     pub heal_at: u64,
+    /// Whether the server counts as durable only what its last backup holds.
+    pub backups: bool,
     /// Whether somebody resolves what is in conflict at the end.
     pub resolve_at_end: bool,
 }

@@ -14,7 +14,7 @@ use crate::plan::{Death, Fault, Gate, Plan, What};
 use crate::random::mix;
 use crate::seams::server::lock;
 use crate::sim::{Invariant, START, Violation};
-use crate::world::World;
+use crate::world::{Database, World};
 
 /// How long everything may take to come to rest once everything works, ms.
 const REST_MS: u64 = 30 * 60 * 1_000;
@@ -148,6 +148,14 @@ fn rest(world: &Rc<World>) -> bool {
         if !go(world, executor.now() + LOOK_MS, || false) {
             return false;
         }
+        // What was applied since the last backup is kept until there is another.
+        let kept = |database: &Rc<Database>| {
+            database.rows.watch.borrow().outbox.values().any(|queued| matches!(queued.state, State::Acknowledged { .. }))
+        };
+        if world.databases.iter().any(kept) {
+            world.server.back_up();
+            continue;
+        }
         let now: Vec<(usize, u64, usize)> = world
             .databases
             .iter()
@@ -158,7 +166,7 @@ fn rest(world: &Rc<World>) -> bool {
             })
             .collect();
         let all_there =
-            world.databases.iter().zip(&now).all(|(database, (_, through, _))| *through == world.sequence(&database.plan.tenant));
+            world.databases.iter().zip(&now).all(|(database, (_, through, _))| *through == world.server.sequence(&database.plan.tenant));
         let decided = !world.plan.resolve_at_end || now.iter().all(|(_, _, conflicts)| *conflicts == 0);
         let still = before.as_ref() == Some(&now);
         if all_there && decided && still && (now.iter().all(|(pending, _, _)| *pending == 0) || is_stuck(world)) {
@@ -177,7 +185,7 @@ fn rest(world: &Rc<World>) -> bool {
             database.name,
             watch.pending(),
             watch.through,
-            world.sequence(&database.plan.tenant)
+            world.server.sequence(&database.plan.tenant)
         )
     });
     let what = format!("no rest after {} minutes: {}", REST_MS / 60_000, shown.collect::<Vec<_>>().join("; "));
@@ -193,6 +201,9 @@ fn ask(world: &Rc<World>) {
         let Some(context) = contexts.find(|context| context.plan.auto_sync).or(first) else { continue };
         let actor = context.owner;
         let act = |what| world.act(&crate::plan::Action { at: 0, actor, what }, mix(world.sim.executor.now(), u64::from(actor)));
+        if database.paused.get() {
+            act(What::Resume);
+        }
         if !context.plan.auto_sync {
             act(What::Sync);
         }
@@ -209,7 +220,7 @@ fn is_stuck(world: &Rc<World>) -> bool {
 }
 
 fn is_held(item: &Value) -> bool {
-    matches!(item["state"].as_str(), Some("blocked" | "conflict" | "parked" | "acknowledged"))
+    matches!(item["state"].as_str(), Some("blocked" | "conflict" | "parked"))
 }
 
 /// Every database's outbox as one of its apps sees it.

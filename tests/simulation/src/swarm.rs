@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::draw::Workload;
 use crate::run::{Outcome, Wanted, run};
 use crate::sim::{Invariant, Violation};
 
@@ -72,8 +73,22 @@ pub fn run_guarded(plan: &crate::plan::Plan, wanted: Wanted) -> Outcome {
     })
 }
 
-/// Runs seeds from `first` on, on so many threads, until `go_on` says no. With `double`, each tenth twice.
-pub fn run_many(first: u64, threads: usize, double: bool, go_on: impl Fn(u64) -> bool + Sync) -> Sum {
+/// Which seeds are run, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Many {
+    /// From this seed on.
+    pub first: u64,
+    /// On so many threads.
+    pub threads: usize,
+    /// Each tenth twice.
+    pub double: bool,
+    /// With this workload.
+    pub workload: Workload,
+}
+
+/// Runs seeds until `go_on` says no.
+pub fn run_many(many: Many, go_on: impl Fn(u64) -> bool + Sync) -> Sum {
+    let Many { first, threads, double, workload } = many;
     let next = AtomicU64::new(first);
     let sum = Mutex::new(Sum::default());
     std::thread::scope(|scope| {
@@ -84,10 +99,11 @@ pub fn run_many(first: u64, threads: usize, double: bool, go_on: impl Fn(u64) ->
                     if !go_on(seed) {
                         return;
                     }
-                    let outcome = run_seed(seed, Wanted::default());
+                    let plan = crate::plan_with(seed, workload);
+                    let outcome = run_guarded(&plan, Wanted::default());
                     let mut again = None;
                     if double && seed.is_multiple_of(10) {
-                        let second = run_seed(seed, Wanted::default());
+                        let second = run_guarded(&plan, Wanted::default());
                         again = Some(second.digest == outcome.digest && second.turns == outcome.turns);
                     }
                     let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fieldsync::engine::{Direction, EngineError};
+use fieldsync::model::OpId;
 use serde_json::{Map, Value, json};
 
 use crate::executor::WORLD;
@@ -38,7 +39,7 @@ pub(crate) struct History {
 }
 
 /// What a call may be refused with, beside success.
-const REFUSALS: [&str; 12] = [
+const REFUSALS: [&str; 16] = [
     "storage_full",
     "storage_aborted",
     "storage_unavailable",
@@ -51,6 +52,10 @@ const REFUSALS: [&str; 12] = [
     "invalid_reference",
     "unfinished",
     "outdated",
+    "unknown_operation",
+    "not_parked",
+    "in_conflict",
+    "sealed",
 ];
 
 /// Texts that break what is not careful.
@@ -102,7 +107,22 @@ impl World {
                     world.open(owner);
                 });
             }
-            What::Create { .. }
+            What::Backup => {
+                self.sim.tell(|| "the server makes a backup".to_owned());
+                self.server.back_up();
+            }
+            What::Restore => {
+                self.sim.tell(|| "the server is restored from its last backup".to_owned());
+                self.sim.mark("server restored");
+                self.server.restore(now);
+            }
+            What::Together { .. }
+            | What::Retry { .. }
+            | What::Discard { .. }
+            | What::Carry { .. }
+            | What::Pause
+            | What::Resume
+            | What::Create { .. }
             | What::Update { .. }
             | What::Delete { .. }
             | What::Get { .. }
@@ -210,6 +230,33 @@ impl World {
                 self.sim.mark("conflict resolved by hand");
                 self.sim.tell(|| format!("context {}: resolves conflict {id} by {strategy}", context.owner));
             }
+            What::Together { pick, count } => self.together(context, engine, pick, count, number).await?,
+            What::Retry { pick } => {
+                let queue = engine.queue().await?;
+                let parked: Vec<&Value> = queue.iter().filter(|item| item["state"] == "parked").collect();
+                let Some(item) = parked.get(place(pick, parked.len())) else { return Ok(()) };
+                let id = item["operationId"].as_str().unwrap_or_default();
+                let edit = json!({"set": {"phone": [format!("{}{}", marker(number), canary(&database.plan.tenant))]}}).to_string();
+                engine.retry(id, pick.is_multiple_of(2).then_some(edit.as_str())).await?;
+                self.sim.mark("parked operation sent again");
+                self.sim.tell(|| format!("context {}: retries {id}", context.owner));
+            }
+            What::Discard { pick } => {
+                let queue = engine.queue().await?;
+                let Some(item) = queue.get(place(pick, queue.len())) else { return Ok(()) };
+                let id = item["operationId"].as_str().unwrap_or_default();
+                let gone = engine.discard(id).await?;
+                self.sim.mark("operation discarded");
+                self.sim.tell(|| format!("context {}: discards {gone}", context.owner));
+            }
+            What::Carry { pick } => self.carry(context, engine, pick).await?,
+            What::Pause => {
+                database.paused.set(true);
+                engine.pause().await?;
+            }
+            What::Resume => {
+                engine.resume().await?;
+            }
             _ => {
                 let result = engine.sync(Direction::Both, None).await;
                 if let Some(error) =
@@ -219,6 +266,90 @@ impl World {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Writes several records at once, each of which may refer to the one before.
+    async fn together(&self, context: &Context, engine: &SimEngine, pick: u64, count: u64, number: u64) -> Result<(), EngineError> {
+        let tenant = canary(&self.database_of(context).plan.tenant);
+        let (mut writes, mut marks) = (Vec::new(), Vec::new());
+        let mut last_client: Option<Value> = None;
+        for at in 0..count {
+            let drawn = mix(pick, at);
+            let mark = marker(number * 1_000 + 1_000_000 + at);
+            let known = self.pick(context, drawn);
+            match (drawn >> 40) % 3 {
+                0 => {
+                    let id = engine.temp_id("client")?.to_value();
+                    writes.push(json!({"kind": "create", "entity": "client", "data": {"id": id, "name": format!("{mark}{tenant}")}}));
+                    marks.push(("client", mark));
+                    last_client = Some(id);
+                }
+                1 => {
+                    let mut data = json!({"name": format!("{mark}{tenant}")});
+                    if let Some(id) = &last_client {
+                        data["clientId"] = id.clone();
+                    }
+                    writes.push(json!({"kind": "create", "entity": "pet", "data": data}));
+                    marks.push(("pet", mark));
+                }
+                _ => {
+                    let Some((entity, id)) = known else { continue };
+                    let id: Value = serde_json::from_str(&id).unwrap_or_default();
+                    writes.push(
+                        json!({"kind": "update", "entity": entity, "id": id, "set": {format!("group{at}"): format!("{mark}{tenant}")}}),
+                    );
+                    marks.push((entity, mark));
+                }
+            }
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let saved = engine.transaction(&Value::Array(writes).to_string()).await?;
+        self.sim.mark("transaction saved");
+        let answers = saved.as_array().map(Vec::as_slice).unwrap_or_default();
+        self.sim.check(Invariant::I13, answers.len() == marks.len(), || format!("a transaction of {} answers {saved}", marks.len()));
+        for (answer, (entity, mark)) in answers.iter().zip(marks) {
+            self.saved(context, "creates", entity, answer, Some(mark));
+        }
+        Ok(())
+    }
+
+    /// Carries unsent work to the same person's database on another device, if there is one that is open.
+    async fn carry(&self, context: &Context, engine: &SimEngine, pick: u64) -> Result<(), EngineError> {
+        let own = self.database_of(context);
+        let other = |other: &&std::rc::Rc<Context>| {
+            let database = self.database_of(other);
+            let same = (&database.plan.tenant, &database.plan.user) == (&own.plan.tenant, &own.plan.user);
+            same && !Rc::ptr_eq(database, own) && other.engine.borrow().is_some()
+        };
+        let others: Vec<&Rc<Context>> = self.contexts.iter().filter(other).collect();
+        let Some(other) = others.get(place(pick, others.len())) else { return Ok(()) };
+        let text = engine.export().await?;
+        {
+            let mut watch = lock(&self.server.watch);
+            let file: Value = serde_json::from_str(&text).unwrap_or_default();
+            for carried in file["unsent"]["operations"].as_array().into_iter().flatten() {
+                let body: Value = carried["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+                watch.commits.carried.extend(body["id"].as_str().and_then(|id| OpId::parse(id).ok()));
+            }
+        }
+        let Some(there) = other.engine.borrow().clone() else { return Ok(()) };
+        let (sim, owner, from) = (self.sim.clone(), other.owner, context.owner);
+        // It is the other context's call: it dies with that one.
+        self.sim.executor.spawn(owner, async move {
+            match there.import(&text).await {
+                Ok(done) => {
+                    sim.mark("work carried to another device");
+                    sim.tell(|| format!("context {owner}: imports from context {from}: {done}"));
+                }
+                Err(error) => {
+                    let expected = REFUSALS.contains(&error.code);
+                    sim.check(Invariant::Sound, expected, || format!("context {owner} refuses an import: {} {error}", error.code));
+                }
+            }
+        });
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use fieldsync::engine::{Engine, Settings};
 use fieldsync::schema::Schema;
+use fieldsync_server::service::Watermark;
 
 use crate::executor::{Owner, WORLD};
 use crate::oracle::wire::Wire;
@@ -41,6 +42,8 @@ pub(crate) struct Database {
     pub(crate) rows: Rc<Rows>,
     bus: Bus,
     pub(crate) history: RefCell<History>,
+    /// Whether somebody may have paused it.
+    pub(crate) paused: Cell<bool>,
 }
 
 /// A tab or worker.
@@ -74,14 +77,15 @@ impl World {
     pub(crate) fn new(plan: &Plan, tell: bool) -> Rc<Self> {
         let sim = Sim::new(plan, tell);
         let schema = Rc::new(Schema::parse(SCHEMA).expect("the schema of the simulation is one"));
-        let server = Rc::new(Server::new(plan.seed, &schema));
+        let watermark = if plan.backups { Watermark::Backup } else { Watermark::Commit };
+        let server = Rc::new(Server::new(plan.seed, &schema, watermark));
         let canaries: BTreeMap<String, String> =
             plan.databases.iter().map(|database| (database.tenant.clone(), canary(&database.tenant))).collect();
         let wire = Rc::new(Wire::new(Arc::clone(&server.watch), canaries));
         let database = |plan: &DatabasePlan| {
             let name = format!("device {} ({} of {})", plan.device + 1, plan.user, plan.tenant);
             let rows = Rows::new(name.clone());
-            Rc::new(Database { plan: plan.clone(), name, rows, bus: Bus::default(), history: RefCell::default() })
+            Rc::new(Database { plan: plan.clone(), name, rows, bus: Bus::default(), history: RefCell::default(), paused: Cell::new(false) })
         };
         let context = |(at, plan): (usize, &ContextPlan)| {
             Rc::new(Context {
@@ -244,12 +248,6 @@ impl World {
             let Some((owner, death)) = next else { return };
             self.kill(owner, death);
         }
-    }
-
-    /// The tenant's sequence at the server.
-    pub(crate) fn sequence(&self, tenant: &str) -> u64 {
-        let watch = crate::seams::server::lock(&self.server.watch);
-        watch.commits.tenants.get(tenant).map_or(0, |tenant| tenant.sequence.0)
     }
 
     /// Everything works from now on, and everybody is there.

@@ -2,7 +2,7 @@
 //! stands on the version that its writer had seen, what one device wrote on one record comes in its order,
 //! and what was deleted comes back only by a create.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::model::{Base, ClientId, Kind, OpId, Operation, Version};
 use fieldsync::protocol::Outcome;
@@ -11,12 +11,12 @@ use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 use crate::sim::Invariant;
 
 /// What the server said of an operation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) outcome: Outcome,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Chain {
     version: Version,
     deleted: bool,
@@ -25,7 +25,7 @@ struct Chain {
 }
 
 /// One tenant, as its commits have made it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tenant {
     pub(crate) sequence: Version,
     pub(crate) changes: Vec<ChangeRow>,
@@ -39,14 +39,29 @@ pub(crate) struct Tenant {
 pub(crate) struct Commits {
     pub(crate) tenants: BTreeMap<String, Tenant>,
     pub(crate) bodies: BTreeMap<OpId, (Operation, String)>,
+    /// Operations that were carried from one device to another: they keep the numbers of the first.
+    pub(crate) carried: BTreeSet<OpId>,
+    /// Whether the server was ever restored: a base can then be a version of another epoch, which matches by content.
+    restored: bool,
+    backup: BTreeMap<String, Tenant>,
     pub(crate) broken: Option<(Invariant, String)>,
     pub(crate) checks: u64,
 }
 
 impl Commits {
+    /// The server makes a backup.
+    pub(crate) fn back_up(&mut self) {
+        self.backup = self.tenants.clone();
+    }
+    /// The server goes back to its backup.
+    pub(crate) fn restore(&mut self) {
+        self.tenants = self.backup.clone();
+        self.restored = true;
+    }
+
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, broken, checks } = self;
+        let Self { tenants, bodies, broken, checks, carried, restored, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks += 1;
@@ -81,13 +96,13 @@ impl Commits {
             };
             let chain = known.chains.entry(change.key.clone()).or_default();
             let stood = (chain.version != Version(0)).then_some(chain.version);
-            hold(Invariant::I7, left == stood, &|| {
+            hold(Invariant::I7, *restored || left == stood, &|| {
                 format!("{} on {:?}: written on {left:?}, applied on {stood:?}", change.operation, change.key)
             });
             hold(Invariant::I11, !chain.deleted || change.kind == Kind::Create, &|| {
                 format!("{:?} of the deleted {:?} by {}", change.kind, change.key, change.operation)
             });
-            if operation.supersedes.is_none() {
+            if operation.supersedes.is_none() && !carried.contains(&change.operation) {
                 let last = chain.last.insert(change.client.clone(), operation.seq).unwrap_or(0);
                 hold(Invariant::I13, last < operation.seq, &|| {
                     format!("{:?}: operation {} took effect after {last} of the same device", change.key, operation.seq)

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::task::{Context as Task, Poll, Waker};
 
 use fieldsync::audit::Event;
 use fieldsync::model::{ClientId, OpId, RecordId, Version};
@@ -18,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::oracle::stored::record_id;
-use crate::seams::server::lock;
+use crate::seams::server::{at_once, lock};
 use crate::sim::{Invariant, Sim};
 use crate::user::Saved;
 use crate::world::{Database, World};
@@ -83,10 +82,8 @@ pub(crate) fn compare(world: &World, queues: &[Option<Vec<Value>>]) {
 fn records(world: &World, tenant: &str) -> BTreeMap<Place, There> {
     let nobody = ClientId::parse("0190a1b2-0000-7000-8000-000000000000").expect("a client ID");
     let bounds = PageBounds { records_max: usize::MAX, bytes_max: usize::MAX };
-    let everything = Scope::default();
-    let mut asked = Box::pin(world.server.service.store().page(tenant, &nobody, Version(0), &everything, bounds));
-    // Nobody else holds the tenant now: the answer is there at once.
-    let Poll::Ready(Ok(page)) = asked.as_mut().poll(&mut Task::from_waker(Waker::noop())) else {
+    let (service, everything) = (world.server.service(), Scope::default());
+    let Ok(page) = at_once(service.store().page(tenant, &nobody, Version(0), &everything, bounds)) else {
         world.sim.violate(Invariant::Sound, format!("the server cannot read {tenant}"));
         return BTreeMap::new();
     };
@@ -257,7 +254,8 @@ impl Look<'_> {
         self.sim.check(Invariant::I10, here.is_empty(), || format!("{name}: shows what the server does not have: {here:?}"));
     }
 
-    /// Every temp ID leads to one real ID, and no two to the same.
+    /// Every temp ID leads to one real ID, and no two to the same. A real ID leads to another where a restored
+    /// server had given it away meanwhile.
     fn names(&self) {
         self.database.rows.with(Table::Ids, |table| {
             let mut taken: BTreeMap<(String, RecordId), RecordId> = BTreeMap::new();
@@ -265,6 +263,9 @@ impl Look<'_> {
                 let fieldsync::value::Key::List(parts) = &row.key else { continue };
                 let (Some(entity), Some(earlier)) = (parts.first().and_then(record_id), parts.get(1).and_then(record_id)) else { continue };
                 let Ok(mapped) = serde_json::from_str::<Mapped>(&row.text) else { continue };
+                if earlier.as_temp().is_none() {
+                    continue;
+                }
                 let before = taken.insert((entity.to_string(), mapped.id.clone()), earlier.clone());
                 self.sim.check(Invariant::I6, before.is_none(), || {
                     format!("{}: {entity} {} was both {earlier} and {before:?}", self.database.name, mapped.id)

@@ -86,7 +86,9 @@ impl Stored {
     pub(crate) fn see(&mut self, sim: &Sim, batch: &[Write]) {
         let mut problems: Vec<(Invariant, String)> = Vec::new();
         let (mut operations, mut records) = (Vec::new(), Vec::new());
-        for write in batch {
+        // Where the database stands comes first: after a change of epoch other versions count.
+        let is_state = |write: &&Write| matches!(write, Write::Put(Table::State, _));
+        for write in batch.iter().filter(is_state).chain(batch.iter().filter(|write| !is_state(write))) {
             match write {
                 Write::Put(table, row) => {
                     if let Err(problem) = self.put(*table, row) {

@@ -75,6 +75,11 @@ impl Wire {
             *seen.entry(name).or_insert(0) += 1;
         }
         sim.tell(|| format!("the server answers {tenant}: {seen:?}"));
+        for result in &answer.results {
+            if !matches!(result.outcome.original(), Outcome::Applied { .. }) {
+                sim.tell(|| format!("  {}: {}", result.operation, serde_json::to_string(result).unwrap_or_default()));
+            }
+        }
     }
 
     /// The server shows pages.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
@@ -233,7 +234,7 @@ impl Way {
             return self.refuse(slot, &Refusal::from(fieldsync_server::service::Reason::AuthRequired)).await;
         };
         self.wire.sent(&self.sim, self.owner, &self.tenant, &request.path, request.body.as_deref().unwrap_or_default());
-        let service = &self.server.service;
+        let service = self.server.service();
         match request.path.as_str() {
             paths::UPLOAD => {
                 lock(&self.server.watch).fault = fault;
@@ -271,6 +272,10 @@ impl Way {
                     change(slot, |arrived| arrived.head = Some(Ok(head)));
                     let mut broke = false;
                     loop {
+                        if !Arc::ptr_eq(&service, &self.server.service()) {
+                            broke = true;
+                            break;
+                        }
                         match pages.next().await {
                             Ok(Some(mut lines)) => {
                                 self.wire.shown(&self.sim, &identity.tenant, &lines);

@@ -1,15 +1,18 @@
 //! The server: its production handlers over its store in memory. A thin layer around that store lets it die
 //! before or after a commit, and shows every commit to the oracle.
 
+use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use fieldsync::model::{ClientId, Epoch, IdSource, Version};
 use fieldsync::schema::Schema;
 use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::EntropyError;
-use fieldsync_server::service::Service;
-use fieldsync_server::store::memory::{MemoryStore, MemoryUpload};
+use fieldsync_server::service::{Service, Watermark};
+use fieldsync_server::store::memory::{MemoryStore, MemoryUpload, Snapshot};
 use fieldsync_server::store::{
     Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
 };
@@ -141,22 +144,79 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// The server of a run.
 pub(crate) struct Server {
-    pub(crate) service: Arc<Service<WatchedStore>>,
+    service: RefCell<Arc<Service<WatchedStore>>>,
+    schema: Schema,
+    entropy: Arc<ServerEntropy>,
+    watermark: Watermark,
+    backup: RefCell<Snapshot>,
+    epochs: Cell<u8>,
     pub(crate) clock: Arc<ServerClock>,
     pub(crate) watch: Arc<Mutex<Watch>>,
     /// Until when nobody answers.
-    pub(crate) away_until: std::cell::Cell<u64>,
+    pub(crate) away_until: Cell<u64>,
 }
 
 impl Server {
-    pub(crate) fn new(seed: u64, schema: &Schema) -> Self {
+    pub(crate) fn new(seed: u64, schema: &Schema, watermark: Watermark) -> Self {
         let clock = Arc::new(ServerClock { now: AtomicU64::new(START), jumped: AtomicI64::new(0) });
         let watch: Arc<Mutex<Watch>> = Arc::default();
-        let epoch = IdSource::default().epoch(START, [3; IdSource::ENTROPY_BYTES]);
-        let store = WatchedStore { inner: MemoryStore::new(epoch), watch: watch.clone() };
-        let key = ServerKey::parse(&"simulated server key ".repeat(2)).expect("the key is long enough");
         let entropy = Arc::new(ServerEntropy(AtomicU64::new(mix(seed, 5))));
-        let service = Arc::new(Service::new(store, schema.clone(), &key, clock.clone(), entropy));
-        Self { service, clock, watch, away_until: std::cell::Cell::new(0) }
+        let store = MemoryStore::new(epoch(0));
+        let backup = at_once(store.snapshot());
+        let inner = WatchedStore { inner: store, watch: watch.clone() };
+        let service = RefCell::new(service(inner, schema, watermark, &clock, &entropy));
+        let (backup, schema) = (RefCell::new(backup), schema.clone());
+        Self { service, schema, entropy, watermark, backup, epochs: Cell::new(0), clock, watch, away_until: Cell::new(0) }
+    }
+
+    /// The handlers as they stand now.
+    pub(crate) fn service(&self) -> Arc<Service<WatchedStore>> {
+        self.service.borrow().clone()
+    }
+
+    /// Makes a backup.
+    pub(crate) fn back_up(&self) {
+        let service = self.service();
+        self.backup.replace(at_once(service.store().inner.snapshot()));
+        lock(&self.watch).commits.back_up();
+    }
+
+    /// Begins a new epoch from the last backup. Who was being answered is cut off.
+    pub(crate) fn restore(&self, now: u64) {
+        self.epochs.set(self.epochs.get().wrapping_add(1));
+        let inner = MemoryStore::restore(&self.backup.borrow(), epoch(self.epochs.get()), now);
+        let store = WatchedStore { inner, watch: self.watch.clone() };
+        self.service.replace(service(store, &self.schema, self.watermark, &self.clock, &self.entropy));
+        lock(&self.watch).commits.restore();
+    }
+
+    /// The last number that a tenant's changes have.
+    pub(crate) fn sequence(&self, tenant: &str) -> u64 {
+        let service = self.service();
+        let nobody = ClientId::parse("0190a1b2-0000-7000-8000-000000000000").expect("a client ID");
+        at_once(service.store().holdings(tenant, &nobody)).map_or(0, |holdings| holdings.state.sequence.0)
+    }
+}
+
+fn epoch(number: u8) -> Epoch {
+    IdSource::default().epoch(START + u64::from(number), [number; IdSource::ENTROPY_BYTES])
+}
+
+fn service(
+    store: WatchedStore,
+    schema: &Schema,
+    watermark: Watermark,
+    clock: &Arc<ServerClock>,
+    entropy: &Arc<ServerEntropy>,
+) -> Arc<Service<WatchedStore>> {
+    let key = ServerKey::parse(&"simulated server key ".repeat(2)).expect("the key is long enough");
+    Arc::new(Service::new(store, schema.clone(), &key, clock.clone(), entropy.clone()).with_watermark(watermark))
+}
+
+/// The store in memory answers at once when nobody holds it, and between two turns nobody does.
+pub(crate) fn at_once<T>(answer: impl Future<Output = T>) -> T {
+    match std::pin::pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => unreachable!("somebody holds the server's store between two turns"),
     }
 }
