@@ -77,8 +77,8 @@ async fn upload<S: ServerStore>(service: &Service<S>, practice: &Practice, numbe
         epoch: None,
         offset_ms: 0,
     };
-    let raw = batch.iter().map(serde_json::value::to_raw_value).collect::<Result<_, _>>();
-    let body = raw.and_then(|operations| serde_json::to_vec(&UploadRequest { head, operations, former: Vec::new() }));
+    let operations: Vec<&Operation> = batch.iter().collect();
+    let body = serde_json::to_vec(&UploadRequest { head, operations, former: Vec::new() });
     let body = body.unwrap_or_else(|_| unreachable!("operations are JSON"));
     let identity = Identity { tenant: practice.tenant.clone(), user: USER.to_owned() };
     let response = service.upload(&identity, &body).await.map_err(SeedError::Refused)?;

@@ -9,8 +9,6 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde_json::value::RawValue;
-
 use super::cache::{Cache, Decision, Run, Stop};
 use super::chain::operations;
 use super::rebase::{ServerClock, rebase};
@@ -40,7 +38,7 @@ pub struct Incoming {
 
 #[derive(Clone, Debug)]
 enum Content {
-    There(Box<RawValue>, Object),
+    There(Box<str>, Object),
     Deleted,
     /// It cannot be read: the text as it came, and why.
     Unreadable(String, String),
@@ -95,26 +93,27 @@ impl ApplyPage {
     /// Checks the records of a page: an entity that the schema does not know is none of ours, fields that
     /// break the rules of a value go into quarantine.
     pub fn check(page: &RawPage<'_>, schema: &Schema) -> Vec<Incoming> {
-        let known = page.changes.iter().filter(|change| schema.entity(&change.entity).is_some());
+        let known = page.changes.iter().filter(|change| schema.entity(&change.head.entity).is_some());
         known
             .map(|change| {
-                let state = match (change.kind, change.data) {
+                let head = change.head.clone();
+                let state = match (head.kind, change.data) {
                     (ChangeKind::Delete, _) => Content::Deleted,
                     (ChangeKind::Upsert, None) => Content::Unreadable(String::new(), "no fields".to_owned()),
-                    (ChangeKind::Upsert, Some(raw)) => match parse(raw.get(), &Limits::RECORD) {
-                        Ok(serde_json::Value::Object(data)) => Content::There(raw.to_owned(), data),
-                        Ok(_) => Content::Unreadable(raw.get().to_owned(), "not an object".to_owned()),
-                        Err(error) => Content::Unreadable(raw.get().to_owned(), error.to_string()),
+                    (ChangeKind::Upsert, Some(raw)) => match parse(raw, &Limits::RECORD) {
+                        Ok(serde_json::Value::Object(data)) => Content::There(raw.into(), data),
+                        Ok(_) => Content::Unreadable(raw.to_owned(), "not an object".to_owned()),
+                        Err(error) => Content::Unreadable(raw.to_owned(), error.to_string()),
                     },
                 };
                 Incoming {
-                    entity: change.entity.clone(),
-                    id: change.id.clone(),
-                    version: change.version,
+                    entity: head.entity,
+                    id: head.id,
+                    version: head.version,
                     state,
-                    stamp: change.stamp,
-                    field_stamps: change.field_stamps.clone(),
-                    born_as: change.born_as.clone(),
+                    stamp: head.stamp,
+                    field_stamps: head.field_stamps,
+                    born_as: head.born_as,
                 }
             })
             .collect()

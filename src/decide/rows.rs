@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::model::{ClientId, OpId, RecordId, Stamp, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
 use crate::schema::Entity;
-use crate::value::{FieldPath, Key, KeyRange, Object};
+use crate::value::{FieldPath, Key, KeyRange, Object, to_text};
 
 /// Reads the last row of the audit trail: the counter of the database.
 pub(super) fn last_audit() -> Read {
@@ -52,7 +51,7 @@ pub(super) fn seals_row(seals: &crate::outbox::Seals) -> Row {
 
 /// A plain row.
 pub(super) fn row(key: Key, content: &impl Serialize) -> Row {
-    let text = crate::value::to_text(content);
+    let text = to_text(content);
     Row { key, text, index: Vec::new() }
 }
 
@@ -96,19 +95,13 @@ pub(super) fn base_row(
     declared: &Entity,
     id: &RecordId,
     version: Version,
-    text: &RawValue,
+    text: &str,
     data: &Object,
 ) -> Row {
-    #[derive(Serialize)]
-    struct Stored<'r> {
-        id: &'r RecordId,
-        version: Version,
-        data: &'r RawValue,
-    }
-    let mut row = row(BaseRow::key(generation, entity, id), &Stored { id, version, data: text });
-    row.index =
+    let text = ["{\"id\":", &to_text(id), ",\"version\":", &to_text(&version), ",\"data\":", text, "}"].concat();
+    let index =
         index_values(declared, data).map(|(path, value)| [generation.into(), entity.into(), path.as_str().into(), value].into()).collect();
-    row
+    Row { key: BaseRow::key(generation, entity, id), text, index }
 }
 
 impl BaseRow {
@@ -130,8 +123,7 @@ impl BaseRow {
     }
     /// As a row.
     pub fn row(&self, generation: u64, entity: &str, declared: &Entity) -> Row {
-        let text = serde_json::value::to_raw_value(&self.data).unwrap_or_else(|_| unreachable!("fields are JSON"));
-        base_row(generation, entity, declared, &self.id, self.version, &text, &self.data)
+        base_row(generation, entity, declared, &self.id, self.version, &to_text(&self.data), &self.data)
     }
 }
 

@@ -227,7 +227,7 @@ impl<'w> Work<'w> {
         }
         match (&row.base, row.version, self.schema.entity(&row.entity)) {
             (Some(data), Some(version), Some(declared)) => {
-                let text = serde_json::value::to_raw_value(data).unwrap_or_else(|_| unreachable!("fields are JSON"));
+                let text = crate::value::to_text(data);
                 self.write(Write::Put(Table::Base, base_row(generation, &row.entity, declared, &row.id, version, &text, data)));
             }
             _ => self.write(Write::Delete(Table::Base, super::rows::BaseRow::key(generation, &row.entity, &row.id))),

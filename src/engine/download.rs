@@ -38,7 +38,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut done = 0;
         self.progress("download", 0, head.records, 0);
         while let Some(text) = Self::unless(cancel, pages.next()).await?? {
-            let page: RawPage<'_> = serde_json::from_str(&text).map_err(|_| SyncError::new("network", "a page is no page", true))?;
+            let page = RawPage::read(&text).ok_or_else(|| SyncError::new("network", "a page is no page", true))?;
             let records = page.changes.len() as u64;
             let decision = ApplyPage {
                 schema: self.inner.settings.schema.clone(),

@@ -1,8 +1,6 @@
 //! The way up: claim a batch, send its sealed bytes, store the outcomes, until nothing is ready. Batches grow
 //! while all goes well, and are halved when one does not.
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::events::Event;
@@ -14,21 +12,12 @@ use crate::model::{Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals};
 use crate::planted::{Bug, is};
 use crate::platform::Host;
-use crate::protocol::{Former, Outcome, Rejection, Reply, RequestHead};
+use crate::protocol::{Former, Outcome, Rejection, Reply};
 use crate::store::{Durability, Store};
 use crate::value::{to_text, to_value};
 
 /// A round that took longer than this was too large for the network or the server, ms.
 const SLOW_MS: u64 = 10_000;
-
-/// What an upload body is made of: the operations are the stored bytes.
-#[derive(Serialize)]
-struct Upload<'u> {
-    head: &'u RequestHead,
-    operations: Vec<&'u RawValue>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    former: Vec<Former>,
-}
 
 /// One operation of a batch as it goes up.
 struct Going {
@@ -36,7 +25,7 @@ struct Going {
     id: OpId,
     entity: String,
     row: RecordId,
-    body: Box<RawValue>,
+    body: String,
 }
 
 impl<S: Store, H: Host> Engine<S, H> {
@@ -49,7 +38,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             if batch.is_empty() {
                 return Ok(());
             }
-            let going = self.going(&batch)?;
+            let going = self.going(&batch);
             let operations: Vec<(u64, OpId)> = going.iter().map(|op| (op.seq, op.id.clone())).collect();
             let claim = Claim { operations, known: inner.known.get().unwrap_or(0) };
             if self.decide(Durability::Strict, claim).await? == Claimed::Stale {
@@ -125,7 +114,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.inner.batch.set(size);
     }
 
-    fn going(&self, batch: &[u64]) -> Result<Vec<Going>, SyncError> {
+    fn going(&self, batch: &[u64]) -> Vec<Going> {
         let queue = self.inner.queue.borrow();
         let items = batch.iter().filter_map(|seq| queue.get(*seq).map(|item| (*seq, item)));
         items
@@ -133,12 +122,10 @@ impl<S: Store, H: Host> Engine<S, H> {
                 if is(Bug::FreshIdEachAttempt) {
                     let id = self.op_id();
                     let text = item.row.body.replace(item.operation.id.as_str(), id.as_str());
-                    let body = RawValue::from_string(text).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
-                    return Ok(Going { seq, id, entity: item.operation.entity.clone(), row: item.row.row.clone(), body });
+                    return Going { seq, id, entity: item.operation.entity.clone(), row: item.row.row.clone(), body: text };
                 }
-                let body =
-                    RawValue::from_string(item.row.body.clone()).map_err(|error| SyncError::new("integrity", &error.to_string(), false))?;
-                Ok(Going { seq, id: item.operation.id.clone(), entity: item.operation.entity.clone(), row: item.row.row.clone(), body })
+                let (operation, row) = (&item.operation, &item.row);
+                Going { seq, id: operation.id.clone(), entity: operation.entity.clone(), row: row.row.clone(), body: row.body.clone() }
             })
             .collect()
     }
@@ -169,8 +156,10 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     async fn send(&self, cancel: &Cancel, going: &[Going], former: Vec<Former>) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
         let head = self.head();
-        let upload = Upload { head: &head, operations: going.iter().map(|op| &*op.body).collect(), former };
-        let body = to_text(&upload);
+        // The operations are the stored bytes.
+        let operations: Vec<&str> = going.iter().map(|op| op.body.as_str()).collect();
+        let former = if former.is_empty() { String::new() } else { [",\"former\":", &to_text(&former)].concat() };
+        let body = ["{\"head\":", &to_text(&head), ",\"operations\":[", &operations.join(","), "]", &former, "}"].concat();
         let size = body.len() as u64;
         let http = self.http();
         let answer = self.authorised(cancel, |token| {

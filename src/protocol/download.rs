@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::{Reply, RequestHead};
 use crate::model::{RecordId, Stamp, TempId, Version};
-use crate::value::{Hash, Object};
+use crate::value::{Hash, Object, from_text, from_value, items, members};
 
 /// Asks for changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,42 +109,58 @@ pub struct Change {
 }
 
 /// A page as a client reads it: the fields of its records stay text until somebody needs them.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct RawPage<'t> {
     /// As in [`Page`].
     pub checkpoint: String,
     /// As in [`Page`].
-    #[serde(default)]
     pub through: Option<Version>,
     /// As in [`Page`].
-    #[serde(borrow)]
     pub changes: Vec<RawChange<'t>>,
 }
 
 /// A [`Change`] whose fields are still text.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct RawChange<'t> {
-    /// As in [`Change`].
-    pub entity: String,
-    /// As in [`Change`].
-    pub id: RecordId,
-    /// As in [`Change`].
-    pub version: Version,
-    /// As in [`Change`].
-    pub kind: ChangeKind,
-    /// As in [`Change`].
-    #[serde(borrow, default)]
-    pub data: Option<&'t RawValue>,
-    /// As in [`Change`].
-    pub stamp: Stamp,
-    /// As in [`Change`].
-    #[serde(default)]
-    pub field_stamps: BTreeMap<String, Stamp>,
-    /// As in [`Change`].
-    #[serde(default)]
-    pub born_as: Option<TempId>,
+    /// All but its fields.
+    pub head: Change,
+    /// The text of its fields.
+    pub data: Option<&'t str>,
+}
+
+/// What stands in a page beside its changes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageRest {
+    checkpoint: String,
+    through: Option<Version>,
+}
+
+impl<'t> RawPage<'t> {
+    /// Reads a page; nothing if it is none.
+    pub fn read(text: &'t str) -> Option<Self> {
+        let (changes, rest) = apart(text, "changes")?;
+        let PageRest { checkpoint, through } = from_value(&rest).ok()?;
+        let change = |text| {
+            let (data, head) = apart(text, "data")?;
+            Some(RawChange { head: from_value(&head).ok()?, data: data.filter(|data| *data != "null") })
+        };
+        let changes = items(changes?)?.into_iter().map(change).collect::<Option<_>>()?;
+        Some(Self { checkpoint, through, changes })
+    }
+}
+
+/// The text of one member of an object, and the others read.
+fn apart<'t>(text: &'t str, name: &str) -> Option<(Option<&'t str>, Value)> {
+    let (mut found, mut rest) = (None, Object::new());
+    for (known, text) in members(text)? {
+        if known == name {
+            found = Some(text);
+        } else {
+            rest.insert(known.to_owned(), from_text(text).ok()?);
+        }
+    }
+    Some((found, Value::Object(rest)))
 }
 
 #[cfg(test)]
@@ -154,9 +170,20 @@ mod tests {
     #[test]
     fn a_page_is_read_without_reading_its_records() {
         let text = r#"{"checkpoint":"c","through":"9","changes":[{"entity":"pet","id":1,"version":"9","kind":"upsert","data":{"b":1.0,"a":2},"stamp":[1,0],"bornAs":"temp_1_a_pet"}]}"#;
-        let page: RawPage<'_> = serde_json::from_str(text).expect("reads");
-        assert_eq!(page.changes[0].data.map(RawValue::get), Some(r#"{"b":1.0,"a":2}"#));
+        let page = RawPage::read(text).expect("reads");
+        assert_eq!(page.changes[0].data, Some(r#"{"b":1.0,"a":2}"#));
         let whole: Page = serde_json::from_str(text).expect("reads");
-        assert_eq!(whole.changes[0].born_as, page.changes[0].born_as);
+        let head = Change { data: None, ..whole.changes[0].clone() };
+        assert_eq!((&page.checkpoint, page.through, &page.changes[0].head), (&whole.checkpoint, whole.through, &head));
+        let deleted = text.replace(r#"{"b":1.0,"a":2}"#, "null");
+        assert_eq!(RawPage::read(&deleted).expect("reads").changes[0].data, None);
+        for end in 0..text.len() {
+            assert!(RawPage::read(&text[..end]).is_none(), "{end}");
+        }
+        for (part, other) in
+            [("\"pet\"", "7"), ("[1,0]", "[1]"), ("\"version\"", "\"edition\""), ("upsert", "replace"), ("\"changes\"", "\"news\"")]
+        {
+            assert!(RawPage::read(&text.replace(part, other)).is_none(), "{other}");
+        }
     }
 }

@@ -7,20 +7,19 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::{Reply, RequestHead};
 use crate::model::{OpId, RecordId, Stamp, Version};
 use crate::value::Object;
 
-/// A batch. The operations are the sealed bytes, not parsed and written again.
+/// A batch. Its operations may be anything that passes their bytes on: what was sealed is not parsed and written again.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct UploadRequest {
+pub struct UploadRequest<O> {
     /// Head.
     pub head: RequestHead,
     /// Each an [`crate::model::Operation`], dependencies first.
-    pub operations: Vec<Box<RawValue>>,
+    pub operations: Vec<O>,
     /// The real IDs that creates among them had in an earlier epoch. The server gives them again where they are free.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Former>,

@@ -4,12 +4,9 @@
 //! 2^53-1. "Integer" means what ECMAScript prints without an exponent, so the rule can be decided from
 //! the double alone, whoever spelled it: integral and below 1e21. `1e300` is a double like any other.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 
-use super::Object;
+use super::json::{self, Refusal, Why};
 
 /// The largest integer that a double can hold together with its neighbours: 2^53 - 1.
 pub const MAX_SAFE_INTEGER: u64 = 9_007_199_254_740_991;
@@ -80,13 +77,7 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Value, ValueError> {
     if text.len() > limits.bytes_max {
         return Err(ValueError::TooLarge { bytes: text.len(), bytes_max: limits.bytes_max });
     }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    // Our own count of levels rules; the parser's fixed one must not speak first.
-    let parsed = Strict { depth_left: limits.depth_max, depth_max: limits.depth_max }
-        .deserialize(&mut reader)
-        .and_then(|value| reader.end().map(|()| value))
-        .map_err(|error| from_parser(&error, limits))?;
-    let mut value = parsed;
+    let mut value = json::read(text, limits.depth_max, true).map_err(|refusal| from_parser(text, refusal, limits))?;
     normalise(&mut value, &mut String::new())?;
     Ok(value)
 }
@@ -104,20 +95,17 @@ pub fn check(value: &mut Value, limits: &Limits) -> Result<(), ValueError> {
     Ok(())
 }
 
-const DEPTH_MARK: &str = "fieldsync: too deep";
-
-fn from_parser(error: &serde_json::Error, limits: &Limits) -> ValueError {
-    let text = error.to_string();
-    if text.contains(DEPTH_MARK) || text.contains("recursion limit exceeded") {
-        return ValueError::TooDeep { depth_max: limits.depth_max };
-    }
-    // serde_json quotes offending content in some messages; category and position are enough.
-    let what = match error.classify() {
-        serde_json::error::Category::Eof => "it ends too early",
-        serde_json::error::Category::Data => "a key stands twice in one object, or a number is no double",
-        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "syntax",
+fn from_parser(text: &str, refusal: Refusal, limits: &Limits) -> ValueError {
+    let what = match refusal.why {
+        Why::TooDeep => return ValueError::TooDeep { depth_max: limits.depth_max },
+        Why::Early => "it ends too early",
+        Why::Data => "a key stands twice in one object, or a number is no double",
+        Why::Syntax => "syntax",
     };
-    ValueError::Malformed { reason: format!("{what} at line {} column {}", error.line(), error.column()) }
+    let before = text.as_bytes().get(..refusal.at).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    ValueError::Malformed { reason: format!("{what} at line {line} column {column}") }
 }
 
 fn depth(value: &Value) -> usize {
@@ -175,77 +163,6 @@ fn normal_number(number: &Number) -> Option<Number> {
     }
     #[allow(clippy::cast_possible_truncation, reason = "integral and within ±(2^53-1)")]
     Some(Number::from(double as i64))
-}
-
-/// A [`Value`] that counts its levels and refuses a key that stands twice.
-#[derive(Clone, Copy)]
-struct Strict {
-    depth_left: usize,
-    depth_max: usize,
-}
-
-impl Strict {
-    fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
-        if self.depth_left == 0 {
-            return Err(E::custom(DEPTH_MARK));
-        }
-        Ok(Self { depth_left: self.depth_left - 1, ..self })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a JSON value at most {} levels deep", self.depth_max)
-    }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
-    }
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let inner = self.inner()?;
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(inner)? {
-            array.push(item);
-        }
-        Ok(Value::Array(array))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-        let inner = self.inner()?;
-        let mut object = Object::new();
-        while let Some(key) = fields.next_key::<String>()? {
-            let field = fields.next_value_seed(inner)?;
-            if object.insert(key, field).is_some() {
-                return Err(A::Error::custom("a key stands twice"));
-            }
-        }
-        Ok(Value::Object(object))
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::fmt;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Unexpected, Visitor};
 use serde_json::Value;
 
-use super::Object;
+use super::{Object, json};
 
 /// Why a value is not of the type that was asked for. It names fields and words of ours, and a word that is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,9 @@ fn other_type() -> ReadError {
     ReadError(Cow::Borrowed("a value is of another type"))
 }
 
+/// Levels of what is read: a record in its envelopes has fewer, and a stack takes more.
+const DEPTH_MAX: usize = 127;
+
 /// JSON text as a typed value.
 pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
     from_value(&untyped(text)?)
@@ -84,8 +87,9 @@ pub fn from_value_strictly<T: DeserializeOwned>(value: &Value) -> Result<T, Read
     T::deserialize(Reader { value, strict: true })
 }
 
-fn untyped(text: &str) -> Result<Value, ReadError> {
-    serde_json::from_str(text).map_err(|_| ReadError(Cow::Borrowed("it is not JSON")))
+/// JSON text of ours as a value.
+pub(super) fn untyped(text: &str) -> Result<Value, ReadError> {
+    json::read(text, DEPTH_MAX, false).map_err(|_| ReadError(Cow::Borrowed("it is not JSON")))
 }
 
 impl<'de> Reader<'de> {

@@ -49,7 +49,7 @@ pub fn to_text(value: &impl Serialize) -> String {
 
 /// A typed value as a JSON value.
 pub fn to_value(value: &impl Serialize) -> Value {
-    serde_json::from_str(&to_text(value)).unwrap_or_else(|_| unreachable!("JSON text is JSON"))
+    super::read::untyped(&to_text(value)).unwrap_or_else(|_| unreachable!("JSON text is JSON"))
 }
 
 #[cfg(test)]

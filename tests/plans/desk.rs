@@ -168,7 +168,7 @@ impl Desk {
     /// A page that was asked for where the database stood so, of everything or of one entity.
     pub fn page_on(&mut self, epoch: Epoch, from: SyncState, scope: Option<&str>, page: Value) -> PageResult {
         let text = page.to_string();
-        let page: RawPage<'_> = serde_json::from_str(&text).expect("a page");
+        let page = RawPage::read(&text).expect("a page");
         self.decide(ApplyPage {
             schema: self.schema.clone(),
             changes: Rc::new(ApplyPage::check(&page, &self.schema)),

@@ -1,14 +1,12 @@
 //! Rows and keys to JavaScript and back. Rows go over as one JSON text for many, through the browser's own
 //! parser: several times faster than building objects field by field.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use wasm_bindgen::prelude::*;
 use web_sys::IdbKeyRange;
 
 use super::super::StoreError;
 use crate::plan::Row;
-use crate::value::{Key, KeyRange};
+use crate::value::{Key, KeyRange, from_text, items, members};
 
 /// A key as IndexedDB takes it.
 pub(super) fn key(key: &Key) -> JsValue {
@@ -57,12 +55,6 @@ pub(super) fn values<'r>(rows: impl Iterator<Item = &'r Row>) -> Result<js_sys::
 
 /// The rows in what a request found: one value, none, or a list of them.
 pub(super) fn rows(found: &JsValue) -> Result<Vec<Row>, StoreError> {
-    #[derive(Deserialize)]
-    struct Stored<'t> {
-        k: serde_json::Value,
-        #[serde(borrow)]
-        v: &'t RawValue,
-    }
     if found.is_undefined() || found.is_null() {
         return Ok(Vec::new());
     }
@@ -70,12 +62,16 @@ pub(super) fn rows(found: &JsValue) -> Result<Vec<Row>, StoreError> {
     let list: JsValue = if js_sys::Array::is_array(found) { found.clone() } else { js_sys::Array::of1(found).into() };
     let text = js_sys::JSON::stringify(&list).map_err(|error| unreadable(name(&error)))?;
     let text = String::from(text);
-    let stored: Vec<Stored<'_>> = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
-    let row = |stored: Stored<'_>| {
-        let key = Key::of(&stored.k).ok_or_else(|| unreadable("a row without a key".to_owned()))?;
-        Ok(Row { key, text: stored.v.get().to_owned(), index: Vec::new() })
-    };
-    stored.into_iter().map(row).collect()
+    let strange = || unreadable("a row of another form".to_owned());
+    let mut rows = Vec::new();
+    for stored in items(&text).ok_or_else(strange)? {
+        let stored = members(stored).ok_or_else(strange)?;
+        let part = |name| stored.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(strange);
+        let key: serde_json::Value = from_text(part("k")?).map_err(|_| strange())?;
+        let key = Key::of(&key).ok_or_else(strange)?;
+        rows.push(Row { key, text: part("v")?.to_owned(), index: Vec::new() });
+    }
+    Ok(rows)
 }
 
 /// The name of a DOM exception, which is what it means; otherwise what it says.
