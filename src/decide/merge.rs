@@ -1,13 +1,11 @@
 //! Coalescing: a write becomes part of the record's last operation, if that was never claimed and the result
 //! means the same. The server then sees one operation; the audit trail keeps both.
 
-use std::collections::BTreeMap;
-
 use super::cache::{Cache, Run};
 use super::chain::operations;
 use super::rows::OverlayRow;
 use super::work::Work;
-use crate::model::{Action, Operation, RecordId, Stamp};
+use crate::model::{Action, Operation, RecordId};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
@@ -76,7 +74,9 @@ pub(super) fn join(target: &Operation, later: &Operation) -> Option<Operation> {
     let (action, stamp) = match &target.action {
         Action::Create { data } => {
             // The record's own stamp is that of its creation; what was written later has its own.
-            stamps.extend(tops(delta).map(|field| (field, later.stamp)));
+            for field in tops(delta) {
+                stamps.insert(field, later.stamp);
+            }
             let mut data = data.clone();
             delta.apply(&mut data);
             (Action::Create { data }, target.stamp)
@@ -93,7 +93,7 @@ pub(super) fn join(target: &Operation, later: &Operation) -> Option<Operation> {
         }
         Action::Delete => return None,
     };
-    let stamps: BTreeMap<String, Stamp> = stamps.into_iter().filter(|(_, at)| *at != stamp).collect();
+    stamps.retain(|_, at| *at != stamp);
     let joined = Operation { action, stamp, stamps, schema: later.schema, ..target.clone() };
     (crate::value::to_text(&joined).len() <= OPERATION_BYTES_MAX).then_some(joined)
 }

@@ -49,7 +49,10 @@ impl ServerClock {
         server: &ServerState,
         rules: &ConflictRules,
     ) -> Verdict {
-        let stamps = operation.stamps.iter().map(|(field, stamp)| (field.clone(), self.effective(*stamp))).collect();
+        let mut stamps = operation.stamps.clone();
+        for stamp in stamps.values_mut() {
+            *stamp = self.effective(*stamp);
+        }
         judge(Local { action: &operation.action, stamp: self.effective(operation.stamp), stamps: &stamps, base, view }, server, rules)
     }
 }

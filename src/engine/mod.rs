@@ -241,19 +241,20 @@ impl<S: Store, H: Host> Engine<S, H> {
         let _ = self.inner.events.unbounded_send(event);
     }
 
-    async fn decide<D: Decision>(&self, durability: Durability, decision: D) -> Result<D::Out, EngineError> {
-        decide(&self.inner.store, durability, decision).await
+    fn decide<D: Decision>(&self, durability: Durability, decision: D) -> impl Future<Output = Result<D::Out, EngineError>> {
+        decide(&self.inner.store, durability, decision)
     }
 
-    async fn look<D: Decision>(&self, decision: D) -> Result<D::Out, EngineError> {
-        let done = self.inner.store.read(Planned::new(decision)).await?;
-        done.map_err(EngineError::from)
+    fn look<D: Decision>(&self, decision: D) -> impl Future<Output = Result<D::Out, EngineError>> {
+        let done = self.inner.store.read(Planned::new(decision));
+        async move { done.await?.map_err(EngineError::from) }
     }
 }
 
-async fn decide<S: Store, D: Decision>(store: &S, durability: Durability, decision: D) -> Result<D::Out, EngineError> {
-    let done = store.transact(durability, Planned::new(decision)).await?;
-    done.map_err(EngineError::from)
+/// The decision is in the store's hands when this returns: what is awaited holds no copy of it.
+fn decide<S: Store, D: Decision>(store: &S, durability: Durability, decision: D) -> impl Future<Output = Result<D::Out, EngineError>> {
+    let done = store.transact(durability, Planned::new(decision));
+    async move { done.await?.map_err(EngineError::from) }
 }
 
 fn entropy(host: &impl Host) -> [u8; IdSource::ENTROPY_BYTES] {

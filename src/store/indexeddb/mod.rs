@@ -46,14 +46,14 @@ impl IndexedDbStore {
 }
 
 impl Store for IndexedDbStore {
-    async fn transact<P: Plan>(&self, durability: Durability, plan: P) -> Result<P::Out, StoreError> {
-        self.writer.transact(durability, plan).await
+    fn transact<P: Plan>(&self, durability: Durability, plan: P) -> impl Future<Output = Result<P::Out, StoreError>> {
+        self.writer.transact(durability, plan)
     }
-    async fn read<P: Plan>(&self, plan: P) -> Result<P::Out, StoreError> {
+    fn read<P: Plan>(&self, plan: P) -> impl Future<Output = Result<P::Out, StoreError>> {
         let mut counts = self.counts.get();
         counts.reads += 1;
         self.counts.set(counts);
-        reader::read(&self.connection, plan).await
+        reader::read(&self.connection, plan)
     }
     fn counts(&self) -> Counts {
         self.counts.get()

@@ -1,6 +1,10 @@
 //! Reading plans, through rexie: one read-only transaction, its requests issued together, so that the plan
 //! sees one unchanging picture.
 
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+
 use futures_util::future::try_join_all;
 use rexie::{Direction, KeyRange as RexieRange, Transaction, TransactionMode};
 
@@ -10,10 +14,10 @@ use super::writer::Next;
 use super::{convert, layout};
 use crate::plan::{Answer, Plan, ROUNDS_MAX, Read, Step, Table, View};
 
-/// A plan that only reads, and what it finds out. Behind a trait object: one copy of the code for all plans.
+/// A plan that only reads, and where to put what it finds out. Behind a trait object: one copy of the code for all plans.
 struct Reading<P: Plan> {
     plan: P,
-    out: Option<P::Out>,
+    place: Rc<Cell<Option<P::Out>>>,
 }
 
 trait Steps {
@@ -25,7 +29,7 @@ impl<P: Plan> Steps for Reading<P> {
         match self.plan.step(seen) {
             Step::Read(reads) => Next::Read(reads),
             Step::Done(batch, out) => {
-                self.out = Some(out);
+                self.place.set(Some(out));
                 Next::Write(batch)
             }
         }
@@ -33,13 +37,20 @@ impl<P: Plan> Steps for Reading<P> {
 }
 
 /// Runs a plan that only reads.
-pub(super) async fn read<P: Plan>(connection: &Connection, plan: P) -> Result<P::Out, StoreError> {
-    let mut reading = Reading { plan, out: None };
-    run(connection, &mut reading).await?;
-    reading.out.ok_or(StoreError::Contract { reason: "too many rounds of reading" })
+pub(super) fn read<P: Plan>(connection: &Rc<Connection>, plan: P) -> impl Future<Output = Result<P::Out, StoreError>> + use<P> {
+    let place: Rc<Cell<Option<P::Out>>> = Rc::default();
+    let done = boxed(connection, Box::new(Reading { plan, place: place.clone() }));
+    async move {
+        done.await?;
+        place.take().ok_or(StoreError::Contract { reason: "too many rounds of reading" })
+    }
 }
 
-async fn run(connection: &Connection, plan: &mut dyn Steps) -> Result<(), StoreError> {
+fn boxed(connection: &Rc<Connection>, plan: Box<dyn Steps>) -> Pin<Box<dyn Future<Output = Result<(), StoreError>>>> {
+    Box::pin(run(connection.clone(), plan))
+}
+
+async fn run(connection: Rc<Connection>, mut plan: Box<dyn Steps>) -> Result<(), StoreError> {
     let rexie = connection.for_reads().await?;
     let transaction = match rexie.transaction(&layout::names(), TransactionMode::ReadOnly) {
         Ok(transaction) => transaction,

@@ -102,18 +102,27 @@ impl Writer {
         Rc::new(Self { connection, counts, waiting: RefCell::default(), alone: RefCell::default(), busy: Cell::new(false) })
     }
 
-    pub(super) async fn transact<P: Plan>(self: &Rc<Self>, durability: Durability, plan: P) -> Result<P::Out, StoreError> {
+    /// Puts a plan into the line. Only what is the same for all plans is awaited: the state of a future is there
+    /// once for each kind of plan.
+    pub(super) fn transact<P: Plan>(
+        self: &Rc<Self>,
+        durability: Durability,
+        plan: P,
+    ) -> impl Future<Output = Result<P::Out, StoreError>> + use<P> {
         let place: Rc<Cell<Option<P::Out>>> = Rc::default();
         let job = Box::new(PlanJob { original: plan.clone(), running: plan, out: None, place: place.clone() });
-        self.run(durability, job).await?;
-        place.take().ok_or(StoreError::Contract { reason: "too many rounds of reading" })
+        let told = self.line_up(durability, job);
+        async move {
+            told.await.unwrap_or(Err(StoreError::Closed))?;
+            place.take().ok_or(StoreError::Contract { reason: "too many rounds of reading" })
+        }
     }
 
-    async fn run(self: &Rc<Self>, durability: Durability, job: Box<dyn Job>) -> Result<(), StoreError> {
+    fn line_up(self: &Rc<Self>, durability: Durability, job: Box<dyn Job>) -> oneshot::Receiver<Result<(), StoreError>> {
         let (tell, told) = oneshot::channel();
         self.waiting.borrow_mut().push(Waiting { durability, job, tell });
         self.next();
-        told.await.unwrap_or(Err(StoreError::Closed))
+        told
     }
 
     /// Begins the next transaction, if none runs and somebody waits.
