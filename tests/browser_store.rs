@@ -27,12 +27,21 @@ export function watch() {
   };
 }
 export function unwatch() { IDBDatabase.prototype.transaction = plain; return seen.join(' '); }
+export async function newer(name) {
+  await new Promise((resolve, reject) => {
+    const request = indexedDB.open(name, 2);
+    request.onerror = () => reject(request.error);
+    request.onsuccess = () => { request.result.close(); resolve(); };
+  });
+}
 export function unique() { return `test/${Math.random()}`; }
 "#)]
 extern "C" {
     fn watch();
     fn unwatch() -> String;
     fn unique() -> String;
+    #[wasm_bindgen(catch)]
+    async fn newer(name: &str) -> Result<JsValue, JsValue>;
 }
 
 async fn open(name: &str) -> IndexedDbStore {
@@ -110,4 +119,13 @@ async fn a_deleted_database_makes_the_context_outdated_and_says_so() {
     assert_eq!(told.get(), 1);
     assert_eq!(store.transact(Durability::Strict, Put("a")).await, Err(StoreError::Outdated));
     assert_eq!(store.read(Put("a")).await, Err(StoreError::Outdated));
+}
+
+#[wasm_bindgen_test]
+async fn a_database_of_a_newer_layout_is_not_opened_and_says_why() {
+    let name = unique();
+    drop(open(&name).await);
+    newer(&name).await.expect("another app made it newer");
+    let refused = IndexedDbStore::open(&name, || {}).await.err();
+    assert_eq!(refused, Some(StoreError::Outdated));
 }

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::IdbDatabase;
 
 use super::super::StoreError;
-use super::layout;
+use super::{convert, layout};
 
 type Handler = Closure<dyn FnMut()>;
 
@@ -91,7 +91,7 @@ impl Connection {
         }
         // Without a version this open would make a database without a layout, if there were none.
         self.for_reads().await?;
-        let unavailable = |error: idb::Error| StoreError::Unavailable { reason: error.to_string() };
+        let unavailable = |error: idb::Error| StoreError::Unavailable { reason: convert::idb_cause(&error) };
         let opening = idb::Factory::new().and_then(|factory| factory.open(&self.name, None)).map_err(unavailable)?;
         let opened: IdbDatabase = opening.await.map_err(unavailable)?.into();
         if self.closed.get() {
@@ -168,7 +168,7 @@ fn unwatch(database: &IdbDatabase) {
 
 /// Whether nothing was ever stored here: who opens a database begins with its `state`.
 async fn is_empty(rexie: &Rexie) -> Result<bool, StoreError> {
-    let failed = |error: rexie::Error| StoreError::Unavailable { reason: error.to_string() };
+    let failed = |error: rexie::Error| StoreError::Unavailable { reason: convert::cause(&error) };
     let state = crate::plan::Table::State.name();
     let transaction = rexie.transaction(&[state], rexie::TransactionMode::ReadOnly).map_err(failed)?;
     let rows = transaction.store(state).map_err(failed)?.count(None).await.map_err(failed)?;
@@ -184,6 +184,6 @@ fn close_rexie(rexie: Rc<Rexie>) {
 
 fn open_failed(error: &rexie::Error) -> StoreError {
     // The only open that asks for a version: a newer one there means a newer app elsewhere.
-    let reason = error.to_string();
-    if reason.contains("VersionError") { StoreError::Outdated } else { StoreError::Unavailable { reason } }
+    let reason = convert::cause(error);
+    if reason == "VersionError" { StoreError::Outdated } else { StoreError::Unavailable { reason } }
 }

@@ -74,10 +74,40 @@ pub(super) fn rows(found: &JsValue) -> Result<Vec<Row>, StoreError> {
     Ok(rows)
 }
 
+/// What the browser said: rexie's own text for it is "idb error", idb's is a sentence.
+pub(super) fn cause(error: &rexie::Error) -> String {
+    match error {
+        rexie::Error::IdbError(error) => idb_cause(error),
+        _ => UNKNOWN.to_owned(),
+    }
+}
+
+/// The same for a connection of our own.
+pub(super) fn idb_cause(error: &idb::Error) -> String {
+    use idb::Error as Idb;
+    match error {
+        Idb::DomException(exception) => exception.name(),
+        Idb::IndexedDbNotFound(said)
+        | Idb::IndexedDbOpenFailed(said)
+        | Idb::IndexedDbDeleteFailed(said)
+        | Idb::TransactionOpenFailed(said)
+        | Idb::ObjectStoreNotFound(said)
+        | Idb::IndexNotFound(said)
+        | Idb::GetFailed(said)
+        | Idb::GetAllFailed(said)
+        | Idb::CountFailed(said)
+        | Idb::OpenCursorFailed(said)
+        | Idb::CursorContinueFailed(said) => name(said),
+        _ => UNKNOWN.to_owned(),
+    }
+}
+
+const UNKNOWN: &str = "unknown";
+
 /// The name of a DOM exception, which is what it means; otherwise what it says.
 pub(super) fn name(error: &JsValue) -> String {
     match error.dyn_ref::<web_sys::DomException>() {
         Some(exception) => exception.name(),
-        None => error.dyn_ref::<js_sys::Error>().map_or_else(|| "unknown".to_owned(), |error| String::from(error.message())),
+        None => error.dyn_ref::<js_sys::Error>().map_or_else(|| UNKNOWN.to_owned(), |error| String::from(error.message())),
     }
 }

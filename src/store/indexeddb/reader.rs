@@ -108,6 +108,7 @@ fn values<K>(pairs: Vec<(K, wasm_bindgen::JsValue)>) -> Vec<wasm_bindgen::JsValu
     pairs.into_iter().map(|(_, value)| value).collect()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn failed(error: rexie::Error) -> StoreError {
-    StoreError::Unavailable { reason: error.to_string() }
+    StoreError::Unavailable { reason: convert::cause(&error) }
 }
