@@ -37,21 +37,21 @@ pub struct DeltaError {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    set: BTreeMap<Pointer, Value>,
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    set: Object,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    unset: Vec<Pointer>,
+    unset: Vec<String>,
 }
 
 impl From<Delta> for Wire {
     fn from(delta: Delta) -> Self {
-        let mut wire = Self { set: BTreeMap::new(), unset: Vec::new() };
+        let mut wire = Self { set: Object::new(), unset: Vec::new() };
         for (pointer, change) in delta.changes {
             match change {
                 Change::Set(value) => {
-                    wire.set.insert(pointer, value);
+                    wire.set.insert(pointer.into(), value);
                 }
-                Change::Unset => wire.unset.push(pointer),
+                Change::Unset => wire.unset.push(pointer.into()),
             }
         }
         wire
@@ -61,17 +61,14 @@ impl From<Delta> for Wire {
 impl TryFrom<Wire> for Delta {
     type Error = DeltaError;
     fn try_from(wire: Wire) -> Result<Self, DeltaError> {
-        let set = wire.set.into_iter().map(|(pointer, value)| (pointer, Change::Set(value)));
-        let unset = wire.unset.into_iter().map(|pointer| (pointer, Change::Unset));
-        let mut changes: BTreeMap<Pointer, Change> = BTreeMap::new();
-        for (pointer, change) in set.chain(unset) {
-            let bad = !pointer.as_str().starts_with('/') || changes.keys().any(|other| overlap(&pointer, other));
-            if bad {
-                return Err(DeltaError { pointer: pointer.to_string() });
-            }
-            changes.insert(pointer, change);
+        let mut delta = Self::default();
+        for (pointer, value) in wire.set {
+            delta.take_in(pointer, Change::Set(value))?;
         }
-        Ok(Self { changes })
+        for pointer in wire.unset {
+            delta.take_in(pointer, Change::Unset)?;
+        }
+        Ok(delta)
     }
 }
 
@@ -80,6 +77,16 @@ fn overlap(a: &Pointer, b: &Pointer) -> bool {
 }
 
 impl Delta {
+    fn take_in(&mut self, pointer: String, change: Change) -> Result<(), DeltaError> {
+        match Pointer::parse(&pointer) {
+            Ok(place) if !pointer.is_empty() && !self.changes.keys().any(|other| overlap(&place, other)) => {
+                self.changes.insert(place, change);
+                Ok(())
+            }
+            _ => Err(DeltaError { pointer }),
+        }
+    }
+
     /// What turns `from` into `to`.
     pub fn diff(from: &Object, to: &Object) -> Self {
         let mut delta = Self::default();

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A JSON Pointer (RFC 6901) to a field: `/owner/name`. The empty pointer is the whole document.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pointer(String);
 
 impl Pointer {
@@ -40,6 +39,12 @@ impl Pointer {
     /// Reads a pointer from outside.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.is_empty() || text.starts_with('/') { Ok(Self(text.to_owned())) } else { Err(PathError { path: text.to_owned() }) }
+    }
+}
+
+impl From<Pointer> for String {
+    fn from(pointer: Pointer) -> Self {
+        pointer.0
     }
 }
 
