@@ -101,7 +101,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
         let like = if member.id == old.id { by.clone() } else { member.clone() };
         // The server remembers an operation by its receipt: behind one that has none it must find the one before.
-        let told = sealed.contains(member.seq) && stored.state != State::Pending;
+        let told = sealed.contains(member.seq) && (member.id == old.id || stored.state != State::Pending);
         let known = member.supersedes.as_ref().filter(|_| !told).unwrap_or(&member.id);
         let by = Operation { id, seq, group: group.clone(), supersedes: Some(known.clone()), ..like };
         work.supersede(stored, member, &by);
