@@ -59,7 +59,7 @@ const MENU: &[(Site, Fault, u64)] = &[
 
 /// Kinds of actions that are drawn but left out: each has uncovered a defect that is not mended yet.
 fn is_switched_off(what: &What) -> bool {
-    matches!(what, What::Restore | What::Carry { .. })
+    matches!(what, What::Restore | What::Carry { .. } | What::Prune)
 }
 
 /// What people do in the runs of a swarm.
@@ -94,6 +94,8 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
                 tenant: tenant.to_owned(),
                 user: user.to_owned(),
                 batch_size: [1, 2, 5, 50, 50][random.place(5)],
+                batch_max: [1_000, 1_000, 50, 3][random.place(4)],
+                coalesce: random.chance(800),
                 page_size: [1, 3, 10, 500][random.place(4)],
                 poll_ms: [2_000, 10_000, 30_000][random.place(3)],
                 timeout_ms,
@@ -117,7 +119,18 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
         }
     }
     let faults = Faults::Rates(faults);
-    Plan { seed, devices, databases, contexts, actions, faults, heal_at: length + 1_000, backups, resolve_at_end: random.chance(500) }
+    Plan {
+        seed,
+        devices,
+        databases,
+        contexts,
+        actions,
+        faults,
+        heal_at: length + 1_000,
+        backups,
+        new_entity: workload == Workload::Whole,
+        resolve_at_end: random.chance(500),
+    }
 }
 
 fn device(random: &mut Random) -> DevicePlan {
@@ -152,6 +165,7 @@ fn actions(random: &mut Random, contexts: usize, length: u64, backups: bool) -> 
     let resolves = random.below(3) * 20;
     let groups = random.below(3) * 20;
     let others = random.below(3) * 15;
+    let rarities = random.below(3) * 8;
     let lineages = if backups { 15 } else { 0 };
     let mut actions: Vec<Action> = (0..count)
         .map(|_| {
@@ -174,7 +188,9 @@ fn actions(random: &mut Random, contexts: usize, length: u64, backups: bool) -> 
                     4 => What::Pause,
                     _ => What::Resume,
                 }
-            } else if drawn < disasters + deletes + resolves + groups + others + lineages {
+            } else if drawn < disasters + deletes + resolves + groups + others + rarities {
+                rarity(random)
+            } else if drawn < disasters + deletes + resolves + groups + others + rarities + lineages {
                 if random.chance(600) { What::Backup } else { What::Restore }
             } else {
                 match random.below(100) {
@@ -190,6 +206,20 @@ fn actions(random: &mut Random, contexts: usize, length: u64, backups: bool) -> 
         .collect();
     actions.sort_by_key(|action| action.at);
     actions
+}
+
+fn rarity(random: &mut Random) -> What {
+    match random.below(20) {
+        0..=2 => What::SyncEntity { entity: random.next() },
+        3..=5 => What::SyncOperation { pick: random.next() },
+        6..=8 => What::Poison { links: random.next() },
+        9 => What::Wipe(true),
+        10 => What::Wipe(false),
+        11 => What::Evict,
+        12..=14 => What::Switch { pick: random.next() },
+        15 | 16 => What::Upgrade,
+        _ => What::Prune,
+    }
 }
 
 fn disaster(random: &mut Random) -> What {

@@ -8,6 +8,7 @@ mod draw;
 mod executor;
 #[cfg(feature = "planted")]
 pub mod kill;
+pub mod marks;
 mod oracle;
 pub mod plan;
 mod random;

@@ -254,6 +254,34 @@ pub enum What {
     Restore,
     /// Asks for a session.
     Sync,
+    /// Asks for a session of one entity.
+    SyncEntity {
+        /// By its number in the workload's list.
+        entity: u64,
+    },
+    /// Asks for a session that sends one operation, and what it needs.
+    SyncOperation {
+        /// Chooses the operation.
+        pick: u64,
+    },
+    /// Creates a record over which the server breaks down as long as things break.
+    Poison {
+        /// Chooses its values.
+        links: u64,
+    },
+    /// Empties the database, with its unsent work if that is wanted.
+    Wipe(bool),
+    /// The browser throws the storage of the device away.
+    Evict,
+    /// The tab opens another database of its device: another tenant, or another user.
+    Switch {
+        /// Chooses it.
+        pick: u64,
+    },
+    /// The tab comes back with a newer release of the app.
+    Upgrade,
+    /// The server forgets its tombstones.
+    Prune,
     /// Closes the tab in order, and opens it again later.
     Close,
     /// The tab is frozen for so many ms.
@@ -301,14 +329,28 @@ pub struct DatabasePlan {
     pub tenant: String,
     /// The user.
     pub user: String,
-    /// Operations in an upload.
+    /// Operations in the first upload.
     pub batch_size: u64,
+    /// Operations in any.
+    #[serde(default = "batch_max")]
+    pub batch_max: u64,
+    /// Whether writes may become part of unsent ones.
+    #[serde(default = "coalesce")]
+    pub coalesce: bool,
     /// Records in a page.
     pub page_size: u64,
     /// How often to look for changes, ms.
     pub poll_ms: u64,
     /// How long to wait for an answer, ms.
     pub timeout_ms: u64,
+}
+
+fn batch_max() -> u64 {
+    1_000
+}
+
+fn coalesce() -> bool {
+    true
 }
 
 /// A device.
@@ -343,6 +385,9 @@ pub struct Plan {
     pub heal_at: u64,
     /// Whether the server counts as durable only what its last backup holds.
     pub backups: bool,
+    /// Whether the newer release's people use its new entity.
+    #[serde(default)]
+    pub new_entity: bool,
     /// Whether somebody resolves what is in conflict at the end.
     pub resolve_at_end: bool,
 }

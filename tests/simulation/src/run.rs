@@ -169,7 +169,8 @@ fn rest(world: &Rc<World>) -> bool {
             world.databases.iter().zip(&now).all(|(database, (_, through, _))| *through == world.server.sequence(&database.plan.tenant));
         let decided = !world.plan.resolve_at_end || now.iter().all(|(_, _, conflicts)| *conflicts == 0);
         let still = before.as_ref() == Some(&now);
-        if all_there && decided && still && (now.iter().all(|(pending, _, _)| *pending == 0) || is_stuck(world)) {
+        let arrived = world.server.under_way.get() == 0;
+        if all_there && arrived && decided && still && (now.iter().all(|(pending, _, _)| *pending == 0) || is_stuck(world)) {
             let mark = executor.now() - begun;
             world.sim.tell(|| format!("everything has come to rest after {mark} ms"));
             return idle(world);
@@ -196,7 +197,7 @@ fn rest(world: &Rc<World>) -> bool {
 /// Where nobody looks by itself, a person asks; and decides what is to be decided.
 fn ask(world: &Rc<World>) {
     for (at, database) in world.databases.iter().enumerate() {
-        let mut contexts = world.contexts.iter().filter(|context| context.plan.database == at);
+        let mut contexts = world.contexts.iter().filter(|context| context.database.get() == at);
         let first = contexts.clone().next();
         let Some(context) = contexts.find(|context| context.plan.auto_sync).or(first) else { continue };
         let actor = context.owner;
@@ -227,7 +228,7 @@ fn is_held(item: &Value) -> bool {
 fn queues(world: &Rc<World>) -> Vec<Option<Vec<Value>>> {
     let found: Rc<RefCell<Vec<Option<Vec<Value>>>>> = Rc::new(RefCell::new(vec![None; world.databases.len()]));
     for at in 0..world.databases.len() {
-        let open = world.contexts.iter().find(|context| context.plan.database == at && context.engine.borrow().is_some());
+        let open = world.contexts.iter().find(|context| context.database.get() == at && context.engine.borrow().is_some());
         let Some(context) = open else { continue };
         let Some(engine) = context.engine.borrow().clone() else { continue };
         let found = found.clone();
@@ -265,7 +266,7 @@ fn compare(world: &Rc<World>) {
             count(|state| matches!(state, State::Conflict { .. })),
             count(|state| matches!(state, State::Parked { .. })),
         );
-        for context in world.contexts.iter().filter(|context| context.plan.database == at) {
+        for context in world.contexts.iter().filter(|context| context.database.get() == at) {
             let Some(engine) = context.engine.borrow().clone() else { continue };
             let status = engine.status();
             let number = |name: &str| status[name].as_u64().unwrap_or(u64::MAX);

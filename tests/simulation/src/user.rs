@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use fieldsync::engine::{Direction, EngineError};
+use fieldsync::engine::{Direction, EngineError, Wanted};
 use fieldsync::model::OpId;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,15 @@ use crate::sim::Invariant;
 use crate::world::{Context, SimEngine, World, canary};
 
 /// The entities by their number in a plan.
-pub(crate) const ENTITIES: [&str; 7] = ["client", "pet", "appointment", "note", "tag", "product", "order"];
+pub(crate) const ENTITIES: [&str; 8] = ["client", "pet", "appointment", "note", "tag", "product", "order", "invoice"];
+
+/// Those that a context's release of the app knows.
+fn entities(world: &World, context: &Context) -> &'static [&'static str] {
+    if world.plan.new_entity && context.upgraded.get() { &ENTITIES } else { &ENTITIES[..7] }
+}
+
+/// What stands in a record over which the server breaks down.
+pub(crate) const POISON: &str = "\u{2620}";
 
 /// An operation that was reported saved.
 #[derive(Debug)]
@@ -39,7 +47,7 @@ pub(crate) struct History {
 }
 
 /// What a call may be refused with, beside success.
-const REFUSALS: [&str; 16] = [
+const REFUSALS: [&str; 17] = [
     "storage_full",
     "storage_aborted",
     "storage_unavailable",
@@ -56,6 +64,7 @@ const REFUSALS: [&str; 16] = [
     "not_parked",
     "in_conflict",
     "sealed",
+    "unsent_work",
 ];
 
 /// Texts that break what is not careful.
@@ -100,14 +109,33 @@ impl World {
             }
             What::Close => {
                 self.close(context.owner);
-                let (world, owner) = (self.clone(), context.owner);
-                let back = 500 + self.sim.executor.draw(10_000);
-                self.sim.executor.spawn(WORLD, async move {
-                    world.sim.executor.sleep(back).await;
-                    world.open(owner);
-                });
+                self.open_later(context.owner, 500 + self.sim.executor.draw(10_000));
+            }
+            What::Switch { pick } => {
+                let own = self.device_of(&context);
+                let others = (0..self.databases.len()).filter(|at| self.databases[*at].plan.device == own && *at != context.database.get());
+                let others: Vec<usize> = others.collect();
+                let Some(other) = others.get(place(pick, others.len())) else { return };
+                self.close(context.owner);
+                context.database.set(*other);
+                self.sim.mark("tenant or user switched");
+                self.sim.tell(|| format!("context {}: goes over to {}", context.owner, self.databases[*other].name));
+                self.open_later(context.owner, 50 + self.sim.executor.draw(2_000));
+            }
+            What::Upgrade => {
+                self.close(context.owner);
+                context.upgraded.set(true);
+                self.sim.mark("schema upgraded");
+                self.sim.tell(|| format!("context {}: comes back with the next release", context.owner));
+                self.open_later(context.owner, 50 + self.sim.executor.draw(2_000));
+            }
+            What::Evict => self.evict(context.owner),
+            What::Prune => {
+                self.sim.tell(|| "the server forgets its tombstones".to_owned());
+                self.server.prune();
             }
             What::Backup => {
+                self.sim.mark("server backed up");
                 self.sim.tell(|| "the server makes a backup".to_owned());
                 self.server.back_up();
             }
@@ -116,7 +144,11 @@ impl World {
                 self.sim.mark("server restored");
                 self.server.restore(now);
             }
-            What::Together { .. }
+            What::SyncEntity { .. }
+            | What::SyncOperation { .. }
+            | What::Poison { .. }
+            | What::Wipe(_)
+            | What::Together { .. }
             | What::Retry { .. }
             | What::Discard { .. }
             | What::Carry { .. }
@@ -135,12 +167,28 @@ impl World {
                 self.sim.executor.spawn(context.owner, async move {
                     world.database_of(&context).history.borrow_mut().calls += 1;
                     let done = world.call(&context, &engine, &action.what, number).await;
-                    if let Err(error) = done {
-                        world.refused(&context, &error);
+                    if let Err(error) = &done {
+                        world.refused(&context, error);
+                    }
+                    if matches!(action.what, What::Wipe(_)) && done.is_ok() {
+                        // Nobody goes on with what he remembers of it.
+                        let (again, database) = (world.clone(), context.database.get());
+                        world.sim.executor.spawn(WORLD, async move { again.begin_anew(database) });
                     }
                 });
             }
         }
+    }
+
+    /// Every context of a wiped database is closed and comes back.
+    fn begin_anew(self: &Rc<Self>, database: usize) {
+        for context in self.contexts.iter().filter(|context| context.database.get() == database && context.alive.get()) {
+            self.close(context.owner);
+            self.open_later(context.owner, 50 + self.sim.executor.draw(5_000));
+        }
+        let database = &self.databases[database];
+        database.history.borrow_mut().promised.clear();
+        database.paused.set(false);
     }
 
     fn refused(&self, context: &Context, error: &EngineError) {
@@ -155,7 +203,7 @@ impl World {
         let history = &database.history;
         match *what {
             What::Create { entity, links } => {
-                let entity = ENTITIES[place(entity, ENTITIES.len())];
+                let entity = entities(self, context)[place(entity, entities(self, context).len())];
                 let marker = marker(number);
                 let mut data = self.links(context, engine, entity, links)?;
                 data.insert(
@@ -177,9 +225,9 @@ impl World {
                 let Some((entity, id)) = self.pick(context, pick) else { return Ok(()) };
                 let marker = marker(number);
                 let (name, value) = match field % 5 {
-                    0 | 1 => ("name", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
-                    2 => ("notes", json!({"text": format!("{marker}{}", canary(&database.plan.tenant)), "n": field % 7})),
-                    3 if entity == "pet" => ("dose", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
+                    1 | 3 if entity == "pet" => ("dose", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
+                    0 => ("name", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
+                    1 | 2 => ("notes", json!({"text": format!("{marker}{}", canary(&database.plan.tenant)), "n": field % 7})),
                     _ => ("phone", json!([format!("{marker}{}", canary(&database.plan.tenant))])),
                 };
                 let mut set = Map::new();
@@ -204,14 +252,16 @@ impl World {
                 engine.get(entity, &id).await?;
             }
             What::Query { entity } => {
-                let entity = ENTITIES[place(entity, ENTITIES.len())];
+                let entity = entities(self, context)[place(entity, entities(self, context).len())];
                 let found = engine.query(entity, "{}").await?;
                 let mut history = history.borrow_mut();
                 let known = history.known.entry(entity).or_default();
                 for record in &found {
                     let id = record["id"].to_string();
                     if !known.contains(&id) {
-                        known.push(id);
+                        // The first record of all is where everybody meets.
+                        let at = if id == "1" { 0 } else { known.len() };
+                        known.insert(at, id);
                     }
                 }
             }
@@ -257,8 +307,34 @@ impl World {
             What::Resume => {
                 engine.resume().await?;
             }
+            What::Poison { links } => {
+                let marker = marker(number);
+                let data = json!({"name": format!("{marker}{POISON}{}{}", canary(&database.plan.tenant), links % 100)});
+                let saved = engine.create("product", &data.to_string()).await?;
+                self.saved(context, "creates", "product", &saved, Some(marker));
+            }
+            What::Wipe(force) => {
+                let gone = engine.wipe(force).await?;
+                self.sim.mark("database wiped");
+                self.sim.tell(|| format!("context {}: empties {}: {gone}", context.owner, database.name));
+            }
             _ => {
-                let result = engine.sync(Direction::Both, None).await;
+                let mut wanted = Wanted::all(Direction::Both);
+                match *what {
+                    What::SyncEntity { entity } => {
+                        self.sim.mark("one entity fetched");
+                        wanted.entity = Some(entities(self, context)[place(entity, entities(self, context).len())].to_owned());
+                    }
+                    What::SyncOperation { pick } => {
+                        let queue = engine.queue().await?;
+                        let Some(item) = queue.get(place(pick, queue.len())) else { return Ok(()) };
+                        self.sim.mark("selected operations sent");
+                        wanted.direction = Direction::Up;
+                        wanted.operations.extend(item["operationId"].as_str().and_then(|id| OpId::parse(id).ok()));
+                    }
+                    _ => {}
+                }
+                let result = engine.sync_with(wanted, None).await;
                 if let Some(error) =
                     result.errors.iter().find(|error| matches!(error.code.as_str(), "integrity" | "protocol" | "storage_contract"))
                 {
@@ -372,11 +448,11 @@ impl World {
     /// A known record.
     fn pick(&self, context: &Context, pick: u64) -> Option<(&'static str, String)> {
         let history = self.database_of(context).history.borrow();
-        let entity = ENTITIES[place(pick, ENTITIES.len())];
+        let entity = entities(self, context)[place(pick, entities(self, context).len())];
         // The later ones more often: that is where people work.
         let known = history.known.get(entity).filter(|known| !known.is_empty())?;
         let window = if pick & 0x100 == 0 { known.len().min(4) } else { known.len() };
-        let at = known.len() - 1 - place(pick >> 9, window);
+        let at = if pick & 0x600 == 0 { 0 } else { known.len() - 1 - place(pick >> 11, window) };
         Some((entity, known[at].clone()))
     }
 

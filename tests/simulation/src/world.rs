@@ -35,6 +35,17 @@ pub(crate) const SCHEMA: &str = r#"{"name": "clinic", "version": 1, "entities": 
     "product": {"conflicts": {"default": "client-wins"}},
     "order": {"references": {"lines[].productId": "product", "clientId": "client"}, "conflicts": {"default": "server-wins"}}}}"#;
 
+/// The same, a release later: another index and another entity.
+pub(crate) const SCHEMA_NEXT: &str = r#"{"name": "clinic", "version": 2, "entities": {
+    "client": {"indexes": ["name", "phone"]},
+    "pet": {"indexes": ["name"], "references": {"clientId": "client", "motherId": "pet"}, "conflicts": {"fields": {"dose": "manual"}}},
+    "appointment": {"references": {"petId": "pet", "clientId": "client"}},
+    "note": {"references": {"appointmentId": "appointment"}, "key": "text"},
+    "tag": {"key": "uuid"},
+    "product": {"conflicts": {"default": "client-wins"}},
+    "order": {"references": {"lines[].productId": "product", "clientId": "client"}, "conflicts": {"default": "server-wins"}},
+    "invoice": {"references": {"clientId": "client"}}}}"#;
+
 /// A database of a device.
 pub(crate) struct Database {
     pub(crate) plan: DatabasePlan,
@@ -50,6 +61,10 @@ pub(crate) struct Database {
 pub(crate) struct Context {
     pub(crate) owner: Owner,
     pub(crate) plan: ContextPlan,
+    /// Which database it has open, by its number.
+    pub(crate) database: Cell<usize>,
+    /// Whether it runs the newer release of the app.
+    pub(crate) upgraded: Cell<bool>,
     pub(crate) engine: RefCell<Option<SimEngine>>,
     /// Whether it lives: it may still be opening.
     pub(crate) alive: Cell<bool>,
@@ -60,7 +75,9 @@ pub(crate) struct Context {
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) sim: Rc<Sim>,
+    /// That of the newer release, which the server has.
     pub(crate) schema: Rc<Schema>,
+    earlier: Rc<Schema>,
     pub(crate) server: Rc<Server>,
     wire: Rc<Wire>,
     pub(crate) devices: Vec<Rc<Device>>,
@@ -76,7 +93,8 @@ pub(crate) fn canary(tenant: &str) -> String {
 impl World {
     pub(crate) fn new(plan: &Plan, tell: bool) -> Rc<Self> {
         let sim = Sim::new(plan, tell);
-        let schema = Rc::new(Schema::parse(SCHEMA).expect("the schema of the simulation is one"));
+        let parse = |text| Rc::new(Schema::parse(text).expect("the schema of the simulation is one"));
+        let (schema, earlier) = (parse(SCHEMA_NEXT), parse(SCHEMA));
         let watermark = if plan.backups { Watermark::Backup } else { Watermark::Commit };
         let server = Rc::new(Server::new(plan.seed, &schema, watermark));
         let canaries: BTreeMap<String, String> =
@@ -91,6 +109,8 @@ impl World {
             Rc::new(Context {
                 owner: Owner::try_from(at + 1).unwrap_or(Owner::MAX),
                 plan: plan.clone(),
+                database: Cell::new(plan.database),
+                upgraded: Cell::new(false),
                 engine: RefCell::default(),
                 alive: Cell::new(false),
                 lives: Cell::new(0),
@@ -100,6 +120,7 @@ impl World {
             plan: plan.clone(),
             sim,
             schema,
+            earlier,
             server,
             wire,
             devices: plan.devices.iter().map(|device| Device::new(device.clone())).collect(),
@@ -112,7 +133,7 @@ impl World {
         self.contexts.get(usize::try_from(owner).ok()?.checked_sub(1)?)
     }
     pub(crate) fn database_of(&self, context: &Context) -> &Rc<Database> {
-        &self.databases[context.plan.database]
+        &self.databases[context.database.get()]
     }
     pub(crate) fn device_of(&self, context: &Context) -> usize {
         self.database_of(context).plan.device
@@ -183,11 +204,11 @@ impl World {
         let plan = &self.database_of(context).plan;
         let settings = serde_json::json!({
             "tenant": plan.tenant, "user": plan.user, "baseUrl": "/api/v1/sync", "autoSync": context.plan.auto_sync,
-            "batchSize": plan.batch_size, "pageSize": plan.page_size, "pollMs": plan.poll_ms, "timeoutMs": plan.timeout_ms,
+            "batchSize": plan.batch_size, "pageSize": plan.page_size, "batchSizeMax": plan.batch_max, "coalesce": plan.coalesce, "pollMs": plan.poll_ms, "timeoutMs": plan.timeout_ms,
             "schema": {"name": "clinic", "version": 1, "entities": {"client": {}}},
         });
         let mut settings = Settings::parse(&settings.to_string()).expect("the settings of the simulation are ones");
-        settings.schema = self.schema.clone();
+        settings.schema = if context.upgraded.get() { self.schema.clone() } else { self.earlier.clone() };
         settings
     }
 
@@ -226,18 +247,42 @@ impl World {
             Death::Browser | Death::Power => self.contexts.iter().filter(|other| self.device_of(other) == device).cloned().collect(),
         };
         for context in dead.iter().filter(|context| context.alive.get()) {
+            if self.database_of(context).rows.watch.borrow().last_coalesced {
+                self.sim.mark("coalesced then killed");
+            }
             self.end(context);
-            let back = 200 + self.sim.executor.draw(20_000);
-            let (world, owner) = (self.clone(), context.owner);
-            self.sim.executor.spawn(WORLD, async move {
-                world.sim.executor.sleep(back).await;
-                world.open(owner);
-            });
+            self.open_later(context.owner, 200 + self.sim.executor.draw(20_000));
         }
         if death == Death::Power {
             for database in self.databases.iter().filter(|database| database.plan.device == device) {
                 database.rows.lose_power(&self.sim);
             }
+        }
+    }
+
+    /// Opens a context after a while.
+    pub(crate) fn open_later(self: &Rc<Self>, owner: Owner, wait: u64) {
+        let world = self.clone();
+        self.sim.executor.spawn(WORLD, async move {
+            world.sim.executor.sleep(wait).await;
+            world.open(owner);
+        });
+    }
+
+    /// The browser throws everything away that this device has stored: what was not sent yet is gone.
+    pub(crate) fn evict(self: &Rc<Self>, owner: Owner) {
+        let Some(context) = self.context(owner).cloned() else { return };
+        let device = self.device_of(&context);
+        self.kill(owner, Death::Browser);
+        self.sim.tell(|| format!("device {}: the browser throws its storage away", device + 1));
+        self.sim.mark("database evicted");
+        for database in self.databases.iter().filter(|database| database.plan.device == device) {
+            database.rows.evict();
+            let mut history = database.history.borrow_mut();
+            history.saved.clear();
+            history.known.clear();
+            history.promised.clear();
+            database.paused.set(false);
         }
     }
 
@@ -259,8 +304,15 @@ impl World {
         for device in &self.devices {
             device.cut_off.set((0, false));
         }
+        // One release, and everybody back where he belongs.
+        let upgraded = self.contexts.iter().any(|context| context.upgraded.get());
         for context in &self.contexts {
             self.sim.executor.thaw(context.owner);
+            if context.upgraded.get() != upgraded || context.database.get() != context.plan.database {
+                self.close(context.owner);
+            }
+            context.upgraded.set(upgraded);
+            context.database.set(context.plan.database);
             self.open(context.owner);
         }
     }

@@ -17,9 +17,9 @@ pub(crate) struct Word {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Chain {
-    version: Version,
-    deleted: bool,
+pub(crate) struct Chain {
+    pub(crate) version: Version,
+    pub(crate) deleted: bool,
     /// The last sequence of each device that took effect here.
     last: BTreeMap<ClientId, u64>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Tenant {
     pub(crate) changes: Vec<ChangeRow>,
     pub(crate) words: BTreeMap<OpId, Word>,
     successors: BTreeMap<OpId, Vec<OpId>>,
-    chains: BTreeMap<RecordKey, Chain>,
+    pub(crate) chains: BTreeMap<RecordKey, Chain>,
 }
 
 /// All tenants, the operations as they came over the wire, and the first broken promise.

@@ -12,7 +12,7 @@ use fieldsync::plan::Table;
 use fieldsync::protocol::Outcome;
 use fieldsync::schema::references;
 use fieldsync::value::{Object, from_value};
-use fieldsync_server::store::{PageBounds, Scope, ServerStore};
+use fieldsync_server::store::{PageBounds, RecordKey, Scope, ServerStore};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -126,6 +126,9 @@ impl Look<'_> {
         let queued: BTreeMap<&OpId, &State> = watch.outbox.values().map(|queued| (&queued.operation.id, &queued.state)).collect();
         for saved in &self.database.history.borrow().saved {
             let Ok(id) = OpId::parse(&saved.operation) else { continue };
+            if watch.forgotten.contains(&id) {
+                continue;
+            }
             let end = self.follow(&watch.trail, &id);
             let Some((last, event, amended)) = end else {
                 self.sim.check(Invariant::I1, false, || format!("{}: {saved:?} is not in the audit trail", self.database.name));
@@ -160,7 +163,9 @@ impl Look<'_> {
             self.payload(saved, gone, &visible, event);
         }
         for (id, events) in &watch.trail {
-            let written = events.iter().any(|event| matches!(event, Event::Written { .. } | Event::Imported { .. }));
+            // A wipe tells what went with it, and takes the rows that told of its beginning.
+            let written =
+                watch.forgotten.contains(id) || events.iter().any(|event| matches!(event, Event::Written { .. } | Event::Imported { .. }));
             self.sim.check(Invariant::I12, written, || format!("{}: {id} was never written: {events:?}", self.database.name));
         }
         let applied = words.map(|tenant| &tenant.changes).into_iter().flatten();
@@ -223,11 +228,14 @@ impl Look<'_> {
                 }
                 // What the app has to say stands over what the server said; that must be the server's last word.
                 let known = there.get(&place);
+                // Of a tombstone that the server has pruned, a device learns with its next full download: it knows
+                // then that the record is gone, at the version of that download.
+                let deleted = known.is_none().then(|| self.deleted(&place)).flatten();
                 let last = overlay.waiting.as_ref().and_then(|state| from_value(&state["version"]).ok()).or(overlay.version);
-                let holds = last == known.map(|record| record.version);
+                let holds = last == known.map(|record| record.version) || (deleted.is_some() && last >= deleted);
                 self.sim.check(Invariant::I10, holds, || {
                     format!(
-                        "{name}: {} {} ({}) has work under way on version {last:?}, the server has {:?}",
+                        "{name}: {} {} ({}) has work under way on version {last:?}, the server has {:?} or deleted it at {deleted:?}",
                         overlay.entity,
                         overlay.id,
                         overlay.key,
@@ -252,6 +260,14 @@ impl Look<'_> {
         }
         here.retain(|_, (_, data)| data.is_some());
         self.sim.check(Invariant::I10, here.is_empty(), || format!("{name}: shows what the server does not have: {here:?}"));
+    }
+
+    /// The version of the tombstone of a record that is deleted.
+    fn deleted(&self, (entity, id): &Place) -> Option<Version> {
+        let server = lock(&self.world.server.watch);
+        let tenant = server.commits.tenants.get(&self.database.plan.tenant)?;
+        let chain = tenant.chains.get(&RecordKey { entity: entity.clone(), id: id.clone() })?;
+        chain.deleted.then_some(chain.version)
     }
 
     /// Every temp ID leads to one real ID, and no two to the same. A real ID leads to another where a restored

@@ -2,7 +2,7 @@
 //! operation has an overlay row that lists it and the other way round, a sealed operation never changes,
 //! and what is known of the server never goes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::audit::{Event, Row as AuditRow};
 use fieldsync::model::{OpId, Operation, RecordId, Version};
@@ -10,6 +10,7 @@ use fieldsync::outbox::{OutboxRow, Seals, State};
 use fieldsync::plan::{Row, Table, Write};
 use fieldsync::value::{Hash, Key, canonical, from_value, hash_bytes, to_value};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::seams::store::Rows;
 use crate::sim::{Invariant, Sim};
@@ -31,6 +32,7 @@ struct Listed {
 struct OverlaySeen {
     ops: Vec<Listed>,
     version: Option<Version>,
+    waiting: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +51,11 @@ pub(crate) struct Stored {
     seals: Seals,
     base: BTreeMap<Key, Version>,
     epoch: Option<String>,
+    generation: u64,
+    /// Whether the last thing stored was a write that became part of another.
+    pub(crate) last_coalesced: bool,
+    /// Operations whose trail went with a wipe, which told of those that were not sent yet.
+    pub(crate) forgotten: BTreeSet<OpId>,
     /// Up to which sequence of the server this database has everything.
     pub(crate) through: Option<Version>,
 }
@@ -65,6 +72,9 @@ impl Stored {
             seals: Seals::default(),
             base: BTreeMap::new(),
             epoch: None,
+            generation: 0,
+            last_coalesced: false,
+            forgotten: BTreeSet::new(),
             through: None,
         }
     }
@@ -76,14 +86,50 @@ impl Stored {
 
     /// Begins anew with what is stored: after a loss of power.
     pub(crate) fn read_again(&mut self, rows: &Rows) {
-        *self = Self::new(std::mem::take(&mut self.name));
+        let forgotten = std::mem::take(&mut self.forgotten);
+        self.forget();
+        self.forgotten = forgotten;
         for table in Table::ALL {
-            rows.with(table, |found| found.rows().for_each(|row| drop(self.put(table, row))));
+            rows.with(table, |found| found.rows().for_each(|row| drop(self.put(None, table, row))));
         }
+    }
+
+    /// Begins with nothing.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::new(std::mem::take(&mut self.name));
+    }
+
+    /// A wipe: what was not applied yet must stand in its own row of the trail, which continues.
+    fn wiped(&mut self, sim: &Sim, batch: &[Write]) {
+        let mut told: BTreeSet<OpId> = BTreeSet::new();
+        for write in batch {
+            if let Write::Put(Table::Audit, row) = write
+                && let Ok(audit) = serde_json::from_str::<AuditRow>(&row.text)
+            {
+                told.extend(audit.entries.into_iter().filter(|entry| entry.event == Event::Discarded).map(|entry| entry.operation));
+            }
+        }
+        let silent =
+            self.outbox.values().find(|queued| !matches!(queued.state, State::Acknowledged { .. }) && !told.contains(&queued.operation.id));
+        sim.check(Invariant::I1, silent.is_none(), || {
+            format!("{}: {:?} goes with a wipe that does not tell", self.name, silent.map(|queued| &queued.operation.id))
+        });
+        let last = self.last.take();
+        let forgotten: BTreeSet<OpId> = std::mem::take(&mut self.trail).into_keys().chain(std::mem::take(&mut self.forgotten)).collect();
+        self.forget();
+        (self.last, self.forgotten) = (last, forgotten);
     }
 
     /// Sees a commit before it is applied.
     pub(crate) fn see(&mut self, sim: &Sim, batch: &[Write]) {
+        if batch.iter().any(|write| matches!(write, Write::DeleteRange(Table::Audit, _))) {
+            self.wiped(sim, batch);
+        }
+        let page = batch.iter().any(|write| matches!(write, Write::Put(Table::State, row) if row.key == "sync".into()));
+        let mapped = batch.iter().any(|write| matches!(write, Write::Put(Table::Ids, _)));
+        if page && mapped {
+            sim.mark("mapped by a page");
+        }
         let mut problems: Vec<(Invariant, String)> = Vec::new();
         let (mut operations, mut records) = (Vec::new(), Vec::new());
         // Where the database stands comes first: after a change of epoch other versions count.
@@ -91,7 +137,7 @@ impl Stored {
         for write in batch.iter().filter(is_state).chain(batch.iter().filter(|write| !is_state(write))) {
             match write {
                 Write::Put(table, row) => {
-                    if let Err(problem) = self.put(*table, row) {
+                    if let Err(problem) = self.put(Some(sim), *table, row) {
                         problems.push(problem);
                     }
                     match table {
@@ -110,10 +156,9 @@ impl Stored {
                     }
                 }
                 Write::DeleteRange(table, range) => {
+                    // Only a wipe takes a range of anything else, and of everything.
                     if *table == Table::Base {
                         self.base.retain(|key, _| !range.contains(key));
-                    } else {
-                        problems.push((Invariant::Sound, format!("a range of {table:?} was deleted")));
                     }
                 }
             }
@@ -140,7 +185,7 @@ impl Stored {
         sim.check(Invariant::I12, true, String::new);
     }
 
-    fn put(&mut self, table: Table, row: &Row) -> Result<(), (Invariant, String)> {
+    fn put(&mut self, sim: Option<&Sim>, table: Table, row: &Row) -> Result<(), (Invariant, String)> {
         let unreadable = |error: serde_json::Error| (Invariant::Sound, format!("a row of {table:?} cannot be read: {error}: {}", row.text));
         match table {
             Table::Audit => {
@@ -152,6 +197,14 @@ impl Stored {
                 let link = link(&audit, previous.map(|(_, hash)| hash));
                 let (seq, holds) = (audit.seq, link == audit.hash);
                 self.last = Some((audit.seq, audit.hash));
+                if let Some(sim) = sim {
+                    self.last_coalesced = audit.entries.iter().any(|entry| matches!(entry.event, Event::Coalesced { by: Some(_), .. }));
+                    audit.entries.iter().filter_map(|entry| named(&entry.event)).for_each(|name| sim.mark(name));
+                    let anew = audit.entries.iter().filter(|entry| matches!(entry.event, Event::Superseded { .. })).count();
+                    if anew > 1 {
+                        sim.mark("group issued anew");
+                    }
+                }
                 for entry in audit.entries {
                     self.trail.entry(entry.operation).or_default().push(entry.event);
                 }
@@ -178,6 +231,9 @@ impl Stored {
                 for op in &seen.ops {
                     self.listed.insert(op.seq, row.key.clone());
                 }
+                if let (Some(sim), true) = (sim, seen.waiting.is_some()) {
+                    sim.mark("state waited for an outcome");
+                }
                 let (before, now) = (self.overlay.get(&row.key).and_then(|row| row.version), seen.version);
                 self.overlay.insert(row.key.clone(), seen);
                 if before > now {
@@ -198,17 +254,26 @@ impl Stored {
                     struct Seen {
                         epoch: Option<String>,
                         through: Option<Version>,
+                        generation: u64,
                     }
                     let seen: Seen = serde_json::from_str(&row.text).map_err(unreadable)?;
                     if self.epoch.is_some() && self.epoch != seen.epoch {
                         self.base.clear();
                         self.overlay.values_mut().for_each(|row| row.version = None);
                     }
-                    (self.epoch, self.through) = (seen.epoch, seen.through);
+                    if let (Some(sim), true) = (sim, seen.generation > self.generation) {
+                        sim.mark("another generation filled");
+                    }
+                    (self.epoch, self.through, self.generation) = (seen.epoch, seen.through, seen.generation);
                 }
                 _ => {}
             },
-            Table::Ids | Table::Conflicts | Table::Sessions | Table::Quarantine => {}
+            Table::Conflicts => {
+                if let (Some(sim), true) = (sim, row.text.contains("\"rule\"")) {
+                    sim.mark("conflict by rule");
+                }
+            }
+            Table::Ids | Table::Sessions | Table::Quarantine => {}
         }
         Ok(())
     }
@@ -229,6 +294,18 @@ impl Stored {
         for op in self.overlay.get(key).iter().flat_map(|row| &row.ops) {
             self.listed.remove(&op.seq);
         }
+    }
+}
+
+/// The mark of an event.
+fn named(event: &Event) -> Option<&'static str> {
+    match event {
+        Event::Conflict { .. } => Some("conflict for a person"),
+        Event::Parked { .. } => Some("operation parked"),
+        Event::Superseded { .. } => Some("operation superseded"),
+        Event::Coalesced { .. } => Some("coalesced"),
+        Event::Rebased { .. } => Some("base rebased"),
+        _ => None,
     }
 }
 

@@ -204,7 +204,7 @@ impl Channel for SimHost {
             self.bus.borrow().iter().filter(|(_, inbox)| !Rc::ptr_eq(inbox, &self.inbox)).cloned().collect();
         for (owner, inbox) in others {
             if self.sim.executor.is_frozen(owner) && self.sim.executor.draw(2) == 0 {
-                self.sim.mark("announcement lost for a frozen context");
+                self.sim.mark("announcement lost");
                 continue;
             }
             // Each message takes its own time: they overtake each other.

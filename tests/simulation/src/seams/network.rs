@@ -21,6 +21,7 @@ use crate::executor::{Owner, WORLD};
 use crate::oracle::wire::Wire;
 use crate::plan::{Fault, Site};
 use crate::sim::Sim;
+use crate::user::POISON;
 
 /// One context's way to the server.
 pub(crate) struct SimNetwork {
@@ -157,12 +158,14 @@ impl Way {
             }
             Some(Fault::LateDuplicate(ms)) => {
                 let (way, request) = (self.clone(), request.clone());
+                way.server.under_way.set(way.server.under_way.get() + 1);
                 executor.spawn(WORLD, async move {
                     way.sim.executor.sleep(ms).await;
                     if way.is_up() {
                         way.sim.mark("old request handled again later");
                         way.serve(&request, None, &Slot::default()).await;
                     }
+                    way.server.under_way.set(way.server.under_way.get() - 1);
                 });
             }
             _ => {}
@@ -237,6 +240,11 @@ impl Way {
         let service = self.server.service();
         match request.path.as_str() {
             paths::UPLOAD => {
+                if self.sim.has_faults() && request.body.as_deref().unwrap_or_default().contains(POISON) {
+                    self.sim.mark("operation poisoned");
+                    let body = json!({"error": {"code": "internal", "message": "it broke", "retryable": true}}).to_string().into_bytes();
+                    return self.put(slot, 500, body).await;
+                }
                 lock(&self.server.watch).fault = fault;
                 let done = service.upload(&identity, &body).await;
                 let met = lock(&self.server.watch).fault.take().is_none();
@@ -306,8 +314,12 @@ impl Way {
     }
 
     async fn reply(&self, slot: &Slot, body: Vec<u8>) {
+        self.put(slot, 200, body).await;
+    }
+
+    async fn put(&self, slot: &Slot, status: u16, body: Vec<u8>) {
         self.sim.executor.sleep(self.latency()).await;
-        let head = Head { status: 200, content_type: "application/json", retry_after_ms: None };
+        let head = Head { status, content_type: "application/json", retry_after_ms: None };
         change(slot, |arrived| {
             arrived.head = Some(Ok(head));
             arrived.chunks.push_back(body);

@@ -154,6 +154,8 @@ pub(crate) struct Server {
     pub(crate) watch: Arc<Mutex<Watch>>,
     /// Until when nobody answers.
     pub(crate) away_until: Cell<u64>,
+    /// Copies of requests that are still to arrive.
+    pub(crate) under_way: Cell<u32>,
 }
 
 impl Server {
@@ -166,7 +168,18 @@ impl Server {
         let inner = WatchedStore { inner: store, watch: watch.clone() };
         let service = RefCell::new(service(inner, schema, watermark, &clock, &entropy));
         let (backup, schema) = (RefCell::new(backup), schema.clone());
-        Self { service, schema, entropy, watermark, backup, epochs: Cell::new(0), clock, watch, away_until: Cell::new(0) }
+        Self {
+            service,
+            schema,
+            entropy,
+            watermark,
+            backup,
+            epochs: Cell::new(0),
+            clock,
+            watch,
+            away_until: Cell::new(0),
+            under_way: Cell::new(0),
+        }
     }
 
     /// The handlers as they stand now.
@@ -188,6 +201,14 @@ impl Server {
         let store = WatchedStore { inner, watch: self.watch.clone() };
         self.service.replace(service(store, &self.schema, self.watermark, &self.clock, &self.entropy));
         lock(&self.watch).commits.restore();
+    }
+
+    /// Forgets the tombstones of every tenant.
+    pub(crate) fn prune(&self) {
+        let service = self.service();
+        for tenant in at_once(service.store().tenants()).unwrap_or_default() {
+            let _ = at_once(service.store().forget(&tenant, Version(self.sequence(&tenant))));
+        }
     }
 
     /// The last number that a tenant's changes have.

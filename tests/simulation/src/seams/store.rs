@@ -80,6 +80,13 @@ impl Rows {
         self.watch.borrow_mut().read_again(self);
     }
 
+    /// Everything is gone.
+    pub(crate) fn evict(&self) {
+        self.tables.borrow_mut().iter_mut().for_each(|table| *table = Table::default());
+        self.relaxed.borrow_mut().clear();
+        self.watch.borrow_mut().forget();
+    }
+
     fn commit(&self, sim: &Sim, durability: Durability, batch: Vec<Write>) {
         if batch.is_empty() {
             return;
