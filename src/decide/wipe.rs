@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, unreadable};
 use super::rows::{Device, last_audit};
-use super::work::Work;
+use super::work::{Effects, Settled, Work};
 use crate::audit::{self, Event};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -26,8 +26,8 @@ pub struct Wipe {
 }
 
 impl Decision for Wipe {
-    /// How much unsent work went, or how much stands in the way.
-    type Out = Result<usize, usize>;
+    /// How much unsent work went and what changed, or how much stands in the way.
+    type Out = Result<(usize, Effects), usize>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let all = Read::range(Table::Outbox, KeyRange::all());
@@ -37,7 +37,9 @@ impl Decision for Wipe {
         for stored in db.all::<OutboxRow>(&all)? {
             if !matches!(stored.state, State::Acknowledged { .. }) {
                 unsent += 1;
-                work.note(&stored.operation().map_err(unreadable)?, Event::Discarded);
+                let operation = stored.operation().map_err(unreadable)?;
+                work.note(&operation, Event::Discarded);
+                work.settle(&operation.id, Settled::Discarded);
             }
         }
         if unsent > 0 && !self.force {
@@ -54,8 +56,8 @@ impl Decision for Wipe {
             batch.push(Write::DeleteRange(table, range));
         }
         batch.extend(device.map(|row| Write::Put(Table::State, row)));
-        let (written, _) = work.finish();
+        let (written, effects) = work.finish();
         batch.extend(written);
-        Ok((batch, Ok(unsent)))
+        Ok((batch, Ok((unsent, effects))))
     }
 }

@@ -125,7 +125,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         let settings = &self.inner.settings;
         let decision = Wipe { schema: settings.schema.clone(), force, now: self.now(), user: settings.user.clone() };
         match self.decide(Durability::Strict, decision).await? {
-            Ok(discarded) => {
+            Ok((discarded, effects)) => {
+                // Who waits for one of these learns its end before there is nobody to tell.
+                self.absorb(&effects, "local");
                 self.close();
                 Ok(json!({"discarded": discarded}))
             }

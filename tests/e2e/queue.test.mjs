@@ -233,7 +233,7 @@ describe('wipe', { timeout: 120_000 }, () => {
       const { client } = globalThis.app;
       await client.create('client', { name: 'sent' });
       await client.engine.sync();
-      await client.create('client', { name: 'unsent' });
+      globalThis.unsent = await client.create('client', { name: 'unsent' });
     });
     const refused = await page.evaluate(async () => {
       const { client } = globalThis.app;
@@ -247,19 +247,22 @@ describe('wipe', { timeout: 120_000 }, () => {
       const { app } = globalThis;
       const closed = app.client;
       const done = await closed.wipe({ force: true });
+      const { status } = await globalThis.unsent.synced;
       const { code } = await app.refusal(() => closed.count('client'));
       const client = await app.open(config);
       const left = [await client.count('client'), (await client.queue.list()).length];
       const result = await client.engine.sync();
       return {
         done,
+        status,
         code,
         left,
         downloaded: result.downloaded,
         names: (await client.query('client')).map(({ name }) => name),
       };
     }, settings);
-    assert.deepEqual(wiped, { done: { discarded: 1 }, code: 'closed', left: [0, 0], downloaded: 1, names: ['sent'] });
+    const empty = { code: 'closed', left: [0, 0], downloaded: 1, names: ['sent'] };
+    assert.deepEqual(wiped, { done: { discarded: 1 }, status: 'discarded', ...empty });
     const clean = await page.evaluate(() => globalThis.app.client.wipe());
     assert.deepEqual(clean, { discarded: 0 });
     assert.equal((await stage.server.content(TENANT)).changes.length, 1);

@@ -2,6 +2,7 @@
 //! another device, empties.
 
 use fieldsync::plan::Table;
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use crate::world::{Fault, Tab, World, tell};
@@ -165,7 +166,10 @@ fn a_database_with_unsent_work_is_not_emptied_unless_the_user_insists_and_the_tr
         let refused = tab.engine.wipe(false).await.expect_err("refused");
         assert_eq!((refused.code, &refused.details["unsent"]), ("unsent_work", &json!(1)));
         assert_eq!(tab.all("client").await.len(), 2);
-        assert_eq!(tab.engine.wipe(true).await.expect("emptied"), json!({"discarded": 1}));
+        let operation = tab.queue().await[0]["operationId"].as_str().expect("an ID").to_owned();
+        let (wiped, settled) = join(tab.engine.wipe(true), tab.engine.synced(&operation)).await;
+        assert_eq!(wiped.expect("emptied"), json!({"discarded": 1}));
+        assert_eq!(settled.expect("settled"), json!({"status": "discarded"}));
         for table in [Table::Base, Table::Overlay, Table::Outbox, Table::Ids, Table::Conflicts, Table::Sessions] {
             assert_eq!(anna.store.dump(table).len(), 0, "{table:?}");
         }
