@@ -148,6 +148,33 @@ fn a_member_in_conflict_by_rule_takes_the_group_along_at_once() {
 }
 
 #[test]
+fn what_follows_a_blocked_member_finds_the_one_that_was_issued_in_its_place() {
+    tell(async {
+        let world = World::new();
+        let (one, two, pet, _) = two_devices(&world).await;
+        let id = two.all("pet").await[0]["id"].to_string();
+        two.update("pet", &id, json!({"name": "by Ben"})).await;
+        two.sync().await;
+        world.pass(1_000);
+        let client = one.engine.temp_id("client").expect("an ID").to_value();
+        let group = json!([
+            {"kind": "create", "entity": "client", "data": {"id": client, "name": "new"}},
+            {"kind": "update", "entity": "pet", "id": value(&pet), "set": {"name": "by Anna, later"}},
+        ]);
+        transaction(&one, group).await;
+        // Sealed in the same batch: it says for ever that it follows the create, of which the server keeps no receipt.
+        one.update("client", &client.to_string(), json!({"name": "renamed"})).await;
+        let result = one.sync().await;
+        assert_eq!((result.conflicts, result.failed), (1, 0), "{result:?}");
+        one.sync().await;
+        two.sync().await;
+        assert_eq!(one.queue().await, Vec::<Value>::new());
+        let names: Vec<Value> = two.all("client").await.iter().map(|client| client["name"].clone()).collect();
+        assert!(names.contains(&json!("renamed")), "{names:?}");
+    });
+}
+
+#[test]
 fn a_member_that_a_person_has_to_decide_holds_the_group_until_then() {
     tell(async {
         let world = World::new();
