@@ -177,6 +177,37 @@ describe('the clinic', { timeout: 180_000 }, () => {
     assert.equal(await shownId(page), real.client);
   });
 
+  test('what the server refuses is parked; a person gives it up, and the record is back', async () => {
+    const { page } = desk;
+    await desk.go({ practice: 'riverside', view: 'client' });
+    await page.getByRole('link', { name: 'New client' }).click();
+    await save(page, { Name: 'Karl Nyman' });
+    await page.waitForFunction(() => /^\d+$/.test(document.querySelector('[data-role="id"]')?.textContent ?? ''));
+    const id = await shownId(page);
+    await page.getByRole('switch', { name: 'Work offline' }).click();
+    page.once('dialog', (dialog) => dialog.accept());
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await status(page, /^Offline, 1 to send$/);
+    // A pet that this device knows nothing of.
+    const phone = await stage.device();
+    await phone.go({ practice: 'riverside', view: 'client', id });
+    await phone.page.getByRole('link', { name: 'Add pet' }).click();
+    await save(phone.page, { Name: 'Max' });
+    await status(phone.page, /^Up to date$/);
+    await phone.context.close();
+
+    await page.getByRole('link', { name: /^Queue/ }).click();
+    await page.getByRole('switch', { name: 'Work offline' }).click();
+    const parked = page.locator('[data-operation][data-state="parked"]');
+    await parked.getByRole('button', { name: 'Try again' }).waitFor();
+    assert.match(await parked.locator('.title').innerText(), /Delete of client/);
+    page.once('dialog', (dialog) => dialog.accept());
+    await parked.getByRole('button', { name: 'Give up' }).click();
+    await page.getByText('Nothing waits. The server has everything.').waitFor();
+    await desk.go({ practice: 'riverside', view: 'client' });
+    await page.locator('.list').getByText('Karl Nyman').waitFor();
+  });
+
   test('the other practice knows nothing of all this', async () => {
     const { page } = desk;
     await page.getByRole('link', { name: 'Hilltop' }).click();

@@ -1,10 +1,12 @@
 'use client';
 /** What waits to be sent, in its order, each with its state and the reason why it waits. */
 import type { QueueItem } from 'fieldsync';
+import { useState } from 'react';
 import type { AnyRecord, Entity } from '@/lib/clinic';
 import { descriptions, isEntity, shownTime } from '@/lib/entities';
 import { usePlace } from '@/lib/place';
-import { useNameOf, useSnapshot } from '@/lib/use-practice';
+import { useNameOf, usePractice, useSnapshot } from '@/lib/use-practice';
+import { Notice } from './notice';
 import { PlaceLink } from './place-link';
 import { StateBadge } from './state-badge';
 
@@ -61,6 +63,39 @@ function Item({ item }: { item: QueueItem }) {
         {shownTime(item.createdAt)}
         {item.attempts > 0 && ` · sent ${item.attempts === 1 ? 'once' : `${item.attempts} times`}`}
       </p>
+      {item.state === 'parked' && <Decision item={item} />}
+    </>
+  );
+}
+
+/** The server will never take this as it is: a person says what becomes of it. */
+function Decision({ item }: { item: QueueItem }) {
+  const { queue } = usePractice().client;
+  const [problem, setProblem] = useState<string | null>(null);
+  const act = async (done: Promise<unknown>) => {
+    try {
+      await done;
+    } catch (cause) {
+      setProblem(cause instanceof Error ? cause.message : String(cause));
+    }
+  };
+  return (
+    <>
+      {problem && <Notice tone="danger">{problem}</Notice>}
+      <div className="actions">
+        <button type="button" onClick={() => act(queue.retry(item))}>
+          Try again
+        </button>
+        <button
+          type="button"
+          className="danger"
+          onClick={() => {
+            if (window.confirm('Give this up, with everything that depends on it?')) act(queue.discard(item));
+          }}
+        >
+          Give up
+        </button>
+      </div>
     </>
   );
 }
