@@ -7,7 +7,7 @@ use super::rebase::{ServerClock, after, rebase};
 use super::rows::{OpRef, OverlayRow};
 use super::work::Work;
 use crate::conflict::Conflict;
-use crate::model::{Group, IdSource, OpId, Operation};
+use crate::model::{Base, Group, IdSource, OpId, Operation};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
@@ -94,14 +94,25 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
             others.extend(work.overlay(db, &member.entity, &stored.row)?);
         }
     }
+    db.prefetch(others.iter().flat_map(|other| &other.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
+    let mut followed: Vec<OpId> = Vec::new();
+    for other in others.iter().chain([&*row]) {
+        for (_, operation) in operations(db, work, other)? {
+            followed.extend(match operation.base {
+                Base::After(earlier) => Some(earlier),
+                Base::None | Base::Version(_) => None,
+            });
+        }
+    }
     let issued: Vec<(OpId, u64)> = members.iter().map(|_| (work.take_id(fresh), work.take_seq())).collect();
     let group =
         issued.first().filter(|_| old.group.is_some() && !is(Bug::GroupBroken)).map(|(id, _)| Group { id: id.clone(), of: members.len() });
     let mut new = Vec::new();
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
         let like = if member.id == old.id { by.clone() } else { member.clone() };
-        // The server remembers an operation by its receipt: behind one that has none it must find the one before.
-        let told = sealed.contains(member.seq) && (member.id == old.id || stored.state != State::Pending);
+        // The server remembers an operation by its receipt: behind one that has none, and that nothing follows, it
+        // must find the one before.
+        let told = sealed.contains(member.seq) && (member.id == old.id || stored.state != State::Pending) || followed.contains(&member.id);
         let known = member.supersedes.as_ref().filter(|_| !told).unwrap_or(&member.id);
         let by = Operation { id, seq, group: group.clone(), supersedes: Some(known.clone()), ..like };
         work.supersede(stored, member, &by);

@@ -295,3 +295,34 @@ fn several_conflicts_in_one_batch_are_several_operations() {
         assert_eq!(names, ["\"x\"", "\"y\"", "\"z\""]);
     });
 }
+
+#[test]
+fn a_second_decision_stands_on_what_the_first_one_left() {
+    tell(async {
+        let world = World::new();
+        let (one, two) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let pet = one.create("pet", json!({"name": "Rex", "dose": 1})).await;
+        one.sync().await;
+        two.sync().await;
+        let there = two.all("pet").await[0]["id"].to_string();
+        two.update("pet", &there, json!({"dose": 5})).await;
+        two.sync().await;
+        world.pass(1_000);
+        one.update("pet", &pet, json!({"dose": 9, "name": "Max"})).await;
+        one.sync().await;
+        // Written over the open conflict: it meets the same state of the server once the first is decided.
+        world.pass(1_000);
+        one.update("pet", &pet, json!({"dose": 10})).await;
+        for _ in 0..2 {
+            let open = one.engine.conflicts().await.expect("read");
+            let open = open.iter().find(|conflict| conflict["state"] == "open").expect("one is open");
+            one.engine.resolve(open["id"].as_u64().expect("a number"), r#"{"type": "client-wins"}"#).await.expect("resolved");
+            let result = one.sync().await;
+            assert!(result.success && result.conflicts == 0, "{result:?}");
+        }
+        two.sync().await;
+        assert_eq!(one.queue().await.len(), 0);
+        let shown = two.get("pet", &there).await.expect("there");
+        assert_eq!((&shown["dose"], &shown["name"]), (&json!(10), &json!("Max")));
+    });
+}
