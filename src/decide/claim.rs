@@ -2,9 +2,9 @@
 //! there is nothing to take back when the sender dies.
 
 use super::cache::{Cache, Decision, Run};
-use super::rows::{last_audit, seals, seals_row};
+use super::rows::{OverlayRow, last_audit, seals, seals_row};
 use crate::audit::{self, Event};
-use crate::model::OpId;
+use crate::model::{OpId, RecordId, Version};
 use crate::outbox::Seals;
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
@@ -17,6 +17,29 @@ pub struct Claim {
     pub operations: Vec<(u64, OpId)>,
     /// The sequence up to which the sender knows the outbox.
     pub known: u64,
+}
+
+/// The versions that operations stand on which are the first of their record to be still unfinished.
+#[derive(Clone, Debug)]
+pub struct Stands {
+    /// Each operation, its entity, and the ID under which its record's overlay row is kept.
+    pub wanted: Vec<(OpId, String, RecordId)>,
+}
+
+impl Decision for Stands {
+    type Out = Vec<(OpId, Version)>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        db.prefetch(self.wanted.iter().map(|(_, entity, row)| OverlayRow::read(entity, row)));
+        db.settle()?;
+        let mut found = Vec::new();
+        for (operation, entity, row) in &self.wanted {
+            let row: Option<OverlayRow> = db.one(&OverlayRow::read(entity, row))?;
+            let first = row.filter(|row| row.ops.first().is_some_and(|first| first.id == *operation));
+            found.extend(first.and_then(|row| row.version).map(|version| (operation.clone(), version)));
+        }
+        Ok((Vec::new(), found))
+    }
 }
 
 /// The answer to a claim.

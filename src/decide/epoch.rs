@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, unreadable};
+use super::cache::{Cache, Decision, Run, Stop, unreadable};
 use super::ids::present;
 use super::rebase::{after, map_temps};
 use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, last_audit, seals};
@@ -89,11 +89,17 @@ impl Decision for ChangeEpoch {
             work.note(&operation, Event::Returned);
             work.queue(&operation, OutboxRow { state: State::Pending, row: rows[at].key.clone(), ..stored });
         }
+        let mut missing = false;
         for (mut row, again) in rows.into_iter().zip(again) {
-            if again {
-                rebuild(db, &work, &mut row, &operations)?;
+            match if again { rebuild(db, &work, &mut row, &operations) } else { Ok(()) } {
+                Ok(()) => work.put(row),
+                // Let the others name their rows too, so that they all come in one round.
+                Err(Stop::Wait) => missing = true,
+                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
             }
-            work.put(row);
+        }
+        if missing {
+            return Err(Stop::Wait);
         }
         for write in sync.refill() {
             work.write(write);

@@ -35,7 +35,7 @@ mod write;
 
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;
-pub use claim::{Claim, Claimed};
+pub use claim::{Claim, Claimed, Stands};
 pub use epoch::ChangeEpoch;
 pub use ids::{MapId, Mapping, ResolveId};
 pub use intent::{Intent, WriteError};

@@ -136,61 +136,52 @@ impl Outcomes {
             row = work.overlay(db, &row.entity, &row.key)?.unwrap_or(row);
             row.id = real_id.clone();
         }
+        // The server applied what comes before it too, even if the word on that is still on its way.
+        let mut earlier = operations(db, work, &row)?;
+        earlier.truncate(earlier.iter().position(|(_, other)| other.seq == operation.seq).unwrap_or_default());
+        earlier.retain(|(stored, _)| stored.state == State::Pending);
         row.ops.retain(|op| op.seq != operation.seq);
-        if stored.here.is_some() {
-            return self.applied_elsewhere(db, work, row, operation, version);
+        let through = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().through;
+        // The record may stand on a later state already: an imported operation was written on a state that this
+        // device need not have, and after a restore of the server old receipts come once more. Then that state
+        // counts alone.
+        let known = row.version.is_some_and(|known| known > version) || (stored.here.is_some() && through >= Some(version));
+        if known {
+            let pending = operations(db, work, &row)?;
+            row.view = pending.iter().fold(row.base.clone(), |view, (_, operation)| after(view, &operation.action));
+            if let Some(view) = &mut row.view {
+                map_temps(db, work, &row.entity, view)?;
+            }
+        } else {
+            let before = earlier.iter().fold(row.base.take(), |base, (_, operation)| after(base, &operation.action));
+            let mut base = after(before, &operation.action);
+            if let Some(base) = &mut base {
+                map_temps(db, work, &row.entity, base)?;
+            }
+            row.base = base;
+            if is(Bug::EditsDropped) {
+                row.ops.iter().for_each(|op| work.end(op.seq));
+                row.ops.clear();
+                row.view.clone_from(&row.base);
+            }
+            // What another device wrote leaves a version of a state that is not here.
+            if stored.here.is_none() && !is(Bug::VersionKept) {
+                row.version = Some(version);
+            }
         }
-        let mut base = after(row.base.take(), &operation.action);
-        if let Some(base) = &mut base {
-            map_temps(db, work, &row.entity, base)?;
-        }
-        row.base = base;
-        if is(Bug::EditsDropped) {
-            row.ops.iter().for_each(|op| work.end(op.seq));
-            row.ops.clear();
-            row.view.clone_from(&row.base);
-        }
-        if !is(Bug::VersionKept) {
-            row.version = Some(version);
-        }
-        if row.waiting.as_ref().is_some_and(|state| state.version <= version) {
+        if stored.here.is_none() && row.waiting.as_ref().is_some_and(|state| state.version <= version) {
             row.waiting = None;
         }
         self.settle_waiting(db, work, &mut row)?;
         work.note(operation, Event::Applied { version });
         work.settle(&operation.id, Settled::Applied { version });
-        if version <= self.durable || is(Bug::SettledEarly) {
+        if version <= self.durable || stored.here.is_some() || is(Bug::SettledEarly) {
             work.end(operation.seq);
         } else {
             work.queue(operation, OutboxRow { state: State::Acknowledged { version }, ..stored.clone() });
         }
-        work.put(row);
-        Ok(())
-    }
-
-    /// An imported operation was written on a state that this device need not have. What it left comes with a
-    /// page; until then it is shown. If that page was here already, it counts alone.
-    fn applied_elsewhere(
-        &self,
-        db: &mut Cache,
-        work: &mut Work<'_>,
-        mut row: OverlayRow,
-        operation: &Operation,
-        version: Version,
-    ) -> Run<()> {
-        let through = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().through;
-        if through < Some(version) && row.version.is_none_or(|known| known < version) {
-            let mut base = after(row.base.take(), &operation.action);
-            if let Some(base) = &mut base {
-                map_temps(db, work, &row.entity, base)?;
-            }
-            row.base = base;
-        }
-        self.settle_waiting(db, work, &mut row)?;
-        work.note(operation, Event::Applied { version });
-        work.settle(&operation.id, Settled::Applied { version });
-        work.end(operation.seq);
-        if row.ops.is_empty() && through >= Some(version) {
+        if stored.here.is_some() && row.ops.is_empty() && through >= Some(version) {
+            // Nothing of it is left to be shown.
             work.touch(&row.entity, &row.id);
             work.drop_overlay(&row);
         } else {
@@ -229,6 +220,7 @@ impl Outcomes {
             Some(state) if state.version > server.version => state,
             _ => server.clone(),
         };
+        let server = row.newest(server);
         let local = after(row.base.clone(), &operation.action);
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
         let verdict = self.clock().judge(&operation, row.base.as_ref(), local.as_ref(), &server, &rules);

@@ -286,7 +286,7 @@ impl ApplyPage {
         if row.id != change.id {
             // Born here, and the mapping comes by this way first.
             work.map_all(db, &row, &change.id)?;
-            row = work.overlay(db, &row.entity, &row.key)?.unwrap_or(row);
+            row = work.latest(row.clone()).unwrap_or(row);
             row.id = change.id.clone();
             work.put(row.clone());
         }

@@ -94,11 +94,8 @@ impl Decision for Resolve {
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
-        // An earlier operation of ours may have been applied since: what it left is the server's state now.
-        let server = match row.version {
-            Some(version) if version > server.version => ServerState { version, data: row.base.clone(), ..server },
-            _ => server,
-        };
+        // Another operation of ours may have been applied since: what it left is the server's state now.
+        let server = row.newest(server);
         let by = Operation {
             action: self.action(&conflict, &server, clock),
             base: if is(Bug::ResolvedOnOldState) { conflict.operation.base.clone() } else { Base::Version(server.version) },

@@ -67,13 +67,17 @@ impl ApplyPage {
             known && !row.is_clean() && !brought.contains(&row.entity, &row.id)
         });
         db.prefetch(dirty.iter().map(in_base));
-        db.settle()?;
         let mut missing = false;
         for stored in dirty {
-            if !db.rows(&in_base(&stored))?.is_empty() {
-                continue;
+            match db.rows(&in_base(&stored)) {
+                Ok([]) => {}
+                Ok(_) => continue,
+                Err(_) => {
+                    missing = true;
+                    continue;
+                }
             }
-            let mut row = work.overlay(db, &stored.entity, &stored.key)?.unwrap_or(stored);
+            let mut row = work.latest(stored.clone()).unwrap_or(stored);
             // The server has it no more, and no page says since when.
             let gone =
                 ServerState { version: through, data: None, stamp: Stamp::default(), field_stamps: std::collections::BTreeMap::new() };

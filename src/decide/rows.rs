@@ -241,6 +241,13 @@ impl OverlayRow {
     pub(super) fn over(entity: &str, base: BaseRow) -> Self {
         Self { version: Some(base.version), base: Some(base.data.clone()), view: Some(base.data), ..Self::fresh(entity, base.id) }
     }
+    /// This state of the server, unless the record stands on a newer one.
+    pub(super) fn newest(&self, server: ServerState) -> ServerState {
+        match self.version {
+            Some(version) if version > server.version => ServerState { version, data: self.base.clone(), ..server },
+            _ => server,
+        }
+    }
     /// Whether nothing is left to do: it only waits until a page covers it.
     pub(super) fn is_clean(&self) -> bool {
         self.ops.is_empty()

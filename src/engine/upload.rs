@@ -7,12 +7,12 @@ use super::events::Event;
 use super::session::{SyncError, SyncResult, Wanted};
 use super::sync::count;
 use super::{Cancel, Engine, shown};
-use crate::decide::{Claim, Claimed, Outcomes, ResolveId, Sent};
-use crate::model::{Epoch, Kind, OpId, RecordId, Version};
+use crate::decide::{Claim, Claimed, Outcomes, ResolveId, Sent, Stands};
+use crate::model::{Base, Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals};
 use crate::planted::{Bug, is};
 use crate::platform::Host;
-use crate::protocol::{Former, Outcome, Rejection, Reply};
+use crate::protocol::{Former, Outcome, Rejection, Reply, Stand};
 use crate::store::{Durability, Store};
 use crate::value::{to_text, to_value};
 
@@ -45,14 +45,14 @@ impl<S: Store, H: Host> Engine<S, H> {
                 self.refresh().await?;
                 continue;
             }
-            let former = self.former(&batch).await?;
+            let (former, stands) = (self.former(&batch).await?, self.bases(&batch).await?);
             for seq in &batch {
                 inner.seals.borrow_mut().insert(*seq);
             }
             inner.flight.replace(flight(&batch));
             self.emit(Event::Queue);
             let began = self.now();
-            let sent = self.send(cancel, &going, former).await;
+            let sent = self.send(cancel, &going, former, stands).await;
             inner.flight.take();
             let slow = self.now().saturating_sub(began) > SLOW_MS;
             let alone = inner.queue.borrow().unit(batch[0]).len() >= batch.len();
@@ -154,12 +154,35 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(creates.into_iter().zip(&ids).filter_map(named).collect())
     }
 
-    async fn send(&self, cancel: &Cancel, going: &[Going], former: Vec<Former>) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
+    /// The versions under operations that the server made wait before, though nothing is left here for them to wait for.
+    async fn bases(&self, batch: &[u64]) -> Result<Vec<Stand>, SyncError> {
+        let follows = |base: &Base| matches!(base, Base::After(_));
+        let wanted: Vec<(OpId, String, RecordId)> = {
+            let (queue, attempts) = (self.inner.queue.borrow(), self.inner.attempts.borrow());
+            let waited = attempts.iter().filter(|(seq, attempt)| batch.contains(seq) && attempt.count > 0);
+            let items = waited.filter_map(|(seq, _)| queue.get(*seq)).filter(|item| follows(&item.operation.base));
+            items.map(|item| (item.operation.id.clone(), item.operation.entity.clone(), item.row.row.clone())).collect()
+        };
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.look(Stands { wanted }).await?;
+        Ok(found.into_iter().map(|(operation, version)| Stand { operation, version }).collect())
+    }
+
+    async fn send(
+        &self,
+        cancel: &Cancel,
+        going: &[Going],
+        former: Vec<Former>,
+        stands: Vec<Stand>,
+    ) -> Result<(Reply, Vec<Outcome>, u64), SyncError> {
         let head = self.head();
         // The operations are the stored bytes.
         let operations: Vec<&str> = going.iter().map(|op| op.body.as_str()).collect();
         let former = if former.is_empty() { String::new() } else { [",\"former\":", &to_text(&former)].concat() };
-        let body = ["{\"head\":", &to_text(&head), ",\"operations\":[", &operations.join(","), "]", &former, "}"].concat();
+        let stands = if stands.is_empty() { String::new() } else { [",\"stands\":", &to_text(&stands)].concat() };
+        let body = ["{\"head\":", &to_text(&head), ",\"operations\":[", &operations.join(","), "]", &former, &stands, "}"].concat();
         let size = body.len() as u64;
         let http = self.http();
         let answer = self.authorised(cancel, |token| {

@@ -23,6 +23,20 @@ pub struct UploadRequest<O> {
     /// The real IDs that creates among them had in an earlier epoch. The server gives them again where they are free.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Former>,
+    /// Where operations among them stand that follow one of which the server may know nothing any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stands: Vec<Stand>,
+}
+
+/// The version that an operation stands on: what it follows took effect or was replaced, and the server waits for it
+/// all the same, because it was restored to a time before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stand {
+    /// The operation.
+    pub operation: OpId,
+    /// The version of the record that its client knows.
+    pub version: Version,
 }
 
 /// The real ID that a create led to before the server lost it.

@@ -11,7 +11,7 @@ use anyhow::Result;
 const FIXED_SEEDS: &str = "0..600";
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
-    const PACKAGE: [&str; 3] = ["--release", "--package", "fieldsync-simulation"];
+    const PACKAGE: [&str; 4] = ["--profile", "simulation", "--package", "fieldsync-simulation"];
     let run = |arguments: &[String]| {
         Run::new("cargo", &place.root).arg("run").args(PACKAGE).args(["--bin", "simulate", "--"]).args(arguments).check()
     };

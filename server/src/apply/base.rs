@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use fieldsync::model::{Base, OpId, Operation, Version};
 use fieldsync::protocol::Outcome;
 
-use super::{Stop, Working};
+use super::{Context, Stop, Working};
 use crate::store::RecordKey;
 
 /// Where an operation stands.
@@ -18,12 +18,12 @@ pub(super) enum Standing {
 }
 
 /// Finds the version under an update, a delete or a restoration.
-pub(super) fn standing(view: &Working, operation: &Operation, key: &RecordKey) -> Result<Standing, Stop> {
+pub(super) fn standing(view: &Working, context: &Context<'_>, operation: &Operation, key: &RecordKey) -> Result<Standing, Stop> {
     match &operation.base {
         Base::None => Err(Stop::reject("invalid_operation", "a change of a record names the version it was written on")),
         Base::Version(version) => Ok(Standing::On(*version)),
         Base::After(earlier) => {
-            let version = left_by(view, earlier, key)?;
+            let version = left_by(view, earlier, key)?.or_else(|| context.stands.get(&operation.id).copied());
             Ok(version.map_or_else(|| Standing::Waits(earlier.clone()), Standing::On))
         }
     }

@@ -118,7 +118,7 @@ impl Case<'_> {
             return Err(Stop::blocked(vec![self.operation.record.to_string()]));
         }
         let record = record.ok_or_else(|| Stop::reject("unknown_record", format!("there is no {} {}", key.entity, key.id)))?;
-        match standing(self.view, self.operation, &key)? {
+        match standing(self.view, self.context, self.operation, &key)? {
             Standing::On(version) => Ok((record, version)),
             Standing::Waits(earlier) => Err(Stop::blocked(vec![earlier.to_string()])),
         }

@@ -17,7 +17,7 @@ mod working;
 
 use std::collections::BTreeMap;
 
-use fieldsync::model::{ClientId, OpId, RecordId, Stamp};
+use fieldsync::model::{ClientId, OpId, RecordId, Stamp, Version};
 use fieldsync::protocol::limits::CLOCK_TOLERANCE_MS;
 use fieldsync::protocol::{Outcome, Rejection};
 use fieldsync::schema::Schema;
@@ -46,6 +46,8 @@ pub struct Context<'c> {
     pub offset_ms: i64,
     /// The real IDs that creates had in an earlier epoch.
     pub former: &'c BTreeMap<OpId, RecordId>,
+    /// The versions that operations stand on by what their client knows, if nothing is known here of what they follow.
+    pub stands: &'c BTreeMap<OpId, Version>,
 }
 
 impl Context<'_> {

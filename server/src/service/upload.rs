@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use fieldsync::model::{IdSource, OpId, RecordId};
-use fieldsync::protocol::{Former, OperationResult, Outcome, RequestHead, UploadResponse, limits};
+use fieldsync::model::{IdSource, OpId, RecordId, Version};
+use fieldsync::protocol::{Former, OperationResult, Outcome, RequestHead, Stand, UploadResponse, limits};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -30,6 +30,8 @@ struct Operations<'b> {
     operations: Bounded<'b>,
     #[serde(default)]
     former: Vec<Former>,
+    #[serde(default)]
+    stands: Vec<Stand>,
 }
 
 /// A list that stops being kept where the limit is crossed.
@@ -119,7 +121,7 @@ impl<S: ServerStore> Service<S> {
     /// Takes a batch of operations, gives one result for each.
     pub async fn upload(&self, identity: &Identity, body: &[u8]) -> Result<UploadResponse, Refusal> {
         let head = self.head(identity, body).await?;
-        let Operations { operations, former } = whole(&head, body)?;
+        let Operations { operations, former, stands } = whole(&head, body)?;
         if operations.too_many {
             return Err(Reason::TooLarge { max: limits::OPERATIONS_MAX, unit: "operations" }.of(&head.request_id));
         }
@@ -129,7 +131,8 @@ impl<S: ServerStore> Service<S> {
         let operations = texts.map(|(at, text)| Incoming::read(text.get()).ok_or_else(|| nameless(at))).collect::<Result<Vec<_>, _>>()?;
         self.own(identity, &head).await?;
         let former = former.into_iter().map(|former| (former.operation, former.id)).collect();
-        self.apply(identity, &head, &operations, &former).await.map_err(|reason| reason.of(&head.request_id))
+        let stands = stands.into_iter().map(|stand| (stand.operation, stand.version)).collect();
+        self.apply(identity, &head, &operations, &former, &stands).await.map_err(|reason| reason.of(&head.request_id))
     }
 
     async fn apply(
@@ -138,6 +141,7 @@ impl<S: ServerStore> Service<S> {
         head: &RequestHead,
         operations: &[Incoming<'_>],
         former: &BTreeMap<OpId, RecordId>,
+        stands: &BTreeMap<OpId, Version>,
     ) -> Result<UploadResponse, Reason> {
         let received_ms = self.now_ms();
         let context = Context {
@@ -148,6 +152,7 @@ impl<S: ServerStore> Service<S> {
             received_ms,
             offset_ms: head.offset_ms,
             former,
+            stands,
         };
         let mut ids = IdSource::default();
         let mut transaction = self.store.begin(&identity.tenant, &head.client).await?;

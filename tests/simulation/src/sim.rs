@@ -12,7 +12,7 @@ use crate::plan::{Death, Fault, Faults, Gate, Plan, Site, by_rates};
 use crate::random::Random;
 
 /// When every run begins.
-pub(crate) const START: u64 = 1_700_000_000_000;
+pub(crate) const START: u64 = 1_800_000_000_000;
 
 /// The invariants that are checked here, as the catalogue of faults numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

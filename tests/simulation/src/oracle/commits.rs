@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldsync::model::{Base, ClientId, Kind, OpId, Operation, Version};
+use fieldsync::model::{Action, Base, ClientId, Kind, OpId, Operation, Version};
 use fieldsync::protocol::Outcome;
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 
@@ -39,6 +39,8 @@ pub(crate) struct Tenant {
 pub(crate) struct Commits {
     pub(crate) tenants: BTreeMap<String, Tenant>,
     pub(crate) bodies: BTreeMap<OpId, (Operation, String)>,
+    /// The versions that their clients said operations stand on, which follow one that the server cannot know.
+    pub(crate) stands: BTreeMap<OpId, Version>,
     /// Operations that were carried from one device to another: they keep the numbers of the first.
     pub(crate) carried: BTreeSet<OpId>,
     /// Whether the server was ever restored: a base can then be a version of another epoch, which matches by content.
@@ -49,6 +51,10 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
+    /// Whether an operation that was sent changes nothing.
+    pub(crate) fn is_empty(&self, operation: &OpId) -> bool {
+        self.bodies.get(operation).is_some_and(|(operation, _)| matches!(&operation.action, Action::Update { delta } if delta.is_empty()))
+    }
     /// The server makes a backup.
     pub(crate) fn back_up(&mut self) {
         self.backup = self.tenants.clone();
@@ -61,7 +67,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, broken, checks, carried, restored, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, restored, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks += 1;
@@ -92,7 +98,7 @@ impl Commits {
             let left = match &operation.base {
                 Base::None => None,
                 Base::Version(version) => Some(*version),
-                Base::After(earlier) => known.left_by(earlier),
+                Base::After(earlier) => known.left_by(earlier).or_else(|| stands.get(&change.operation).copied()),
             };
             let chain = known.chains.entry(change.key.clone()).or_default();
             let stood = (chain.version != Version(0)).then_some(chain.version);

@@ -136,6 +136,8 @@ impl Look<'_> {
             };
             let word = words.and_then(|tenant| tenant.words.get(&last)).map(|word| &word.outcome);
             let (holds, gone) = match event {
+                // What changes nothing may be forgotten by a server that is restored.
+                Event::Applied { .. } | Event::Settled if word.is_none() && commits.is_empty(&last) => (true, amended),
                 Event::Applied { version } => (matches!(word, Some(Outcome::Applied { version: there, .. }) if there == version), amended),
                 Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),
                 Event::Conflict { .. } => (matches!(queued.get(&last), Some(State::Conflict { .. })), amended),
@@ -232,7 +234,9 @@ impl Look<'_> {
                 // then that the record is gone, at the version of that download.
                 let deleted = known.is_none().then(|| self.deleted(&place)).flatten();
                 let last = overlay.waiting.as_ref().and_then(|state| from_value(&state["version"]).ok()).or(overlay.version);
-                let holds = last == known.map(|record| record.version) || (deleted.is_some() && last >= deleted);
+                // What a restored server lost without a trace has no version there.
+                let lost = known.is_none() && deleted.is_none();
+                let holds = lost || last == known.map(|record| record.version) || (deleted.is_some() && last >= deleted);
                 self.sim.check(Invariant::I10, holds, || {
                     format!(
                         "{name}: {} {} ({}) has work under way on version {last:?}, the server has {:?} or deleted it at {deleted:?}",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use fieldsync::model::Operation;
-use fieldsync::protocol::{Outcome, UploadResponse, paths};
+use fieldsync::protocol::{Outcome, Stand, UploadResponse, paths};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -17,6 +17,8 @@ use crate::sim::{Invariant, Sim};
 struct Uploaded<'b> {
     #[serde(borrow)]
     operations: Vec<&'b RawValue>,
+    #[serde(default)]
+    stands: Vec<Stand>,
 }
 
 /// What was said.
@@ -38,11 +40,12 @@ impl Wire {
         if path != paths::UPLOAD {
             return;
         }
-        let Ok(Uploaded { operations }) = serde_json::from_str(body) else {
+        let Ok(Uploaded { operations, stands }) = serde_json::from_str(body) else {
             return sim.violate(Invariant::Sound, format!("context {owner} sent an upload that is none"));
         };
         sim.tell(|| format!("context {owner}: the server gets {} operations", operations.len()));
         let mut watch = lock(&self.watch);
+        watch.commits.stands.extend(stands.into_iter().map(|stand| (stand.operation, stand.version)));
         for text in operations {
             let Ok(operation) = serde_json::from_str::<Operation>(text.get()) else {
                 sim.violate(Invariant::Sound, format!("context {owner} sent an operation that is none: {text}"));
