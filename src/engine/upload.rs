@@ -103,6 +103,12 @@ impl<S: Store, H: Host> Engine<S, H> {
         let queue = self.inner.queue.borrow();
         let mut unwanted = if wanted.is_whole() { Vec::new() } else { queue.not_needed(&|item| is_wanted(wanted, item)) };
         unwanted.extend(not_now);
+        // Another tab runs a newer release: what only that one knows, it sends itself.
+        let schema = &self.inner.settings.schema;
+        let foreign = queue.items().filter(|(_, item)| schema.entity(&item.operation.entity).is_none());
+        let foreign: Vec<u64> = foreign.map(|(seq, _)| seq).collect();
+        unwanted.extend(queue.behind(&foreign));
+        unwanted.extend(foreign);
         without.extend(&unwanted);
         let batch = queue.batch(size.get(), size.bytes(), &without);
         if batch.is_empty() { self.next_suspect(&unwanted) } else { batch }

@@ -1,9 +1,9 @@
 //! Two tabs of one device.
 
 use futures_util::future::{join, join_all, poll_immediate};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::{World, tell, turns};
+use crate::world::{SCHEMA, World, tell, turns};
 
 #[test]
 fn different_fields_in_two_tabs_both_arrive_and_one_tab_sends() {
@@ -110,5 +110,26 @@ fn a_tab_sends_nothing_while_another_is_sending() {
         assert!(a.success && b.success, "{a:?} {b:?}");
         assert_eq!(a.synced + b.synced, 2);
         assert_eq!(world.changes().await.len(), 2);
+    });
+}
+
+#[test]
+fn a_tab_of_an_older_release_leaves_what_it_does_not_know_to_the_newer_one() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let mut older: Value = serde_json::from_str(SCHEMA).expect("JSON");
+        older["entities"].as_object_mut().expect("entities").remove("note").expect("it was there");
+        let (old, new) = (device.tab_with(json!({"schema": older})).await, device.tab().await);
+        old.create("client", json!({"name": "Weber"})).await;
+        new.create("note", json!({"name": "a first one"})).await;
+        let result = old.sync().await;
+        assert!(result.success, "{:?}", result.errors);
+        assert_eq!(result.synced, 1, "the client goes, the note stays");
+        assert_eq!(new.queue().await.len(), 1);
+        assert_eq!(new.sync().await.synced, 1);
+        let note = new.all("note").await.remove(0);
+        assert_eq!(note["name"], "a first one");
+        assert!(!note["id"].to_string().contains("temp_"), "it has its real ID");
     });
 }
