@@ -157,9 +157,12 @@ impl Queue {
                 continue;
             }
             let own = ordered.cycles.iter().find(|cycle| cycle.operations.contains(&nodes[at].id));
-            let behind =
-                || graph.before(at).iter().filter(|(other, _)| !ordered.order.contains(other)).map(|(other, _)| nodes[*other].id.clone());
-            stands[at] = Some(own.cloned().map_or_else(|| Standing::WaitsForOperations(behind().collect()), Standing::InCycle));
+            // What holds one member of a group holds all.
+            let unit = (0..acting.len()).filter(|other| graph.unit(*other) == graph.unit(at));
+            let before = unit.flat_map(|member| graph.before(member)).map(|(other, _)| *other);
+            let behind = before.filter(|other| !ordered.order.contains(other) && graph.unit(*other) != graph.unit(at));
+            let behind = || behind.map(|other| nodes[other].id.clone()).collect();
+            stands[at] = Some(own.cloned().map_or_else(|| Standing::WaitsForOperations(behind()), Standing::InCycle));
         }
         let mut stands = stands.into_iter();
         let next = |item: &Item| match item.row.state {

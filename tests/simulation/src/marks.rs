@@ -9,6 +9,11 @@ const SOON: u64 = 100_000;
 /// Within a million.
 const LATE: u64 = 1_000_000;
 
+/// So many operations demand every mark that can be reached.
+pub const ALL: u64 = LATE;
+/// Not demanded yet: the kind of action that brings it about is switched off until a defect is mended.
+const OFF: u64 = u64::MAX;
+
 /// One rare event.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -63,11 +68,14 @@ pub const MARKS: &[Mark] = &[
     mark("selected operations sent", "only chosen operations were sent", SOON),
     mark("server away", "the server was away", SOON),
     mark("server backed up", "what is durable there moved on with a backup", SOON),
+    mark("server restored", "the server went back to its last backup", OFF),
     mark("server died at a commit", "before or after it", SOON),
     mark("state waited for an outcome", "a page brought a record whose sealed operation had no answer yet", SOON),
     mark("tab died", "one context died in the middle of something", SOON),
     mark("tenant or user switched", "a context opened another database of its device", SOON),
+    mark("tombstones forgotten", "the server pruned them", OFF),
     mark("transaction saved", "a group was saved as a whole", SOON),
+    mark("work carried to another device", "unsent work was written out and read in elsewhere", OFF),
 ];
 
 /// The marks that so many operations should have reached, and did not.

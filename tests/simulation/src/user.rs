@@ -132,6 +132,7 @@ impl World {
             What::Evict => self.evict(context.owner),
             What::Prune => {
                 self.sim.tell(|| "the server forgets its tombstones".to_owned());
+                self.sim.mark("tombstones forgotten");
                 self.server.prune();
             }
             What::Backup => {
