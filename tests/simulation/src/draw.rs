@@ -130,6 +130,7 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
         backups,
         new_entity: workload == Workload::Whole,
         resolve_at_end: random.chance(500),
+        expected: Vec::new(),
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod draw;
 mod executor;
+pub mod exhaustive;
+pub mod file;
 #[cfg(feature = "planted")]
 pub mod kill;
 pub mod marks;
@@ -13,7 +15,10 @@ mod oracle;
 pub mod plan;
 mod random;
 pub mod run;
+pub mod scenarios;
+pub mod script;
 mod seams;
+pub mod shrink;
 mod sim;
 pub mod swarm;
 mod table;

@@ -1,9 +1,13 @@
 //! `simulate`: tells the story of one seed, or runs many and prints what they did.
 //!
 //! `--seed S` · `--seeds A..B` · `--minutes N` (with `--from A`) · `--threads N` · `--double` ·
-//! `--workload usual|whole|puts` · `--marks` (demand every mark, however short the run)
+//! `--workload usual|whole|puts` · `--marks` (demand every mark, however short the run) ·
+//! `--seed S --shrink [--to FILE] [--runs N]` · `--plan FILE` · `--exhaustive [NAME]` ·
+//! `--scenario NAME [--disturbed GATE-AND-FAULT]` · `--jepsen [RUNS]`
 
 #![allow(clippy::print_stdout, reason = "a terminal tool speaks on stdout")]
+
+mod tool;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -50,6 +54,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let (Some(seed), true) = (arguments.number("--seed"), arguments.has("--shrink")) {
+        let runs_max = arguments.number("--runs").and_then(|runs| u32::try_from(runs).ok()).unwrap_or(3_000);
+        return code(tool::shrink(&plan_with(seed, workload), arguments.text("--to"), runs_max));
+    }
     if let Some(seed) = arguments.number("--seed") {
         return tell(seed, workload);
     }
@@ -58,6 +66,18 @@ fn main() -> ExitCode {
     #[cfg(feature = "planted")]
     if arguments.has("--bugs") {
         return bugs(arguments.text("--bug"), threads);
+    }
+    if arguments.has("--exhaustive") {
+        return code(tool::exhaust(arguments.text("--exhaustive").filter(|name| !name.starts_with("--")), threads));
+    }
+    if let Some(name) = arguments.text("--scenario") {
+        return code(tool::scenario(name, arguments.text("--disturbed")));
+    }
+    if arguments.has("--jepsen") {
+        return code(tool::jepsen(arguments.number("--jepsen").unwrap_or(10)));
+    }
+    if let Some(path) = arguments.text("--plan") {
+        return code(tool::plan(path));
     }
     let begun = Instant::now();
     let first = arguments.number("--from").unwrap_or(1);
@@ -111,6 +131,11 @@ fn bugs(only: Option<&str>, threads: usize) -> ExitCode {
 #[cfg(feature = "planted")]
 fn bug_named(name: &str) -> Option<fieldsync::planted::Bug> {
     fieldsync::planted::Bug::ALL.iter().map(|(bug, _)| *bug).find(|bug| format!("{bug:?}") == name)
+}
+
+/// Success if everything held.
+fn code(held: bool) -> ExitCode {
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn range(text: &str) -> Option<(u64, u64)> {

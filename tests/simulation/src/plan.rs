@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::executor::Owner;
 use crate::random::{Random, mix};
+use crate::script::{Expected, Step};
 
 /// Where a run can be stopped, slowed, refused or killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -296,6 +297,8 @@ pub enum What {
     Jump(i64),
     /// The server's clock jumps.
     ServerJump(i64),
+    /// A step of a script, done by the person of the context: at this time or later, after the steps before it.
+    Step(Step),
 }
 
 /// One action of one context.
@@ -390,6 +393,9 @@ pub struct Plan {
     pub new_entity: bool,
     /// Whether somebody resolves what is in conflict at the end.
     pub resolve_at_end: bool,
+    /// What must have come of a script in the end.
+    #[serde(default)]
+    pub expected: Vec<Expected>,
 }
 
 impl Plan {

@@ -111,7 +111,9 @@ pub fn run(plan: &Plan, wanted: Wanted) -> Outcome {
 /// People act until it is time to heal.
 fn live(world: &Rc<World>) {
     let executor = world.sim.executor.clone();
-    for context in &world.contexts {
+    crate::script::begin(world);
+    let comes_later = |owner| crate::script::comes_later(&world.plan, owner);
+    for context in world.contexts.iter().filter(|context| !comes_later(context.owner)) {
         let (world, owner, wait) = (world.clone(), context.owner, executor.draw(1_500));
         executor.spawn(WORLD, async move {
             world.sim.executor.sleep(wait).await;
@@ -170,7 +172,13 @@ fn rest(world: &Rc<World>) -> bool {
         let decided = !world.plan.resolve_at_end || now.iter().all(|(_, _, conflicts)| *conflicts == 0);
         let still = before.as_ref() == Some(&now);
         let arrived = world.server.under_way.get() == 0;
-        if all_there && arrived && decided && still && (now.iter().all(|(pending, _, _)| *pending == 0) || is_stuck(world)) {
+        if world.script.is_done()
+            && all_there
+            && arrived
+            && decided
+            && still
+            && (now.iter().all(|(pending, _, _)| *pending == 0) || is_stuck(world))
+        {
             let mark = executor.now() - begun;
             world.sim.tell(|| format!("everything has come to rest after {mark} ms"));
             return idle(world);
@@ -277,6 +285,7 @@ fn compare(world: &Rc<World>) {
         }
     }
     end::compare(world, &queues);
+    crate::script::compare(world);
 }
 
 /// Deaths among the faults and actions, for reports.

@@ -53,6 +53,8 @@ pub enum Invariant {
     I20,
     /// Downloads miss nothing.
     I21,
+    /// A script comes to the end that it names.
+    Script,
     /// Nothing breaks: no panic, no integrity error.
     Sound,
 }
@@ -72,6 +74,8 @@ pub(crate) struct Sim {
     seed: u64,
     rates: BTreeMap<Site, Vec<(Fault, u64)>>,
     list: BTreeMap<Gate, Fault>,
+    /// What a script has in store: for whom, where, after how many passages.
+    pub(crate) waiting: RefCell<Vec<(Owner, Site, u32, Fault)>>,
     faults_on: Cell<bool>,
     passages: RefCell<BTreeMap<(Owner, Site), u32>>,
     pub(crate) fired: RefCell<Vec<(Gate, Fault)>>,
@@ -95,6 +99,7 @@ impl Sim {
             seed: plan.seed,
             rates: plan.rates(),
             list,
+            waiting: RefCell::default(),
             faults_on: Cell::new(true),
             passages: RefCell::default(),
             fired: RefCell::default(),
@@ -154,7 +159,7 @@ impl Sim {
         }
         let fault = match self.rates.get(&site) {
             Some(rates) => by_rates(self.seed, rates, gate),
-            None => self.list.get(&gate).copied(),
+            None => self.list.get(&gate).copied().or_else(|| self.in_store(actor, site)),
         };
         if let Some(fault) = fault {
             self.executor.note(u64::from(number));
@@ -164,6 +169,19 @@ impl Sim {
             }
         }
         fault
+    }
+
+    /// What a script has in store for this passage.
+    fn in_store(&self, actor: Owner, site: Site) -> Option<Fault> {
+        let mut waiting = self.waiting.borrow_mut();
+        let at = waiting.iter().position(|(who, at, ..)| (*who, *at) == (actor, site))?;
+        match waiting[at].2.checked_sub(1) {
+            Some(left) => {
+                waiting[at].2 = left;
+                None
+            }
+            None => Some(waiting.remove(at).3),
+        }
     }
 
     /// A rare event was reached.

@@ -78,6 +78,8 @@ impl World {
         let device = &self.devices[self.device_of(&context)];
         let now = self.sim.executor.now();
         match action.what {
+            // The person of the context does it: see `script`.
+            What::Step(_) => {}
             What::Kill(death) => self.kill(action.actor, death),
             What::Partition(ms, hangs) => {
                 self.sim.tell(|| format!("device {}: no network for {ms} ms", self.device_of(&context) + 1));
@@ -393,6 +395,16 @@ impl World {
         Ok(())
     }
 
+    /// What a file holds may take effect under the numbers of the device that wrote it.
+    pub(crate) fn remember_carried(&self, text: &str) {
+        let mut watch = lock(&self.server.watch);
+        let file: Value = serde_json::from_str(text).unwrap_or_default();
+        for carried in file["unsent"]["operations"].as_array().into_iter().flatten() {
+            let body: Value = carried["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+            watch.commits.carried.extend(body["id"].as_str().and_then(|id| OpId::parse(id).ok()));
+        }
+    }
+
     /// Carries unsent work to the same person's database on another device, if there is one that is open.
     async fn carry(&self, context: &Context, engine: &SimEngine, pick: u64) -> Result<(), EngineError> {
         let own = self.database_of(context);
@@ -404,14 +416,7 @@ impl World {
         let others: Vec<&Rc<Context>> = self.contexts.iter().filter(other).collect();
         let Some(other) = others.get(place(pick, others.len())) else { return Ok(()) };
         let text = engine.export().await?;
-        {
-            let mut watch = lock(&self.server.watch);
-            let file: Value = serde_json::from_str(&text).unwrap_or_default();
-            for carried in file["unsent"]["operations"].as_array().into_iter().flatten() {
-                let body: Value = carried["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
-                watch.commits.carried.extend(body["id"].as_str().and_then(|id| OpId::parse(id).ok()));
-            }
-        }
+        self.remember_carried(&text);
         let Some(there) = other.engine.borrow().clone() else { return Ok(()) };
         let (sim, owner, from) = (self.sim.clone(), other.owner, context.owner);
         // It is the other context's call: it dies with that one.

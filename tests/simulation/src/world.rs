@@ -15,6 +15,7 @@ use crate::executor::{Owner, WORLD};
 use crate::oracle::wire::Wire;
 use crate::plan::{ContextPlan, DatabasePlan, Death, Plan};
 use crate::random::{Random, mix};
+use crate::script::Script;
 use crate::seams::host::{Bus, Device, Inbox, SimHost};
 use crate::seams::network::SimNetwork;
 use crate::seams::server::Server;
@@ -68,7 +69,7 @@ pub(crate) struct Context {
     pub(crate) engine: RefCell<Option<SimEngine>>,
     /// Whether it lives: it may still be opening.
     pub(crate) alive: Cell<bool>,
-    lives: Cell<u64>,
+    pub(crate) lives: Cell<u64>,
 }
 
 /// Everything.
@@ -80,6 +81,7 @@ pub(crate) struct World {
     earlier: Rc<Schema>,
     pub(crate) server: Rc<Server>,
     wire: Rc<Wire>,
+    pub(crate) script: Script,
     pub(crate) devices: Vec<Rc<Device>>,
     pub(crate) databases: Vec<Rc<Database>>,
     pub(crate) contexts: Vec<Rc<Context>>,
@@ -123,6 +125,7 @@ impl World {
             earlier,
             server,
             wire,
+            script: Script::default(),
             devices: plan.devices.iter().map(|device| Device::new(device.clone())).collect(),
             databases: plan.databases.iter().map(database).collect(),
             contexts: plan.contexts.iter().enumerate().map(context).collect(),

@@ -23,12 +23,12 @@ use crate::user::Saved;
 use crate::world::{Database, World};
 
 /// Entity and ID.
-type Place = (String, RecordId);
+pub(crate) type Place = (String, RecordId);
 
 /// A record of the server, or its tombstone.
-struct There {
+pub(crate) struct There {
     version: Version,
-    data: Option<Object>,
+    pub(crate) data: Option<Object>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +79,7 @@ pub(crate) fn compare(world: &World, queues: &[Option<Vec<Value>>]) {
 }
 
 /// All records of a tenant as the server has them.
-fn records(world: &World, tenant: &str) -> BTreeMap<Place, There> {
+pub(crate) fn records(world: &World, tenant: &str) -> BTreeMap<Place, There> {
     let nobody = ClientId::parse("0190a1b2-0000-7000-8000-000000000000").expect("a client ID");
     let bounds = PageBounds { records_max: usize::MAX, bytes_max: usize::MAX };
     let (service, everything) = (world.server.service(), Scope::default());

@@ -75,6 +75,9 @@ impl Wire {
                 Outcome::Duplicate { .. } => "receipt: duplicate",
             };
             sim.mark(name);
+            if !matches!(result.outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. }) {
+                sim.tell(|| format!("  {}: {:?}", result.operation, result.outcome).chars().take(400).collect());
+            }
             *seen.entry(name).or_insert(0) += 1;
         }
         sim.tell(|| format!("the server answers {tenant}: {seen:?}"));

@@ -1,0 +1,24 @@
+//! The choreography of the public Jepsen suite for PowerSync: every nemesis, several times.
+
+use fieldsync_simulation::plan::Faults;
+use fieldsync_simulation::scenarios::jepsen::{Nemesis, plan};
+use fieldsync_simulation::swarm::run_guarded;
+use fieldsync_simulation::{Invariant, Wanted};
+
+/// Runs of each nemesis.
+const RUNS: u64 = 4;
+
+#[test]
+fn all_clients_converge_whatever_the_nemesis() {
+    for nemesis in Nemesis::ALL {
+        for seed in 1..=RUNS {
+            let plan = plan(seed, nemesis);
+            assert_eq!(plan.faults, Faults::List(Vec::new()), "only the nemesis disturbs");
+            let outcome = run_guarded(&plan, Wanted::default());
+            assert_eq!(outcome.violation, None, "{nemesis:?} {seed}");
+            assert!(outcome.saved > 500, "{nemesis:?} {seed}: {} writes", outcome.saved);
+            let checked = outcome.checks.get(&Invariant::I10).copied().unwrap_or(0);
+            assert!(checked >= 5 * 12, "{nemesis:?} {seed}: every client's every key is compared at the end, {checked}");
+        }
+    }
+}
