@@ -52,9 +52,9 @@ const WRITES_MAX: u64 = 4;
 /// Transactions of all clients together in a second.
 const RATE: u64 = 10;
 /// How long they go on, ms.
-const LENGTH: u64 = 60_000;
+const LENGTH: u64 = 20_000;
 /// A nemesis comes and goes at intervals of up to this, ms.
-const INTERVAL: u64 = 10_000;
+const INTERVAL: u64 = 4_000;
 
 /// A run of the suite.
 pub fn plan(seed: u64, nemesis: Nemesis) -> Plan {
