@@ -61,7 +61,8 @@ fn restored() -> Scenario {
     stage.see(14_000, office, "rex", json!({"name": "Rex"}));
     stage.step(16_000, office, Step::Retry { name: "visit".to_owned(), set: None });
     stage.at(20_000, vet, What::Backup);
-    stage.expect("ann", json!({"name": "Ann", "phone": "1", "room": "2"}));
+    // What the office wrote about her is parked like the visit where the backup does not have her.
+    stage.expect("ann", json!({"name": "Ann", "phone": "1"}));
     stage.expect("rex", json!({"clientId": "@ann", "name": "Rex"}));
     stage.expect("eve", json!({"name": "Eve"}));
     stage.needs("server restored", 1);
