@@ -59,7 +59,7 @@ const MENU: &[(Site, Fault, u64)] = &[
 
 /// Kinds of actions that are drawn but left out: each has uncovered a defect that is not mended yet.
 fn is_switched_off(what: &What) -> bool {
-    matches!(what, What::Restore | What::Carry { .. } | What::Prune)
+    matches!(what, What::Restore | What::Prune)
 }
 
 /// What people do in the runs of a swarm.

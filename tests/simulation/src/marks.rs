@@ -75,7 +75,7 @@ pub const MARKS: &[Mark] = &[
     mark("tenant or user switched", "a context opened another database of its device", SOON),
     mark("tombstones forgotten", "the server pruned them", OFF),
     mark("transaction saved", "a group was saved as a whole", SOON),
-    mark("work carried to another device", "unsent work was written out and read in elsewhere", OFF),
+    mark("work carried to another device", "unsent work was written out and read in elsewhere", SOON),
 ];
 
 /// The marks that so many operations should have reached, and did not.

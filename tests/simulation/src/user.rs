@@ -289,7 +289,7 @@ impl World {
                 let parked: Vec<&Value> = queue.iter().filter(|item| item["state"] == "parked").collect();
                 let Some(item) = parked.get(place(pick, parked.len())) else { return Ok(()) };
                 let id = item["operationId"].as_str().unwrap_or_default();
-                let edit = json!({"set": {"phone": [format!("{}{}", marker(number), canary(&database.plan.tenant))]}}).to_string();
+                let edit = json!({"set": {"edited": [format!("{}{}", marker(number), canary(&database.plan.tenant))]}}).to_string();
                 engine.retry(id, pick.is_multiple_of(2).then_some(edit.as_str())).await?;
                 self.sim.mark("parked operation sent again");
                 self.sim.tell(|| format!("context {}: retries {id}", context.owner));
