@@ -94,6 +94,8 @@ bugs! {
     DependentsSent,
     /// A new operation in the place of a group's member leaves the group.
     GroupBroken,
+    /// What follows an operation in conflict is not judged with it.
+    FollowersUnjudged,
     /// The server remembers no updates.
     ServerNoReceipt,
     /// The server takes an update whatever version it was written on.

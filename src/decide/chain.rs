@@ -107,7 +107,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     let issued: Vec<(OpId, u64)> = members.iter().map(|_| (work.take_id(fresh), work.take_seq())).collect();
     let group =
         issued.first().filter(|_| old.group.is_some() && !is(Bug::GroupBroken)).map(|(id, _)| Group { id: id.clone(), of: members.len() });
-    let mut new = Vec::new();
+    let (mut new, mut followers) = (Vec::new(), Vec::new());
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
         let like = if member.id == old.id { by.clone() } else { member.clone() };
         // The server remembers an operation by its receipt: behind one that has none, and that nothing follows, it
@@ -130,6 +130,27 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         }
         new.push((member, by));
     }
+    // What follows on the same record and went out was written on a state that is no more: it stands anew as well,
+    // and is judged like the first. A member of another group does not: the server finds it in conflict by itself.
+    let behind = pending.iter().skip_while(|(_, operation)| operation.id != old.id).skip(1);
+    for (stored, operation) in behind {
+        let sent = stored.state == State::Pending && sealed.contains(operation.seq) && operation.group.is_none();
+        if !sent || is(Bug::FollowersUnjudged) {
+            continue;
+        }
+        let base = match &operation.base {
+            Base::After(earlier) => match new.iter().find(|(other, _)| other.id == *earlier) {
+                Some((_, by)) => Base::After(by.id.clone()),
+                None => continue,
+            },
+            Base::None | Base::Version(_) => continue,
+        };
+        let (id, seq) = (work.take_id(fresh), work.take_seq());
+        let by = Operation { id, seq, base, supersedes: Some(operation.id.clone()), ..operation.clone() };
+        work.supersede(stored, operation, &by);
+        followers.push(by.seq);
+        new.push((operation, by));
+    }
     let replaced = |op: &OpId| new.iter().find(|(member, _)| member.id == *op).map(|(_, by)| by);
     let reference = |op: OpRef| replaced(&op.id).map_or(op, |by| OpRef { seq: by.seq, id: by.id.clone() });
     for mut other in others {
@@ -138,10 +159,10 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     }
     row.ops = std::mem::take(&mut row.ops).into_iter().map(reference).collect();
     let (mut kept, mut chain, mut parked) = (Vec::new(), Vec::new(), false);
-    for (stored, operation) in pending {
+    for (stored, operation) in &pending {
         match replaced(&operation.id) {
             Some(by) => {
-                if judged || operation.id != old.id {
+                if (judged || operation.id != old.id) && !followers.contains(&by.seq) {
                     kept.push(by.seq);
                 }
                 chain.extend(work.outbox(db, by.seq)?);
@@ -151,7 +172,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
                 if sealed.contains(operation.seq) {
                     kept.push(operation.seq);
                 }
-                chain.push((stored, operation));
+                chain.push((stored.clone(), operation.clone()));
             }
         }
     }

@@ -71,6 +71,37 @@ fn the_later_write_of_one_field_stands_and_the_other_is_kept() {
 }
 
 #[test]
+fn what_follows_a_write_in_conflict_is_judged_with_it_and_never_goes_over_a_later_one() {
+    tell(async {
+        let world = World::new();
+        let here = world.device("anna").tab_with(json!({"coalesce": false})).await;
+        here.create("pet", json!({"name": "Rex", "dose": 1})).await;
+        here.sync().await;
+        let there = world.device("ben").tab().await;
+        there.sync().await;
+        for name in ["first", "second", "third"] {
+            world.pass(1_000);
+            let shown = here.all("pet").await.remove(0)["id"].to_string();
+            here.update("pet", &shown, json!({"name": name})).await;
+        }
+        world.pass(1_000);
+        let shown = there.all("pet").await.remove(0)["id"].to_string();
+        there.update("pet", &shown, json!({"name": "later"})).await;
+        assert!(there.sync().await.success);
+        // All three go up in one batch; the first is in conflict, and the others stand on it.
+        let result = here.sync().await;
+        assert!(result.success, "{result:?}");
+        assert!(here.queue().await.is_empty(), "nothing waits: {:?}", here.queue().await);
+        assert!(there.sync().await.success);
+        assert_eq!(there.all("pet").await.remove(0)["name"], "later", "the later write stands at the office");
+        assert_eq!(here.all("pet").await.remove(0)["name"], "later", "and here");
+        let kept = here.engine.conflicts().await.expect("read");
+        let losers: Vec<String> = kept.iter().map(|conflict| conflict["localData"]["name"].to_string()).collect();
+        assert!(losers.iter().any(|name| name.contains("third")), "what lost is kept: {losers:?}");
+    });
+}
+
+#[test]
 fn a_device_whose_clock_is_years_ahead_does_not_win_for_ever() {
     tell(async {
         let world = World::new();

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use fieldsync::model::{Base, OpId, Operation, Version};
+use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::Outcome;
 
 use super::{Context, Stop, Working};
@@ -29,8 +30,12 @@ pub(super) fn standing(view: &Working, context: &Context<'_>, operation: &Operat
     }
 }
 
-/// The version that an operation left, or that one of those left which stand in its place, however often it
-/// was superseded. Nothing if none of them was applied.
+/// A version that no record has.
+const NONE: Version = Version(u64::MAX);
+
+/// The version that an operation left. If another one that stands in its place was applied, that may stand on more
+/// than the first did, of which the one that follows knows nothing: then it is the version that no record has, and
+/// what stands on it is in conflict. Nothing if none of them was applied.
 fn left_by(view: &Working, operation: &OpId, key: &RecordKey) -> Result<Option<Version>, Stop> {
     let mut left = None;
     let mut seen = BTreeSet::new();
@@ -44,7 +49,7 @@ fn left_by(view: &Working, operation: &OpId, key: &RecordKey) -> Result<Option<V
             if *real_id != key.id {
                 return Err(Stop::reject("invalid_operation", "the operation that it follows changed another record"));
             }
-            left = left.max(Some(*version));
+            left = left.max(Some(if id == operation || is(Bug::FollowersUnjudged) { *version } else { NONE }));
         } else {
             open.extend(view.successors(id)?);
         }
