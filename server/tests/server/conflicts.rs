@@ -87,8 +87,14 @@ async fn what_follows_a_conflict_waits_for_its_resolution<S: ServerStore>(world:
     assert_eq!(briefs(&outcomes), ["conflict update-update".to_owned(), format!("blocked {}", op(3)), format!("blocked {}", op(4))]);
     let mut resolution = ben.update(6, "client", 1, json!({"/n": 2}), version(2));
     resolution["supersedes"] = json!(op(3));
+    // On the old path they know nothing of what the resolution stands on: that must be judged first.
     let outcomes = world.upload(&ben, &[resolution, next, last]).await;
-    assert_eq!(briefs(&outcomes), ["applied 3", "applied 4", "applied 5"]);
+    assert_eq!(briefs(&outcomes), ["applied 3".to_owned(), "conflict update-update".to_owned(), format!("blocked {}", op(4))]);
+    let mut next = ben.update(7, "client", 1, json!({"/m": 1}), after(6));
+    next["supersedes"] = json!(op(4));
+    let mut last = ben.update(8, "client", 1, json!({"/m": 2}), after(7));
+    last["supersedes"] = json!(op(5));
+    assert_eq!(briefs(&world.upload(&ben, &[next, last]).await), ["applied 4", "applied 5"]);
     Ok(())
 }
 
@@ -115,7 +121,7 @@ async fn a_resolution_closes_the_conflict_and_an_empty_one_too<S: ServerStore>(w
     first["supersedes"] = json!(op(5));
     let mut second = ben.update(8, "client", 2, json!({}), version(4));
     second["supersedes"] = json!(op(6));
-    let batch = [first, second, ben.update(9, "client", 1, json!({"/m": 1}), after(5))];
+    let batch = [first, second, ben.update(9, "client", 1, json!({"/m": 1}), after(7))];
     assert_eq!(briefs(&world.upload(&ben, &batch).await), ["applied 3", "applied 4", "applied 5"]);
     let status = world.status(&ben).await;
     assert_eq!((&status["openConflicts"], &status["sequence"]), (&json!(0), &json!("5")));
