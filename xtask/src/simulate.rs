@@ -1,6 +1,7 @@
-//! `simulate`: the engine that ships, in a world that one number decides. Without arguments the fixed seeds of
-//! every test run; with arguments the simulator itself: `--seed S` tells one story, `--seeds A..B` and
-//! `--minutes N` run many and print what they did.
+//! `simulate`: the engine that ships, in a world that one number decides. Without arguments what every test run
+//! does: the package's tests, the fixed seeds, and the planted bugs, each of which must be found. With arguments
+//! the simulator itself: `--seed S` tells one story, `--seeds A..B` and `--minutes N` run many and print what they
+//! did; `docs/testing.md` has the rest.
 
 use crate::place::Place;
 use crate::run::Run;
@@ -9,18 +10,26 @@ use anyhow::Result;
 
 /// The seeds of every test run; each tenth runs twice.
 const FIXED_SEEDS: &str = "0..600";
+const PACKAGE: [&str; 4] = ["--profile", "simulation", "--package", "fieldsync-simulation"];
+/// Mistakes on demand. What is built with it is never shipped.
+const PLANTED: [&str; 2] = ["--features", "planted"];
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
-    const PACKAGE: [&str; 4] = ["--profile", "simulation", "--package", "fieldsync-simulation"];
-    let run = |arguments: &[String]| {
-        Run::new("cargo", &place.root).arg("run").args(PACKAGE).args(["--bin", "simulate", "--"]).args(arguments).check()
+    let cargo = |command: &str, planted: bool| {
+        let run = Run::new("cargo", &place.root).arg(command).args(PACKAGE);
+        if planted { run.args(PLANTED) } else { run }
     };
+    let simulate = |planted: bool, arguments: &[&str]| cargo("run", planted).args(["--bin", "simulate", "--"]).args(arguments).check();
     if !arguments.is_empty() {
-        run(arguments)?;
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        simulate(arguments.iter().any(|argument| argument.starts_with("--bug")), &arguments)?;
         return Ok(Tally::HELD);
     }
-    let mut tally = Run::new("cargo", &place.root).arg("test").args(PACKAGE).arg("--no-fail-fast").tally()?;
-    run(&["--seeds".to_owned(), FIXED_SEEDS.to_owned(), "--double".to_owned()])?;
+    let mut tally = cargo("test", false).arg("--no-fail-fast").tally()?;
+    simulate(false, &["--seeds", FIXED_SEEDS, "--double"])?;
+    tally += Tally::HELD;
+    tally += cargo("test", true).args(["--test", "shrunk"]).tally()?;
+    simulate(true, &["--bugs"])?;
     tally += Tally::HELD;
     Ok(tally)
 }

@@ -33,6 +33,10 @@ struct OverlaySeen {
     ops: Vec<Listed>,
     version: Option<Version>,
     waiting: Option<IgnoredAny>,
+    key: RecordId,
+    /// Its text, in which no temp ID may stand that has become a real one, but its own.
+    #[serde(skip)]
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +135,7 @@ impl Stored {
             sim.mark("mapped by a page");
         }
         let mut problems: Vec<(Invariant, String)> = Vec::new();
-        let (mut operations, mut records) = (Vec::new(), Vec::new());
+        let (mut operations, mut records, mut renamed) = (Vec::new(), Vec::new(), Vec::new());
         // Where the database stands comes first: after a change of epoch other versions count.
         let is_state = |write: &&Write| matches!(write, Write::Put(Table::State, _));
         for write in batch.iter().filter(is_state).chain(batch.iter().filter(|write| !is_state(write))) {
@@ -143,6 +147,7 @@ impl Stored {
                     match table {
                         Table::Outbox => operations.push(number(&row.key)),
                         Table::Overlay => records.push(row.key.clone()),
+                        Table::Ids => renamed.extend(renamed_id(&row.key)),
                         _ => {}
                     }
                 }
@@ -165,6 +170,11 @@ impl Stored {
         }
         for (invariant, what) in problems {
             sim.violate(invariant, format!("{}: {what}", self.name));
+        }
+        for temp in renamed {
+            let named = to_value(&temp).to_string();
+            let left = self.overlay.iter().find(|(_, row)| row.key != temp && row.text.contains(&named)).map(|(key, _)| key);
+            sim.check(Invariant::I6, left.is_none(), || format!("{}: {temp} has a real ID now, and {left:?} names the temp ID", self.name));
         }
         for seq in operations {
             let holds = match self.outbox.get(&seq) {
@@ -226,7 +236,8 @@ impl Stored {
                 }
             }
             Table::Overlay => {
-                let seen: OverlaySeen = serde_json::from_str(&row.text).map_err(unreadable)?;
+                let mut seen: OverlaySeen = serde_json::from_str(&row.text).map_err(unreadable)?;
+                seen.text.clone_from(&row.text);
                 self.unlist(&row.key);
                 for op in &seen.ops {
                     self.listed.insert(op.seq, row.key.clone());
@@ -324,6 +335,12 @@ fn link(row: &AuditRow, previous: Option<&Hash>) -> Hash {
 /// A sequence as it stands in a key.
 pub(crate) fn number(key: &Key) -> u64 {
     from_value(&key.to_value()).unwrap_or(u64::MAX)
+}
+
+/// The temp ID that the row of a mapping is about.
+fn renamed_id(key: &Key) -> Option<RecordId> {
+    let Key::List(parts) = key else { return None };
+    record_id(parts.get(1)?)
 }
 
 /// An ID as it stands in a key.
