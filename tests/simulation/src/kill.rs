@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use fieldsync::planted::{Bug, plant};
 
 use crate::run::Wanted;
+use crate::scenarios::{self, Scenario};
 use crate::sim::Violation;
-use crate::swarm::run_seed;
+use crate::swarm::{run_guarded, run_seed};
 
 /// So many seeds may pass before a planted bug is found.
 pub const BUDGET: u64 = 600;
@@ -23,8 +24,16 @@ pub const ALIVE: &[Bug] = &[
     Bug::SettledEarly,
     Bug::GoneKept,
     Bug::ResyncOverEdits,
+    Bug::ResolvedOnOldState,
+    Bug::ScopeMovesAll,
+    Bug::GroupBroken,
+    Bug::FollowersUnjudged,
+    Bug::ServerNoReceipt,
+    Bug::ServerResurrects,
     Bug::ServerForgottenIgnored,
     Bug::ServerNumbersAgain,
+    Bug::ServerAllDurable,
+    Bug::ServerAnswersFirst,
 ];
 
 /// What became of one bug.
@@ -34,8 +43,8 @@ pub struct Kill {
     pub bug: Bug,
     /// What it does.
     pub what: &'static str,
-    /// The first seed that found it, and what was broken; nothing if it lives.
-    pub found: Option<(u64, Violation)>,
+    /// The scenario or the first seed that found it, and what was broken; nothing if it lives.
+    pub found: Option<(String, Violation)>,
 }
 
 /// Plants one bug after the other and runs seeds from 0 on until one breaks a promise. No other world may run in
@@ -44,12 +53,22 @@ pub fn kill(wanted: impl Fn(Bug) -> bool, threads: usize, mut told: impl FnMut(&
     let mut kills = Vec::new();
     for (bug, what) in Bug::ALL.iter().filter(|(bug, _)| wanted(*bug)) {
         plant(Some(*bug));
-        let kill = Kill { bug: *bug, what: what.trim(), found: hunt(threads) };
+        let kill = Kill {
+            bug: *bug,
+            what: what.trim(),
+            found: told_by_a_scenario().or_else(|| hunt(threads).map(|(seed, violation)| (format!("seed {seed}"), violation))),
+        };
         plant(None);
         told(&kill);
         kills.push(kill);
     }
     kills
+}
+
+/// The first scenario that comes to another end, undisturbed.
+fn told_by_a_scenario() -> Option<(String, Violation)> {
+    let broken = |scenario: &Scenario| run_guarded(&scenario.plan, Wanted::default()).violation;
+    scenarios::all().iter().find_map(|scenario| broken(scenario).map(|violation| (scenario.name.to_owned(), violation)))
 }
 
 /// The lowest seed of the budget that breaks a promise.

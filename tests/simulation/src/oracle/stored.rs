@@ -340,7 +340,7 @@ pub(crate) fn number(key: &Key) -> u64 {
 /// The temp ID that the row of a mapping is about.
 fn renamed_id(key: &Key) -> Option<RecordId> {
     let Key::List(parts) = key else { return None };
-    record_id(parts.get(1)?)
+    record_id(parts.get(1)?).filter(|id| id.as_temp().is_some())
 }
 
 /// An ID as it stands in a key.
