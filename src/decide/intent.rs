@@ -154,7 +154,9 @@ impl<'p> Place<'p> {
         if id.as_temp().is_some() {
             return Ok(None);
         }
-        Ok(db.one::<BaseRow>(&BaseRow::read(generation, self.entity, id))?.map(|base| OverlayRow::over(self.entity, base)))
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let base = db.one::<BaseRow>(&BaseRow::read(generation, self.entity, id))?;
+        Ok(base.map(|base| OverlayRow::over(self.entity, base, &sync)))
     }
 
     /// The record, and what the intent does to it; nothing if it changes nothing.

@@ -164,8 +164,9 @@ impl Outcomes {
                 row.ops.clear();
                 row.view.clone_from(&row.base);
             }
-            // What another device wrote leaves a version of a state that is not here.
-            if stored.here.is_none() && !is(Bug::VersionKept) {
+            // What another device wrote leaves a version of a state that is not here, unless it began with it.
+            let whole = stored.here.is_none() || matches!(operation.action, Action::Create { .. });
+            if whole && !is(Bug::VersionKept) {
                 row.version = Some(version);
             }
         }

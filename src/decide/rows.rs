@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::state::SyncState;
 use crate::model::{ClientId, OpId, RecordId, Stamp, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
@@ -237,9 +238,10 @@ impl OverlayRow {
             parked: false,
         }
     }
-    /// A row over a base row.
-    pub(super) fn over(entity: &str, base: BaseRow) -> Self {
-        Self { version: Some(base.version), base: Some(base.data.clone()), view: Some(base.data), ..Self::fresh(entity, base.id) }
+    /// A row over a base row. Until a resync after a change of epoch is over, its version is one of the old lineage.
+    pub(super) fn over(entity: &str, base: BaseRow, sync: &SyncState) -> Self {
+        let version = if sync.filling.is_some() && sync.through.is_none() { Version(0) } else { base.version };
+        Self { version: Some(version), base: Some(base.data.clone()), view: Some(base.data), ..Self::fresh(entity, base.id) }
     }
     /// This state of the server, unless the record stands on a newer one.
     pub(super) fn newest(&self, server: ServerState) -> ServerState {

@@ -177,7 +177,7 @@ impl Import {
             None => match work.overlay_by_id(db, &operation.entity, &carried.row)? {
                 Some(row) => row,
                 None => match db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))? {
-                    Some(base) => OverlayRow::over(&operation.entity, base),
+                    Some(base) => OverlayRow::over(&operation.entity, base, sync),
                     None => OverlayRow {
                         id: carried.id.clone(),
                         version: carried.version,

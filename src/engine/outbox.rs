@@ -104,6 +104,16 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.tell(announcement, "elsewhere");
     }
 
+    /// Looks for what nobody told: a tab can die between its commit and its word.
+    pub(super) async fn notice(&self) {
+        let known = self.inner.known.get();
+        // A store that fails now is asked again.
+        let _ = self.refresh().await;
+        if known != self.inner.known.get() {
+            self.tell(Announcement { queue: true, ..Announcement::default() }, "elsewhere");
+        }
+    }
+
     /// Brings the picture of the outbox up to date with the stored one.
     pub(super) async fn refresh(&self) -> Result<(), EngineError> {
         let inner = &self.inner;

@@ -63,9 +63,6 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     async fn schedule(&self) {
-        if !self.inner.settings.auto_sync {
-            return;
-        }
         let settings = &self.inner.settings;
         let backoff = Backoff { base_ms: settings.backoff_base_ms, cap_ms: settings.backoff_cap_ms };
         let (mut failures, mut wait_ms) = (0, settings.poll_ms);
@@ -79,7 +76,10 @@ impl<S: Store, H: Host> Engine<S, H> {
             if woken == Woken::Closed {
                 return;
             }
-            if too_early || self.inner.offline.get() || self.is_paused().await {
+            if too_early || !settings.auto_sync || self.inner.offline.get() || self.is_paused().await {
+                if woken == Woken::ByTime {
+                    self.notice().await;
+                }
                 wait_ms = if early { left } else { settings.poll_ms };
                 continue;
             }

@@ -221,7 +221,8 @@ impl Case<'_> {
         if is_so && base <= before.version {
             return Ok(Verdict::Unchanged(before.key.clone(), base));
         }
-        if (current.is_none() && !is(Bug::ServerResurrects)) || (before.version != base && !is(Bug::ServerBaseIgnored)) {
+        let back = current.is_none() && is(Bug::ServerResurrects);
+        if !back && (current.is_none() || (before.version != base && !is(Bug::ServerBaseIgnored))) {
             let kind = if current.is_some() { ConflictKind::UpdateUpdate } else { ConflictKind::UpdateDelete };
             return Ok(Verdict::Conflict(Box::new(before.clone()), kind));
         }

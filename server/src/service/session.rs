@@ -1,5 +1,6 @@
 //! The requests that carry no records: `initialize`, `status` and `health`.
 
+use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::{CheckpointState, HealthResponse, InitializeRequest, InitializeResponse, StatusRequest, StatusResponse, limits};
 
 use super::{Reason, Refusal, Service};
@@ -17,7 +18,9 @@ impl<S: ServerStore> Service<S> {
             None => CheckpointState::None,
             Some(token) => match self.checkpoints.read(&identity.tenant, self.store.epoch(), &Scope::default(), token) {
                 Ok(position) if position.sequence > holdings.state.sequence => CheckpointState::EpochChanged,
-                Ok(position) if position.needs_after() < holdings.state.forgotten => CheckpointState::Resync,
+                Ok(position) if position.needs_after() < holdings.state.forgotten && !is(Bug::ServerForgottenIgnored) => {
+                    CheckpointState::Resync
+                }
                 Ok(_) => CheckpointState::Ok,
                 Err(Reason::EpochChanged(_)) => CheckpointState::EpochChanged,
                 Err(reason) => return Err(name(reason)),

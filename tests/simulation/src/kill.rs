@@ -1,10 +1,13 @@
-//! The tester tested: every bug that can be planted, and how many seeds it took to find it.
+//! The tester tested: every bug that can be planted, and by what it is found: a scenario, a plan that once broke a
+//! promise, or a seed of the usual workload.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use fieldsync::planted::{Bug, plant};
 
+use crate::file;
 use crate::run::Wanted;
 use crate::scenarios::{self, Scenario};
 use crate::sim::Violation;
@@ -13,29 +16,6 @@ use crate::swarm::{run_guarded, run_seed};
 /// So many seeds may pass before a planted bug is found.
 pub const BUDGET: u64 = 600;
 
-/// Bugs that no oracle has found yet: what they break needs a rarer meeting than the usual workload brings about, or
-/// another guard stands behind the one that they take away. A bug that is found leaves this list.
-pub const ALIVE: &[Bug] = &[
-    Bug::AnnulledThoughNamed,
-    Bug::OutcomeUnguarded,
-    Bug::OlderPageApplied,
-    Bug::CheckpointOverEpochs,
-    Bug::NotSentAgain,
-    Bug::SettledEarly,
-    Bug::GoneKept,
-    Bug::ResyncOverEdits,
-    Bug::ResolvedOnOldState,
-    Bug::ScopeMovesAll,
-    Bug::GroupBroken,
-    Bug::FollowersUnjudged,
-    Bug::ServerNoReceipt,
-    Bug::ServerResurrects,
-    Bug::ServerForgottenIgnored,
-    Bug::ServerNumbersAgain,
-    Bug::ServerAllDurable,
-    Bug::ServerAnswersFirst,
-];
-
 /// What became of one bug.
 #[derive(Clone, Debug)]
 pub struct Kill {
@@ -43,11 +23,11 @@ pub struct Kill {
     pub bug: Bug,
     /// What it does.
     pub what: &'static str,
-    /// The scenario or the first seed that found it, and what was broken; nothing if it lives.
+    /// The scenario, the kept plan or the first seed that found it, and what was broken; nothing if it lives.
     pub found: Option<(String, Violation)>,
 }
 
-/// Plants one bug after the other and runs seeds from 0 on until one breaks a promise. No other world may run in
+/// Plants one bug after the other and runs scenarios, kept plans and seeds from 0 on until one breaks a promise. No other world may run in
 /// this process meanwhile.
 pub fn kill(wanted: impl Fn(Bug) -> bool, threads: usize, mut told: impl FnMut(&Kill)) -> Vec<Kill> {
     let mut kills = Vec::new();
@@ -56,7 +36,9 @@ pub fn kill(wanted: impl Fn(Bug) -> bool, threads: usize, mut told: impl FnMut(&
         let kill = Kill {
             bug: *bug,
             what: what.trim(),
-            found: told_by_a_scenario().or_else(|| hunt(threads).map(|(seed, violation)| (format!("seed {seed}"), violation))),
+            found: told_by_a_scenario()
+                .or_else(told_by_a_plan)
+                .or_else(|| hunt(threads).map(|(seed, violation)| (format!("seed {seed}"), violation))),
         };
         plant(None);
         told(&kill);
@@ -69,6 +51,17 @@ pub fn kill(wanted: impl Fn(Bug) -> bool, threads: usize, mut told: impl FnMut(&
 fn told_by_a_scenario() -> Option<(String, Violation)> {
     let broken = |scenario: &Scenario| run_guarded(&scenario.plan, Wanted::default()).violation;
     scenarios::all().iter().find_map(|scenario| broken(scenario).map(|violation| (scenario.name.to_owned(), violation)))
+}
+
+/// The first kept plan that breaks a promise.
+fn told_by_a_plan() -> Option<(String, Violation)> {
+    let plans = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(plans).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort_unstable();
+    paths.iter().find_map(|path| {
+        let violation = run_guarded(&file::read(path).ok()?.plan, Wanted::default()).violation?;
+        Some((path.file_stem()?.to_string_lossy().into_owned(), violation))
+    })
 }
 
 /// The lowest seed of the budget that breaks a promise.

@@ -12,6 +12,7 @@ use fieldsync::schema::Schema;
 use fieldsync_server::service::Watermark;
 
 use crate::executor::{Owner, WORLD};
+use crate::oracle::stored::Truth;
 use crate::oracle::wire::Wire;
 use crate::plan::{ContextPlan, DatabasePlan, Death, Plan};
 use crate::random::{Random, mix};
@@ -102,9 +103,10 @@ impl World {
         let canaries: BTreeMap<String, String> =
             plan.databases.iter().map(|database| (database.tenant.clone(), canary(&database.tenant))).collect();
         let wire = Rc::new(Wire::new(Arc::clone(&server.watch), canaries));
+        let watch = Arc::clone(&server.watch);
         let database = |plan: &DatabasePlan| {
             let name = format!("device {} ({} of {})", plan.device + 1, plan.user, plan.tenant);
-            let rows = Rows::new(name.clone());
+            let rows = Rows::new(name.clone(), Truth { watch: watch.clone(), tenant: plan.tenant.clone() });
             Rc::new(Database { plan: plan.clone(), name, rows, bus: Bus::default(), history: RefCell::default(), paused: Cell::new(false) })
         };
         let context = |(at, plan): (usize, &ContextPlan)| {

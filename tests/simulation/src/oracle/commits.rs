@@ -30,7 +30,6 @@ pub(crate) struct Tenant {
     pub(crate) sequence: Version,
     pub(crate) changes: Vec<ChangeRow>,
     pub(crate) words: BTreeMap<OpId, Word>,
-    successors: BTreeMap<OpId, Vec<OpId>>,
     pub(crate) chains: BTreeMap<RecordKey, Chain>,
 }
 
@@ -59,9 +58,14 @@ impl Commits {
     pub(crate) fn back_up(&mut self) {
         self.backup = self.tenants.clone();
     }
-    /// The server goes back to its backup.
+    /// The server goes back to its backup, and may give no number a second time.
     pub(crate) fn restore(&mut self) {
-        self.tenants = self.backup.clone();
+        let lost = std::mem::replace(&mut self.tenants, self.backup.clone());
+        for (tenant, before) in lost {
+            // Whatever was issued stays issued.
+            let now = self.tenants.entry(tenant).or_default();
+            now.sequence = now.sequence.max(before.sequence);
+        }
         self.restored = true;
     }
 
@@ -76,9 +80,14 @@ impl Commits {
             }
         };
         for receipt in &batch.receipts {
-            if let Some(earlier) = &receipt.supersedes {
-                known.successors.entry(earlier.clone()).or_default().push(receipt.operation.clone());
-            }
+            // Whoever was put on a state in the place of an operation that met one knew that one, and what was
+            // decided on it is not asked again.
+            let sent = bodies.get(&receipt.operation).map(|(operation, _)| operation);
+            let earlier = sent.filter(|sent| matches!(sent.base, Base::Version(_))).and_then(|sent| sent.supersedes.as_ref());
+            let earlier = earlier.and_then(|earlier| known.words.get(earlier)).and_then(|word| met(&word.outcome));
+            hold(Invariant::I8, earlier.is_none() || met(&receipt.outcome) != earlier, &|| {
+                format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
+            });
             let word = Word { outcome: receipt.outcome.clone() };
             let before = known.words.insert(receipt.operation.clone(), word);
             hold(Invariant::I3, before.is_none(), &|| format!("{} got a second receipt", receipt.operation));
@@ -92,6 +101,8 @@ impl Commits {
                 hold(Invariant::I2, false, &|| format!("{} took effect and nobody sent it", change.operation));
                 continue;
             };
+            let told = batch.receipts.iter().any(|receipt| receipt.operation == change.operation);
+            hold(Invariant::I3, told, &|| format!("{} took effect without a receipt", change.operation));
             hold(Invariant::I15, operation.author == change.user, &|| {
                 format!("{} of {} was applied for {}", change.operation, operation.author, change.user)
             });
@@ -117,6 +128,9 @@ impl Commits {
             (chain.version, chain.deleted) = (change.version, change.kind == Kind::Delete);
             known.changes.push(change.clone());
         }
+        for (group, of, there) in groups(bodies, batch) {
+            hold(Invariant::I3, of == there, &|| format!("of the {of} operations of the group {group}, {there} took effect together"));
+        }
         known.sequence = known.sequence.max(batch.state.sequence);
         let mut effects: Vec<&OpId> = batch.changes.iter().map(|change| &change.operation).collect();
         effects.sort_unstable();
@@ -126,18 +140,38 @@ impl Commits {
     }
 }
 
-impl Tenant {
-    /// The version that an operation left, or whatever stands in its place.
-    fn left_by(&self, operation: &OpId) -> Option<Version> {
-        let (mut left, mut open) = (None, vec![operation]);
-        // No longer than there are words: a circle of successors ends.
-        for _ in 0..=self.words.len() {
-            let Some(id) = open.pop() else { break };
-            match self.words.get(id).map(|word| &word.outcome) {
-                Some(Outcome::Applied { version, .. }) => left = left.max(Some(*version)),
-                _ => open.extend(self.successors.get(id).into_iter().flatten()),
-            }
+/// The version of the state that an operation is in conflict with.
+fn met(outcome: &Outcome) -> Option<Version> {
+    match outcome {
+        Outcome::Conflict { server, .. } => Some(server.version),
+        _ => None,
+    }
+}
+
+/// The groups of which members were applied, under whatever name they stand now: how many belong to each, and how
+/// many there were.
+fn groups<'b>(bodies: &'b BTreeMap<OpId, (Operation, String)>, batch: &WriteBatch) -> Vec<(&'b OpId, usize, usize)> {
+    let mut found: BTreeMap<&OpId, (usize, BTreeSet<&OpId>)> = BTreeMap::new();
+    for receipt in batch.receipts.iter().filter(|receipt| matches!(receipt.outcome, Outcome::Applied { .. })) {
+        let sent = |id: &OpId| bodies.get(id).map(|(operation, _)| operation);
+        let Some(mut first) = sent(&receipt.operation) else { continue };
+        while let Some(earlier) = first.supersedes.as_ref().and_then(sent) {
+            first = earlier;
         }
-        left
+        if let Some(group) = &first.group {
+            found.entry(&group.id).or_insert((group.of, BTreeSet::new())).1.insert(&first.id);
+        }
+    }
+    found.into_iter().map(|(group, (of, members))| (group, of, members.len())).collect()
+}
+
+impl Tenant {
+    /// The version that an operation left. What stands in its place may stand on more than it did, of which whoever
+    /// follows it knows nothing.
+    fn left_by(&self, operation: &OpId) -> Option<Version> {
+        match self.words.get(operation)?.outcome {
+            Outcome::Applied { version, .. } => Some(version),
+            _ => None,
+        }
     }
 }

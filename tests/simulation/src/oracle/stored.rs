@@ -3,24 +3,33 @@
 //! and what is known of the server never goes back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use fieldsync::audit::{Event, Row as AuditRow};
+use fieldsync::conflict::Conflict;
 use fieldsync::model::{OpId, Operation, RecordId, Version};
 use fieldsync::outbox::{OutboxRow, Seals, State};
 use fieldsync::plan::{Row, Table, Write};
 use fieldsync::value::{Hash, Key, canonical, from_value, hash_bytes, to_value};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+use crate::oracle::decisions::Decisions;
+use crate::oracle::records::Records;
+use crate::seams::server::Watch;
 use crate::seams::store::Rows;
 use crate::sim::{Invariant, Sim};
+
+#[derive(Deserialize)]
+pub(super) struct Waiting {
+    pub(super) version: Version,
+}
 
 /// An operation in the outbox.
 pub(crate) struct Queued {
     pub(crate) operation: Operation,
     pub(crate) body: String,
     pub(crate) state: State,
-    overlay: Key,
+    pub(super) overlay: Key,
 }
 
 #[derive(Deserialize)]
@@ -29,11 +38,12 @@ struct Listed {
 }
 
 #[derive(Deserialize)]
-struct OverlaySeen {
+pub(super) struct OverlaySeen {
     ops: Vec<Listed>,
-    version: Option<Version>,
-    waiting: Option<IgnoredAny>,
-    key: RecordId,
+    pub(super) version: Option<Version>,
+    pub(super) waiting: Option<Waiting>,
+    pub(super) key: RecordId,
+    pub(super) id: RecordId,
     /// Its text, in which no temp ID may stand that has become a real one, but its own.
     #[serde(skip)]
     text: String,
@@ -46,28 +56,45 @@ struct BaseSeen {
 
 /// What one database holds, as far as the promises are about it.
 pub(crate) struct Stored {
-    name: String,
+    pub(super) name: String,
     last: Option<(u64, Hash)>,
     pub(crate) trail: BTreeMap<OpId, Vec<Event>>,
     pub(crate) outbox: BTreeMap<u64, Queued>,
-    overlay: BTreeMap<Key, OverlaySeen>,
+    pub(super) overlay: BTreeMap<Key, OverlaySeen>,
     listed: BTreeMap<u64, Key>,
     seals: Seals,
-    base: BTreeMap<Key, Version>,
+    pub(super) base: BTreeMap<Key, Version>,
     epoch: Option<String>,
-    generation: u64,
+    pub(super) generation: u64,
+    pub(super) records: Records,
+    pub(super) decisions: Decisions,
     /// Whether the last thing stored was a write that became part of another.
     pub(crate) last_coalesced: bool,
     /// Operations whose trail went with a wipe, which told of those that were not sent yet.
     pub(crate) forgotten: BTreeSet<OpId>,
     /// Up to which sequence of the server this database has everything.
     pub(crate) through: Option<Version>,
+    /// Entities of which everything is here.
+    pub(super) covers: Vec<String>,
+    /// What the server has.
+    pub(super) truth: Truth,
+}
+
+/// The server as the oracle saw it, and the tenant that a database belongs to.
+#[derive(Clone)]
+pub(crate) struct Truth {
+    pub(crate) watch: Arc<Mutex<Watch>>,
+    pub(crate) tenant: String,
 }
 
 impl Stored {
-    pub(crate) fn new(name: String) -> Self {
+    pub(crate) fn new(name: String, truth: Truth) -> Self {
         Self {
             name,
+            truth,
+            covers: Vec::new(),
+            records: Records::default(),
+            decisions: Decisions::default(),
             last: None,
             trail: BTreeMap::new(),
             outbox: BTreeMap::new(),
@@ -100,7 +127,7 @@ impl Stored {
 
     /// Begins with nothing.
     pub(crate) fn forget(&mut self) {
-        *self = Self::new(std::mem::take(&mut self.name));
+        *self = Self::new(std::mem::take(&mut self.name), self.truth.clone());
     }
 
     /// A wipe: what was not applied yet must stand in its own row of the trail, which continues.
@@ -134,6 +161,8 @@ impl Stored {
         if page && mapped {
             sim.mark("mapped by a page");
         }
+        let (generation, through) = (self.generation, self.through);
+        let mut touched = self.touched(batch);
         let mut problems: Vec<(Invariant, String)> = Vec::new();
         let (mut operations, mut records, mut renamed) = (Vec::new(), Vec::new(), Vec::new());
         // Where the database stands comes first: after a change of epoch other versions count.
@@ -170,6 +199,12 @@ impl Stored {
         }
         for (invariant, what) in problems {
             sim.violate(invariant, format!("{}: {what}", self.name));
+        }
+        touched.extend(self.touched(batch));
+        self.grown(sim, touched, generation != self.generation);
+        self.complete(sim, through.filter(|_| generation == self.generation));
+        if batch.iter().any(|write| matches!(write, Write::Put(Table::Conflicts | Table::Outbox, _) | Write::Delete(Table::Outbox, _))) {
+            self.asked(sim);
         }
         for temp in renamed {
             let named = to_value(&temp).to_string();
@@ -245,8 +280,9 @@ impl Stored {
                 if let (Some(sim), true) = (sim, seen.waiting.is_some()) {
                     sim.mark("state waited for an outcome");
                 }
-                let (before, now) = (self.overlay.get(&row.key).and_then(|row| row.version), seen.version);
-                self.overlay.insert(row.key.clone(), seen);
+                let now = seen.version;
+                self.records.put(&row.key, self.overlay.get(&row.key), Some(&seen));
+                let before = self.overlay.insert(row.key.clone(), seen).and_then(|row| row.version);
                 if before > now {
                     return Err((Invariant::I5, format!("the version of {:?} went back from {before:?} to {now:?}", row.key)));
                 }
@@ -266,23 +302,27 @@ impl Stored {
                         epoch: Option<String>,
                         through: Option<Version>,
                         generation: u64,
+                        covers: Vec<String>,
                     }
                     let seen: Seen = serde_json::from_str(&row.text).map_err(unreadable)?;
                     if self.epoch.is_some() && self.epoch != seen.epoch {
+                        self.records.forget();
                         self.base.clear();
                         self.overlay.values_mut().for_each(|row| row.version = None);
                     }
                     if let (Some(sim), true) = (sim, seen.generation > self.generation) {
                         sim.mark("another generation filled");
                     }
-                    (self.epoch, self.through, self.generation) = (seen.epoch, seen.through, seen.generation);
+                    (self.epoch, self.through, self.generation, self.covers) = (seen.epoch, seen.through, seen.generation, seen.covers);
                 }
                 _ => {}
             },
             Table::Conflicts => {
-                if let (Some(sim), true) = (sim, row.text.contains("\"rule\"")) {
+                let conflict: Conflict = serde_json::from_str(&row.text).map_err(unreadable)?;
+                if let (Some(sim), Some("rule")) = (sim, conflict.resolved_by.as_deref()) {
                     sim.mark("conflict by rule");
                 }
+                self.decisions.put(&conflict);
             }
             Table::Ids | Table::Sessions | Table::Quarantine => {}
         }
@@ -294,7 +334,8 @@ impl Stored {
             Table::Outbox => drop(self.outbox.remove(&number(key))),
             Table::Overlay => {
                 self.unlist(key);
-                self.overlay.remove(key);
+                let before = self.overlay.remove(key);
+                self.records.put(key, before.as_ref(), None);
             }
             Table::Base => drop(self.base.remove(key)),
             Table::Audit | Table::Ids | Table::Conflicts | Table::Sessions | Table::Quarantine | Table::State => {}

@@ -66,6 +66,11 @@ impl Wire {
     pub(crate) fn answered(&self, sim: &Sim, tenant: &str, answer: &UploadResponse) {
         let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
         for result in &answer.results {
+            let stored = lock(&self.watch).commits.tenants.get(tenant).is_some_and(|known| known.words.contains_key(&result.operation));
+            let told = result.outcome.original();
+            sim.check(Invariant::I1, stored || !told.is_final(), || {
+                format!("{} is answered with {told:?}, which is not stored", result.operation)
+            });
             let name = match &result.outcome {
                 Outcome::Applied { .. } => "receipt: applied",
                 Outcome::Conflict { .. } => "receipt: conflict",

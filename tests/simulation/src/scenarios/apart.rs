@@ -1,15 +1,15 @@
 //! More than one side: a conflict, a new version of the app, another tenant, work that is carried to another
-//! device, a sender that is silent.
+//! device, a sender that is silent, and one that comes too late with what it heard.
 
 use serde_json::json;
 
 use super::Scenario;
 use super::stage::{OPEN, Stage};
-use crate::plan::What;
+use crate::plan::{Fault, Site, What};
 use crate::script::Step;
 
 pub(super) fn all() -> Vec<Scenario> {
-    vec![conflict(), schema_upgrade(), tenant_switch(), import_elsewhere(), stolen_sender()]
+    vec![conflict(), schema_upgrade(), tenant_switch(), import_elsewhere(), stolen_sender(), late_answer(), late_page()]
 }
 
 fn conflict() -> Scenario {
@@ -128,4 +128,53 @@ fn stolen_sender() -> Scenario {
     stage.expect("tom", json!({"clientId": "@eve"}));
     stage.needs("role stolen", 1);
     stage.end("stolen sender", "The sending tab is frozen in the middle of an upload; another tab takes the role; the first one wakes up.")
+}
+
+/// Two tabs of a vet's device that sync when they are asked, and the office.
+fn two_tabs(stage: &mut Stage) -> (u32, u32, u32) {
+    let (first, office) = (stage.device("anna"), stage.device("ben"));
+    let second = stage.tab(first);
+    stage.by_hand(first);
+    stage.by_hand(second);
+    stage.settings(first).timeout_ms = 60_000;
+    stage.create(OPEN, first, "pet", "rex", json!({"dose": 1, "name": "Rex"}));
+    stage.step(OPEN, first, Step::Sync);
+    stage.see(OPEN, office, "rex", json!({}));
+    (first, second, office)
+}
+
+fn late_answer() -> Scenario {
+    let mut stage = Stage::new(40_000);
+    let (first, second, office) = two_tabs(&mut stage);
+    stage.update(4_000, office, "rex", json!({"dose": 3}));
+    stage.update(5_000, first, "rex", json!({"dose": 2}));
+    // The first tab has its answer, and falls asleep before it is stored.
+    stage.step(6_000, first, Step::Meet { site: Site::Begin, skip: 1, fault: Fault::Wait(2_000) });
+    stage.step(6_000, first, Step::Sync);
+    stage.at(7_000, first, What::Freeze(18_000));
+    stage.step(8_000, second, Step::Sync);
+    stage.step(28_000, second, Step::Resolve { name: "rex".to_owned(), strategy: json!({"type": "client-wins"}) });
+    stage.step(28_000, second, Step::Sync);
+    stage.expect("rex", json!({"dose": {"oneOf": [2, 3]}}));
+    stage.needs("role stolen", 1);
+    stage.needs("conflict resolved by hand", 1);
+    stage.end("late answer", "A tab hears of a conflict and falls asleep; another hears of it and stores it; then the first one wakes up.")
+}
+
+fn late_page() -> Scenario {
+    let mut stage = Stage::new(40_000);
+    let (first, second, office) = two_tabs(&mut stage);
+    stage.update(4_000, office, "rex", json!({"name": "Max"}));
+    // The first tab has a page, and falls asleep before it is stored.
+    stage.step(6_000, first, Step::Meet { site: Site::Begin, skip: 0, fault: Fault::Wait(2_000) });
+    stage.step(6_000, first, Step::Fetch);
+    stage.at(7_000, first, What::Freeze(18_000));
+    stage.update(8_000, second, "rex", json!({"room": "2"}));
+    // The second sends what is newer, and cannot fetch.
+    stage.step(8_000, second, Step::Meet { site: Site::Send, skip: 3, fault: Fault::Status(500, None) });
+    stage.step(8_000, second, Step::Sync);
+    stage.synced(8_000, second, "rex");
+    stage.expect("rex", json!({"dose": 1, "name": "Max", "room": "2"}));
+    stage.needs("role stolen", 1);
+    stage.end("late page", "A tab holds a page and falls asleep; another writes and sends what is newer; then the first one wakes up.")
 }

@@ -1,5 +1,5 @@
 //! One device does its work: a chain of new records, a group, edits while an upload is under way, an answer that
-//! is lost, a first download.
+//! is lost, a first download, a record that is created and taken back.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::plan::{Fault, Site, What};
 use crate::script::Step;
 
 pub(super) fn all() -> Vec<Scenario> {
-    vec![chain(), group(), edit_during_upload(), mapping_by_download(), initial_download()]
+    vec![chain(), group(), edit_during_upload(), mapping_by_download(), initial_download(), taken_back()]
 }
 
 fn chain() -> Scenario {
@@ -128,4 +128,28 @@ fn initial_download() -> Scenario {
     stage.expect("own", json!({"name": "own"}));
     stage.needs("receipt: applied", 9);
     stage.end("initial download", "A new device downloads everything in small pages, and writes meanwhile.")
+}
+
+fn taken_back() -> Scenario {
+    let mut stage = Stage::new(14_000);
+    let vet = stage.device("anna");
+    stage.by_hand(vet);
+    stage.step(OPEN, vet, Step::Sync);
+    stage.create(OPEN, vet, "client", "kept", json!({"name": "Ann"}));
+    stage.create(OPEN, vet, "client", "gone", json!({"name": "Ann?"}));
+    stage.create(OPEN, vet, "pet", "rex", json!({"name": "Rex"}));
+    let parts = ["rex", "kept"].map(|name| Step::Update {
+        name: name.to_owned(),
+        set: if name == "rex" { json!({"clientId": "@gone"}) } else { json!({"phone": "1"}) },
+    });
+    // A transaction stays what it was, so it goes on naming her.
+    stage.step(OPEN, vet, Step::Together(parts.into()));
+    stage.update(OPEN, vet, "rex", json!({"clientId": "@kept"}));
+    stage.delete(OPEN, vet, "gone");
+    stage.step(OPEN, vet, Step::Sync);
+    stage.synced(4_000, vet, "rex");
+    stage.expect("kept", json!({"name": "Ann", "phone": "1"}));
+    stage.expect("rex", json!({"clientId": "@kept", "name": "Rex"}));
+    stage.expect_gone("gone");
+    stage.end("taken back", "A client is created by mistake, named in a transaction, and deleted again before anything of it was sent.")
 }

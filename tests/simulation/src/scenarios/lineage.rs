@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::Scenario;
 use super::stage::{OPEN, Stage, create};
-use crate::plan::What;
+use crate::plan::{Fault, Site, What};
 use crate::script::Step;
 
 pub(super) fn all() -> Vec<Scenario> {
-    vec![resync(), restored()]
+    vec![resync(), gone_meanwhile(), restored()]
 }
 
 fn resync() -> Scenario {
@@ -39,6 +39,36 @@ fn resync() -> Scenario {
         "resync",
         "A device was away while the server forgot tombstones: it downloads everything anew, in small pages, beside unsent work.",
     )
+}
+
+fn gone_meanwhile() -> Scenario {
+    let mut stage = Stage::new(26_000);
+    let (office, vet) = (stage.device("ben"), stage.device("anna"));
+    stage.by_hand(vet);
+    let parts = ["old", "kept"].map(|name| create("client", name, json!({"name": name})));
+    stage.step(OPEN, office, Step::Together(parts.into()));
+    stage.synced(OPEN, office, "kept");
+    stage.step(4_000, vet, Step::Sync);
+    stage.see(4_000, vet, "old", json!({}));
+    // What the vet knows of this one it knows by the receipt alone.
+    stage.create(5_000, vet, "client", "own", json!({"name": "own"}));
+    stage.step(5_000, vet, Step::Meet { site: Site::Send, skip: 1, fault: Fault::LoseRequest });
+    stage.step(5_000, vet, Step::Sync);
+    stage.update(6_000, vet, "old", json!({"phone": "1"}));
+    stage.see(6_000, office, "own", json!({}));
+    stage.delete(6_000, office, "own");
+    stage.delete(6_000, office, "old");
+    stage.step(8_000, office, Step::Waiting(0));
+    stage.step(8_000, office, Step::Prune);
+    // The update is refused and stays to be seen, whatever the new download says of its record.
+    stage.step(14_000, vet, Step::Sync);
+    stage.step(15_000, vet, Step::Sync);
+    stage.update(15_000, vet, "kept", json!({"phone": "2"}));
+    stage.expect_gone("own");
+    stage.expect("kept", json!({"name": "kept", "phone": "2"}));
+    stage.needs("operation parked", 1);
+    stage.needs("another generation filled", 1);
+    stage.end("gone meanwhile", "A device was away while others deleted what it had created and changed, and the server forgot even that.")
 }
 
 fn restored() -> Scenario {

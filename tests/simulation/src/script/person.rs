@@ -89,7 +89,7 @@ impl World {
             _ => {}
         }
         let begun = self.sim.executor.now();
-        let patient = !matches!(
+        let mut patient = !matches!(
             step,
             Step::Resolve { .. } | Step::Retry { .. } | Step::Discard { .. } | Step::See { .. } | Step::Synced { .. } | Step::Waiting(_)
         );
@@ -108,6 +108,8 @@ impl World {
                 None => tried = true,
                 Some(Err(error)) => {
                     tried = true;
+                    // Others may have deleted it by now.
+                    patient &= error.code != "unknown_record";
                     self.sim.tell(|| format!("context {owner}: refused: {} {error}", error.code));
                     let passing = matches!(
                         error.code,

@@ -14,7 +14,7 @@ use fieldsync::store::{Counts, Durability, Store, StoreError};
 use fieldsync::value::Key;
 
 use crate::executor::Owner;
-use crate::oracle::stored::Stored;
+use crate::oracle::stored::{Stored, Truth};
 use crate::plan::{Fault, Site};
 use crate::sim::Sim;
 use crate::table::Table;
@@ -40,13 +40,13 @@ struct Ticket {
 }
 
 impl Rows {
-    pub(crate) fn new(name: String) -> Rc<Self> {
+    pub(crate) fn new(name: String, truth: Truth) -> Rc<Self> {
         Rc::new(Self {
             tables: RefCell::new(Name::ALL.iter().map(|_| Table::default()).collect()),
             relaxed: RefCell::default(),
             taken: Cell::new(false),
             queue: RefCell::default(),
-            watch: RefCell::new(Stored::new(name)),
+            watch: RefCell::new(Stored::new(name, truth)),
         })
     }
 
