@@ -1,5 +1,5 @@
 //! `simulate`: the engine that ships, in a world that one number decides. Without arguments what every test run
-//! does: the package's tests, the fixed seeds, and the planted bugs, each of which must be found. With arguments
+//! does: the package's tests, the fixed seeds, some of them over SQLite, and the planted bugs, each of which must be found. With arguments
 //! the simulator itself: `--seed S` tells one story, `--seeds A..B` and `--minutes N` run many and print what they
 //! did; `docs/testing.md` has the rest.
 
@@ -10,6 +10,8 @@ use anyhow::Result;
 
 /// The seeds of every test run; each tenth runs twice.
 const FIXED_SEEDS: &str = "0..600";
+/// Those that also run over the server's SQLite store, with the same trace.
+const SQLITE_SEEDS: &str = "0..40";
 const PACKAGE: [&str; 4] = ["--profile", "simulation", "--package", "fieldsync-simulation"];
 /// Mistakes on demand. What is built with it is never shipped.
 const PLANTED: [&str; 2] = ["--features", "planted"];
@@ -27,6 +29,8 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     }
     let mut tally = cargo("test", false).arg("--no-fail-fast").tally()?;
     simulate(false, &["--seeds", FIXED_SEEDS, "--double"])?;
+    tally += Tally::HELD;
+    simulate(false, &["--seeds", SQLITE_SEEDS, "--sqlite"])?;
     tally += Tally::HELD;
     tally += cargo("test", true).args(["--test", "shrunk"]).tally()?;
     simulate(true, &["--bugs"])?;

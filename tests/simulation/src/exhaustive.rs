@@ -79,7 +79,7 @@ pub fn with(plan: &Plan, gate: Gate, fault: Fault) -> Plan {
 
 /// Runs a scenario undisturbed; gives the gates that it passes.
 fn undisturbed(scenario: &Scenario, report: &mut Report) -> Vec<Gate> {
-    let outcome = run_guarded(&scenario.plan, Wanted { story: false, gates: true });
+    let outcome = run_guarded(&scenario.plan, Wanted { gates: true, ..Wanted::default() });
     let reached = |name: &str| outcome.marks.get(name).or(outcome.faults.get(name)).copied().unwrap_or(0);
     for (name, times) in scenario.needs.iter().chain(&[(DONE, 1)]) {
         if reached(name) < *times {

@@ -3,6 +3,7 @@
 //! `--seed S` · `--seeds A..B` · `--minutes N` (with `--from A`) · `--threads N` · `--double` ·
 //! `--workload usual|whole|puts` · `--marks` (demand every mark, however short the run) ·
 //! `--seed S --shrink [--to FILE] [--runs N]` · `--plan FILE` · `--exhaustive [NAME]` ·
+//! `--sqlite` (with `--seed`, `--seeds`, `--minutes`: the server's database in a real file, compared with memory) ·
 //! `--scenario NAME [--disturbed GATE-AND-FAULT]` · `--jepsen [RUNS]`
 
 #![allow(clippy::print_stdout, reason = "a terminal tool speaks on stdout")]
@@ -54,12 +55,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let sqlite = arguments.has("--sqlite");
     if let (Some(seed), true) = (arguments.number("--seed"), arguments.has("--shrink")) {
         let runs_max = arguments.number("--runs").and_then(|runs| u32::try_from(runs).ok()).unwrap_or(3_000);
         return code(tool::shrink(&plan_with(seed, workload), arguments.text("--to"), runs_max));
     }
     if let Some(seed) = arguments.number("--seed") {
-        return tell(seed, workload);
+        return tell(seed, workload, sqlite);
     }
     let threads = arguments.number("--threads").and_then(|threads| usize::try_from(threads).ok());
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
     }
     let begun = Instant::now();
     let first = arguments.number("--from").unwrap_or(1);
-    let many = |first| Many { first, threads, double: arguments.has("--double"), workload };
+    let many = |first| Many { first, threads, double: arguments.has("--double"), workload, sqlite };
     let sum = match (arguments.text("--seeds").and_then(range), arguments.number("--minutes")) {
         (Some((first, last)), _) => run_many(many(first), |seed| seed < last),
         (None, Some(minutes)) => {
@@ -143,7 +145,7 @@ fn range(text: &str) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
-fn tell(seed: u64, workload: Workload) -> ExitCode {
+fn tell(seed: u64, workload: Workload, sqlite: bool) -> ExitCode {
     let plan = plan_with(seed, workload);
     for (at, device) in plan.devices.iter().enumerate() {
         println!("device {}: {device:?}", at + 1);
@@ -152,7 +154,7 @@ fn tell(seed: u64, workload: Workload) -> ExitCode {
         println!("context {}: {:?} autoSync {}", at + 1, plan.databases[context.database], context.auto_sync);
     }
     println!("faults: {:?}", plan.faults);
-    let outcome = run_guarded(&plan, Wanted { story: true, gates: false });
+    let outcome = run_guarded(&plan, Wanted { story: true, sqlite, ..Wanted::default() });
     for line in &outcome.story {
         println!("{line}");
     }

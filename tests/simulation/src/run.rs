@@ -56,18 +56,20 @@ pub struct Outcome {
     pub story: Vec<String>,
 }
 
-/// What else a run should bring.
+/// How a plan is run, and what else it should bring.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
     /// The story.
     pub story: bool,
     /// The gates.
     pub gates: bool,
+    /// The server's database in SQLite, and not in memory.
+    pub sqlite: bool,
 }
 
 /// Runs a plan.
 pub fn run(plan: &Plan, wanted: Wanted) -> Outcome {
-    let world = World::new(plan, wanted.story);
+    let world = World::new(plan, wanted);
     if wanted.gates {
         world.sim.passed.replace(Some(Vec::new()));
     }

@@ -84,11 +84,13 @@ pub struct Many {
     pub double: bool,
     /// With this workload.
     pub workload: Workload,
+    /// All twice: with the server's database in SQLite and in memory.
+    pub sqlite: bool,
 }
 
 /// Runs seeds until `go_on` says no.
 pub fn run_many(many: Many, go_on: impl Fn(u64) -> bool + Sync) -> Sum {
-    let Many { first, threads, double, workload } = many;
+    let Many { first, threads, double, workload, sqlite } = many;
     let next = AtomicU64::new(first);
     let sum = Mutex::new(Sum::default());
     std::thread::scope(|scope| {
@@ -100,9 +102,9 @@ pub fn run_many(many: Many, go_on: impl Fn(u64) -> bool + Sync) -> Sum {
                         return;
                     }
                     let plan = crate::plan_with(seed, workload);
-                    let outcome = run_guarded(&plan, Wanted::default());
+                    let outcome = run_guarded(&plan, Wanted { sqlite, ..Wanted::default() });
                     let mut again = None;
-                    if double && seed.is_multiple_of(10) {
+                    if sqlite || double && seed.is_multiple_of(10) {
                         let second = run_guarded(&plan, Wanted::default());
                         again = Some(second.digest == outcome.digest && second.turns == outcome.turns);
                     }

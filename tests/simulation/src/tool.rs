@@ -128,7 +128,7 @@ pub(crate) fn shrink(plan: &Plan, path: Option<&str>, runs_max: u32) -> bool {
 
 /// Runs a plan and tells its story; says whether no promise was broken.
 pub(crate) fn tell(plan: &Plan) -> bool {
-    let outcome = run_guarded(plan, Wanted { story: true, gates: false });
+    let outcome = run_guarded(plan, Wanted { story: true, ..Wanted::default() });
     outcome.story.iter().for_each(|line| println!("{line}"));
     println!("marks: {:?}", outcome.marks);
     match outcome.violation {

@@ -16,6 +16,7 @@ use crate::oracle::stored::Truth;
 use crate::oracle::wire::Wire;
 use crate::plan::{ContextPlan, DatabasePlan, Death, Plan};
 use crate::random::{Random, mix};
+use crate::run::Wanted;
 use crate::script::Script;
 use crate::seams::host::{Bus, Device, Inbox, SimHost};
 use crate::seams::network::SimNetwork;
@@ -94,12 +95,12 @@ pub(crate) fn canary(tenant: &str) -> String {
 }
 
 impl World {
-    pub(crate) fn new(plan: &Plan, tell: bool) -> Rc<Self> {
-        let sim = Sim::new(plan, tell);
+    pub(crate) fn new(plan: &Plan, wanted: Wanted) -> Rc<Self> {
+        let sim = Sim::new(plan, wanted.story);
         let parse = |text| Rc::new(Schema::parse(text).expect("the schema of the simulation is one"));
         let (schema, earlier) = (parse(SCHEMA_NEXT), parse(SCHEMA));
         let watermark = if plan.backups { Watermark::Backup } else { Watermark::Commit };
-        let server = Rc::new(Server::new(plan.seed, &schema, watermark));
+        let server = Rc::new(Server::new(plan.seed, &schema, watermark, wanted.sqlite));
         let canaries: BTreeMap<String, String> =
             plan.databases.iter().map(|database| (database.tenant.clone(), canary(&database.tenant))).collect();
         let wire = Rc::new(Wire::new(Arc::clone(&server.watch), canaries));

@@ -6,7 +6,7 @@ use fieldsync_simulation::marks::{MARKS, missing};
 use fieldsync_simulation::swarm::{Many, run_many};
 
 fn run(workload: Workload, seeds: u64) -> fieldsync_simulation::swarm::Sum {
-    run_many(Many { first: 0, threads: 2, double: false, workload }, |seed| seed < seeds)
+    run_many(Many { first: 0, threads: 2, double: false, workload, sqlite: false }, |seed| seed < seeds)
 }
 
 #[test]

@@ -253,6 +253,8 @@ impl Way {
                 }
                 if let (Some(Fault::ServerDiesBefore(ms) | Fault::ServerDiesAfter(ms)), true) = (fault, met) {
                     self.sim.mark("server died at a commit");
+                    drop(service);
+                    self.server.die();
                     self.server.away_until.set(executor.now() + ms);
                     return self.nothing(slot, false).await;
                 }

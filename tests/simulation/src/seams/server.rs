@@ -1,5 +1,5 @@
-//! The server: its production handlers over its store in memory. A thin layer around that store lets it die
-//! before or after a commit, and shows every commit to the oracle.
+//! The server: its production handlers over a store. A thin layer around that store lets it die before or after a
+//! commit, and shows every commit to the oracle.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -12,11 +12,11 @@ use fieldsync::schema::Schema;
 use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::EntropyError;
 use fieldsync_server::service::{Service, Watermark};
-use fieldsync_server::store::memory::{MemoryStore, MemoryUpload, Snapshot};
 use fieldsync_server::store::{
     Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
 };
 
+use super::database::{Backup, Database, Upload};
 use crate::oracle::commits::Commits;
 use crate::plan::Fault;
 use crate::random::mix;
@@ -58,13 +58,13 @@ pub(crate) struct Watch {
 /// The store that the service stands on.
 #[derive(Debug)]
 pub(crate) struct WatchedStore {
-    inner: MemoryStore,
+    inner: Database,
     watch: Arc<Mutex<Watch>>,
 }
 
 /// A transaction of it.
 pub(crate) struct WatchedUpload {
-    inner: MemoryUpload,
+    inner: Upload,
     tenant: String,
     watch: Arc<Mutex<Watch>>,
 }
@@ -148,7 +148,7 @@ pub(crate) struct Server {
     schema: Schema,
     entropy: Arc<ServerEntropy>,
     watermark: Watermark,
-    backup: RefCell<Snapshot>,
+    backup: RefCell<Backup>,
     epochs: Cell<u8>,
     pub(crate) clock: Arc<ServerClock>,
     pub(crate) watch: Arc<Mutex<Watch>>,
@@ -159,12 +159,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(seed: u64, schema: &Schema, watermark: Watermark) -> Self {
+    pub(crate) fn new(seed: u64, schema: &Schema, watermark: Watermark, sqlite: bool) -> Self {
         let clock = Arc::new(ServerClock { now: AtomicU64::new(START), jumped: AtomicI64::new(0) });
         let watch: Arc<Mutex<Watch>> = Arc::default();
         let entropy = Arc::new(ServerEntropy(AtomicU64::new(mix(seed, 5))));
-        let store = MemoryStore::new(epoch(0));
-        let backup = at_once(store.snapshot());
+        let store = Database::new(epoch(0), sqlite);
+        let backup = store.back_up();
         let inner = WatchedStore { inner: store, watch: watch.clone() };
         let service = RefCell::new(service(inner, schema, watermark, &clock, &entropy));
         let (backup, schema) = (RefCell::new(backup), schema.clone());
@@ -190,17 +190,26 @@ impl Server {
     /// Makes a backup.
     pub(crate) fn back_up(&self) {
         let service = self.service();
-        self.backup.replace(at_once(service.store().inner.snapshot()));
+        self.backup.replace(service.store().inner.back_up());
         lock(&self.watch).commits.back_up();
     }
 
     /// Begins a new epoch from the last backup. Who was being answered is cut off.
     pub(crate) fn restore(&self, now: u64) {
         self.epochs.set(self.epochs.get().wrapping_add(1));
-        let inner = MemoryStore::restore(&self.backup.borrow(), epoch(self.epochs.get()), now);
+        self.stand_on(Database::restore(&self.backup.borrow(), epoch(self.epochs.get()), now));
+        lock(&self.watch).commits.restore();
+    }
+
+    /// The process died, and with it whatever it was answering; the next one opens what it left.
+    pub(crate) fn die(&self) {
+        let left = self.service().store().inner.after_death();
+        self.stand_on(left);
+    }
+
+    fn stand_on(&self, inner: Database) {
         let store = WatchedStore { inner, watch: self.watch.clone() };
         self.service.replace(service(store, &self.schema, self.watermark, &self.clock, &self.entropy));
-        lock(&self.watch).commits.restore();
     }
 
     /// Forgets the tombstones of every tenant.
@@ -234,7 +243,7 @@ fn service(
     Arc::new(Service::new(store, schema.clone(), &key, clock.clone(), entropy.clone()).with_watermark(watermark))
 }
 
-/// The store in memory answers at once when nobody holds it, and between two turns nobody does.
+/// The store answers at once when nobody holds it, and between two turns nobody does.
 pub(crate) fn at_once<T>(answer: impl Future<Output = T>) -> T {
     match std::pin::pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
