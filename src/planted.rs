@@ -86,6 +86,8 @@ bugs! {
     ExportUnsealed,
     /// Work from another device counts as written on what this device has.
     ImportedAsOwn,
+    /// A damaged row counts as none.
+    RottenIgnored,
     /// The download of one entity moves the checkpoint of all.
     ScopeMovesAll,
     /// A discarded operation leaves what depends on it in the queue.

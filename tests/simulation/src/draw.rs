@@ -57,6 +57,9 @@ const MENU: &[(Site, Fault, u64)] = &[
     (Site::Role, Fault::Wait(5_000), 100),
 ];
 
+/// A row is damaged in at most so many of 10,000 transactions, in few of the runs: what then stands still is not tried.
+const ROT_MAX: u64 = 20;
+
 /// Kinds of actions that are drawn but left out: each has uncovered a defect that is not mended yet.
 fn is_switched_off(what: &What) -> bool {
     matches!(what, What::Restore | What::Prune)
@@ -109,6 +112,11 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
     let backups = random.chance(300);
     let mut actions = actions(&mut random, contexts.len(), length, backups);
     let mut faults = rates(&mut random);
+    // From a source of its own: no other draw depends on it.
+    let mut rotten = Random::new(seed, 4);
+    if rotten.chance(100) {
+        faults.0.push((Site::Begin, Fault::Rot, rotten.between(1, ROT_MAX)));
+    }
     match workload {
         Workload::Usual => actions.retain(|action| !is_switched_off(&action.what)),
         Workload::Whole => {}

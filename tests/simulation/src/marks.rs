@@ -64,6 +64,7 @@ pub const MARKS: &[Mark] = &[
     mark("receipt: rejected", "the server refused an operation for good", SOON),
     mark("reference to a record that is not created yet", "a record refers to one that comes later", SOON),
     mark("role stolen", "a context took the sender's role from a silent one", SOON),
+    mark("row damaged", "the text of a stored row broke off", SOON),
     mark("schema upgraded", "a context came back with a newer schema than the others", SOON),
     mark("selected operations sent", "only chosen operations were sent", SOON),
     mark("server away", "the server was away", SOON),

@@ -77,6 +77,8 @@ pub enum Fault {
     Abort,
     /// The database cannot be used just now.
     Unavailable,
+    /// The text of some stored row breaks off, until everything works again.
+    Rot,
     /// The connection dies and the transaction with it; the store opens another and runs the plan again.
     Reconnect,
     /// The commit happens and the connection dies before it is told; the store runs the plan again.
@@ -124,6 +126,7 @@ impl Fault {
             Self::Full => "storage full",
             Self::Abort => "transaction undone",
             Self::Unavailable => "storage unavailable",
+            Self::Rot => "row damaged",
             Self::Reconnect => "connection lost before commit",
             Self::Replay => "connection lost after commit",
             Self::LoseRequest => "request lost",

@@ -32,6 +32,10 @@ impl Table {
         }
         Some(before)
     }
+    /// The text of a row, to be spoilt or mended.
+    pub(crate) fn text(&mut self, key: &Key) -> Option<&mut String> {
+        self.rows.get_mut(key).map(|row| &mut row.text)
+    }
     /// The keys in a range.
     pub(crate) fn keys(&self, range: &KeyRange) -> Vec<Key> {
         if is_empty(range) { Vec::new() } else { self.rows.range(bounds(range)).map(|(key, _)| key.clone()).collect() }

@@ -196,7 +196,7 @@ impl World {
 
     fn refused(&self, context: &Context, error: &EngineError) {
         self.sim.tell(|| format!("context {}: refused: {} {error}", context.owner, error.code));
-        let expected = REFUSALS.contains(&error.code);
+        let expected = REFUSALS.contains(&error.code) || self.database_of(context).is_damaged(error.code);
         self.sim.check(Invariant::Sound, expected, || format!("context {}: {} {error} {}", context.owner, error.code, error.details));
         *self.database_of(context).history.borrow_mut().refused.entry(error.code).or_insert(0) += 1;
     }
@@ -338,9 +338,8 @@ impl World {
                     _ => {}
                 }
                 let result = engine.sync_with(wanted, None).await;
-                if let Some(error) =
-                    result.errors.iter().find(|error| matches!(error.code.as_str(), "integrity" | "protocol" | "storage_contract"))
-                {
+                let unsound = |code: &str| matches!(code, "integrity" | "protocol" | "storage_contract") && !database.is_damaged(code);
+                if let Some(error) = result.errors.iter().find(|error| unsound(&error.code)) {
                     self.sim.violate(Invariant::Sound, format!("context {}: a session ended with {error:?}", context.owner));
                 }
             }
@@ -419,6 +418,7 @@ impl World {
         self.remember_carried(&text);
         let Some(there) = other.engine.borrow().clone() else { return Ok(()) };
         let (sim, owner, from) = (self.sim.clone(), other.owner, context.owner);
+        let database = self.database_of(other).clone();
         // It is the other context's call: it dies with that one.
         self.sim.executor.spawn(owner, async move {
             match there.import(&text).await {
@@ -427,7 +427,7 @@ impl World {
                     sim.tell(|| format!("context {owner}: imports from context {from}: {done}"));
                 }
                 Err(error) => {
-                    let expected = REFUSALS.contains(&error.code);
+                    let expected = REFUSALS.contains(&error.code) || database.is_damaged(error.code);
                     sim.check(Invariant::Sound, expected, || format!("context {owner} refuses an import: {} {error}", error.code));
                 }
             }

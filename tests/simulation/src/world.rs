@@ -60,6 +60,13 @@ pub(crate) struct Database {
     pub(crate) paused: Cell<bool>,
 }
 
+impl Database {
+    /// Whether this is the word for a damaged row, and there was one.
+    pub(crate) fn is_damaged(&self, code: &str) -> bool {
+        code == "integrity" && self.rows.was_damaged.get()
+    }
+}
+
 /// A tab or worker.
 pub(crate) struct Context {
     pub(crate) owner: Owner,
@@ -163,7 +170,10 @@ impl World {
                         world.sim.executor.spawn(owner, async move { engine.run().await });
                         return;
                     }
-                    Err(error) if matches!(error.code, "storage_full" | "storage_aborted" | "storage_unavailable") => {
+                    Err(error)
+                        if matches!(error.code, "storage_full" | "storage_aborted" | "storage_unavailable")
+                            || database.is_damaged(error.code) =>
+                    {
                         // A person looks at the message and tries again.
                         world.sim.executor.sleep(500).await;
                     }
@@ -306,6 +316,7 @@ impl World {
         self.sim.tell(|| "everything works again".to_owned());
         self.sim.end_faults();
         self.server.away_until.set(0);
+        self.databases.iter().for_each(|database| database.rows.repair());
         self.server.clock.jumped.store(0, Ordering::Relaxed);
         for device in &self.devices {
             device.cut_off.set((0, false));

@@ -16,16 +16,27 @@ use fieldsync::value::Key;
 use crate::executor::Owner;
 use crate::oracle::stored::{Stored, Truth};
 use crate::plan::{Fault, Site};
-use crate::sim::Sim;
+use crate::sim::{Invariant, Sim};
 use crate::table::Table;
 
 /// What a relaxed commit changed, to be undone by a loss of power.
 type Undo = Vec<(Name, Key, Option<Row>)>;
 
+/// A row whose text has rotted.
+struct Damage {
+    table: Name,
+    key: Key,
+    was: String,
+    is: String,
+}
+
 /// The rows of one database.
 pub(crate) struct Rows {
     tables: RefCell<Vec<Table>>,
     relaxed: RefCell<Vec<Undo>>,
+    damaged: RefCell<Vec<Damage>>,
+    /// Whether any row ever was.
+    pub(crate) was_damaged: Cell<bool>,
     /// Whoever has the right to run a transaction now, and who waits for it.
     taken: Cell<bool>,
     queue: RefCell<VecDeque<Weak<Ticket>>>,
@@ -44,6 +55,8 @@ impl Rows {
         Rc::new(Self {
             tables: RefCell::new(Name::ALL.iter().map(|_| Table::default()).collect()),
             relaxed: RefCell::default(),
+            damaged: RefCell::default(),
+            was_damaged: Cell::new(false),
             taken: Cell::new(false),
             queue: RefCell::default(),
             watch: RefCell::new(Stored::new(name, truth)),
@@ -57,6 +70,7 @@ impl Rows {
 
     /// The device lost its power: of the relaxed commits since the last strict one only so many are left.
     pub(crate) fn lose_power(&self, sim: &Sim) {
+        self.repair();
         let lost = {
             let mut relaxed = self.relaxed.borrow_mut();
             let kept = usize::try_from(sim.executor.draw(relaxed.len() as u64 + 1)).unwrap_or(0);
@@ -80,8 +94,49 @@ impl Rows {
         self.watch.borrow_mut().read_again(self);
     }
 
+    /// The text of some row breaks off.
+    fn rot(&self, sim: &Sim) {
+        let mut tables = self.tables.borrow_mut();
+        let all: usize = tables.iter().map(|table| table.rows().count()).sum();
+        let mut at = usize::try_from(sim.executor.draw(all.max(1) as u64)).unwrap_or(0);
+        for (name, table) in Name::ALL.into_iter().zip(tables.iter_mut()) {
+            let Some(key) = table.rows().nth(at).map(|row| row.key.clone()) else {
+                at -= table.rows().count();
+                continue;
+            };
+            let Some(text) = table.text(&key) else { return };
+            let was = text.clone();
+            let half = (0..=was.len() / 2).rev().find(|end| was.is_char_boundary(*end)).unwrap_or(0);
+            text.truncate(half);
+            sim.mark("row damaged");
+            sim.tell(|| format!("the row {key:?} of {} is damaged", name.name()));
+            self.damaged.borrow_mut().push(Damage { table: name, key, is: text.clone(), was });
+            return self.was_damaged.set(true);
+        }
+    }
+
+    /// What is damaged still is what it was before.
+    pub(crate) fn repair(&self) {
+        let mut tables = self.tables.borrow_mut();
+        // The last damage first: a row can be damaged twice.
+        for Damage { table, key, was, is } in self.damaged.borrow_mut().drain(..).rev() {
+            if let Some(text) = tables[table as usize].text(&key).filter(|text| **text == is) {
+                *text = was;
+            }
+        }
+    }
+
+    /// Nobody may write over what he could not read, but what the server has too.
+    fn unread(&self, sim: &Sim, name: Name, before: Option<&Row>) {
+        let Some(row) = before.filter(|_| !matches!(name, Name::Base | Name::Sessions | Name::Quarantine)) else { return };
+        let damaged = self.damaged.borrow();
+        let lost = damaged.iter().find(|damage| (damage.table, &damage.key, &damage.is) == (name, &row.key, &row.text));
+        sim.check(Invariant::I1, lost.is_none(), || format!("a damaged row of {} is lost: {:?}", name.name(), lost.map(|lost| &lost.was)));
+    }
+
     /// Everything is gone.
     pub(crate) fn evict(&self) {
+        self.damaged.borrow_mut().clear();
         self.tables.borrow_mut().iter_mut().for_each(|table| *table = Table::default());
         self.relaxed.borrow_mut().clear();
         self.watch.borrow_mut().forget();
@@ -101,10 +156,13 @@ impl Rows {
                 Write::Put(name, row) => {
                     sim.executor.note(row.text.len() as u64);
                     let key = if relaxed { row.key.clone() } else { Key::Number(0.0) };
-                    (name, key, tables[name as usize].put(row))
+                    let before = tables[name as usize].put(row);
+                    self.unread(sim, name, before.as_ref());
+                    (name, key, before)
                 }
                 Write::Delete(name, key) => {
                     let before = tables[name as usize].delete(&key);
+                    self.unread(sim, name, before.as_ref());
                     (name, key, before)
                 }
                 Write::DeleteRange(name, range) => {
@@ -229,7 +287,7 @@ impl SimStore {
             }
         }
         let plan = std::any::type_name::<P>();
-        self.sim.violate(crate::sim::Invariant::Sound, format!("a plan did not end within its rounds: {plan}"));
+        self.sim.violate(Invariant::Sound, format!("a plan did not end within its rounds: {plan}"));
         Err(StoreError::Contract { reason: "too many rounds of reading" })
     }
 }
@@ -253,6 +311,9 @@ impl Store for SimStore {
                 return Err(StoreError::Closed);
             }
             if let Some(fault) = self.sim.gate(self.owner, Site::Begin).await {
+                if fault == Fault::Rot {
+                    self.rows.rot(&self.sim);
+                }
                 refused(fault)?;
             }
             let turn = {
