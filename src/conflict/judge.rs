@@ -154,12 +154,7 @@ fn top(pointer: &Pointer) -> String {
 /// A three-way merge for an app's own use: the local side's changes over the server's, with the fields that
 /// both changed differently. Those keep the server's value.
 pub fn merge(base: &Object, local: &Object, server: &Object) -> (Object, Vec<String>) {
-    let state = ServerState {
-        version: crate::model::Version(0),
-        data: Some(server.clone()),
-        stamp: Stamp::default(),
-        field_stamps: BTreeMap::new(),
-    };
+    let state = ServerState::plain(crate::model::Version(0), Some(server.clone()));
     let action = Action::Update { delta: Delta::diff(base, local) };
     let rules = ConflictRules { default: Rule::ServerWins, ..ConflictRules::default() };
     let verdict = judge(

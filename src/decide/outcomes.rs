@@ -48,6 +48,8 @@ pub struct Outcomes {
     pub durable: Version,
     /// Server time minus device time, ms.
     pub offset_ms: i64,
+    /// Whether work of another device is in the outbox.
+    pub imported: bool,
     /// IDs for operations that may have to be written.
     pub fresh: Fresh,
     /// Now, ms by the device.
@@ -131,10 +133,10 @@ impl Outcomes {
         version: Version,
     ) -> Run<()> {
         if row.id != *real_id {
-            work.map_all(db, &row, real_id)?;
-            // The cascade may have come by this very record: it can refer to itself.
-            row = work.overlay(db, &row.entity, &row.key)?.unwrap_or(row);
-            row.id = real_id.clone();
+            row = work.map_all(db, row, real_id)?;
+            if self.imported {
+                work.join(db, &mut row)?;
+            }
         }
         // The server applied what comes before it too, even if the word on that is still on its way.
         let mut earlier = operations(db, work, &row)?;
@@ -164,9 +166,15 @@ impl Outcomes {
                 row.ops.clear();
                 row.view.clone_from(&row.base);
             }
-            // What another device wrote leaves a version of a state that is not here, unless it began with it.
-            let whole = stored.here.is_none() || matches!(operation.action, Action::Create { .. });
-            if whole && !is(Bug::VersionKept) {
+            // What was written on a state that is not here leaves a version that does not fit this one: another device
+            // wrote it, or another device sent the create that is parked here.
+            let fits = match (&stored.here, &operation.base) {
+                (None, _) => row.version.is_some() || row.base.is_some() || !matches!(operation.action, Action::Update { .. }),
+                (Some(_), Base::None) => row.version.is_none(),
+                (Some(_), Base::Version(base)) => row.version == Some(*base),
+                (Some(_), Base::After(_)) => false,
+            };
+            if fits && !is(Bug::VersionKept) {
                 row.version = Some(version);
             }
         }
@@ -181,13 +189,7 @@ impl Outcomes {
         } else {
             work.queue(operation, OutboxRow { state: State::Acknowledged { version }, ..stored.clone() });
         }
-        if stored.here.is_some() && row.ops.is_empty() && through >= Some(version) {
-            // Nothing of it is left to be shown.
-            work.touch(&row.entity, &row.id);
-            work.drop_overlay(&row);
-        } else {
-            work.put(row);
-        }
+        work.put(row);
         Ok(())
     }
 

@@ -285,9 +285,8 @@ impl ApplyPage {
         let Some(server) = change.server() else { return self.to_base(work, generation, change, declared) };
         if row.id != change.id {
             // Born here, and the mapping comes by this way first.
-            work.map_all(db, &row, &change.id)?;
-            row = work.latest(row.clone()).unwrap_or(row);
-            row.id = change.id.clone();
+            row = work.map_all(db, row, &change.id)?;
+            work.join(db, &mut row)?;
             work.put(row.clone());
         }
         if self.is_filling() {

@@ -7,7 +7,7 @@ use super::page::ApplyPage;
 use super::rows::{BaseRow, OverlayRow};
 use super::state::{Filling, SyncState};
 use super::work::Work;
-use crate::model::{Stamp, Version};
+use crate::model::Version;
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
@@ -79,8 +79,7 @@ impl ApplyPage {
             }
             let mut row = work.latest(stored.clone()).unwrap_or(stored);
             // The server has it no more, and no page says since when.
-            let gone =
-                ServerState { version: through, data: None, stamp: Stamp::default(), field_stamps: std::collections::BTreeMap::new() };
+            let gone = ServerState::plain(through, None);
             match self.news(db, work, &mut row, gone) {
                 Ok(()) if row.is_clean() || is(Bug::ResyncOverEdits) => {
                     row.ops.iter().for_each(|op| work.end(op.seq));

@@ -18,6 +18,7 @@ use crate::model::{OpId, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
+use crate::protocol::ServerState;
 use crate::schema::Schema;
 use crate::value::{KeyRange, Object};
 
@@ -176,16 +177,10 @@ impl Import {
             Some(row) => row,
             None => match work.overlay_by_id(db, &operation.entity, &carried.row)? {
                 Some(row) => row,
-                None => match db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))? {
-                    Some(base) => OverlayRow::over(&operation.entity, base, sync),
-                    None => OverlayRow {
-                        id: carried.id.clone(),
-                        version: carried.version,
-                        base: carried.base.clone(),
-                        view: carried.base.clone(),
-                        ..OverlayRow::fresh(&operation.entity, carried.row.clone())
-                    },
-                },
+                None => {
+                    let base = db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))?;
+                    beneath(carried, &operation.entity, base, sync)
+                }
             },
         };
         operation.seq = work.take_seq();
@@ -203,6 +198,26 @@ impl Import {
         work.seal(operation.seq);
         work.put(row);
         Ok(true)
+    }
+}
+
+/// The record as the operation was written on it. What this device knows beyond that is shown, but waits for the
+/// outcome as if it had come meanwhile: only so is the operation judged by what its writer saw.
+fn beneath(carried: &Carried, entity: &str, base: Option<BaseRow>, sync: &SyncState) -> OverlayRow {
+    let key = if base.is_some() { &carried.id } else { &carried.row };
+    let here = match base {
+        Some(base) => Some(OverlayRow::over(entity, base, sync)).map(|row| (row.version.unwrap_or_default(), row.base)),
+        // Everything up to `through` is here, and this record is not: it was deleted.
+        None => sync.through.filter(|_| carried.version.is_some()).map(|through| (through, None)),
+    };
+    let newer = here.filter(|(version, _)| carried.version.is_none_or(|known| known < *version));
+    OverlayRow {
+        id: carried.id.clone(),
+        version: carried.version,
+        base: carried.base.clone(),
+        view: newer.as_ref().map_or_else(|| carried.base.clone(), |(_, data)| data.clone()),
+        waiting: newer.map(|(version, data)| ServerState::plain(version, data)),
+        ..OverlayRow::fresh(entity, key.clone())
     }
 }
 

@@ -245,6 +245,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             epoch: epoch.cloned(),
             durable,
             offset_ms: state.offset_ms,
+            imported: self.inner.queue.borrow().items().any(|(_, item)| item.row.here.is_some()),
             fresh: self.fresh(),
             now: self.now(),
             user: self.inner.settings.user.clone(),

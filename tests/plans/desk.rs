@@ -152,6 +152,7 @@ impl Desk {
             epoch: Some(epoch),
             durable: Version(durable),
             offset_ms: 0,
+            imported: true,
             fresh,
             now: NOW,
             user: "anna".to_owned(),

@@ -135,6 +135,52 @@ fn unsent_work_carried_to_another_device_takes_effect_once_whoever_sends_first()
 }
 
 #[test]
+fn carried_work_is_judged_by_what_its_writer_saw() {
+    tell(async {
+        let world = World::new();
+        let (old, new, office) = (world.device("anna").tab().await, world.device("anna").tab().await, world.device("ben").tab().await);
+        let temp = old.create("pet", json!({"name": "Rex"})).await;
+        for tab in [&old, &new, &office] {
+            assert!(tab.sync().await.success);
+        }
+        let pet = old.get("pet", &temp).await.expect("there")["id"].to_string();
+        old.update("pet", &pet, json!({"name": "Max"})).await;
+        let file = old.engine.export().await.expect("written");
+        world.pass(1_000);
+        office.update("pet", &pet, json!({"name": "Moritz"})).await;
+        assert!(office.sync().await.success && new.sync().await.success);
+        new.engine.import(&file).await.expect("read");
+        assert!(new.sync().await.success);
+        assert_eq!(office.down().await.errors.len(), 0);
+        for tab in [&new, &office] {
+            assert_eq!(tab.get("pet", &pet).await.expect("there")["name"], "Moritz", "the later write stands");
+        }
+        let kept = new.engine.conflicts().await.expect("read").remove(0);
+        assert_eq!(
+            (&kept["baseData"]["name"], &kept["localData"]["name"]),
+            (&json!("Rex"), &json!("Max")),
+            "and the other is kept: {kept}"
+        );
+    });
+}
+
+#[test]
+fn an_update_after_a_carried_create_names_the_version_that_this_left() {
+    tell(async {
+        let world = World::new();
+        let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
+        let pet = old.create("pet", json!({"name": "Rex"})).await;
+        let file = old.engine.export().await.expect("written");
+        new.engine.import(&file).await.expect("read");
+        assert!(new.up().await.success);
+        // No page has brought it yet.
+        new.update("pet", &pet, json!({"age": 3})).await;
+        assert!(new.up().await.success && old.sync().await.success);
+        assert_eq!((old.get("pet", &pet).await.expect("there")["age"].clone(), new.queue().await.len()), (json!(3), 0));
+    });
+}
+
+#[test]
 fn a_file_of_somebody_else_or_of_nobody_is_refused() {
     tell(async {
         let world = World::new();

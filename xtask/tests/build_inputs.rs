@@ -87,7 +87,7 @@ fn the_promised_size_stands_and_the_ceiling_only_goes_down() {
     assert_eq!(at(&inputs.wasm_pack, &["budget", "wasm-gzip-promise"]), Some(&Value::Integer(150_000)));
     // The promise is not kept yet. Whoever makes the module smaller lowers this number with it.
     let ceiling = at(&inputs.wasm_pack, &["budget", "wasm-gzip-bytes"]).and_then(Value::as_integer);
-    assert!(ceiling.is_some_and(|bytes| bytes <= 392_000), "{ceiling:?}");
+    assert!(ceiling.is_some_and(|bytes| bytes <= 391_500), "{ceiling:?}");
     assert_eq!(at(&inputs.wasm_pack, &["budget", "js-gzip-bytes"]), Some(&Value::Integer(20_000)));
 }
 
@@ -97,7 +97,7 @@ fn planted_differences_are_found() {
         let inputs = Inputs { wasm_pack: text("wasm-pack.toml").replace(from, to).parse().expect("still TOML"), ..Inputs::read() };
         inputs.differences()
     };
-    assert!(plant("[\"-Oz\"]", "[\"-O\"]")[0].starts_with("optimiser flags"));
+    assert!(plant("[\"-Oz\", ", "[\"-O\", ")[0].starts_with("optimiser flags"));
     assert!(plant("out-name = \"fieldsync\"", "out-name = \"sync\"")[0].starts_with("output name"));
     assert!(plant("wasm-bindgen = \"0", "wasm-bindgen = \"1")[0].starts_with("wasm-bindgen"));
     assert!(plant("binaryen = \"1", "binaryen = \"9")[0].starts_with("binaryen"));

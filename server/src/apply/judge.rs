@@ -119,6 +119,11 @@ impl Case<'_> {
         }
         let record = record.ok_or_else(|| Stop::reject("unknown_record", format!("there is no {} {}", key.entity, key.id)))?;
         match standing(self.view, self.context, self.operation, &key)? {
+            // A first download and a resync bring no tombstones: a client knows a record as gone at the version up to
+            // which it has seen everything, and that is as good as the version at which it was deleted.
+            Standing::On(version) if record.data.is_none() && (record.version..=self.view.state.sequence).contains(&version) => {
+                Ok((record, record.version))
+            }
             Standing::On(version) => Ok((record, version)),
             Standing::Waits(earlier) => Err(Stop::blocked(vec![earlier.to_string()])),
         }

@@ -15,6 +15,7 @@ on_both_stores!(
     a_second_conflict_of_the_same_client_renews_the_first,
     each_client_has_its_own_conflict,
     a_base_from_the_future_is_a_conflict,
+    a_deleted_record_is_known_as_gone_at_any_later_version,
     conflicts_over_large_records_are_told_a_few_at_a_time,
 );
 
@@ -176,6 +177,19 @@ async fn a_base_from_the_future_is_a_conflict<S: ServerStore>(world: World<S>) -
         )
         .await;
     assert_eq!(briefs(&outcomes), ["conflict update-update", "conflict update-update"]);
+    Ok(())
+}
+
+/// A full download names no tombstones: who made one knows the record as gone at the version of the download.
+async fn a_deleted_record_is_known_as_gone_at_any_later_version<S: ServerStore>(world: World<S>) -> Told {
+    let anna = Device::new("north", "anna", 1);
+    world.upload(&anna, &[anna.create(1, "client", "temp_1_a_client", json!({"n": 0})), anna.delete(2, "client", 1, version(1))]).await;
+    world.upload(&anna, &[anna.create(3, "client", "temp_3_a_client", json!({}))]).await;
+    let early = [anna.update(4, "client", 1, json!({}), version(1)), anna.update(5, "client", 1, json!({}), version(4))];
+    assert_eq!(briefs(&world.upload(&anna, &early).await), ["applied 1", "conflict update-delete"], "version 4 is yet to come");
+    let back = anna.restore(7, "client", 1, json!({"n": 1}), version(3));
+    let outcomes = world.upload(&anna, &[anna.update(6, "client", 1, json!({}), version(3)), back]).await;
+    assert_eq!(briefs(&outcomes), ["applied 2", "applied 4"]);
     Ok(())
 }
 

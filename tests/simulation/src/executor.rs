@@ -20,7 +20,10 @@ pub(crate) type Owner = u32;
 pub(crate) const WORLD: Owner = 0;
 
 /// So many turns without time moving on are a circle.
-const TURNS_PER_INSTANT_MAX: u64 = 400_000;
+const TURNS_PER_INSTANT_MAX: u64 = 100_000;
+/// So many turns no run needs: somebody asks without end, or for far more than is due. Most take 5,000, the
+/// longest of a million operations 100,000.
+const TURNS_MAX: u64 = 600_000;
 
 type Future_ = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -57,7 +60,7 @@ pub(crate) enum Stopped {
     Time,
     /// The caller's condition holds.
     Condition,
-    /// Somebody runs in a circle: time cannot move on.
+    /// Somebody runs in a circle: time does not move on, or for no good.
     Circle,
 }
 
@@ -171,7 +174,7 @@ impl Executor {
         loop {
             while self.turn() {
                 after_turn();
-                if self.instant_turns.get() > TURNS_PER_INSTANT_MAX {
+                if self.instant_turns.get() > TURNS_PER_INSTANT_MAX || self.turns.get() > TURNS_MAX {
                     return Stopped::Circle;
                 }
             }

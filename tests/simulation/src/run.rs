@@ -136,7 +136,7 @@ fn live(world: &Rc<World>) {
 fn go(world: &Rc<World>, end: u64, condition: impl Fn() -> bool) -> bool {
     let stopped = world.sim.executor.run_until(end, || world.bury(), || world.sim.is_violated() || condition());
     if stopped == Stopped::Circle {
-        world.sim.violate(Invariant::I20, "somebody runs in a circle: time does not move on".to_owned());
+        world.sim.violate(Invariant::I20, "somebody runs in a circle, and the run does not end".to_owned());
     }
     !world.sim.is_violated()
 }

@@ -30,6 +30,7 @@ pub(crate) struct Tenant {
     pub(crate) sequence: Version,
     pub(crate) changes: Vec<ChangeRow>,
     pub(crate) words: BTreeMap<OpId, Word>,
+    pub(crate) successors: BTreeMap<OpId, Vec<OpId>>,
     pub(crate) chains: BTreeMap<RecordKey, Chain>,
 }
 
@@ -80,6 +81,9 @@ impl Commits {
             }
         };
         for receipt in &batch.receipts {
+            if let Some(earlier) = &receipt.supersedes {
+                known.successors.entry(earlier.clone()).or_default().push(receipt.operation.clone());
+            }
             // Whoever was put on a state in the place of an operation that met one knew that one, and what was
             // decided on it is not asked again.
             let sent = bodies.get(&receipt.operation).map(|(operation, _)| operation);
@@ -96,7 +100,7 @@ impl Commits {
             hold(Invariant::I21, change.version > known.sequence, &|| {
                 format!("version {} was given after {}", change.version, known.sequence)
             });
-            known.sequence = change.version;
+            let before = std::mem::replace(&mut known.sequence, change.version);
             let Some((operation, _)) = bodies.get(&change.operation) else {
                 hold(Invariant::I2, false, &|| format!("{} took effect and nobody sent it", change.operation));
                 continue;
@@ -113,7 +117,9 @@ impl Commits {
             };
             let chain = known.chains.entry(change.key.clone()).or_default();
             let stood = (chain.version != Version(0)).then_some(chain.version);
-            hold(Invariant::I7, *restored || left == stood, &|| {
+            // Who made a full download since a record was deleted knows it as gone at the version of that download.
+            let gone = chain.deleted && left.is_some_and(|left| (chain.version..=before).contains(&left));
+            hold(Invariant::I7, *restored || gone || left == stood, &|| {
                 format!("{} on {:?}: written on {left:?}, applied on {stood:?}", change.operation, change.key)
             });
             hold(Invariant::I11, !chain.deleted || change.kind == Kind::Create, &|| {

@@ -117,11 +117,18 @@ impl Look<'_> {
         for queued in watch.outbox.values() {
             marks(&queued.body, &mut visible);
         }
-        for operation in watch.trail.keys() {
-            let applied = words.and_then(|tenant| tenant.words.get(operation)).map(|word| &word.outcome);
+        // The device that work was carried to may have issued it anew: then that is what took effect.
+        let (mut open, mut seen): (Vec<&OpId>, BTreeSet<&OpId>) = (watch.trail.keys().collect(), BTreeSet::new());
+        while let Some(operation) = open.pop() {
+            if !seen.insert(operation) {
+                continue;
+            }
+            let Some(tenant) = words else { break };
+            let applied = tenant.words.get(operation).map(|word| &word.outcome);
             if let (Some(Outcome::Applied { .. }), Some((_, body))) = (applied, commits.bodies.get(operation)) {
                 marks(body, &mut visible);
             }
+            open.extend(tenant.successors.get(operation).into_iter().flatten());
         }
         let queued: BTreeMap<&OpId, &State> = watch.outbox.values().map(|queued| (&queued.operation.id, &queued.state)).collect();
         for saved in &self.database.history.borrow().saved {
@@ -230,9 +237,9 @@ impl Look<'_> {
                 }
                 // What the app has to say stands over what the server said; that must be the server's last word.
                 let known = there.get(&place);
-                // Of a tombstone that the server has pruned, a device learns with its next full download: it knows
-                // then that the record is gone, at the version of that download.
-                let deleted = known.is_none().then(|| self.deleted(&place)).flatten();
+                // A full download brings no tombstones: a device knows then that the record is gone, at the version of
+                // that download.
+                let deleted = self.deleted(&place);
                 let last = overlay.waiting.as_ref().and_then(|state| from_value(&state["version"]).ok()).or(overlay.version);
                 // What a restored server lost without a trace has no version there.
                 let lost = known.is_none() && deleted.is_none();

@@ -75,7 +75,7 @@ impl Stored {
     pub(super) fn grown(&mut self, sim: &Sim, touched: Vec<Place>, another_generation: bool) {
         let all = || self.records.known.keys().cloned().collect();
         for place in if another_generation { all() } else { touched } {
-            let Some(now) = self.row(&place).and_then(|row| row.version).or_else(|| self.in_base(&place)) else { continue };
+            let Some(now) = self.row(&place).and_then(OverlaySeen::known).or_else(|| self.in_base(&place)) else { continue };
             let name = &self.name;
             let known = self.records.known.entry(place).or_insert(now);
             let before = std::mem::replace(known, now);
@@ -95,7 +95,7 @@ impl Stored {
             let place: Place = (change.key.entity.clone(), change.key.id.clone());
             let row = self.row(&place);
             let base = self.in_base(&place);
-            let known = row.and_then(|row| row.version.max(row.waiting.as_ref().map(|state| state.version))).or(base);
+            let known = row.and_then(OverlaySeen::known).or(base);
             let holds = if chain.deleted { row.is_some() || base.is_none() } else { known >= Some(change.version) };
             sim.check(Invariant::I21, holds, || {
                 format!(
@@ -104,6 +104,13 @@ impl Stored {
                 )
             });
         }
+    }
+}
+
+impl OverlaySeen {
+    /// The newest state that is here, whether it counts already or waits for an outcome.
+    fn known(&self) -> Option<Version> {
+        self.version.max(self.waiting.as_ref().map(|state| state.version))
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) struct Wire {
     canaries: BTreeMap<String, String>,
 }
 
+/// How the changes of a page begin that has some.
+const CHANGES: &[u8] = br#""changes":[{"#;
+
 impl Wire {
     pub(crate) fn new(watch: Arc<Mutex<Watch>>, canaries: BTreeMap<String, String>) -> Self {
         Self { watch, canaries }
@@ -57,7 +60,10 @@ impl Wire {
                     sim.mark("operation sent again");
                     sim.check(Invariant::I16, same, || format!("{} was sent as {before} and then as {text}", operation.id));
                 }
-                None => drop(watch.commits.bodies.insert(operation.id.clone(), (operation, text.get().to_owned()))),
+                None => {
+                    sim.tell(|| format!("  {text}"));
+                    drop(watch.commits.bodies.insert(operation.id.clone(), (operation, text.get().to_owned())));
+                }
             }
         }
     }
@@ -96,6 +102,9 @@ impl Wire {
     /// The server shows pages.
     pub(crate) fn shown(&self, sim: &Sim, tenant: &str, lines: &[u8]) {
         sim.executor.note(lines.len() as u64);
+        if sim.has_story() && lines.windows(CHANGES.len()).any(|part| part == CHANGES) {
+            sim.tell(|| format!("the server shows {tenant} {}", String::from_utf8_lossy(lines).lines().last().unwrap_or_default()));
+        }
         if self.canaries.len() > 1 {
             self.isolated(sim, tenant, &String::from_utf8_lossy(lines));
         }
