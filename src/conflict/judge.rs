@@ -22,6 +22,8 @@ pub struct Local<'l> {
     pub stamps: &'l BTreeMap<String, Stamp>,
     /// The record that it was written on as the server had it; nothing if there was none.
     pub base: Option<&'l Object>,
+    /// The server's present state, with what earlier operations of ours will do to it: what this one will change.
+    pub on: Option<&'l Object>,
     /// The record as the local side shows it; needed to bring it back from a delete.
     pub view: Option<&'l Object>,
 }
@@ -112,13 +114,18 @@ fn local_wins(rule: Rule, local: Stamp, server: Stamp) -> (bool, bool) {
 fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> Verdict {
     let data = server.data.clone().map_or(Value::Null, Value::Object);
     let (mut left, mut both, mut ask, mut lost) = (Delta::default(), Vec::new(), false, false);
+    let on = local.on.cloned().map_or(Value::Null, Value::Object);
+    let is_so = |change: &Change, on: &Value, pointer: &Pointer| match (change, on.pointer(pointer.as_str())) {
+        (Change::Set(value), Some(now)) => value == now,
+        (Change::Unset, None) => true,
+        (Change::Set(_), None) | (Change::Unset, Some(_)) => false,
+    };
     for (pointer, change) in changed.changes() {
-        let already = match (change, data.pointer(pointer.as_str())) {
-            (Change::Set(value), Some(now)) => value == now,
-            (Change::Unset, None) => true,
-            (Change::Set(_), None) | (Change::Unset, Some(_)) => false,
-        };
-        if already {
+        // What both sides want is no conflict, and still to be done if an earlier operation of ours wants otherwise.
+        if is_so(change, &data, pointer) {
+            if !is_so(change, &on, pointer) {
+                left.insert(pointer.clone(), change.clone());
+            }
             continue;
         }
         if there.touching(pointer).is_some() {
@@ -158,7 +165,7 @@ pub fn merge(base: &Object, local: &Object, server: &Object) -> (Object, Vec<Str
     let action = Action::Update { delta: Delta::diff(base, local) };
     let rules = ConflictRules { default: Rule::ServerWins, ..ConflictRules::default() };
     let verdict = judge(
-        Local { action: &action, stamp: Stamp::default(), stamps: &BTreeMap::new(), base: Some(base), view: Some(local) },
+        Local { action: &action, stamp: Stamp::default(), stamps: &BTreeMap::new(), base: Some(base), on: Some(server), view: Some(local) },
         &state,
         &rules,
     );
@@ -195,7 +202,7 @@ mod tests {
             delta.apply(&mut view);
         }
         judge(
-            Local { action, stamp: at(stamp), stamps: &BTreeMap::new(), base: Some(&base), view: Some(&view) },
+            Local { action, stamp: at(stamp), stamps: &BTreeMap::new(), base: Some(&base), on: server.data.as_ref(), view: Some(&view) },
             server,
             &ConflictRules::default(),
         )
@@ -230,7 +237,7 @@ mod tests {
         let there = server(Some(json!({"a": 3, "b": 3})), 1, &[("a", 4), ("b", 4)]);
         // `a` was written before the other side changed it, `b` after.
         let stamps = [("a".to_owned(), at(3))].into();
-        let local = Local { action: &action, stamp: at(5), stamps: &stamps, base: Some(&base), view: None };
+        let local = Local { action: &action, stamp: at(5), stamps: &stamps, base: Some(&base), on: there.data.as_ref(), view: None };
         let verdict = judge(local, &there, &ConflictRules::default());
         let expected = Action::Update { delta: Delta::diff(&base, &object(json!({"a": 1, "b": 2}))) };
         assert_eq!((verdict.action, verdict.fields.len(), verdict.resolution), (Some(expected), 2, "merge"));
@@ -264,7 +271,7 @@ mod tests {
         let base = object(json!({"dose": 1, "note": ""}));
         let action = Action::Update { delta: Delta::diff(&base, &object(json!({"dose": 2, "note": "x"}))) };
         let rules = ConflictRules { default: Rule::LastWriteWins, fields: [("dose".to_owned(), Rule::Manual)].into() };
-        let local = Local { action: &action, stamp: at(5), stamps: &BTreeMap::new(), base: Some(&base), view: None };
+        let local = Local { action: &action, stamp: at(5), stamps: &BTreeMap::new(), base: Some(&base), on: None, view: None };
         assert!(judge(local, &server(Some(json!({"dose": 3, "note": ""})), 1, &[("dose", 4)]), &rules).ask);
         assert!(!judge(local, &server(Some(json!({"dose": 1, "note": "y"})), 1, &[("note", 4)]), &rules).ask);
     }

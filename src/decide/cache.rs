@@ -6,10 +6,12 @@ use crate::plan::{Answer, Plan, Read, Row, Step, Table, View, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::value::from_text;
 
-/// A row that cannot be read: written by nobody we know, or damaged.
+/// A row that cannot be read: damaged, or written by a newer release of the app.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a row of '{table}' cannot be read: {reason}")]
 pub struct Corrupt {
+    /// Stable: `integrity`, or `outdated` where a newer release knows better.
+    pub code: &'static str,
     /// The table.
     pub table: &'static str,
     /// What the parser said.
@@ -28,7 +30,7 @@ pub enum Stop {
 /// An operation in the outbox that cannot be read.
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(super) fn unreadable(error: crate::value::ReadError) -> Stop {
-    Stop::Corrupt(Corrupt { table: Table::Outbox.name(), reason: error.to_string() })
+    Stop::Corrupt(Corrupt { code: "integrity", table: Table::Outbox.name(), reason: error.to_string() })
 }
 
 /// The result of one run of a decision.
@@ -115,7 +117,7 @@ fn table(read: &Read) -> Table {
 }
 
 fn parse<T: DeserializeOwned>(table: Table, text: &str) -> Run<T> {
-    from_text(text).map_err(|error| Stop::Corrupt(Corrupt { table: table.name(), reason: error.to_string() }))
+    from_text(text).map_err(|error| Stop::Corrupt(Corrupt { code: "integrity", table: table.name(), reason: error.to_string() }))
 }
 
 /// A decision over stored rows, written as one story.

@@ -7,12 +7,12 @@ use super::rebase::{ServerClock, after, rebase};
 use super::rows::{OpRef, OverlayRow};
 use super::work::Work;
 use crate::conflict::Conflict;
-use crate::model::{Base, Group, IdSource, OpId, Operation};
+use crate::model::{Action, Base, Group, IdSource, OpId, Operation};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
-use crate::value::KeyRange;
+use crate::value::{Delta, KeyRange, Object};
 
 /// Where a decision takes the IDs of operations that it has to write.
 #[derive(Clone, Debug)]
@@ -34,14 +34,25 @@ impl Fresh {
     }
 }
 
-/// The stored rows of a record's operations, with the changes made so far.
+/// The stored rows of a record's operations, with the changes made so far. One that the base holds already does
+/// nothing more.
 pub(super) fn operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<(OutboxRow, Operation)>> {
     db.prefetch(row.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
     let mut found = Vec::new();
     for op in &row.ops {
         found.extend(work.outbox(db, op.seq)?);
+        if let (true, Some((_, operation))) = (op.based, found.last_mut()) {
+            operation.action = Action::Update { delta: Delta::default() };
+        }
     }
     Ok(found)
+}
+
+/// What an operation will stand on: the server's state, with what the record's operations before it will do to it.
+pub(super) fn below(db: &mut Cache, work: &Work<'_>, row: &OverlayRow, operation: &Operation, server: &ServerState) -> Run<Option<Object>> {
+    let pending = operations(db, work, row)?;
+    let before = pending.iter().take_while(|(_, other)| other.id != operation.id);
+    Ok(before.fold(server.data.clone(), |record, (_, other)| after(record, &other.action)))
 }
 
 /// The members of an operation's group, itself among them, in their order.
@@ -88,6 +99,13 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     let pending = operations(db, work, row)?;
     let sealed = work.seals(db)?.clone();
     let mut others: Vec<OverlayRow> = Vec::new();
+    // All at once: one round, however many there are.
+    for (stored, member) in &members {
+        db.prefetch([OverlayRow::read(&member.entity, &stored.row)]);
+        if let State::Conflict { conflict } = stored.state {
+            db.prefetch([Read::Get(Table::Conflicts, conflict.into())]);
+        }
+    }
     for (stored, member) in &members {
         let own = stored.row == row.key && member.entity == row.entity;
         if !own && !others.iter().any(|other| other.key == stored.row && other.entity == member.entity) {
@@ -152,7 +170,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         new.push((operation, by));
     }
     let replaced = |op: &OpId| new.iter().find(|(member, _)| member.id == *op).map(|(_, by)| by);
-    let reference = |op: OpRef| replaced(&op.id).map_or(op, |by| OpRef { seq: by.seq, id: by.id.clone() });
+    let reference = |op: OpRef| replaced(&op.id).map_or(op, OpRef::to);
     for mut other in others {
         other.ops = other.ops.into_iter().map(reference).collect();
         work.put(other);

@@ -12,7 +12,7 @@ use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::audit::Event;
-use crate::model::{Action, Epoch, Operation, RecordId, Version};
+use crate::model::{Action, Base, Epoch, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
@@ -57,9 +57,10 @@ impl Decision for ChangeEpoch {
         for row in &mut rows {
             row.version = row.version.and(Some(Version(0)));
             row.waiting = None;
+            row.ops.iter_mut().for_each(|op| op.based = false);
         }
         let mut again = vec![false; rows.len()];
-        let returning = |stored: &OutboxRow| matches!(stored.state, State::Acknowledged { .. }) && !is(Bug::NotSentAgain);
+        let returning = |stored: &OutboxRow| acknowledged(stored).is_some() && !is(Bug::NotSentAgain);
         let returned: Vec<(OutboxRow, Operation)> = operations.iter().filter(|(stored, _)| returning(stored)).cloned().collect();
         for (stored, operation) in &returned {
             db.prefetch([IdRow::read(&operation.entity, &stored.row)]);
@@ -83,9 +84,19 @@ impl Decision for ChangeEpoch {
                 }
             };
             again[at] = true;
+            // In the order in which the server had applied them, which need not be that of their sequences; and
+            // under everything that it had not.
+            let version = acknowledged(&stored);
             let ops = &mut rows[at].ops;
-            let place = ops.iter().position(|op| op.seq > operation.seq).unwrap_or(ops.len());
-            ops.insert(place, OpRef { seq: operation.seq, id: operation.id.clone() });
+            let above = |op: &OpRef| match operations.binary_search_by_key(&op.seq, |(_, other)| other.seq) {
+                Ok(at) => {
+                    let (stored, other) = &operations[at];
+                    acknowledged(stored).is_none() || acknowledged(stored) > version || other.base == Base::After(operation.id.clone())
+                }
+                Err(_) => true,
+            };
+            let place = ops.iter().position(above).unwrap_or(ops.len());
+            ops.insert(place, OpRef::to(&operation));
             work.note(&operation, Event::Returned);
             work.queue(&operation, OutboxRow { state: State::Pending, row: rows[at].key.clone(), ..stored });
         }
@@ -112,9 +123,17 @@ impl Decision for ChangeEpoch {
         }
         sync.covering = Some(SyncState::wanted(&self.schema));
         work.write(Write::Put(Table::State, sync.row()));
-        let (batch, mut effects) = work.finish();
+        let (batch, mut effects) = work.finish()?;
         effects.sync = Some(Box::new(sync));
         Ok((batch, Some(effects)))
+    }
+}
+
+/// The version that an operation left at the server.
+fn acknowledged(stored: &OutboxRow) -> Option<Version> {
+    match stored.state {
+        State::Acknowledged { version } => Some(version),
+        _ => None,
     }
 }
 
@@ -142,7 +161,7 @@ fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[
     for (place, op) in row.ops.iter().enumerate() {
         let Ok(at) = operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq) else { continue };
         let (stored, operation) = &operations[at];
-        if place == 0 && matches!(operation.action, Action::Create { .. }) && matches!(stored.state, State::Acknowledged { .. }) {
+        if place == 0 && matches!(operation.action, Action::Create { .. }) && acknowledged(stored).is_some() {
             (row.base, row.version) = (None, None);
         }
         view = after(view, &operation.action);

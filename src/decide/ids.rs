@@ -84,7 +84,7 @@ impl Decision for MapId {
             row.id = self.real.clone();
             work.put(row);
         }
-        let (batch, effects) = work.finish();
+        let (batch, effects) = work.finish()?;
         Ok((batch, Mapping::Stored(Box::new(effects))))
     }
 }

@@ -99,7 +99,7 @@ impl Decision for Retry {
         let instead = Instead { old: &old, by, server: server.as_ref(), clock, judged: false };
         reissue(db, &mut work, &mut row, instead, &self.fresh)?;
         work.put(row);
-        let (batch, effects) = work.finish();
+        let (batch, effects) = work.finish()?;
         Ok((batch, Ok(effects)))
     }
 }
@@ -200,7 +200,7 @@ impl Decision for Discard {
             without(db, &mut work, row, clock)?;
         }
         let ids = items.iter().map(|item| item.operation.id.clone()).collect();
-        let (batch, effects) = work.finish();
+        let (batch, effects) = work.finish()?;
         Ok((batch, Ok((ids, effects))))
     }
 }

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::{Fresh, Instead, operations, reissue};
+use super::chain::{Fresh, Instead, below, operations, reissue};
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
 use super::rows::{OverlayRow, last_audit, seals};
 use super::state::SyncState;
@@ -92,7 +92,7 @@ impl Decision for Outcomes {
             sync.epoch.clone_from(&self.epoch);
             work.write(Write::Put(Table::State, sync.row()));
         }
-        let (batch, effects) = work.finish();
+        let (batch, effects) = work.finish()?;
         Ok((batch, Some(effects)))
     }
 }
@@ -161,6 +161,9 @@ impl Outcomes {
                 map_temps(db, work, &row.entity, base)?;
             }
             row.base = base;
+            for op in row.ops.iter_mut().filter(|op| earlier.iter().any(|(_, other)| other.seq == op.seq)) {
+                op.based = true;
+            }
             if is(Bug::EditsDropped) {
                 row.ops.iter().for_each(|op| work.end(op.seq));
                 row.ops.clear();
@@ -226,7 +229,8 @@ impl Outcomes {
         let server = row.newest(server);
         let local = after(row.base.clone(), &operation.action);
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
-        let verdict = self.clock().judge(&operation, row.base.as_ref(), local.as_ref(), &server, &rules);
+        let on = below(db, work, &row, &operation, &server)?;
+        let verdict = self.clock().judge(&operation, row.base.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
         let named = |conflict: Conflict| Conflict { conflict_id: conflict_id.to_owned(), ..conflict };
         if verdict.ask {
             let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, None));

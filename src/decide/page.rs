@@ -4,7 +4,8 @@
 //! A record that the overlay does not know goes to `base` unread. A clean overlay row gives way to what is
 //! as new as itself. A record with an operation under way keeps the news waiting. One whose operations were
 //! never sealed is rebased and judged here. During a resync `base` means the generation that is being
-//! filled ([`super::resync`]); what the app sees then is the overlay over the old one.
+//! filled ([`super::resync`]); what the app sees then is the overlay over the old one. A first download ends
+//! like a resync: what it did not bring, the server has no more.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -131,7 +132,7 @@ impl Decision for ApplyPage {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, PageResult)> {
         let overlay_rows = Read::Count(Table::Overlay, KeyRange::all());
         db.prefetch([last_audit(), seals(), SyncState::read(), overlay_rows.clone()]);
-        if self.is_filling() && self.through.is_some() {
+        if self.is_whole() && self.through.is_some() {
             db.prefetch([Read::range(Table::Overlay, KeyRange::all())]);
         }
         if let (Some(through), None) = (self.through, &self.scope) {
@@ -163,7 +164,7 @@ impl Decision for ApplyPage {
         }
         // What ends a download names its rows too, even if some of the page are still missing.
         match self.through {
-            Some(through) if self.is_filling() => self.show(db, &mut work, generation, through)?,
+            Some(through) if self.is_whole() => self.show(db, &mut work, generation, through)?,
             Some(through) if self.scope.is_none() => self.drain(db, &mut work, generation, through)?,
             _ => {}
         }
@@ -172,7 +173,7 @@ impl Decision for ApplyPage {
         }
         self.advance(&mut sync);
         work.write(Write::Put(Table::State, sync.row()));
-        let (batch, mut effects) = work.finish();
+        let (batch, mut effects) = work.finish()?;
         effects.sync = Some(Box::new(sync));
         Ok((batch, PageResult::Applied(Box::new(effects))))
     }
@@ -252,6 +253,12 @@ impl ApplyPage {
         self.from.filling.is_some()
     }
 
+    /// Whether the page belongs to a download of everything there is, the first one or a resync: what has not come
+    /// at its end, the server has no more.
+    fn is_whole(&self) -> bool {
+        self.is_filling() || (self.scope.is_none() && self.from.through.is_none())
+    }
+
     fn to_base(&self, work: &mut Work<'_>, generation: u64, change: &Incoming, declared: &Entity) -> Run<()> {
         match &change.state {
             Content::There(text, data) => {
@@ -289,8 +296,8 @@ impl ApplyPage {
             work.join(db, &mut row)?;
             work.put(row.clone());
         }
-        if self.is_filling() {
-            // The new generation misses nothing, whatever lies over it.
+        if self.is_whole() {
+            // It misses nothing, whatever lies over it.
             self.to_base(work, generation, change, declared)?;
         }
         if row.version.is_some_and(|known| known > server.version) && !is(Bug::OlderPageApplied) {
@@ -314,16 +321,13 @@ impl ApplyPage {
             return Ok(());
         }
         work.touch(&row.entity, &row.id);
-        match (self.is_filling(), self.through) {
-            (false, _) => {
-                work.drop_overlay(&row);
-                return self.to_base(work, generation, change, declared);
-            }
+        if self.is_filling() && self.through.is_none() {
             // The old generation is still the one to be seen: the row hides what it has of this record.
-            (true, None) => work.put(row),
-            (true, Some(_)) => work.drop_overlay(&row),
+            work.put(row);
+            return Ok(());
         }
-        Ok(())
+        work.drop_overlay(&row);
+        if self.is_whole() { Ok(()) } else { self.to_base(work, generation, change, declared) }
     }
 
     /// A newer state of the server for a record with operations: they are judged again, or it waits for them.
@@ -352,7 +356,8 @@ impl ApplyPage {
         // Whatever this page brought of them is as new or newer, and stands already.
         let brought = self.brought();
         for row in clean {
-            if !brought.contains(&row.entity, &row.id) {
+            // What only a newer release knows waits for that one.
+            if self.schema.entity(&row.entity).is_some() && !brought.contains(&row.entity, &row.id) {
                 work.move_to_base(generation, &row);
             }
         }

@@ -40,11 +40,12 @@ impl ServerClock {
         let latest = self.now.saturating_add_signed(self.offset_ms).saturating_add(CLOCK_TOLERANCE_MS);
         stamp.effective(self.offset_ms, latest)
     }
-    /// Judges an operation that was written on `base` and leaves `view`.
+    /// Judges an operation that was written on `base` and leaves `view`, and will stand on `on`.
     pub(super) fn judge(
         self,
         operation: &Operation,
         base: Option<&Object>,
+        on: Option<&Object>,
         view: Option<&Object>,
         server: &ServerState,
         rules: &ConflictRules,
@@ -53,7 +54,7 @@ impl ServerClock {
         for stamp in stamps.values_mut() {
             *stamp = self.effective(*stamp);
         }
-        judge(Local { action: &operation.action, stamp: self.effective(operation.stamp), stamps: &stamps, base, view }, server, rules)
+        judge(Local { action: &operation.action, stamp: self.effective(operation.stamp), stamps: &stamps, base, on, view }, server, rules)
     }
 }
 
@@ -94,7 +95,7 @@ pub(super) fn rebase(
     let mut open = false;
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
     for (stored, mut operation) in pending {
-        let reference = OpRef { seq: operation.seq, id: operation.id.clone() };
+        let reference = row.ops.iter().find(|op| op.seq == operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
         local = after(local, &operation.action);
         if kept.contains(&operation.seq) || open || stored.state != State::Pending {
             view = after(view, &operation.action);
@@ -106,7 +107,7 @@ pub(super) fn rebase(
         let verdict = if restored {
             Verdict::unopposed(operation.action.clone())
         } else {
-            clock.judge(&operation, old_base.as_ref(), local.as_ref(), server, &rules)
+            clock.judge(&operation, old_base.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
         };
         if verdict.ask {
             let conflict = record(work, row, &operation, &old_base, &local, server, &verdict, None);

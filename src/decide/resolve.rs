@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::chain::{Fresh, Instead, reissue};
+use super::chain::{Fresh, Instead, below, reissue};
 use super::rebase::ServerClock;
 use super::rows::{last_audit, seals};
 use super::state::SyncState;
@@ -96,8 +96,9 @@ impl Decision for Resolve {
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
         // Another operation of ours may have been applied since: what it left is the server's state now.
         let server = row.newest(server);
+        let on = below(db, &work, &row, &conflict.operation, &server)?;
         let by = Operation {
-            action: self.action(&conflict, &server, clock),
+            action: self.action(&conflict, on.as_ref(), &server, clock),
             base: if is(Bug::ResolvedOnOldState) { conflict.operation.base.clone() } else { Base::Version(server.version) },
             stamp: work.stamp(),
             stamps: BTreeMap::new(),
@@ -113,13 +114,13 @@ impl Decision for Resolve {
         conflict.resolved_by = Some(self.user.clone());
         conflict.resolved_at = Some(self.fresh.now);
         work.conflict(&conflict);
-        let (batch, effects) = work.finish();
+        let (batch, effects) = work.finish()?;
         Ok((batch, Ok(effects)))
     }
 }
 
 impl Resolve {
-    fn action(&self, conflict: &Conflict, server: &ServerState, clock: ServerClock) -> Action {
+    fn action(&self, conflict: &Conflict, on: Option<&Object>, server: &ServerState, clock: ServerClock) -> Action {
         let nothing = Action::Update { delta: Delta::default() };
         let rule = match &self.resolution {
             Resolution::Merge(Some(exactly)) => {
@@ -133,6 +134,7 @@ impl Resolve {
             Resolution::LastWriteWins | Resolution::Merge(None) => Rule::LastWriteWins,
         };
         let rules = ConflictRules { default: rule, ..ConflictRules::default() };
-        clock.judge(&conflict.operation, conflict.base.as_ref(), conflict.local.as_ref(), server, &rules).action.unwrap_or(nothing)
+        let verdict = clock.judge(&conflict.operation, conflict.base.as_ref(), on, conflict.local.as_ref(), server, &rules);
+        verdict.action.unwrap_or(nothing)
     }
 }

@@ -54,7 +54,8 @@ fn drop_generation(generation: u64) -> Write {
 }
 
 impl ApplyPage {
-    /// The last page of a resync: what was filled is what is seen from now on.
+    /// The last page of a first download or a resync: what was filled is what is seen from now on, and what no page
+    /// brought is gone.
     pub(super) fn show(&self, db: &mut Cache, work: &mut Work<'_>, generation: u64, through: Version) -> Run<()> {
         let overlay = Read::range(Table::Overlay, KeyRange::all());
         db.prefetch([overlay.clone(), OverlayRow::read_clean(through)]);
@@ -64,7 +65,7 @@ impl ApplyPage {
         let mut dirty: Vec<OverlayRow> = db.all(&overlay)?;
         dirty.retain(|row| {
             let known = row.base.is_some() && row.version.is_some_and(|version| version <= through);
-            known && !row.is_clean() && !brought.contains(&row.entity, &row.id)
+            known && self.schema.entity(&row.entity).is_some() && !row.is_clean() && !brought.contains(&row.entity, &row.id)
         });
         db.prefetch(dirty.iter().map(in_base));
         let mut missing = false;
@@ -96,10 +97,13 @@ impl ApplyPage {
         // Deleted, not moved: whatever they stood for is in the new generation, or the server has it no more.
         let clean: Vec<OverlayRow> = db.all(&OverlayRow::read_clean(through))?;
         let clean = if is(Bug::GoneKept) { Vec::new() } else { clean };
-        for row in clean {
+        for row in clean.into_iter().filter(|row| self.schema.entity(&row.entity).is_some()) {
+            work.touch(&row.entity, &row.id);
             work.drop_overlay(&row);
         }
-        work.write(drop_generation(self.from.generation));
+        if self.is_filling() {
+            work.write(drop_generation(self.from.generation));
+        }
         Ok(())
     }
 }

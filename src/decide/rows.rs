@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::state::SyncState;
-use crate::model::{ClientId, OpId, RecordId, Stamp, Version};
+use crate::model::{ClientId, OpId, Operation, RecordId, Stamp, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
 use crate::schema::Entity;
@@ -157,6 +157,16 @@ pub struct OpRef {
     pub seq: u64,
     /// Its ID.
     pub id: OpId,
+    /// Whether what it does is in the row's base already: a later one was applied, and only its own receipt is missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub based: bool,
+}
+
+impl OpRef {
+    /// To an operation that is still to be applied.
+    pub(super) fn to(operation: &Operation) -> Self {
+        Self { seq: operation.seq, id: operation.id.clone(), based: false }
+    }
 }
 
 /// A state of the server that waits until a sealed operation has its outcome.
@@ -214,6 +224,10 @@ impl OverlayRow {
     /// Reads the rows that refer to a record.
     pub(super) fn read_referring(entity: &str, path: &str, to: &RecordId) -> Read {
         Read::index(Table::Overlay, KeyRange::only([entity.into(), path.into(), to.to_key()].into()))
+    }
+    /// Reads the rows that refer to a record by its temp ID, of whatever release of the app they are.
+    pub(super) fn read_naming(temp: &RecordId) -> Read {
+        Read::index(Table::Overlay, KeyRange::only(["".into(), "temp".into(), temp.to_key()].into()))
     }
     /// Reads the clean rows whose version is at or below this.
     pub(super) fn read_clean(through: Version) -> Read {
@@ -275,7 +289,12 @@ impl OverlayRow {
             row.index.push([entity.clone(), "".into(), self.id.to_key()].into());
         }
         if let Some(view) = &self.view {
-            row.index.extend(index_values(declared, view).map(|(path, value)| [entity.clone(), path.as_str().into(), value].into()));
+            for (path, value) in index_values(declared, view) {
+                if matches!(&value, Key::Text(text) if text.starts_with("temp_")) {
+                    row.index.push(["".into(), "temp".into(), value.clone()].into());
+                }
+                row.index.push([entity.clone(), path.as_str().into(), value].into());
+            }
         }
         if self.is_clean() {
             row.index.push(["".into(), "clean".into(), self.version.unwrap_or_default().0.into()].into());

@@ -51,6 +51,6 @@ impl Decision for Settle {
             work.note(&stored.operation().map_err(unreadable)?, Event::Settled);
             work.end(*seq);
         }
-        Ok(work.finish())
+        work.finish()
     }
 }

@@ -103,7 +103,7 @@ impl Decision for Export {
             let OutboxRow { body, row, drops, replaces, created, .. } = stored;
             out.operations.push(Carried { body, row, id, version, base, drops, replaces, created });
         }
-        let (batch, effects) = work.finish();
+        let (batch, effects) = work.finish()?;
         Ok((batch, (out, effects)))
     }
 }
@@ -162,7 +162,7 @@ impl Decision for Import {
         if missing {
             return Err(Stop::Wait);
         }
-        let (batch, effects) = work.finish();
+        let (batch, effects) = work.finish()?;
         Ok((batch, (new, effects)))
     }
 }
@@ -189,7 +189,7 @@ impl Import {
             map_temps(db, work, &operation.entity, view)?;
         }
         row.stamp = Some(operation.stamp);
-        row.ops.push(OpRef { seq: operation.seq, id: operation.id.clone() });
+        row.ops.push(OpRef::to(&operation));
         let Carried { body, drops, replaces, created, .. } = carried.clone();
         let here = (!is(Bug::ImportedAsOwn)).then_some(operation.seq);
         let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, replaces, here };

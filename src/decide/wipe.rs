@@ -56,7 +56,7 @@ impl Decision for Wipe {
             batch.push(Write::DeleteRange(table, range));
         }
         batch.extend(device.map(|row| Write::Put(Table::State, row)));
-        let (written, effects) = work.finish();
+        let (written, effects) = work.finish()?;
         batch.extend(written);
         Ok((batch, Ok((unsent, effects))))
     }

@@ -1,7 +1,7 @@
 //! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
 //! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
 
-use super::cache::{Cache, Run, unreadable};
+use super::cache::{Cache, Corrupt, Run, Stop, unreadable};
 use super::chain::Fresh;
 use super::rows::{IdRow, OverlayRow, Seen, WaitingState, base_row, last_audit, once, row, seals, seals_row};
 use super::state::SyncState;
@@ -267,6 +267,9 @@ impl<'w> Work<'w> {
 
     /// The reads of the overlay rows that refer to a record by this ID.
     pub(super) fn referring(&self, entity: &str, id: &RecordId) -> Vec<Read> {
+        if id.as_temp().is_some() {
+            return vec![OverlayRow::read_naming(id)];
+        }
         self.schema.referring_to(entity).map(|(from, path)| OverlayRow::read_referring(from, path.as_str(), id)).collect()
     }
 
@@ -361,15 +364,19 @@ impl<'w> Work<'w> {
         self.schema
     }
 
-    /// Everything as writes: one audit row if any operation changed, the seals if any ended.
-    pub(super) fn finish(mut self) -> (WriteBatch, Effects) {
+    /// Everything as writes: one audit row if any operation changed, the seals if any ended. Nothing if it touches
+    /// what only a newer release of the app knows: that release does it.
+    pub(super) fn finish(mut self) -> Run<(WriteBatch, Effects)> {
         let overlay = std::mem::take(&mut self.overlay);
         for Changed { key, row } in overlay {
             let Some(mut row) = row else {
                 self.writes.push(Write::Delete(Table::Overlay, key));
                 continue;
             };
-            let Some(declared) = self.schema.entity(&row.entity) else { continue };
+            let Some(declared) = self.schema.entity(&row.entity) else {
+                let reason = format!("a newer release of the app declares {}", row.entity);
+                return Err(Stop::Corrupt(Corrupt { code: "outdated", table: Table::Overlay.name(), reason }));
+            };
             let (mapping, at) = (&self.mapping, &self.mapping_at);
             let mut map = |entity: &str, id: &RecordId| at.get(entity, id).map(|at| mapping[at].clone());
             let waiting = row.waiting.as_mut().and_then(|state| state.data.as_mut());
@@ -407,6 +414,6 @@ impl<'w> Work<'w> {
             self.effects.seq = Some(seq);
             self.effects.after_seq = self.last.as_ref().map_or(0, |row| row.seq);
         }
-        (self.writes, self.effects)
+        Ok((self.writes, self.effects))
     }
 }

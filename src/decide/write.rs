@@ -117,7 +117,7 @@ impl Decision for LocalWrite {
             work.note(&operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });
             work.queue(&operation, row);
         }
-        let (batch, effects) = work.finish();
+        let (batch, effects) = work.finish()?;
         Ok((batch, Ok(Written { records, operations, effects })))
     }
 }
@@ -191,7 +191,7 @@ impl LocalWrite {
             return Ok(Ok((row.into_view(), Some(id))));
         }
         operation.seq = work.take_seq();
-        row.ops.push(OpRef { seq: operation.seq, id: id.clone() });
+        row.ops.push(OpRef::to(&operation));
         let stored = OutboxRow::new(&operation, row.key.clone(), drops, self.now);
         new.push(New { operation, row: stored });
         work.put(row.clone());

@@ -41,7 +41,7 @@ impl From<StoreError> for EngineError {
 
 impl From<Corrupt> for EngineError {
     fn from(error: Corrupt) -> Self {
-        Self::new("integrity", &error.to_string())
+        Self::new(error.code, &error.to_string())
     }
 }
 

@@ -2,12 +2,13 @@
 //! one is mistaken for the new one.
 
 use fieldsync::decide::{ChangeEpoch, Effects, Intent, PageResult, Settle};
-use fieldsync::model::{Epoch, RecordId, Version};
+use fieldsync::model::{Epoch, RecordId, Stamp, Version};
 use fieldsync::outbox::State;
 use fieldsync::plan::Table;
+use fieldsync::protocol::{ConflictKind, Outcome, ServerState};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Op, REX, applied, epoch, rex};
+use crate::desk::{Desk, Op, REX, applied, epoch, object, rex};
 
 fn change(desk: &Desk, from: Epoch, to: Epoch) -> Option<Effects> {
     desk.decide(ChangeEpoch { schema: desk.schema.clone(), from, epoch: to, now: 1_700_000_000_000, user: "anna".to_owned() })
@@ -160,4 +161,49 @@ fn an_operation_settles_when_its_version_is_durable_in_its_own_lineage() {
     let trail = desk.store.dump(Table::Audit).pop().expect("a row").1;
     assert!(trail.contains("settled"), "{trail}");
     assert_eq!(settle(&desk, epoch(1), 5, &[&op]).ended, Vec::<u64>::new(), "once");
+}
+
+#[test]
+fn what_waits_again_stands_in_the_order_in_which_the_server_had_applied_it() {
+    let mut desk = Desk::with_rex();
+    let (first, second) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"age": 2})));
+    desk.claim(&[&first], desk.known());
+    let server = ServerState {
+        version: Version(2),
+        data: Some(object(json!({"name": "Rex", "age": 1, "tail": true}))),
+        stamp: Stamp::default(),
+        field_stamps: std::collections::BTreeMap::new(),
+    };
+    let conflict = Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, server };
+    desk.answer(epoch(1), 0, &[(&first, conflict)]).expect("it is ours");
+    // Another operation stands in the place of the first: later written, and still before the second.
+    let (stored, operation) = desk.outbox().pop().expect("it is the last");
+    let instead = Op { seq: operation.seq, id: operation.id, row: stored.row };
+    assert!(instead.seq > second.seq);
+    acknowledge(&mut desk, &instead, &REX, 3);
+    acknowledge(&mut desk, &second, &REX, 4);
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    let record = desk.get(&REX).expect("there");
+    assert_eq!(record.ops.iter().map(|op| op.seq).collect::<Vec<_>>(), [instead.seq, second.seq]);
+}
+
+#[test]
+fn what_the_base_holds_already_does_not_count_twice_when_later_receipts_come_first() {
+    let mut desk = Desk::with_rex();
+    let ops = ["Max", "Moritz"].map(|name| desk.update(&REX, json!({"name": name})));
+    let last = desk.update(&REX, json!({"age": 2}));
+    for (op, version) in [(&ops[0], 2), (&ops[1], 3), (&last, 4)] {
+        acknowledge(&mut desk, op, &REX, version);
+    }
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    // The backup has the first two; the receipt of the very first comes last.
+    let known = desk.known();
+    desk.claim(&[&ops[0], &ops[1], &last], known);
+    desk.answer(epoch(2), 999, &[(&ops[1], applied(&REX, 3))]).expect("the new lineage");
+    desk.answer(epoch(2), 999, &[(&last, applied(&REX, 101))]).expect("the new lineage");
+    let row: Value = serde_json::from_str(&desk.store.dump(Table::Overlay)[0].1).expect("JSON");
+    assert_eq!((&row["version"], &row["base"]["name"], &row["base"]["age"]), (&json!("101"), &json!("Moritz"), &json!(2)));
+    desk.answer(epoch(2), 999, &[(&ops[0], applied(&REX, 2))]).expect("the new lineage");
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.data["name"].clone(), record.data["age"].clone()), (json!("Moritz"), json!(2)));
 }

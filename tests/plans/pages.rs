@@ -88,3 +88,15 @@ fn a_page_of_one_entity_has_a_position_of_its_own_and_leaves_what_is_clean() {
     }
     assert_eq!(desk.sync().goes_on_from(Some("pet")).map(String::as_str), Some("7"));
 }
+
+#[test]
+fn an_edit_that_was_taken_back_stays_taken_back_on_a_newer_state() {
+    let mut desk = Desk::with_rex();
+    desk.update(&REX, json!({"name": "Max"}));
+    let back = desk.update(&REX, json!({"name": "Rex"}));
+    // For the server nothing of the name changed, and it has to stay so.
+    desk.page(Some("one"), "two", vec![rex(2, json!({"name": "Rex", "age": 2}))]);
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.data["name"].clone(), record.data["age"].clone()), (json!("Rex"), json!(2)));
+    assert_eq!(desk.state(&back), fieldsync::outbox::State::Pending, "the server gets both, in their order");
+}

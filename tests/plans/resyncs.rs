@@ -6,7 +6,7 @@ use fieldsync::outbox::State;
 use fieldsync::plan::Table;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, REX, applied, epoch, rex};
+use crate::desk::{Desk, REX, applied, epoch, rejected, rex};
 
 fn begin(desk: &Desk) -> SyncState {
     let covering = SyncState::wanted(&desk.schema);
@@ -148,4 +148,37 @@ fn a_deletion_made_here_has_nothing_left_to_do_when_the_record_is_gone() {
     assert!(desk.outbox().is_empty());
     assert_eq!(desk.store.dump(Table::Overlay), []);
     assert!(desk.get(&REX).is_none());
+}
+
+#[test]
+fn what_a_first_download_did_not_bring_the_server_has_no_more() {
+    let mut desk = Desk::new();
+    // Created here and applied; then somebody else deleted both, and the server forgot that they ever were.
+    let (clean, edited) = (desk.create(json!({"name": "Rex"})), desk.create(json!({"name": "Max"})));
+    desk.claim(&[&clean, &edited], desk.known());
+    desk.answer(epoch(1), 9, &[(&clean, applied(&REX, 1)), (&edited, applied(&RecordId::Integer(8), 2))]).expect("they are ours");
+    let edit = desk.update(&RecordId::Integer(8), json!({"age": 3}));
+    desk.claim(&[&edit], desk.known());
+    let other = json!({"entity": "pet", "id": 9, "version": "5", "kind": "upsert", "data": {"name": "Moritz"}, "stamp": [1, 0]});
+    fill(&mut desk, json!({"checkpoint": "end", "through": "7", "changes": [other]}));
+    assert!(desk.get(&REX).is_none(), "nothing of him is left");
+    assert!(desk.get(&RecordId::Integer(9)).is_some());
+    assert_eq!(desk.get(&RecordId::Integer(8)).expect("it may have arrived").data["age"], 3);
+    desk.answer(epoch(1), 9, &[(&edit, rejected())]).expect("it is ours");
+    let row: Value = serde_json::from_str(&desk.store.dump(Table::Overlay)[0].1).expect("JSON");
+    assert_eq!((&row["waiting"]["version"], &row["waiting"]["data"]), (&json!("7"), &Value::Null), "gone at the end of the download");
+}
+
+#[test]
+fn what_a_first_download_brings_under_an_edit_stays() {
+    let mut desk = Desk::new();
+    let create = desk.create(json!({"name": "Rex"}));
+    desk.claim(&[&create], desk.known());
+    desk.answer(epoch(1), 9, &[(&create, applied(&REX, 1))]).expect("it is ours");
+    let edit = desk.update(&REX, json!({"age": 3}));
+    fill(&mut desk, json!({"checkpoint": "one", "changes": [rex(1, json!({"name": "Rex"}))]}));
+    fill(&mut desk, json!({"checkpoint": "end", "through": "7", "changes": []}));
+    assert_eq!(desk.state(&edit), State::Pending);
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.version, record.data["age"].clone()), (Some(Version(1)), json!(3)));
 }

@@ -226,3 +226,21 @@ fn a_database_with_unsent_work_is_not_emptied_unless_the_user_insists_and_the_tr
         assert_eq!(again.all("client").await.len(), 1, "what the server has comes back");
     });
 }
+
+#[test]
+fn what_was_carried_here_and_came_by_a_page_before_its_receipt_stays() {
+    tell(async {
+        let world = World::new();
+        let (one, two) = (world.device("anna").tab().await, world.device("anna").tab().await);
+        two.sync().await;
+        one.create("tag", json!({"name": "urgent"})).await;
+        let file = one.engine.export().await.expect("written");
+        two.engine.import(&file).await.expect("read");
+        two.fault("upload", Fault::LoseAnswer);
+        assert!(!two.sync().await.success);
+        assert!(two.down().await.success);
+        assert!(two.sync().await.success);
+        assert_eq!(two.all("tag").await.len(), 1);
+        assert!(two.queue().await.is_empty());
+    });
+}

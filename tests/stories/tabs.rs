@@ -133,3 +133,31 @@ fn a_tab_of_an_older_release_leaves_what_it_does_not_know_to_the_newer_one() {
         assert!(!note["id"].to_string().contains("temp_"), "it has its real ID");
     });
 }
+
+#[test]
+fn a_tab_of_an_older_release_touches_nothing_that_only_the_newer_one_can_write() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let mut older: Value = serde_json::from_str(SCHEMA).expect("JSON");
+        older["entities"].as_object_mut().expect("entities").remove("note").expect("it was there");
+        let (old, new) = (device.tab_with(json!({"schema": older})).await, device.tab().await);
+        let visit = old.create("appointment", json!({"name": "a first one"})).await;
+        let gate = old.hold_upload();
+        let (sent, ()) = join(old.sync(), async {
+            gate.reached().await;
+            new.create("note", json!({"appointmentId": serde_json::from_str::<Value>(&visit).expect("JSON")})).await;
+            gate.open();
+        })
+        .await;
+        // The appointment's real ID belongs into the note too.
+        assert_eq!(sent.errors.first().map(|error| error.code.as_str()), Some("outdated"), "{sent:?}");
+        let operation = new.queue().await.remove(1)["operationId"].as_str().expect("an ID").to_owned();
+        let refused = old.engine.discard(&operation).await.expect_err("it cannot write the note");
+        assert_eq!(refused.code, "outdated");
+        assert_eq!(new.queue().await.len(), 2);
+        assert!(new.sync().await.success);
+        let note = new.all("note").await.remove(0);
+        assert_eq!(note["appointmentId"], new.all("appointment").await[0]["id"]);
+    });
+}

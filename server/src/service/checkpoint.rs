@@ -38,9 +38,11 @@ impl Position {
     pub fn needs_after(self) -> Version {
         self.sequence.max(self.target)
     }
-    /// The position after everything up to `sequence`.
-    pub fn advanced(self, sequence: Version) -> Self {
-        let target = if sequence >= self.target { Version(0) } else { self.target };
+    /// The position after everything up to `sequence`. A first download or a resync is over with a page that left
+    /// nothing out, and not before: what has not come by then is not there any more. A record that changed while
+    /// the pages were sent comes later than where it stood, and must not be missed.
+    pub fn advanced(self, sequence: Version, complete: bool) -> Self {
+        let target = if complete { Version(0) } else { self.target };
         Self { sequence, target }
     }
 }
@@ -169,8 +171,9 @@ mod tests {
     #[test]
     fn a_first_download_says_through_only_when_it_is_complete() {
         let begun = Position { sequence: Version(0), target: Version(10) };
-        assert_eq!(begun.advanced(Version(9)).through(), None);
-        assert_eq!(begun.advanced(Version(10)).through(), Some(Version(10)));
-        assert_eq!(begun.advanced(Version(10)).advanced(Version(12)).through(), Some(Version(12)));
+        assert_eq!(begun.advanced(Version(9), false).through(), None);
+        assert_eq!(begun.advanced(Version(10), false).through(), None, "something is left out still");
+        assert_eq!(begun.advanced(Version(10), true).through(), Some(Version(10)));
+        assert_eq!(begun.advanced(Version(10), true).advanced(Version(12), false).through(), Some(Version(12)));
     }
 }

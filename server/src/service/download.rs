@@ -136,7 +136,7 @@ impl<S: ServerStore> Pages<S> {
         }
         // With nothing newer left, the client has all that there was in the state the page was read from.
         let last = page.rows.last().map_or(self.position.sequence, |row| row.version);
-        self.position = self.position.advanced(if page.complete || is(Bug::ServerPageCut) { page.sequence } else { last });
+        self.position = self.position.advanced(if page.complete || is(Bug::ServerPageCut) { page.sequence } else { last }, page.complete);
         self.sent += 1;
         if self.position.sequence >= self.until {
             self.next = Next::End;

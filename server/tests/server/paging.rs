@@ -12,6 +12,7 @@ on_both_stores!(
     ten_thousand_records_come_in_pages_while_others_write,
     a_first_download_that_breaks_off_goes_on_and_says_through_at_its_end,
     an_answer_ends_where_it_said_whoever_goes_on_writing,
+    a_first_download_is_not_over_before_what_moved_on_meanwhile_has_come,
     an_empty_answer_still_says_through,
     pages_are_bounded_by_bytes,
     a_checkpoint_is_checked_before_anything_is_sent,
@@ -98,7 +99,30 @@ async fn an_answer_ends_where_it_said_whoever_goes_on_writing<S: ServerStore>(wo
     }
     let lines: Vec<String> = String::from_utf8(text)?.lines().map(str::to_owned).collect();
     let pages = pages(&lines);
-    assert_eq!(pages.iter().map(|page| page.get("through").cloned()).collect::<Vec<_>>(), [None, None, Some(json!("30"))]);
+    assert_eq!(pages.iter().map(|page| page.get("through").cloned()).collect::<Vec<_>>(), [None, None, None], "more came than went");
+    let rest = world.download(&ben, Some(&checkpoint(&pages)), 10).await;
+    assert_eq!(rest.last().and_then(|page| page.get("through")), Some(&json!("75")));
+    Ok(())
+}
+
+/// What a device has not been sent at the end, it takes for gone.
+async fn a_first_download_is_not_over_before_what_moved_on_meanwhile_has_come<S: ServerStore>(world: World<S>) -> Told {
+    let (anna, ben) = (Device::new("north", "anna", 1), Device::new("north", "ben", 2));
+    fill(&world, &anna, 1, 3).await;
+    let body = json!({"head": ben.head("r"), "pageRecords": 1}).to_string();
+    let mut answer = world.service.download(&ben.identity(), body.as_bytes()).await.map_err(|refusal| refusal.reason)?;
+    let mut text = [answer.next().await?.ok_or("a head")?, answer.next().await?.ok_or("a page")?].concat();
+    let change = |number, id| anna.update(number, "client", id, json!({"/m": 1}), version(id));
+    world.upload(&anna, &[change(10, 3), change(11, 2)]).await;
+    while let Some(lines) = answer.next().await? {
+        text.extend(lines);
+    }
+    let lines: Vec<String> = String::from_utf8(text)?.lines().map(str::to_owned).collect();
+    let first = pages(&lines);
+    assert!(first.iter().all(|page| page.get("through").is_none()), "client 2 has not come yet: {first:?}");
+    let rest = world.download(&ben, Some(&checkpoint(&first)), 1).await;
+    assert_eq!(rest.last().map(|page| &page["through"]), Some(&json!("5")));
+    assert_eq!(changes(&rest).last().map(|change| &change["id"]), Some(&json!(2)));
     Ok(())
 }
 

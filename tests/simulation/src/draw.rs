@@ -62,7 +62,7 @@ const ROT_MAX: u64 = 20;
 
 /// Kinds of actions that are drawn but left out: each has uncovered a defect that is not mended yet.
 fn is_switched_off(what: &What) -> bool {
-    matches!(what, What::Restore | What::Prune)
+    matches!(what, What::Restore)
 }
 
 /// What people do in the runs of a swarm.
@@ -136,7 +136,7 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
         faults,
         heal_at: length + 1_000,
         backups,
-        new_entity: workload == Workload::Whole,
+        new_entity: workload != Workload::Puts,
         resolve_at_end: random.chance(500),
         expected: Vec::new(),
     }

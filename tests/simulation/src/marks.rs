@@ -74,7 +74,7 @@ pub const MARKS: &[Mark] = &[
     mark("state waited for an outcome", "a page brought a record whose sealed operation had no answer yet", SOON),
     mark("tab died", "one context died in the middle of something", SOON),
     mark("tenant or user switched", "a context opened another database of its device", SOON),
-    mark("tombstones forgotten", "the server pruned them", OFF),
+    mark("tombstones forgotten", "the server pruned them", SOON),
     mark("transaction saved", "a group was saved as a whole", SOON),
     mark("work carried to another device", "unsent work was written out and read in elsewhere", SOON),
 ];

@@ -268,6 +268,11 @@ fn idle(world: &Rc<World>) -> bool {
 
 fn compare(world: &Rc<World>) {
     let queues = queues(world);
+    for (queue, database) in queues.iter().zip(&world.databases) {
+        for item in queue.iter().flatten() {
+            world.sim.tell(|| format!("{} still has {item}", database.name));
+        }
+    }
     for (at, database) in world.databases.iter().enumerate() {
         let watch = database.rows.watch.borrow();
         let count = |is: fn(&State) -> bool| watch.outbox.values().filter(|queued| is(&queued.state)).count() as u64;

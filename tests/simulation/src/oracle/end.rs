@@ -255,7 +255,11 @@ impl Look<'_> {
                 });
                 let same = overlay.waiting.is_some() || overlay.base.as_ref() == known.and_then(|record| record.data.as_ref());
                 self.sim.check(Invariant::I10, same, || {
-                    format!("{name}: the base of {} {} is not what the server has", overlay.entity, overlay.id)
+                    let there = known.map(|record| (record.version, &record.data));
+                    format!(
+                        "{name}: the base of {} {} ({}) at {last:?} is not what the server has: {:?}, there {there:?}",
+                        overlay.entity, overlay.id, overlay.key, overlay.base
+                    )
                 });
                 here.remove(&place);
                 own.insert(place);

@@ -54,6 +54,7 @@ impl Wire {
                 sim.violate(Invariant::Sound, format!("context {owner} sent an operation that is none: {text}"));
                 continue;
             };
+            sim.tell(|| format!("  {text}"));
             match watch.commits.bodies.get(&operation.id) {
                 Some((_, before)) => {
                     let same = before == text.get();
@@ -86,16 +87,11 @@ impl Wire {
                 Outcome::Duplicate { .. } => "receipt: duplicate",
             };
             sim.mark(name);
-            if !matches!(result.outcome, Outcome::Applied { .. } | Outcome::Duplicate { .. }) {
-                sim.tell(|| format!("  {}: {:?}", result.operation, result.outcome).chars().take(400).collect());
-            }
             *seen.entry(name).or_insert(0) += 1;
         }
         sim.tell(|| format!("the server answers {tenant}: {seen:?}"));
         for result in &answer.results {
-            if !matches!(result.outcome.original(), Outcome::Applied { .. }) {
-                sim.tell(|| format!("  {}: {}", result.operation, serde_json::to_string(result).unwrap_or_default()));
-            }
+            sim.tell(|| format!("  {}: {}", result.operation, serde_json::to_string(&result.outcome).unwrap_or_default()));
         }
     }
 
