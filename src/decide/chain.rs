@@ -96,7 +96,13 @@ pub(super) struct Instead<'i> {
 pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, instead: Instead<'_>, fresh: &Fresh) -> Run<()> {
     let Instead { old, by, server, clock, judged } = instead;
     let members = members(db, work, old)?;
-    let pending = operations(db, work, row)?;
+    // Whole, whether the base holds them or not: what stands in their places must do all that they were to do.
+    let mut pending = operations(db, work, row)?;
+    for (_, operation) in &mut pending {
+        if let Some((_, whole)) = work.outbox(db, operation.seq)? {
+            *operation = whole;
+        }
+    }
     let sealed = work.seals(db)?.clone();
     let mut others: Vec<OverlayRow> = Vec::new();
     // All at once: one round, however many there are.
@@ -190,7 +196,9 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
                 if sealed.contains(operation.seq) {
                     kept.push(operation.seq);
                 }
-                chain.push((stored.clone(), operation.clone()));
+                let based = row.ops.iter().any(|op| op.seq == operation.seq && op.based);
+                let action = if based { Action::Update { delta: Delta::default() } } else { operation.action.clone() };
+                chain.push((stored.clone(), Operation { action, ..operation.clone() }));
             }
         }
     }

@@ -61,10 +61,7 @@ impl Wire {
                     sim.mark("operation sent again");
                     sim.check(Invariant::I16, same, || format!("{} was sent as {before} and then as {text}", operation.id));
                 }
-                None => {
-                    sim.tell(|| format!("  {text}"));
-                    drop(watch.commits.bodies.insert(operation.id.clone(), (operation, text.get().to_owned())));
-                }
+                None => drop(watch.commits.bodies.insert(operation.id.clone(), (operation, text.get().to_owned()))),
             }
         }
     }
