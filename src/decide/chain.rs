@@ -36,7 +36,7 @@ impl Fresh {
 
 /// The stored rows of a record's operations, with the changes made so far. One that the base holds already does
 /// nothing more.
-pub(super) fn operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<(OutboxRow, Operation)>> {
+pub(super) fn operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<Queued>> {
     db.prefetch(row.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
     let mut found = Vec::new();
     for op in &row.ops {
@@ -56,7 +56,7 @@ pub(super) fn below(db: &mut Cache, work: &Work<'_>, row: &OverlayRow, operation
 }
 
 /// The members of an operation's group, itself among them, in their order.
-pub(super) fn members(db: &mut Cache, work: &Work<'_>, operation: &Operation) -> Run<Vec<(OutboxRow, Operation)>> {
+pub(super) fn members(db: &mut Cache, work: &Work<'_>, operation: &Operation) -> Run<Vec<Queued>> {
     let Some(group) = &operation.group else { return Ok(work.outbox(db, operation.seq)?.into_iter().collect()) };
     // They were written in one transaction: their sequences stand next to each other.
     let reach = u64::try_from(group.of).unwrap_or(u64::MAX);
@@ -92,10 +92,31 @@ pub(super) struct Instead<'i> {
     pub(super) judged: bool,
 }
 
+/// An outbox row and the operation in it.
+pub(super) type Queued = (OutboxRow, Operation);
+
+/// What [`reissue`] reads of an operation's group, all together: the members, and the overlay rows of their records.
+pub(super) fn around(db: &mut Cache, work: &Work<'_>, old: &Operation) -> Run<(Vec<Queued>, Vec<OverlayRow>)> {
+    let members = members(db, work, old)?;
+    db.prefetch(members.iter().map(|(stored, member)| OverlayRow::read(&member.entity, &stored.row)));
+    db.prefetch(members.iter().filter_map(|(stored, _)| match stored.state {
+        State::Conflict { conflict } => Some(Read::Get(Table::Conflicts, conflict.into())),
+        State::Pending | State::Acknowledged { .. } | State::Parked { .. } => None,
+    }));
+    let mut others: Vec<OverlayRow> = Vec::new();
+    for (stored, member) in &members {
+        if !others.iter().any(|other| other.key == stored.row && other.entity == member.entity) {
+            others.extend(work.overlay(db, &member.entity, &stored.row)?);
+        }
+    }
+    db.prefetch(others.iter().flat_map(|other| &other.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
+    Ok((members, others))
+}
+
 /// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group.
 pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, instead: Instead<'_>, fresh: &Fresh) -> Run<()> {
     let Instead { old, by, server, clock, judged } = instead;
-    let members = members(db, work, old)?;
+    let (members, others) = around(db, work, old)?;
     // Whole, whether the base holds them or not: what stands in their places must do all that they were to do.
     let mut pending = operations(db, work, row)?;
     for (_, operation) in &mut pending {
@@ -104,23 +125,8 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         }
     }
     let sealed = work.seals(db)?.clone();
-    let mut others: Vec<OverlayRow> = Vec::new();
-    // All at once: one round, however many there are.
-    for (stored, member) in &members {
-        db.prefetch([OverlayRow::read(&member.entity, &stored.row)]);
-        if let State::Conflict { conflict } = stored.state {
-            db.prefetch([Read::Get(Table::Conflicts, conflict.into())]);
-        }
-    }
-    for (stored, member) in &members {
-        let own = stored.row == row.key && member.entity == row.entity;
-        if !own && !others.iter().any(|other| other.key == stored.row && other.entity == member.entity) {
-            others.extend(work.overlay(db, &member.entity, &stored.row)?);
-        }
-    }
-    db.prefetch(others.iter().flat_map(|other| &other.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
     let mut followed: Vec<OpId> = Vec::new();
-    for other in others.iter().chain([&*row]) {
+    for other in others.iter().filter(|other| !other.is(row)).chain([&*row]) {
         for (_, operation) in operations(db, work, other)? {
             followed.extend(match operation.base {
                 Base::After(earlier) => Some(earlier),
@@ -177,7 +183,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     }
     let replaced = |op: &OpId| new.iter().find(|(member, _)| member.id == *op).map(|(_, by)| by);
     let reference = |op: OpRef| replaced(&op.id).map_or(op, OpRef::to);
-    for mut other in others {
+    for mut other in others.into_iter().filter(|other| !other.is(row)) {
         other.ops = other.ops.into_iter().map(reference).collect();
         work.put(other);
     }

@@ -1,11 +1,14 @@
-//! Decisions about IDs: what an earlier ID became, and a mapping that the app brings itself.
+//! Decisions about IDs: what an earlier ID became, what a record's rows become when its real ID is learnt, and a
+//! mapping that the app brings itself.
 
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::rows::{IdRow, last_audit};
+use super::chain::operations;
+use super::rows::{IdRow, OverlayRow, WaitingState, last_audit};
 use super::work::{Effects, Work};
 use crate::model::{RecordId, TempId};
+use crate::outbox::OutboxRow;
 use crate::plan::WriteBatch;
 use crate::schema::Schema;
 
@@ -15,6 +18,39 @@ pub(super) fn present(db: &mut Cache, entity: &str, id: &RecordId) -> Run<Record
         return Ok(id.clone());
     }
     Ok(db.one::<IdRow>(&IdRow::read(entity, id))?.map_or_else(|| id.clone(), |row| row.id))
+}
+
+impl Work<'_> {
+    /// Learns the real ID of an overlay row's record: every ID it had here leads there. The cascade may come by this
+    /// very record, for it can refer to itself.
+    pub(super) fn map_all(&mut self, db: &mut Cache, row: OverlayRow, real: &RecordId) -> Run<OverlayRow> {
+        db.prefetch(self.referring(&row.entity, &row.id));
+        db.prefetch(self.referring(&row.entity, &row.key));
+        self.map(db, &row.entity, &row.id, real)?;
+        if row.key != row.id && row.key != *real {
+            self.map(db, &row.entity, &row.key, real)?;
+        }
+        let latest = self.latest(row.clone()).unwrap_or(row);
+        Ok(OverlayRow { id: real.clone(), ..latest })
+    }
+
+    /// Work of another device may have brought the record under its real ID before anybody here knew that it is this
+    /// one: the two rows become one.
+    pub(super) fn join(&mut self, db: &mut Cache, row: &mut OverlayRow) -> Run<()> {
+        let Some(twin) = self.overlay_by_id(db, &row.entity, &row.id)?.filter(|twin| twin.key != row.key) else { return Ok(()) };
+        for (stored, operation) in operations(db, self, &twin)? {
+            self.queue(&operation, OutboxRow { row: row.key.clone(), ..stored });
+        }
+        let known = twin.version.map(|version| WaitingState::plain(version, twin.base.clone()));
+        for state in known.into_iter().chain(twin.waiting.clone()) {
+            if Some(state.version) > row.version && row.waiting.as_ref().is_none_or(|waiting| waiting.version < state.version) {
+                row.waiting = Some(state);
+            }
+        }
+        row.ops.extend(twin.ops.iter().cloned());
+        self.drop_overlay(&twin);
+        Ok(())
+    }
 }
 
 /// What temp IDs became; those that became nothing yet are left out.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::chain::{Fresh, Instead, operations, reissue};
+use super::chain::{Fresh, Instead, around, operations, reissue};
 use super::intent::{Place, WriteError, check_size};
 use super::rebase::{ServerClock, after, rebase};
 use super::rows::{OverlayRow, last_audit, seals};
@@ -75,7 +75,10 @@ impl Decision for Retry {
         if !matches!(stored.state, State::Parked { .. }) {
             return refused(ItemError::NotParked);
         }
+        // What it will need later too, so that it all comes in few rounds: who is missing waits below.
+        let _ = around(db, &work, &old);
         let Some(mut row) = work.overlay(db, &old.entity, &stored.row)? else { return refused(ItemError::Unknown) };
+        let pending = operations(db, &work, &row);
         let mut by = old.clone();
         if let Some((set, unset)) = &self.changes {
             match self.changed(db, &work, &old, set, unset)? {
@@ -85,8 +88,7 @@ impl Decision for Retry {
         }
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let waits = {
-            let pending = operations(db, &work, &row)?;
-            let sealed = work.seals(db)?;
+            let (pending, sealed) = (pending?, work.seals(db)?);
             pending.iter().any(|(other, operation)| other.state == State::Pending && sealed.contains(operation.seq))
         };
         let server = if waits { None } else { row.waiting.take() };

@@ -227,6 +227,15 @@ impl Outcomes {
             _ => server.clone(),
         };
         let server = row.newest(server);
+        if let Some(first) = in_conflict(db, work, &row)? {
+            // One decision is asked for at a time: this one waits for it, and is judged by what it leaves.
+            let by = Operation { base: Base::After(first), ..operation.clone() };
+            row.waiting = Some(server);
+            let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true };
+            reissue(db, work, &mut row, instead, &self.fresh)?;
+            work.put(row);
+            return Ok(());
+        }
         let local = after(row.base.clone(), &operation.action);
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
         let on = below(db, work, &row, &operation, &server)?;
@@ -255,6 +264,15 @@ impl Outcomes {
         work.put(row);
         Ok(())
     }
+}
+
+/// The operation of this record that waits for a person's decision already.
+fn in_conflict(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<OpId>> {
+    if row.conflict.is_none() {
+        return Ok(None);
+    }
+    let pending = operations(db, work, row)?;
+    Ok(pending.into_iter().find(|(stored, _)| matches!(stored.state, State::Conflict { .. })).map(|(_, operation)| operation.id))
 }
 
 fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: &Operation, failure: Failure) {

@@ -264,6 +264,10 @@ impl OverlayRow {
             _ => server,
         }
     }
+    /// Whether both are the row of one record.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.key == other.key && self.entity == other.entity
+    }
     /// Whether nothing is left to do: it only waits until a page covers it.
     pub(super) fn is_clean(&self) -> bool {
         self.ops.is_empty()

@@ -3,7 +3,7 @@
 
 use super::cache::{Cache, Corrupt, Run, Stop, unreadable};
 use super::chain::Fresh;
-use super::rows::{IdRow, OverlayRow, Seen, WaitingState, base_row, last_audit, once, row, seals, seals_row};
+use super::rows::{IdRow, OverlayRow, Seen, base_row, last_audit, once, row, seals, seals_row};
 use super::state::SyncState;
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;
@@ -232,37 +232,6 @@ impl<'w> Work<'w> {
             }
             _ => self.write(Write::Delete(Table::Base, super::rows::BaseRow::key(generation, &row.entity, &row.id))),
         }
-    }
-
-    /// Learns the real ID of an overlay row's record: every ID it had here leads there. The cascade may come by this
-    /// very record, for it can refer to itself.
-    pub(super) fn map_all(&mut self, db: &mut Cache, row: OverlayRow, real: &RecordId) -> Run<OverlayRow> {
-        db.prefetch(self.referring(&row.entity, &row.id));
-        db.prefetch(self.referring(&row.entity, &row.key));
-        self.map(db, &row.entity, &row.id, real)?;
-        if row.key != row.id && row.key != *real {
-            self.map(db, &row.entity, &row.key, real)?;
-        }
-        let latest = self.latest(row.clone()).unwrap_or(row);
-        Ok(OverlayRow { id: real.clone(), ..latest })
-    }
-
-    /// Work of another device may have brought the record under its real ID before anybody here knew that it is this
-    /// one: the two rows become one.
-    pub(super) fn join(&mut self, db: &mut Cache, row: &mut OverlayRow) -> Run<()> {
-        let Some(twin) = self.overlay_by_id(db, &row.entity, &row.id)?.filter(|twin| twin.key != row.key) else { return Ok(()) };
-        for (stored, operation) in super::chain::operations(db, self, &twin)? {
-            self.queue(&operation, OutboxRow { row: row.key.clone(), ..stored });
-        }
-        let known = twin.version.map(|version| WaitingState::plain(version, twin.base.clone()));
-        for state in known.into_iter().chain(twin.waiting.clone()) {
-            if Some(state.version) > row.version && row.waiting.as_ref().is_none_or(|waiting| waiting.version < state.version) {
-                row.waiting = Some(state);
-            }
-        }
-        row.ops.extend(twin.ops.iter().cloned());
-        self.drop_overlay(&twin);
-        Ok(())
     }
 
     /// The reads of the overlay rows that refer to a record by this ID.

@@ -13,6 +13,7 @@
 //! Knows `value`, `model`, `schema` and `relations`.
 
 mod backoff;
+mod batch;
 mod queue;
 mod row;
 mod seals;

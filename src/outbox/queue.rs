@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{OutboxRow, State};
 use crate::model::{Kind, OpId, Operation, RecordId};
 use crate::planted::{Bug, is};
-use crate::relations::{Cycle, Graph, Need, Node, Places, Why};
+use crate::relations::{Cycle, Graph, Need, Node, Places};
 use crate::schema::Schema;
 
 /// One operation of the outbox.
@@ -15,7 +15,7 @@ pub struct Item {
     pub row: OutboxRow,
     /// What the row's body says.
     pub operation: Operation,
-    node: Node,
+    pub(super) node: Node,
     /// Whether its lane stops behind an operation that waits for a person.
     strict: bool,
 }
@@ -38,7 +38,7 @@ pub enum Standing {
 /// The unfinished operations by client sequence.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
-    items: BTreeMap<u64, Item>,
+    pub(super) items: BTreeMap<u64, Item>,
     places: Places,
 }
 
@@ -112,11 +112,20 @@ impl Queue {
         needs.map(|need| (need.reference.entity.clone(), need.reference.id.clone())).collect()
     }
 
+    /// The operations that the server has not applied yet.
+    pub(super) fn acting(&self) -> Vec<&Item> {
+        self.items.values().filter(|item| !matches!(item.row.state, State::Acknowledged { .. })).collect()
+    }
+    /// What comes before each of them.
+    pub(super) fn graph(&self, items: &[&Item]) -> Graph {
+        let nodes: Vec<&Node> = items.iter().map(|item| &item.node).collect();
+        Graph::build(&nodes, &self.places)
+    }
+
     /// Where every operation stands, in the order of [`Self::items`].
     pub fn standing(&self) -> Vec<(u64, Standing)> {
-        let acting: Vec<&Item> = self.items.values().filter(|item| !matches!(item.row.state, State::Acknowledged { .. })).collect();
-        let nodes: Vec<&Node> = acting.iter().map(|item| &item.node).collect();
-        let graph = Graph::build(&nodes, &self.places);
+        let acting = self.acting();
+        let graph = self.graph(&acting);
         let ordered = graph.order();
         let created = self.created();
         let mut stands: Vec<Option<Standing>> = vec![None; acting.len()];
@@ -129,7 +138,7 @@ impl Queue {
                 let item = acting[*at];
                 let before = graph.before(*at).iter().map(|(other, _)| *other).filter(|other| stuck[*other] && !is(Bug::DependentsSent));
                 let held = unit.iter().copied().filter(|other| acting[*other].row.state != State::Pending);
-                behind.extend(before.chain(held).map(|other| nodes[other].id.clone()));
+                behind.extend(before.chain(held).map(|other| acting[other].operation.id.clone()));
                 behind.extend(
                     stopped.iter().find(|(lane, seq, _)| *lane == item.node.lane && *seq < item.node.seq).map(|(.., id)| id.clone()),
                 );
@@ -156,12 +165,12 @@ impl Queue {
             if stands[at].is_some() {
                 continue;
             }
-            let own = ordered.cycles.iter().find(|cycle| cycle.operations.contains(&nodes[at].id));
+            let own = ordered.cycles.iter().find(|cycle| cycle.operations.contains(&acting[at].operation.id));
             // What holds one member of a group holds all.
             let unit = (0..acting.len()).filter(|other| graph.unit(*other) == graph.unit(at));
             let before = unit.flat_map(|member| graph.before(member)).map(|(other, _)| *other);
             let behind = before.filter(|other| !ordered.order.contains(other) && graph.unit(*other) != graph.unit(at));
-            let behind = || behind.map(|other| nodes[other].id.clone()).collect();
+            let behind = || behind.map(|other| acting[other].operation.id.clone()).collect();
             stands[at] = Some(own.cloned().map_or_else(|| Standing::WaitsForOperations(behind()), Standing::InCycle));
         }
         let mut stands = stands.into_iter();
@@ -170,30 +179,6 @@ impl Queue {
             State::Pending | State::Conflict { .. } | State::Parked { .. } => stands.next().flatten().unwrap_or(Standing::Held),
         };
         self.items.values().map(next).zip(self.items.keys()).map(|(standing, seq)| (*seq, standing)).collect()
-    }
-
-    /// An operation, its group, and all that could not take effect without them: by sequence.
-    pub fn dependents(&self, seq: u64) -> Vec<u64> {
-        let acting: Vec<&Item> = self.items.values().filter(|item| !matches!(item.row.state, State::Acknowledged { .. })).collect();
-        let nodes: Vec<&Node> = acting.iter().map(|item| &item.node).collect();
-        let graph = Graph::build(&nodes, &self.places);
-        // By unit: the units that hang on it.
-        let mut behind: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-        for at in 0..nodes.len() {
-            for (other, why) in graph.before(at) {
-                if *why != Why::Deletes {
-                    behind[graph.unit(*other)].push(graph.unit(at));
-                }
-            }
-        }
-        let mut hit = vec![false; nodes.len()];
-        let mut open: Vec<usize> = nodes.iter().position(|node| node.seq == seq).map(|at| graph.unit(at)).into_iter().collect();
-        while let Some(unit) = open.pop() {
-            if !std::mem::replace(&mut hit[unit], true) {
-                open.append(&mut behind[unit]);
-            }
-        }
-        (0..nodes.len()).filter(|at| hit[graph.unit(*at)]).map(|at| nodes[at].seq).collect()
     }
 
     /// The strict lanes in which an operation waits for a person: the lane, and the first such operation.
@@ -205,81 +190,6 @@ impl Queue {
             }
         }
         stopped
-    }
-
-    /// The next batch: at most so many operations and bytes, dependencies first. A group is never split: if it,
-    /// or a single operation, is larger than the bounds, it goes alone. Those in `without` stay, and so do their groups.
-    pub fn batch(&self, operations_max: usize, bytes_max: usize, without: &[u64]) -> Vec<u64> {
-        let standing = self.standing();
-        let mut ready: Vec<Option<u64>> = vec![None; standing.len()];
-        for (seq, stands) in standing {
-            if let Standing::Ready(place) = stands {
-                ready[place] = Some(seq);
-            }
-        }
-        let ready: Vec<u64> = ready.into_iter().flatten().collect();
-        let group = |seq: &u64| self.items.get(seq).and_then(|item| item.node.group);
-        let mut bytes = 0;
-        let mut batch = Vec::new();
-        for unit in ready.chunk_by(|a, b| group(a).is_some() && group(a) == group(b)) {
-            if unit.iter().any(|seq| without.contains(seq)) {
-                continue;
-            }
-            bytes += unit.iter().filter_map(|seq| self.items.get(seq)).map(|item| item.row.body.len()).sum::<usize>();
-            if !batch.is_empty() && (bytes > bytes_max || batch.len() + unit.len() > operations_max) {
-                break;
-            }
-            batch.extend_from_slice(unit);
-        }
-        batch
-    }
-}
-
-impl Queue {
-    /// The others of an operation's group, and itself: what can only go together.
-    pub fn unit(&self, seq: u64) -> Vec<u64> {
-        let group = self.items.get(&seq).and_then(|item| item.node.group);
-        let shares = |item: &Item| group.is_some() && item.node.group == group;
-        self.items.iter().filter(|(other, item)| **other == seq || shares(item)).map(|(other, _)| *other).collect()
-    }
-
-    /// What waits for one of these operations, directly or through others.
-    pub fn behind(&self, held: &[u64]) -> Vec<u64> {
-        if held.is_empty() {
-            return Vec::new();
-        }
-        let items: Vec<(&u64, &Item)> = self.items.iter().filter(|(_, item)| item.row.state == State::Pending).collect();
-        let nodes: Vec<&Node> = items.iter().map(|(_, item)| &item.node).collect();
-        let graph = Graph::build(&nodes, &self.places);
-        let mut stuck: Vec<bool> = items.iter().map(|(seq, _)| held.contains(seq)).collect();
-        for at in graph.order().order {
-            stuck[at] = stuck[at] || graph.before(at).iter().any(|(before, _)| stuck[*before]);
-        }
-        items.iter().zip(stuck).filter(|((seq, _), stuck)| *stuck && !held.contains(seq)).map(|((seq, _), _)| **seq).collect()
-    }
-
-    /// What a batch leaves out when only some operations are wanted: all that these do not need, be it
-    /// through others, nor share a group with.
-    pub fn not_needed(&self, wanted: &dyn Fn(&Item) -> bool) -> Vec<u64> {
-        let items: Vec<(&u64, &Item)> =
-            self.items.iter().filter(|(_, item)| !matches!(item.row.state, State::Acknowledged { .. })).collect();
-        let nodes: Vec<&Node> = items.iter().map(|(_, item)| &item.node).collect();
-        let graph = Graph::build(&nodes, &self.places);
-        let mut needed: Vec<bool> = items.iter().map(|(_, item)| wanted(item)).collect();
-        let mut open: Vec<usize> = (0..items.len()).filter(|at| needed[*at]).collect();
-        while let Some(at) = open.pop() {
-            let mut others: Vec<usize> = graph.before(at).iter().map(|(before, _)| *before).collect();
-            if let Some(group) = &items[at].1.operation.group {
-                let shares = |other: &usize| items[*other].1.operation.group.as_ref().is_some_and(|other| other.id == group.id);
-                others.extend((0..items.len()).filter(shares));
-            }
-            for other in others {
-                if !std::mem::replace(&mut needed[other], true) {
-                    open.push(other);
-                }
-            }
-        }
-        items.iter().zip(needed).filter(|(_, needed)| !needed).map(|((seq, _), _)| **seq).collect()
     }
 }
 
