@@ -42,11 +42,7 @@ impl Work<'_> {
             self.queue(&operation, OutboxRow { row: row.key.clone(), ..stored });
         }
         let known = twin.version.map(|version| WaitingState::plain(version, twin.base.clone()));
-        for state in known.into_iter().chain(twin.waiting.clone()) {
-            if Some(state.version) > row.version && row.waiting.as_ref().is_none_or(|waiting| waiting.version < state.version) {
-                row.waiting = Some(state);
-            }
-        }
+        row.meet(known.into_iter().chain(twin.waiting.clone()));
         row.ops.extend(twin.ops.iter().cloned());
         self.drop_overlay(&twin);
         Ok(())

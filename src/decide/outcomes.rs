@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::cache::{Cache, Decision, Run, Stop};
 use super::chain::{Fresh, Instead, below, operations, reissue};
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
-use super::rows::{OverlayRow, last_audit, seals};
+use super::rows::{BaseRow, OverlayRow, last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;
@@ -109,7 +109,10 @@ impl Outcomes {
         }
         let Some(row) = work.overlay(db, &sent.entity, &sent.row)? else { return Ok(()) };
         match sent.outcome.original() {
-            Outcome::Applied { real_id, version, .. } => self.applied(db, work, row, &stored, &operation, real_id, *version),
+            Outcome::Applied { real_id, version, .. } => {
+                let again = matches!(sent.outcome, Outcome::Duplicate { .. });
+                self.applied(db, work, row, &stored, &operation, real_id, *version, again)
+            }
             Outcome::Conflict { conflict_id, server, .. } => self.conflict(db, work, row, &stored, operation, conflict_id, server),
             Outcome::Rejected { .. } if is(Bug::RejectedRetried) => Ok(()),
             Outcome::Rejected { error } => {
@@ -131,11 +134,20 @@ impl Outcomes {
         operation: &Operation,
         real_id: &RecordId,
         version: Version,
+        again: bool,
     ) -> Run<()> {
+        let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
+        let through = sync.through;
         if row.id != *real_id {
             row = work.map_all(db, row, real_id)?;
-            if self.imported {
+            if self.imported || again {
+                // Another device may have sent it, and pages have told of it since under the real ID alone.
                 work.join(db, &mut row)?;
+                let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &row.entity, real_id))?;
+                let base = base.map(|base| OverlayRow::over(&row.entity, base, &sync));
+                let gone = || through.filter(|through| *through >= version).map(|through| (through, None));
+                let here = base.map(|base| (base.version.unwrap_or_default(), base.base)).or_else(gone);
+                row.meet(here.map(|(version, data)| ServerState::plain(version, data)));
             }
         }
         // The server applied what comes before it too, even if the word on that is still on its way.
@@ -143,7 +155,6 @@ impl Outcomes {
         earlier.truncate(earlier.iter().position(|(_, other)| other.seq == operation.seq).unwrap_or_default());
         earlier.retain(|(stored, _)| stored.state == State::Pending);
         row.ops.retain(|op| op.seq != operation.seq);
-        let through = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().through;
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
         // counts alone.

@@ -254,7 +254,7 @@ impl OverlayRow {
     }
     /// A row over a base row. Until a resync after a change of epoch is over, its version is one of the old lineage.
     pub(super) fn over(entity: &str, base: BaseRow, sync: &SyncState) -> Self {
-        let version = if sync.filling.is_some() && sync.through.is_none() { Version(0) } else { base.version };
+        let version = if sync.filling.is_some() && sync.checkpoint.is_none() { Version(0) } else { base.version };
         Self { version: Some(version), base: Some(base.data.clone()), view: Some(base.data), ..Self::fresh(entity, base.id) }
     }
     /// This state of the server, unless the record stands on a newer one.
@@ -262,6 +262,15 @@ impl OverlayRow {
         match self.version {
             Some(version) if version > server.version => ServerState { version, data: self.base.clone(), ..server },
             _ => server,
+        }
+    }
+    /// Newer states of the server wait for the outcome of what is under way.
+    pub(super) fn meet(&mut self, states: impl IntoIterator<Item = WaitingState>) {
+        for state in states {
+            let known = self.version.max(self.waiting.as_ref().map(|waiting| waiting.version));
+            if Some(state.version) > known {
+                self.waiting = Some(state);
+            }
         }
     }
     /// Whether both are the row of one record.

@@ -50,13 +50,17 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) fn next_suspect(&self, without: &[u64]) -> Vec<u64> {
         let now = self.now();
         let attempts = self.inner.attempts.borrow();
-        let due =
-            attempts.iter().filter(|(seq, attempt)| attempt.alone >= ALONE_MAX && attempt.rest.left(now) == 0 && !without.contains(seq));
-        let Some((seq, _)) = due.min_by_key(|(_, attempt)| attempt.alone) else { return Vec::new() };
+        let is_due = |(seq, attempt): &&(u64, Attempt)| attempt.alone >= ALONE_MAX && attempt.rest.left(now) == 0 && !without.contains(seq);
+        let mut due: Vec<&(u64, Attempt)> = attempts.iter().filter(is_due).collect();
+        due.sort_unstable_by_key(|(seq, attempt)| (attempt.alone, *seq));
         let queue = self.inner.queue.borrow();
-        let unit = queue.unit(*seq);
-        let others: Vec<u64> = queue.items().map(|(other, _)| other).filter(|other| !unit.contains(other)).collect();
-        queue.batch(1, usize::MAX, &others)
+        let with = |(seq, _): &(u64, Attempt)| {
+            let unit = queue.unit(*seq);
+            let others: Vec<u64> = queue.items().map(|(other, _)| other).filter(|other| !unit.contains(other)).collect();
+            queue.batch(1, usize::MAX, &others)
+        };
+        // One that waits for another suspect cannot go, and must not stand in the way of that.
+        due.into_iter().map(with).find(|batch| !batch.is_empty()).unwrap_or_default()
     }
 
     pub(super) fn random(&self) -> u64 {
