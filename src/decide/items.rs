@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run};
+use super::cache::{Cache, Decision, Run, Stop};
 use super::chain::{Fresh, Instead, around, operations, reissue};
 use super::intent::{Place, WriteError, check_size};
 use super::rebase::{ServerClock, after, rebase};
@@ -177,6 +177,10 @@ impl Decision for Discard {
         let given_up = if is(Bug::DependentsLeft) { vec![self.operation.0] } else { queue.dependents(self.operation.0) };
         let items: Vec<_> = given_up.iter().filter_map(|seq| queue.get(*seq)).collect();
         db.prefetch(items.iter().map(|item| OverlayRow::read(&item.operation.entity, &item.row.row)));
+        db.prefetch(items.iter().filter_map(|item| match item.row.state {
+            State::Conflict { conflict } => Some(Read::Get(Table::Conflicts, conflict.into())),
+            State::Pending | State::Acknowledged { .. } | State::Parked { .. } => None,
+        }));
         db.settle()?;
         let mut rows: Vec<OverlayRow> = Vec::new();
         for item in &items {
@@ -198,8 +202,18 @@ impl Decision for Discard {
         }
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.now };
+        db.prefetch(rows.iter().flat_map(|row| &row.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
+        let mut missing = false;
         for row in rows {
-            without(db, &mut work, row, clock)?;
+            match without(db, &mut work, row, clock) {
+                Ok(()) => {}
+                // Let the others name their rows too, so that they all come in one round.
+                Err(Stop::Wait) => missing = true,
+                Err(corrupt) => return Err(corrupt),
+            }
+        }
+        if missing {
+            return Err(Stop::Wait);
         }
         let ids = items.iter().map(|item| item.operation.id.clone()).collect();
         let (batch, effects) = work.finish()?;
