@@ -4,6 +4,7 @@
 //! A [`plan`] is drawn from a seed; [`run`] runs it on one thread in virtual time; the oracles say which
 //! promise broke, if one did. The same plan gives the same run, always.
 
+mod act;
 mod draw;
 mod executor;
 pub mod exhaustive;
