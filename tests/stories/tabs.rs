@@ -3,7 +3,7 @@
 use futures_util::future::{join, join_all, poll_immediate};
 use serde_json::{Value, json};
 
-use crate::world::{SCHEMA, World, tell, turns};
+use crate::world::{Device, SCHEMA, Tab, World, tell, turns};
 
 #[test]
 fn different_fields_in_two_tabs_both_arrive_and_one_tab_sends() {
@@ -113,14 +113,18 @@ fn a_tab_sends_nothing_while_another_is_sending() {
     });
 }
 
+/// A tab of an older release, which knows no notes, and one of the newer.
+async fn two_releases(device: &Device) -> (Tab, Tab) {
+    let mut older: Value = serde_json::from_str(SCHEMA).expect("JSON");
+    older["entities"].as_object_mut().expect("entities").remove("note").expect("it was there");
+    (device.tab_with(json!({"schema": older})).await, device.tab().await)
+}
+
 #[test]
 fn a_tab_of_an_older_release_leaves_what_it_does_not_know_to_the_newer_one() {
     tell(async {
         let world = World::new();
-        let device = world.device("anna");
-        let mut older: Value = serde_json::from_str(SCHEMA).expect("JSON");
-        older["entities"].as_object_mut().expect("entities").remove("note").expect("it was there");
-        let (old, new) = (device.tab_with(json!({"schema": older})).await, device.tab().await);
+        let (old, new) = two_releases(&world.device("anna")).await;
         old.create("client", json!({"name": "Weber"})).await;
         new.create("note", json!({"name": "a first one"})).await;
         let result = old.sync().await;
@@ -138,10 +142,7 @@ fn a_tab_of_an_older_release_leaves_what_it_does_not_know_to_the_newer_one() {
 fn a_tab_of_an_older_release_touches_nothing_that_only_the_newer_one_can_write() {
     tell(async {
         let world = World::new();
-        let device = world.device("anna");
-        let mut older: Value = serde_json::from_str(SCHEMA).expect("JSON");
-        older["entities"].as_object_mut().expect("entities").remove("note").expect("it was there");
-        let (old, new) = (device.tab_with(json!({"schema": older})).await, device.tab().await);
+        let (old, new) = two_releases(&world.device("anna")).await;
         let visit = old.create("appointment", json!({"name": "a first one"})).await;
         let gate = old.hold_upload();
         let (sent, ()) = join(old.sync(), async {

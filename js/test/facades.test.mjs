@@ -1,0 +1,219 @@
+/**
+ * The facades of a client over a scripted engine: sessions, transactions, the queue, conflicts, temp IDs, pure functions.
+ */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { deepEqual, FieldSync, provide } from './package.mjs';
+import { config, fault, scriptedModule } from './support.mjs';
+
+const REX =
+  '{"record":{"id":"temp_1_a_pet","name":"Rex","_sync":{"version":null,"key":"temp_1_a_pet"}},"operationId":"o1"}';
+describe('the facades', () => {
+  let script;
+  let world;
+  let client;
+  beforeEach(async () => {
+    globalThis.indexedDB = {};
+    script = {};
+    world = scriptedModule(script);
+    provide(world.module);
+    client = await FieldSync.open(config);
+    world.calls.length = 0;
+  });
+  afterEach(async () => {
+    await client.close();
+    delete globalThis.indexedDB;
+  });
+
+  test('sessions carry direction, signal and progress', async () => {
+    const result = { success: true, synced: 2, failed: 0, conflicts: 0, operations: [], errors: [], duration: 5 };
+    const { signal } = new AbortController();
+    const seen = [];
+    const progress = '{"type":"progress","phase":"upload","done":1,"total":2,"bytes":10}';
+    script.sync = () => {
+      world.engines[0].hooks.event(progress);
+      return JSON.stringify(result);
+    };
+    assert.deepEqual(await client.engine.sync({ signal, onProgress: (progress) => seen.push(progress) }), result);
+    await client.engine.bidirectionalSync();
+    await client.engine.syncToServer();
+    await client.engine.syncFromServer();
+    assert.deepEqual(
+      world.calls.map(([, direction]) => direction),
+      ['both', 'both', 'up', 'down'],
+    );
+    assert.equal(world.calls[0][4], signal);
+    assert.deepEqual(seen, [{ phase: 'upload', done: 1, total: 2, bytes: 10 }]);
+  });
+
+  test('a session may be about one entity, or about these operations and no others', async () => {
+    const result = { success: true, synced: 1, failed: 0, conflicts: 0, operations: [], errors: [], duration: 5 };
+    const rest = { results: [{ serverId: 7, status: 'success' }], idMappings: [{ tempId: 'temp_1_a_pet', realId: 7 }] };
+    script.sync = () => JSON.stringify({ ...result, ...rest, downloaded: 3, entityType: 'pet' });
+    const pets = await client.engine.syncEntityType('pet');
+    assert.deepEqual([pets.entityType, pets.downloaded], ['pet', 3]);
+    const { success: _, operations: __, ...batch } = { ...result, ...rest };
+    assert.deepEqual(await client.engine.processSyncBatch([{ id: 'o1' }, { id: 'o2' }]), batch);
+    assert.deepEqual(world.calls, [
+      ['sync', 'both', 'pet', undefined, undefined],
+      ['sync', 'up', undefined, '["o1","o2"]', undefined],
+    ]);
+    // None is none, though to the engine a list without a name means all.
+    assert.deepEqual((await client.engine.processSyncBatch([])).results, []);
+    await assert.rejects(client.engine.processSyncBatch([{}]), {
+      code: 'invalid_value',
+      details: { path: 'operation' },
+    });
+    assert.equal(world.calls.length, 2);
+  });
+
+  test('a transaction crosses as one text, and each write comes back in its place', async () => {
+    script.transaction = () => `[${REX},{"record":{"id":3},"operationId":null},{"operationId":"o9"}]`;
+    script.synced = () => '{"status":"applied","version":"8"}';
+    const saved = await client.transaction([
+      { kind: 'create', entity: 'pet', data: { name: 'Rex', _sync: { version: null, key: 1 } } },
+      { kind: 'update', entity: 'pet', id: 3, changes: { name: 'Tom', weight: undefined } },
+      { kind: 'delete', entity: 'pet', id: 'temp_1_b_pet' },
+    ]);
+    assert.deepEqual(JSON.parse(world.calls[0][1]), [
+      { kind: 'create', entity: 'pet', data: { name: 'Rex' } },
+      { kind: 'update', entity: 'pet', id: 3, set: { name: 'Tom' }, unset: ['weight'] },
+      { kind: 'delete', entity: 'pet', id: 'temp_1_b_pet' },
+    ]);
+    assert.deepEqual(
+      saved.map(({ record, operationId }) => [record?.id, operationId]),
+      [
+        ['temp_1_a_pet', 'o1'],
+        [3, null],
+        [undefined, 'o9'],
+      ],
+    );
+    assert.deepEqual(
+      (await Promise.all(saved.map(({ synced }) => synced))).map(({ status }) => status),
+      ['applied', 'unchanged', 'applied'],
+    );
+  });
+
+  for (const [what, write, path] of [
+    ['a value that is none', { kind: 'create', entity: 'pet', data: { at: Number.NaN } }, '/at'],
+    ['no record', { kind: 'delete', entity: 'pet' }, 'id'],
+    ['no entity', { kind: 'delete', id: 3 }, 'entity'],
+    ['another kind', { kind: 'upsert', entity: 'pet', id: 3 }, 'kind'],
+    ['nothing', null, 'entity'],
+  ]) {
+    test(`a write of ${what} is refused with its place in the transaction`, async () => {
+      const good = { kind: 'delete', entity: 'pet', id: 3 };
+      await assert.rejects(client.transaction([good, write]), { code: 'invalid_value', details: { path, write: 1 } });
+      assert.equal(world.calls.length, 0);
+    });
+  }
+
+  test('parked work goes by its item, its operation or its id', async () => {
+    script.discard = () => '{"discarded":["o1","o2"]}';
+    await client.queue.retry({ operationId: 'o1', state: 'parked' });
+    await client.queue.edit({ id: 'o1' }, { name: 'Tom', weight: undefined });
+    assert.deepEqual(await client.queue.discard('o1'), { discarded: ['o1', 'o2'] });
+    await assert.rejects(client.queue.retry(null), { code: 'invalid_value', details: { path: 'operation' } });
+    assert.deepEqual(world.calls, [
+      ['retry', 'o1'],
+      ['edit', 'o1', '{"set":{"name":"Tom"},"unset":["weight"]}'],
+      ['discard', 'o1'],
+    ]);
+  });
+
+  test('unsent work leaves as a text and comes in as a text or a file', async () => {
+    script.export = () => '{"fieldsync":1}';
+    script.import = () => '{"imported":2,"known":1}';
+    const text = await client.queue.export();
+    assert.equal(text, '{"fieldsync":1}');
+    assert.deepEqual(await client.queue.import(text), { imported: 2, known: 1 });
+    assert.deepEqual(await client.queue.import(new Blob([text])), { imported: 2, known: 1 });
+    await assert.rejects(client.queue.import(undefined), { code: 'invalid_value', details: { path: 'file' } });
+    assert.deepEqual(world.calls.slice(1), [
+      ['import', text],
+      ['import', text],
+    ]);
+  });
+
+  test('pause and resume reach the engine', async () => {
+    await client.engine.pause();
+    await client.engine.resume();
+    assert.deepEqual(world.calls, [['pause'], ['resume']]);
+  });
+
+  test('a wipe that is refused leaves the client open; one that is done closes it for everybody', async () => {
+    script.wipe = () => {
+      throw fault('unsent_work', { details: { unsent: 2 } });
+    };
+    const other = await FieldSync.open(config);
+    await assert.rejects(client.wipe(), { code: 'unsent_work', details: { unsent: 2 } });
+    assert.equal(client.engine.status(), null);
+    script.wipe = () => '{"discarded":2}';
+    assert.deepEqual(await client.wipe({ force: true }), { discarded: 2 });
+    assert.deepEqual(
+      world.calls.filter(([method]) => method === 'wipe'),
+      [['wipe'], ['wipe', 'force']],
+    );
+    await assert.rejects(other.get('pet', 1), { code: 'closed' });
+    client = await FieldSync.open(config);
+    assert.notEqual(client, other);
+  });
+
+  test('a conflict goes by object or id, a strategy by object or name', async () => {
+    await client.engine.resolveConflict({ id: 4 }, 'client-wins');
+    await client.engine.resolveConflict(4, { type: 'merge', mergedData: { a: 1 } });
+    await assert.rejects(client.engine.resolveConflict('4', 'merge'), { code: 'invalid_value' });
+    assert.deepEqual(world.calls, [
+      ['resolveConflict', '4', '{"type":"client-wins"}'],
+      ['resolveConflict', '4', '{"type":"merge","mergedData":{"a":1}}'],
+    ]);
+  });
+
+  test('detectConflicts asks the server first if told to, and passes its failure on', async () => {
+    script.detectConflicts = () => 'null';
+    script.sync = () => '{"errors":[]}';
+    assert.equal(await client.engine.detectConflicts({ id: 'o1' }, { refresh: true }), null);
+    assert.deepEqual(
+      world.calls.map(([method]) => method),
+      ['sync', 'detectConflicts'],
+    );
+    script.sync = () => '{"errors":[{"code":"network","message":"gone","retryable":true}]}';
+    await assert.rejects(client.engine.detectConflicts({ id: 'o1' }, { refresh: true }), {
+      code: 'network',
+      retryable: true,
+    });
+  });
+
+  test('temp IDs: an answer that is not there yet is null, a mapping is one plan however it is asked for', async () => {
+    script.resolveTempId = () => 'null';
+    assert.equal(await client.tempIds.resolveTempId('temp_1_a_pet'), null);
+    script.resolveTempId = () => '"p-7"';
+    assert.equal(await client.tempIds.resolveTempId('temp_1_a_pet'), 'p-7');
+    await client.tempIds.resolveDependentOperations({ tempId: 'temp_1_a_pet', realId: 9 });
+    assert.deepEqual(world.calls.at(-1), ['mapTempToReal', 'temp_1_a_pet', '9']);
+    await assert.rejects(client.tempIds.mapTempToReal('12', 9), { code: 'invalid_value' });
+  });
+
+  test('relationships: the entity may be read from the temp ID', () => {
+    script.validateRelationships = () => '{"valid":true,"errors":[]}';
+    client.relationships.validateRelationships({ id: 'temp_1_a_pet', clientId: 3 });
+    assert.deepEqual(world.calls.at(-1), ['validateRelationships', 'pet', '{"id":"temp_1_a_pet","clientId":3}']);
+    assert.throws(() => client.relationships.validateRelationships({ id: 3 }), { code: 'unknown_entity' });
+  });
+
+  test('a cycle is thrown with what the engine says about it', () => {
+    script.topologicalSort = () => {
+      throw fault('dependency_cycle', { details: { cycles: [{ operations: ['a', 'b'], fields: ['petId'] }] } });
+    };
+    assert.throws(() => client.relationships.topologicalSort([]), {
+      code: 'dependency_cycle',
+      details: { cycles: [{ operations: ['a', 'b'], fields: ['petId'] }] },
+    });
+  });
+
+  test('pure functions carry both documents', () => {
+    script.deepEqual = (a, b) => String(a === b);
+    assert.equal(deepEqual({ a: 1 }, { a: 1 }), true);
+    assert.throws(() => deepEqual(undefined, {}), { code: 'invalid_value' });
+  });
+});

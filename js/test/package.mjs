@@ -1,0 +1,13 @@
+/**
+ * The package as its own tests see it: the glue of the wasm module is replaced by an empty one, because it is built
+ * elsewhere and later.
+ */
+import { register } from 'node:module';
+
+const noGlue = `export async function resolve(specifier, context, next) {
+  if (!specifier.endsWith('/wasm/fieldsync.js')) return next(specifier, context);
+  return { url: 'data:text/javascript,export default function init(){throw new Error("absent")}', shortCircuit: true };
+}`;
+register(`data:text/javascript,${encodeURIComponent(noGlue)}`);
+export const { FieldSync, init, deepEqual, hashData } = await import('../../pkg/dist/index.js');
+export const { provide } = await import('../../pkg/dist/load.js');
