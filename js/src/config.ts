@@ -72,7 +72,10 @@ export interface SyncConfig<R = AnyRecords> {
   backoffCapMs?: number | undefined;
   /** How long a sender in another tab may be silent before its role is taken. Default 5000. */
   silenceMs?: number | undefined;
-  /** How often to look for changes without being asked. Default 30000. */
+  /**
+   * How often to look for changes without being asked: at the server, and, in a tab that does not sync by itself, only
+   * in the stored data for what no other tab told. Default 30000.
+   */
   pollMs?: number | undefined;
 }
 

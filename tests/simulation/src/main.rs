@@ -3,7 +3,7 @@
 //! `--seed S` · `--seeds A..B` · `--minutes N` (with `--from A`) · `--threads N` · `--double` ·
 //! `--workload usual|whole|puts` · `--marks` (demand every mark, however short the run) ·
 //! `--seed S --shrink [--to FILE] [--runs N]` · `--plan FILE` · `--exhaustive [NAME]` ·
-//! `--sqlite` (with `--seed`, `--seeds`, `--minutes`: the server's database in a real file, compared with memory) ·
+//! `--sqlite` (the server's database in a real file; with `--seeds` and `--minutes` compared with memory) ·
 //! `--scenario NAME [--disturbed GATE-AND-FAULT]` · `--jepsen [RUNS]`
 
 #![allow(clippy::print_stdout, reason = "a terminal tool speaks on stdout")]
