@@ -1,6 +1,7 @@
 //! A record's unfinished operations, the groups that they belong to, and new operations in the place of old
 //! ones. An operation that ended in conflict or was parked is never changed: another one supersedes it, and
-//! if it is a member of a group, the whole group is issued anew, because none of it took effect.
+//! if it is a member of a group, the whole group is issued anew, because none of it took effect; and so is what follows
+//! it on the same record and was sent, because that was written on a state that is no more.
 
 use super::cache::{Cache, Run};
 use super::rebase::{ServerClock, after, rebase};
@@ -113,7 +114,8 @@ pub(super) fn around(db: &mut Cache, work: &Work<'_>, old: &Operation) -> Run<(V
     Ok((members, others))
 }
 
-/// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group.
+/// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group and
+/// of what was sent behind it.
 pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, instead: Instead<'_>, fresh: &Fresh) -> Run<()> {
     let Instead { old, by, server, clock, judged } = instead;
     let (members, others) = around(db, work, old)?;

@@ -1,6 +1,6 @@
 //! Another lineage of the server: it was restored to an earlier time. One transaction makes this database
 //! ready to heal it. What the server had applied, but could still lose, waits to be sent again, in its old
-//! bytes and its old order; every version that is known here is older than any of the new lineage; and a
+//! bytes and the order in which the server had applied it; every version that is known here is older than any of the new lineage; and a
 //! resync fills the next generation once everything is sent.
 
 use std::rc::Rc;
@@ -57,6 +57,7 @@ impl Decision for ChangeEpoch {
         for row in &mut rows {
             row.version = row.version.and(Some(Version(0)));
             row.waiting = None;
+            // What the base held of them went with the lineage.
             row.ops.iter_mut().for_each(|op| op.based = false);
         }
         let mut again = vec![false; rows.len()];

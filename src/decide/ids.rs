@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::chain::operations;
+use super::rebase::after;
 use super::rows::{IdRow, OverlayRow, WaitingState, last_audit};
 use super::work::{Effects, Work};
 use crate::model::{RecordId, TempId};
@@ -39,11 +40,14 @@ impl Work<'_> {
     pub(super) fn join(&mut self, db: &mut Cache, row: &mut OverlayRow) -> Run<()> {
         let Some(twin) = self.overlay_by_id(db, &row.entity, &row.id)?.filter(|twin| twin.key != row.key) else { return Ok(()) };
         for (stored, operation) in operations(db, self, &twin)? {
+            row.view = after(row.view.take(), &operation.action);
             self.queue(&operation, OutboxRow { row: row.key.clone(), ..stored });
         }
         let known = twin.version.map(|version| WaitingState::plain(version, twin.base.clone()));
         row.meet(known.into_iter().chain(twin.waiting.clone()));
         row.ops.extend(twin.ops.iter().cloned());
+        row.conflict = row.conflict.or(twin.conflict);
+        row.parked |= twin.parked;
         self.drop_overlay(&twin);
         Ok(())
     }

@@ -48,7 +48,8 @@ pub struct Outcomes {
     pub durable: Version,
     /// Server time minus device time, ms.
     pub offset_ms: i64,
-    /// Whether work of another device is in the outbox.
+    /// Whether work of another device is in the outbox: only then, or when a receipt comes again, can a second row of
+    /// the record be here; otherwise nobody looks for one.
     pub imported: bool,
     /// IDs for operations that may have to be written.
     pub fresh: Fresh,

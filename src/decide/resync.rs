@@ -1,6 +1,7 @@
 //! A resync: everything is downloaded anew into the next generation of `base`, unseen, and one transaction
 //! makes it the visible one. It lives as long as [`super::SyncState::filling`] says; if it dies half way, the
-//! next session goes on from its own checkpoint. Unsent work is not touched by it.
+//! next session goes on from its own checkpoint. Unsent work is not touched by it. A first
+//! download ends the same way, without a generation to drop.
 
 use super::cache::{Cache, Decision, Run, Stop};
 use super::page::ApplyPage;

@@ -1,4 +1,4 @@
-//! The named scenarios: few devices, exact steps, no chance. Each is run without a disturbance, where it must
+//! The named scenarios: few devices, exact steps, no chance ([`jepsen`] is drawn, and runs by itself). Each is run without a disturbance, where it must
 //! reach what it is named for, and then once for every gate that it passes, with a death or a failure there.
 
 mod apart;

@@ -2,8 +2,8 @@
 //! (nurturenature/jepsen-powersync, powersync_endpoint/lib/causal_checker.dart); values grow, so "not older" is
 //! "not less".
 //!
-//! What is compared here is counted, not asserted: how often a reader reads less than it has read or written itself
-//! (which happens while what follows an operation in conflict is not judged with it), and across records how often a read misses what the writer of another value that it sees had known. We
+//! What is compared here is counted, not asserted: how often a reader reads less than it has read or written itself,
+//! and across records how often a read misses what the writer of another value that it sees had known. We
 //! promise less there than PowerSync does, whose client waits for whole checkpoints: the receipt of a conflict
 //! shows that one record as it stands at the server, ahead of the page that brings the rest, and a record with
 //! unfinished work of the reader's own shows that work until its receipt comes.

@@ -1,4 +1,4 @@
-//! What a context of a simulated device stands on: the traits of the engine's rooms `store` and `platform`,
+//! What a context of a simulated device stands on: the traits of the engine's rooms, and the server with its database `store` and `platform`,
 //! each call through a gate.
 
 pub(crate) mod database;
