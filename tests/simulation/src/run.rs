@@ -105,7 +105,9 @@ pub fn run(plan: &Plan, wanted: Wanted) -> Outcome {
         outcome.operations += history.calls;
         outcome.saved += history.saved.len() as u64;
     }
-    *outcome.checks.entry(Invariant::I7).or_insert(0) += lock(&world.server.watch).commits.checks;
+    for (invariant, count) in &lock(&world.server.watch).commits.checks {
+        *outcome.checks.entry(*invariant).or_insert(0) += count;
+    }
     world.dissolve();
     outcome
 }

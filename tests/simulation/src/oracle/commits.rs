@@ -47,7 +47,8 @@ pub(crate) struct Commits {
     restored: bool,
     backup: BTreeMap<String, Tenant>,
     pub(crate) broken: Option<(Invariant, String)>,
-    pub(crate) checks: u64,
+    /// How often each promise was looked at.
+    pub(crate) checks: BTreeMap<Invariant, u64>,
 }
 
 impl Commits {
@@ -75,7 +76,7 @@ impl Commits {
         let Self { tenants, bodies, stands, broken, checks, carried, restored, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
-            *checks += 1;
+            *checks.entry(invariant).or_insert(0) += 1;
             if !holds {
                 broken.get_or_insert((invariant, what()));
             }
@@ -101,10 +102,9 @@ impl Commits {
                 format!("version {} was given after {}", change.version, known.sequence)
             });
             let before = std::mem::replace(&mut known.sequence, change.version);
-            let Some((operation, _)) = bodies.get(&change.operation) else {
-                hold(Invariant::I2, false, &|| format!("{} took effect and nobody sent it", change.operation));
-                continue;
-            };
+            let sent = bodies.get(&change.operation);
+            hold(Invariant::I2, sent.is_some(), &|| format!("{} took effect and nobody sent it", change.operation));
+            let Some((operation, _)) = sent else { continue };
             let told = batch.receipts.iter().any(|receipt| receipt.operation == change.operation);
             hold(Invariant::I3, told, &|| format!("{} took effect without a receipt", change.operation));
             hold(Invariant::I15, operation.author == change.user, &|| {
