@@ -151,10 +151,8 @@ impl Outcomes {
                 row.meet(here.map(|(version, data)| ServerState::plain(version, data)));
             }
         }
-        // The server applied what comes before it too, even if the word on that is still on its way.
-        let mut earlier = operations(db, work, &row)?;
-        earlier.truncate(earlier.iter().position(|(_, other)| other.seq == operation.seq).unwrap_or_default());
-        earlier.retain(|(stored, _)| stored.state == State::Pending);
+        // The server applied what it stands on too, even if the word on that is still on its way.
+        let earlier = beneath(operations(db, work, &row)?, operation);
         row.ops.retain(|op| op.seq != operation.seq);
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
@@ -276,6 +274,23 @@ impl Outcomes {
         work.put(row);
         Ok(())
     }
+}
+
+/// Those of a record's operations that one of them stands on. What another device wrote stands on nothing that was
+/// written here.
+fn beneath(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation) -> Vec<(OutboxRow, Operation)> {
+    operations.truncate(operations.iter().position(|(_, other)| other.seq == operation.seq).unwrap_or_default());
+    operations.reverse();
+    let mut base = operation.base.clone();
+    operations.retain(|(stored, other)| {
+        let found = matches!(&base, Base::After(id) if other.id == *id || stored.replaces.contains(id));
+        if found {
+            base.clone_from(&other.base);
+        }
+        found && stored.state == State::Pending
+    });
+    operations.reverse();
+    operations
 }
 
 /// The operation of this record that waits for a person's decision already.

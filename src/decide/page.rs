@@ -216,6 +216,7 @@ impl ApplyPage {
         let checkpoint = Some(self.checkpoint.clone());
         sync.epoch = Some(self.epoch.clone());
         sync.offset_ms = self.offset_ms;
+        sync.schema = self.schema.version;
         // Rows written now have no entry in an index that is declared no more.
         if let Some(covering) = &mut sync.covering {
             covering.retain(|covered| wanted.contains(covered));

@@ -22,6 +22,8 @@ pub struct SyncState {
     pub through: Option<Version>,
     /// Server time minus device time, ms, as last measured.
     pub offset_ms: i64,
+    /// The newest schema version that has downloaded here: what an older one would leave out, it must not touch.
+    pub schema: u32,
     /// Entities, and `entity.path` of their indexes, that every row of `base` was written under.
     pub covers: Vec<String>,
     /// What a download from the beginning, now under way, will have covered at its end.
@@ -80,10 +82,14 @@ impl SyncState {
         let under_way = self.covering.as_ref().unwrap_or(&self.covers);
         (self.checkpoint.is_some() || self.filling.is_some()) && Self::wanted(schema).iter().any(|wanted| !under_way.contains(wanted))
     }
+    /// Whether a newer release of the app downloads here. An older one would skip what only that one declares.
+    pub fn is_ahead(&self, schema: &Schema) -> bool {
+        self.schema > schema.version
+    }
     /// Whether the whole position is the same: what was asked for on the one may be stored on the other.
     pub fn stands_where(&self, other: &Self) -> bool {
         let same = (&self.checkpoint, &self.filling, &self.scopes) == (&other.checkpoint, &other.filling, &other.scopes);
-        same && self.generation == other.generation
+        same && (self.generation, self.schema) == (other.generation, other.schema)
     }
     /// The checkpoint from which a download goes on, of everything or of one entity.
     pub fn goes_on_from(&self, scope: Option<&str>) -> Option<&String> {

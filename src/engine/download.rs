@@ -14,6 +14,9 @@ use crate::store::{Durability, Store};
 
 impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn download(&self, entity: Option<&str>, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+        if self.inner.state.borrow().is_ahead(&self.inner.settings.schema) {
+            return Err(SyncError::new("outdated", "a newer release of the app downloads here", false));
+        }
         if self.inner.state.borrow().is_behind(&self.inner.settings.schema) {
             self.begin_resync().await?;
         }

@@ -1,6 +1,7 @@
 //! What a person does with a queue that does not move by itself: sends again, changes, gives up, carries to
 //! another device, empties.
 
+use fieldsync::engine::{Direction, Wanted};
 use fieldsync::plan::Table;
 use futures_util::future::join;
 use serde_json::{Value, json};
@@ -242,5 +243,25 @@ fn what_was_carried_here_and_came_by_a_page_before_its_receipt_stays() {
         assert!(two.sync().await.success);
         assert_eq!(two.all("tag").await.len(), 1);
         assert!(two.queue().await.is_empty());
+    });
+}
+
+#[test]
+fn what_was_carried_here_does_not_take_along_what_this_device_has_not_sent() {
+    tell(async {
+        let world = World::new();
+        let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
+        let temp = old.create("pet", json!({"name": "Rex"})).await;
+        assert!(old.sync().await.success && new.sync().await.success);
+        let pet = old.get("pet", &temp).await.expect("there")["id"].to_string();
+        let stays = new.update("pet", &pet, json!({"age": 3})).await["operationId"].clone();
+        let carried = old.update("pet", &pet, json!({"name": "Max"})).await["operationId"].clone();
+        new.engine.import(&old.engine.export().await.expect("written")).await.expect("read");
+        let operations = vec![serde_json::from_value(carried).expect("an operation's ID")];
+        let sent = new.engine.sync_with(Wanted { operations, ..Wanted::all(Direction::Up) }, None).await;
+        assert_eq!((sent.synced, new.queue().await.len()), (1, 1), "{sent:?}");
+        assert_eq!(new.get("pet", &pet).await.expect("there")["age"], 3);
+        new.engine.discard(stays.as_str().expect("an ID")).await.expect("discarded");
+        assert_eq!(new.get("pet", &pet).await.expect("there")["age"], json!(null), "the server never had it");
     });
 }

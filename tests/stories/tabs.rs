@@ -162,3 +162,36 @@ fn a_tab_of_an_older_release_touches_nothing_that_only_the_newer_one_can_write()
         assert_eq!(note["appointmentId"], new.all("appointment").await[0]["id"]);
     });
 }
+
+#[test]
+fn where_a_newer_release_downloads_an_older_one_leaves_that_to_it() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let (old, _) = two_releases(&device).await;
+        let next: Value = serde_json::from_str::<Value>(SCHEMA)
+            .map(|mut schema| {
+                schema["version"] = json!(2);
+                schema
+            })
+            .expect("JSON");
+        let new = device.tab_with(json!({"schema": next})).await;
+        let other = world.device("ben").tab().await;
+        other.create("note", json!({"name": "a first one"})).await;
+        assert!(other.sync().await.success);
+        assert!(old.sync().await.success, "it was there first");
+        assert!(new.sync().await.success);
+        assert_eq!(new.all("note").await.len(), 1, "what the older one had skipped was fetched");
+
+        other.create("note", json!({"name": "a second one"})).await;
+        other.create("client", json!({"name": "Weber"})).await;
+        assert!(other.sync().await.success);
+        old.create("client", json!({"name": "Huber"})).await;
+        let result = old.sync().await;
+        assert_eq!(result.synced, 1, "its own work goes up");
+        assert_eq!(result.errors.first().map(|error| error.code.as_str()), Some("outdated"));
+        assert!(new.sync().await.success);
+        assert_eq!(new.all("note").await.len(), 2, "nothing was skipped");
+        assert_eq!(old.all("client").await.len(), 2, "the older one sees what the newer one fetched");
+    });
+}
