@@ -13,7 +13,7 @@ use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
-use crate::value::{Delta, KeyRange, Object};
+use crate::value::{KeyRange, Object};
 
 /// Where a decision takes the IDs of operations that it has to write.
 #[derive(Clone, Debug)]
@@ -35,25 +35,43 @@ impl Fresh {
     }
 }
 
-/// The stored rows of a record's operations, with the changes made so far. One that the base holds already does
-/// nothing more.
-pub(super) fn operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<Queued>> {
+/// The stored rows of a record's operations, with the changes made so far.
+fn whole_operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<Queued>> {
     db.prefetch(row.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
     let mut found = Vec::new();
     for op in &row.ops {
         found.extend(work.outbox(db, op.seq)?);
-        if let (true, Some((_, operation))) = (op.based, found.last_mut()) {
-            operation.action = Action::Update { delta: Delta::default() };
+    }
+    Ok(found)
+}
+
+/// The same as far as they are to be done over the base: one that it holds already does nothing more.
+pub(super) fn operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<Queued>> {
+    let mut found = whole_operations(db, work, row)?;
+    for (_, operation) in &mut found {
+        if row.has_based(operation.seq) {
+            operation.action = Action::nothing();
         }
     }
     Ok(found)
 }
 
+/// A state with operations on top of it.
+pub(super) fn with<'q>(state: Option<Object>, operations: impl IntoIterator<Item = &'q Queued>) -> Option<Object> {
+    operations.into_iter().fold(state, |state, (_, operation)| after(state, &operation.action))
+}
+
 /// What an operation will stand on: the server's state, with what the record's operations before it will do to it.
-pub(super) fn below(db: &mut Cache, work: &Work<'_>, row: &OverlayRow, operation: &Operation, server: &ServerState) -> Run<Option<Object>> {
+pub(super) fn stood_on(
+    db: &mut Cache,
+    work: &Work<'_>,
+    row: &OverlayRow,
+    operation: &Operation,
+    server: &ServerState,
+) -> Run<Option<Object>> {
     let pending = operations(db, work, row)?;
     let before = pending.iter().take_while(|(_, other)| other.id != operation.id);
-    Ok(before.fold(server.data.clone(), |record, (_, other)| after(record, &other.action)))
+    Ok(with(server.data.clone(), before))
 }
 
 /// The members of an operation's group, itself among them, in their order.
@@ -120,12 +138,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     let Instead { old, by, server, clock, judged } = instead;
     let (members, others) = around(db, work, old)?;
     // Whole, whether the base holds them or not: what stands in their places must do all that they were to do.
-    let mut pending = operations(db, work, row)?;
-    for (_, operation) in &mut pending {
-        if let Some((_, whole)) = work.outbox(db, operation.seq)? {
-            *operation = whole;
-        }
-    }
+    let pending = whole_operations(db, work, row)?;
     let sealed = work.seals(db)?.clone();
     let mut followed: Vec<OpId> = Vec::new();
     for other in others.iter().filter(|other| !other.is(row)).chain([&*row]) {
@@ -204,8 +217,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
                 if sealed.contains(operation.seq) {
                     kept.push(operation.seq);
                 }
-                let based = row.ops.iter().any(|op| op.seq == operation.seq && op.based);
-                let action = if based { Action::Update { delta: Delta::default() } } else { operation.action.clone() };
+                let action = if row.has_based(operation.seq) { Action::nothing() } else { operation.action.clone() };
                 chain.push((stored.clone(), Operation { action, ..operation.clone() }));
             }
         }
@@ -213,7 +225,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     row.parked = parked;
     match server {
         Some(server) => rebase(db, work, row, server, clock, chain, &kept)?,
-        None => row.view = chain.iter().fold(row.base.clone(), |view, (_, operation)| after(view, &operation.action)),
+        None => row.view = with(row.base.clone(), &chain),
     }
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Decision for ChangeEpoch {
                 Some(at) => at,
                 None => {
                     let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &operation.entity, &id))?;
-                    rows.push(below(&operation.entity, &stored.row, id, base));
+                    rows.push(over_base(&operation.entity, &stored.row, id, base));
                     again.push(true);
                     rows.len() - 1
                 }
@@ -139,7 +139,7 @@ fn acknowledged(stored: &OutboxRow) -> Option<Version> {
 }
 
 /// An overlay row over what `base` has of a record: nothing, if it was deleted.
-fn below(entity: &str, key: &RecordId, id: RecordId, base: Option<BaseRow>) -> OverlayRow {
+fn over_base(entity: &str, key: &RecordId, id: RecordId, base: Option<BaseRow>) -> OverlayRow {
     let data = base.map(|base| base.data);
     OverlayRow {
         entity: entity.to_owned(),

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use super::cache::{Cache, Decision, Run};
 use super::chain::operations;
 use super::rebase::after;
-use super::rows::{IdRow, OverlayRow, WaitingState, last_audit};
+use super::rows::{IdRow, OverlayRow, last_audit};
 use super::work::{Effects, Work};
 use crate::model::{RecordId, TempId};
 use crate::outbox::OutboxRow;
 use crate::plan::WriteBatch;
+use crate::protocol::ServerState;
 use crate::schema::Schema;
 
 /// The present ID of a record, by any ID it had.
@@ -43,7 +44,7 @@ impl Work<'_> {
             row.view = after(row.view.take(), &operation.action);
             self.queue(&operation, OutboxRow { row: row.key.clone(), ..stored });
         }
-        let known = twin.version.map(|version| WaitingState::plain(version, twin.base.clone()));
+        let known = twin.version.map(|version| ServerState::plain(version, twin.base.clone()));
         row.meet(known.into_iter().chain(twin.waiting.clone()));
         row.ops.extend(twin.ops.iter().cloned());
         row.conflict = row.conflict.or(twin.conflict);

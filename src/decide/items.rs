@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::{Fresh, Instead, around, operations, reissue};
+use super::chain::{Fresh, Instead, around, operations, reissue, with};
 use super::intent::{Place, WriteError, check_size};
-use super::rebase::{ServerClock, after, rebase};
+use super::rebase::{ServerClock, rebase};
 use super::rows::{OverlayRow, last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
@@ -235,7 +235,7 @@ fn without(db: &mut Cache, work: &mut Work<'_>, mut row: OverlayRow, clock: Serv
         Some(server) if !held => rebase(db, work, &mut row, &server, clock, pending, &[])?,
         waiting => {
             row.waiting = waiting;
-            row.view = pending.iter().fold(row.base.clone(), |view, (_, operation)| after(view, &operation.action));
+            row.view = with(row.base.clone(), &pending);
             if let Some(view) = &mut row.view {
                 super::rebase::map_temps(db, work, &row.entity, view)?;
             }

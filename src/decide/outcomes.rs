@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::{Fresh, Instead, below, operations, reissue};
+use super::chain::{Fresh, Instead, operations, reissue, stood_on, with};
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
 use super::rows::{BaseRow, OverlayRow, last_audit, seals};
 use super::state::SyncState;
@@ -18,7 +18,6 @@ use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::{Outcome, ServerState};
 use crate::schema::Schema;
-use crate::value::Delta;
 
 /// One operation that was sent, and the server's word on it.
 #[derive(Clone, Debug)]
@@ -160,13 +159,12 @@ impl Outcomes {
         let known = row.version.is_some_and(|known| known > version) || (stored.here.is_some() && through >= Some(version));
         if known {
             let pending = operations(db, work, &row)?;
-            row.view = pending.iter().fold(row.base.clone(), |view, (_, operation)| after(view, &operation.action));
+            row.view = with(row.base.clone(), &pending);
             if let Some(view) = &mut row.view {
                 map_temps(db, work, &row.entity, view)?;
             }
         } else {
-            let before = earlier.iter().fold(row.base.take(), |base, (_, operation)| after(base, &operation.action));
-            let mut base = after(before, &operation.action);
+            let mut base = after(with(row.base.take(), &earlier), &operation.action);
             if let Some(base) = &mut base {
                 map_temps(db, work, &row.entity, base)?;
             }
@@ -248,7 +246,7 @@ impl Outcomes {
         }
         let local = after(row.base.clone(), &operation.action);
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
-        let on = below(db, work, &row, &operation, &server)?;
+        let on = stood_on(db, work, &row, &operation, &server)?;
         let verdict = self.clock().judge(&operation, row.base.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
         let named = |conflict: Conflict| Conflict { conflict_id: conflict_id.to_owned(), ..conflict };
         if verdict.ask {
@@ -267,7 +265,7 @@ impl Outcomes {
             work.found(&conflict);
         }
         // The server's copy of the conflict closes with an operation in any case, if need be an empty one.
-        let action = verdict.action.unwrap_or_else(|| Action::Update { delta: Delta::default() });
+        let action = verdict.action.unwrap_or_else(Action::nothing);
         let by = Operation { action, base: Base::Version(server.version), ..operation.clone() };
         let instead = Instead { old: &operation, by, server: Some(&server), clock: self.clock(), judged: true };
         reissue(db, work, &mut row, instead, &self.fresh)?;

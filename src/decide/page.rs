@@ -343,8 +343,8 @@ impl ApplyPage {
             if let Some(conflict) = row.conflict {
                 renew(db, work, conflict, &server)?;
             }
-            if row.waiting.as_ref().is_none_or(|known| known.version < server.version) && !is(Bug::NewsForgotten) {
-                row.waiting = Some(server);
+            if !is(Bug::NewsForgotten) {
+                row.meet([server]);
             }
             return Ok(());
         }

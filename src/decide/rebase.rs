@@ -11,7 +11,7 @@ use crate::outbox::{OutboxRow, State};
 use crate::protocol::ServerState;
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
 use crate::schema::{ConflictRules, map_references, references};
-use crate::value::{Delta, Object};
+use crate::value::Object;
 
 /// A record after an action.
 pub(super) fn after(record: Option<Object>, action: &Action) -> Option<Object> {
@@ -127,7 +127,7 @@ pub(super) fn rebase(
             work.found(conflict);
         }
         // A group keeps its number: what is left of a member without effect is an empty change.
-        let empty = operation.group.is_some().then(|| Action::Update { delta: Delta::default() });
+        let empty = operation.group.is_some().then(Action::nothing);
         let Some(action) = verdict.action.or(empty) else {
             work.end(operation.seq);
             work.note(&operation, Event::Coalesced { by: None, version: Some(server.version) });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::chain::{Fresh, Instead, below, reissue};
+use super::chain::{Fresh, Instead, reissue, stood_on};
 use super::rebase::ServerClock;
 use super::rows::{last_audit, seals};
 use super::state::SyncState;
@@ -96,7 +96,7 @@ impl Decision for Resolve {
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
         // Another operation of ours may have been applied since: what it left is the server's state now.
         let server = row.newest(server);
-        let on = below(db, &work, &row, &conflict.operation, &server)?;
+        let on = stood_on(db, &work, &row, &conflict.operation, &server)?;
         let by = Operation {
             action: self.action(&conflict, on.as_ref(), &server, clock),
             base: if is(Bug::ResolvedOnOldState) { conflict.operation.base.clone() } else { Base::Version(server.version) },
@@ -121,7 +121,7 @@ impl Decision for Resolve {
 
 impl Resolve {
     fn action(&self, conflict: &Conflict, on: Option<&Object>, server: &ServerState, clock: ServerClock) -> Action {
-        let nothing = Action::Update { delta: Delta::default() };
+        let nothing = Action::nothing();
         let rule = match &self.resolution {
             Resolution::Merge(Some(exactly)) => {
                 return match &server.data {

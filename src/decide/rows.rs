@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::state::SyncState;
-use crate::model::{ClientId, OpId, Operation, RecordId, Stamp, Version};
+use crate::model::{ClientId, OpId, Operation, RecordId, Stamp, TempId, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
 use crate::schema::Entity;
@@ -116,7 +116,7 @@ impl BaseRow {
     }
     /// Reads those with an index value in this range.
     pub fn read_index(generation: u64, entity: &str, path: &str, values: KeyRange) -> Read {
-        Read::index(Table::Base, below(vec![generation.into(), entity.into(), path.into()], values))
+        Read::index(Table::Base, under(vec![generation.into(), entity.into(), path.into()], values))
     }
     /// Every record of an entity.
     pub fn range(generation: u64, entity: &str) -> KeyRange {
@@ -129,7 +129,7 @@ impl BaseRow {
 }
 
 /// An index range below a fixed beginning.
-fn below(prefix: Vec<Key>, values: KeyRange) -> KeyRange {
+fn under(prefix: Vec<Key>, values: KeyRange) -> KeyRange {
     let whole = KeyRange::within(prefix.clone());
     let join = |bound: Option<(Key, bool)>, otherwise: Option<(Key, bool)>| match bound {
         Some((key, open)) => {
@@ -169,9 +169,6 @@ impl OpRef {
     }
 }
 
-/// A state of the server that waits until a sealed operation has its outcome.
-pub(super) type WaitingState = ServerState;
-
 /// What is known of a record beyond, or instead of, its base row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -192,7 +189,7 @@ pub(super) struct OverlayRow {
     pub ops: Vec<OpRef>,
     /// A newer state of the server that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<WaitingState>,
+    pub waiting: Option<ServerState>,
     /// When the app last wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<Stamp>,
@@ -233,7 +230,7 @@ impl OverlayRow {
     pub(super) fn read_clean(through: Version) -> Read {
         Read::index(
             Table::Overlay,
-            below(vec!["".into(), "clean".into()], KeyRange { lower: None, upper: Some((through.0.into(), false)) }),
+            under(vec!["".into(), "clean".into()], KeyRange { lower: None, upper: Some((through.0.into(), false)) }),
         )
     }
     /// A row for a record that is not here yet.
@@ -265,13 +262,17 @@ impl OverlayRow {
         }
     }
     /// Newer states of the server wait for the outcome of what is under way.
-    pub(super) fn meet(&mut self, states: impl IntoIterator<Item = WaitingState>) {
+    pub(super) fn meet(&mut self, states: impl IntoIterator<Item = ServerState>) {
         for state in states {
             let known = self.version.max(self.waiting.as_ref().map(|waiting| waiting.version));
             if Some(state.version) > known {
                 self.waiting = Some(state);
             }
         }
+    }
+    /// Whether the base holds already what this operation of the record does.
+    pub(super) fn has_based(&self, seq: u64) -> bool {
+        self.ops.iter().any(|op| op.seq == seq && op.based)
     }
     /// Whether both are the row of one record.
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -303,7 +304,7 @@ impl OverlayRow {
         }
         if let Some(view) = &self.view {
             for (path, value) in index_values(declared, view) {
-                if matches!(&value, Key::Text(text) if text.starts_with("temp_")) {
+                if matches!(&value, Key::Text(text) if TempId::parse(text).is_some()) {
                     row.index.push(["".into(), "temp".into(), value.clone()].into());
                 }
                 row.index.push([entity.clone(), path.as_str().into(), value].into());

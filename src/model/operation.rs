@@ -100,6 +100,10 @@ impl TryFrom<ActionWire> for Action {
 }
 
 impl Action {
+    /// A change of nothing: it keeps an operation's place where nothing is left for it to do.
+    pub fn nothing() -> Self {
+        Self::Update { delta: Delta::default() }
+    }
     /// The action's kind.
     pub fn kind(&self) -> Kind {
         match self {

@@ -31,7 +31,7 @@ pub(super) fn standing(view: &Working, context: &Context<'_>, operation: &Operat
 }
 
 /// A version that no record has.
-const NONE: Version = Version(u64::MAX);
+const NO_VERSION: Version = Version(u64::MAX);
 
 /// The version that an operation left. If another one that stands in its place was applied, that may stand on more
 /// than the first did, of which the one that follows knows nothing: then it is the version that no record has, and
@@ -49,7 +49,7 @@ fn left_by(view: &Working, operation: &OpId, key: &RecordKey) -> Result<Option<V
             if *real_id != key.id {
                 return Err(Stop::reject("invalid_operation", "the operation that it follows changed another record"));
             }
-            left = left.max(Some(if id == operation || is(Bug::FollowersUnjudged) { *version } else { NONE }));
+            left = left.max(Some(if id == operation || is(Bug::FollowersUnjudged) { *version } else { NO_VERSION }));
         } else {
             open.extend(view.successors(id)?);
         }
