@@ -1,6 +1,6 @@
 //! `simulate`: tells the story of one seed, or runs many and prints what they did.
 //!
-//! `--seed S` · `--seeds A..B` · `--minutes N` (with `--from A`) · `--threads N` · `--double` ·
+//! `--seed S` · `--seeds A..B` · `--minutes N` (fresh ones; or `--from A`) · `--threads N` · `--double` ·
 //! `--workload usual|whole|puts` · `--marks` (demand every mark, however short the run) ·
 //! `--seed S --shrink [--to FILE] [--runs N]` · `--plan FILE` · `--exhaustive [NAME]` ·
 //! `--sqlite` (the server's database in a real file; with `--seeds` and `--minutes` compared with memory) ·
@@ -20,6 +20,10 @@ use fieldsync_simulation::{Wanted, Workload, plan_with};
 /// Rows and messages are many small pieces of memory.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const USAGE: &str = "simulate --seed S [--shrink [--to FILE] [--runs N]] | --seeds A..B | --minutes N [--from A] | --plan FILE |
+  --exhaustive [NAME] | --scenario NAME [--disturbed GATE-AND-FAULT] | --jepsen [RUNS] | --bugs | --bug NAME (as planted)
+  with [--threads N] [--double] [--sqlite] [--workload usual|puts] [--marks]";
 
 /// So many violations of each invariant are printed.
 const SHOWN_MAX: u32 = 3;
@@ -82,7 +86,9 @@ fn main() -> ExitCode {
         return code(tool::plan(path));
     }
     let begun = Instant::now();
-    let first = arguments.number("--from").unwrap_or(1);
+    // Fresh ones, unless somebody names where to begin.
+    let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let first = arguments.number("--from").unwrap_or_else(clock);
     let many = |first| Many { first, threads, double: arguments.has("--double"), workload, sqlite };
     let sum = match (arguments.text("--seeds").and_then(range), arguments.number("--minutes")) {
         (Some((first, last)), _) => run_many(many(first), |seed| seed < last),
@@ -92,9 +98,7 @@ fn main() -> ExitCode {
             run_many(many(first), |_| Instant::now() < end)
         }
         (None, None) => {
-            println!(
-                "simulate --seed S | --seeds A..B | --minutes N [--from A] [--threads N] [--double] [--workload usual|whole|puts] [--marks]"
-            );
+            println!("{USAGE}");
             return ExitCode::FAILURE;
         }
     };
@@ -180,7 +184,15 @@ fn core_seconds() -> Option<f64> {
 #[allow(clippy::cast_precision_loss, reason = "for people")]
 fn report(sum: &Sum, missing: &[Mark], took: Duration, threads: usize) {
     let million = sum.operations.max(1) as f64 / 1e6;
-    println!("seeds {}, operations {}, saved {}, took effect {}", sum.seeds, sum.operations, sum.saved, sum.effects);
+    println!(
+        "--seeds {}..{}: seeds {}, operations {}, saved {}, took effect {}",
+        sum.first,
+        sum.first + sum.seeds,
+        sum.seeds,
+        sum.operations,
+        sum.saved,
+        sum.effects
+    );
     println!("checks by invariant: {}", sum.checks.iter().map(|(name, count)| format!("{name:?} {count}")).collect::<Vec<_>>().join(", "));
     println!("faults per million operations:");
     for (name, count) in &sum.faults {

@@ -12,6 +12,8 @@ use crate::sim::{Invariant, Violation};
 /// The sum over many runs.
 #[derive(Debug, Default)]
 pub struct Sum {
+    /// The first seed; the others follow it.
+    pub first: u64,
     /// Runs.
     pub seeds: u64,
     /// Calls of apps.
@@ -92,7 +94,7 @@ pub struct Many {
 pub fn run_many(many: Many, go_on: impl Fn(u64) -> bool + Sync) -> Sum {
     let Many { first, threads, double, workload, sqlite } = many;
     let next = AtomicU64::new(first);
-    let sum = Mutex::new(Sum::default());
+    let sum = Mutex::new(Sum { first, ..Sum::default() });
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
