@@ -47,6 +47,7 @@ impl World {
                 });
             }
             What::Close => {
+                self.sim.mark("context closed");
                 self.close(context.owner);
                 self.open_later(context.owner, 500 + self.sim.executor.draw(10_000));
             }

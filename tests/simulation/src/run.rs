@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::executor::{Stopped, WORLD};
 use crate::oracle::end;
-use crate::plan::{Death, Fault, Gate, Plan, What};
+use crate::plan::{Fault, Gate, Plan, What};
 use crate::random::mix;
 use crate::seams::server::lock;
 use crate::sim::{Invariant, START, Violation};
@@ -229,23 +229,24 @@ fn ask(world: &Rc<World>) {
 
 /// Whether all that is still pending is held by something.
 fn is_stuck(world: &Rc<World>) -> bool {
-    queues(world).iter().flatten().flatten().all(is_held)
+    queues(world).iter().all(|queue| queue.as_ref().is_ok_and(|queue| queue.iter().all(is_held)))
 }
 
 fn is_held(item: &Value) -> bool {
     matches!(item["state"].as_str(), Some("blocked" | "conflict" | "parked"))
 }
 
-/// Every database's outbox as one of its apps sees it.
-fn queues(world: &Rc<World>) -> Vec<Option<Vec<Value>>> {
-    let found: Rc<RefCell<Vec<Option<Vec<Value>>>>> = Rc::new(RefCell::new(vec![None; world.databases.len()]));
+/// Every database's outbox as one of its apps sees it, or why none does.
+fn queues(world: &Rc<World>) -> Vec<Result<Vec<Value>, String>> {
+    let nobody = || Err("no context is open that answers".to_owned());
+    let found: Rc<RefCell<Vec<_>>> = Rc::new(RefCell::new(world.databases.iter().map(|_| nobody()).collect()));
     for at in 0..world.databases.len() {
         let open = world.contexts.iter().find(|context| context.database.get() == at && context.engine.borrow().is_some());
         let Some(context) = open else { continue };
         let Some(engine) = context.engine.borrow().clone() else { continue };
         let found = found.clone();
         world.sim.executor.spawn(context.owner, async move {
-            let queue = engine.queue().await.ok();
+            let queue = engine.queue().await.map_err(|error| format!("{}: {error}", error.code));
             found.borrow_mut()[at] = queue;
         });
     }
@@ -295,9 +296,4 @@ fn compare(world: &Rc<World>) {
     }
     end::compare(world, &queues);
     crate::script::compare(world);
-}
-
-/// Deaths among the faults and actions, for reports.
-pub fn is_death(fault: Fault) -> bool {
-    matches!(fault, Fault::Die(Death::Tab | Death::Browser | Death::Power))
 }

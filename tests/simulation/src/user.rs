@@ -183,6 +183,7 @@ impl World {
             What::Pause => {
                 database.paused.set(true);
                 engine.pause().await?;
+                self.sim.mark("sending paused");
             }
             What::Resume => {
                 engine.resume().await?;

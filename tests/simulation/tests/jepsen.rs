@@ -18,6 +18,14 @@ fn all_clients_converge_whatever_the_nemesis() {
             assert_eq!(outcome.violation, None, "{nemesis:?} {seed}");
             assert!(outcome.saved > 200, "{nemesis:?} {seed}: {} writes", outcome.saved);
             let checked = outcome.checks.get(&Invariant::I10).copied().unwrap_or(0);
+            let all: Vec<&str> = Nemesis::ALL.iter().filter_map(|nemesis| nemesis.acts()).collect();
+            for acts in all {
+                let acted = outcome.marks.contains_key(acts);
+                assert_eq!(acted, nemesis.acts() == Some(acts), "{nemesis:?} {seed}: {acts}: {:?}", outcome.marks);
+            }
+            let reads = ["read of a causally whole state", "read ahead of what stood behind it"];
+            let read: u64 = reads.iter().filter_map(|name| outcome.marks.get(name)).sum();
+            assert!(read > 150, "{nemesis:?} {seed}: every read is compared with what was read before, {read}");
             assert!(checked >= 5 * 12, "{nemesis:?} {seed}: every client's every key is compared at the end, {checked}");
         }
     }

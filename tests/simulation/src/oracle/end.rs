@@ -16,7 +16,8 @@ use fieldsync_server::store::{PageBounds, RecordKey, Scope, ServerStore};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::oracle::stored::record_id;
+use crate::oracle::stored::{Stored, record_id};
+use crate::oracle::waiting;
 use crate::seams::server::{at_once, lock};
 use crate::sim::{Invariant, Sim};
 use crate::user::Saved;
@@ -56,7 +57,7 @@ struct Mapped {
 }
 
 /// Compares everything. `queues` is what each database's outbox looks like to its app.
-pub(crate) fn compare(world: &World, queues: &[Option<Vec<Value>>]) {
+pub(crate) fn compare(world: &World, queues: &[Result<Vec<Value>, String>]) {
     let mut tenants: BTreeMap<&str, BTreeMap<Place, There>> = BTreeMap::new();
     for database in &world.databases {
         let tenant = database.plan.tenant.as_str();
@@ -65,8 +66,9 @@ pub(crate) fn compare(world: &World, queues: &[Option<Vec<Value>>]) {
         look.saved();
         look.shown(there);
         look.names();
-        if let Some(queue) = &queues[look.at()] {
-            look.waiting(queue);
+        match &queues[look.at()] {
+            Ok(queue) => waiting::check(world, database, queue),
+            Err(error) => world.sim.violate(Invariant::I8, format!("{}: nobody can see what waits: {error}", database.name)),
         }
     }
     for (tenant, there) in &tenants {
@@ -136,7 +138,7 @@ impl Look<'_> {
             if watch.forgotten.contains(&id) {
                 continue;
             }
-            let end = self.follow(&watch.trail, &id);
+            let end = follow(&watch, &id);
             let Some((last, event, amended)) = end else {
                 self.sim.check(Invariant::I1, false, || format!("{}: {saved:?} is not in the audit trail", self.database.name));
                 continue;
@@ -149,8 +151,8 @@ impl Look<'_> {
                 Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),
                 Event::Conflict { .. } => (matches!(queued.get(&last), Some(State::Conflict { .. })), amended),
                 Event::Parked { .. } => (matches!(queued.get(&last), Some(State::Parked { .. })), amended),
-                // Joined with a later write, or annulled by a delete of what was never sent.
-                Event::Coalesced { by, version } => (true, amended || by.is_some() || version.is_none()),
+                // Annulled by a delete of what was never sent, or the server's state holds it already.
+                Event::Coalesced { by: None, version } => (true, amended || version.is_none()),
                 Event::Discarded => (true, true),
                 Event::Written { .. }
                 | Event::Rebased { .. }
@@ -160,7 +162,7 @@ impl Look<'_> {
                 | Event::Exported => {
                     (matches!(queued.get(&last), Some(State::Pending | State::Conflict { .. } | State::Parked { .. })), amended)
                 }
-                Event::Superseded { .. } => (false, amended),
+                Event::Superseded { .. } | Event::Coalesced { by: Some(_), .. } => (false, amended),
             };
             self.sim.check(Invariant::I1, holds, || {
                 format!(
@@ -177,21 +179,6 @@ impl Look<'_> {
                 watch.forgotten.contains(id) || events.iter().any(|event| matches!(event, Event::Written { .. } | Event::Imported { .. }));
             self.sim.check(Invariant::I12, written, || format!("{}: {id} was never written: {events:?}", self.database.name));
         }
-    }
-
-    /// Where a saved operation came to: the last one that stands in its place, its last event, and whether
-    /// its payload may have been replaced by a later write of the same person on the way.
-    fn follow<'t>(&self, trail: &'t BTreeMap<OpId, Vec<Event>>, id: &OpId) -> Option<(OpId, &'t Event, bool)> {
-        let (mut id, mut amended) = (id.clone(), false);
-        for _ in 0..=trail.len() {
-            let events = trail.get(&id)?;
-            amended |= events.iter().any(|event| matches!(event, Event::Amended { .. }));
-            match events.last()? {
-                Event::Superseded { by } => id = by.clone(),
-                event => return Some((id, event, amended)),
-            }
-        }
-        None
     }
 
     fn payload(&self, saved: &Saved, gone: bool, visible: &BTreeSet<String>, event: &Event) {
@@ -300,26 +287,23 @@ impl Look<'_> {
             }
         });
     }
+}
 
-    /// What still waits, waits for a reason that leads to a person or to a record that nobody created.
-    fn waiting(&self, queue: &[Value]) {
-        let state = |id: &str| queue.iter().find(|item| item["operationId"] == id).map(|item| item["state"].as_str().unwrap_or_default());
-        for item in queue {
-            let (now, reason) = (item["state"].as_str().unwrap_or_default(), &item["reason"]);
-            let waits = reason["waitsFor"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let holds = match (now, reason["code"].as_str().unwrap_or_default()) {
-                ("conflict" | "parked", _) => true,
-                ("blocked", "waits_for_operation") => {
-                    !waits.is_empty()
-                        && waits.iter().all(|id| matches!(state(id.as_str().unwrap_or_default()), Some("conflict" | "parked" | "blocked")))
-                }
-                ("blocked", "waits_for_record" | "dependency_cycle") => !waits.is_empty(),
-                _ => false,
-            };
-            self.sim
-                .check(Invariant::I8, holds, || format!("{}: nothing holds this operation and it does not go: {item}", self.database.name));
-        }
+/// Where a saved operation came to: the last one that stands in its place or that it became part of, its last
+/// event, and whether its payload may have been replaced by a later write of the same person on the way.
+fn follow<'s>(stored: &'s Stored, id: &OpId) -> Option<(OpId, &'s Event, bool)> {
+    let (mut id, mut seen, mut amended) = (id.clone(), 0, false);
+    for _ in 0..=stored.trail.len() {
+        let events = stored.trail.get(&id)?;
+        amended |= events.iter().skip(seen).any(|event| matches!(event, Event::Amended { .. }));
+        (id, seen) = match events.last()? {
+            Event::Superseded { by } => (by.clone(), 0),
+            // What was joined to that one later may stand over it.
+            Event::Coalesced { by: Some(by), .. } => (by.clone(), stored.joined.get(&id).copied().unwrap_or(0)),
+            event => return Some((id, event, amended)),
+        };
     }
+    None
 }
 
 fn base_key(key: &Value) -> Option<(u64, String)> {

@@ -59,6 +59,8 @@ pub(crate) struct Stored {
     pub(super) name: String,
     last: Option<(u64, Hash)>,
     pub(crate) trail: BTreeMap<OpId, Vec<Event>>,
+    /// Of a write that became part of another operation: how many events that one had then.
+    pub(crate) joined: BTreeMap<OpId, usize>,
     pub(crate) outbox: BTreeMap<u64, Queued>,
     pub(super) overlay: BTreeMap<Key, OverlaySeen>,
     listed: BTreeMap<u64, Key>,
@@ -97,6 +99,7 @@ impl Stored {
             decisions: Decisions::default(),
             last: None,
             trail: BTreeMap::new(),
+            joined: BTreeMap::new(),
             outbox: BTreeMap::new(),
             overlay: BTreeMap::new(),
             listed: BTreeMap::new(),
@@ -251,6 +254,9 @@ impl Stored {
                     }
                 }
                 for entry in audit.entries {
+                    if let Event::Coalesced { by: Some(by), .. } = &entry.event {
+                        self.joined.insert(entry.operation.clone(), self.trail.get(by).map_or(0, Vec::len));
+                    }
                     self.trail.entry(entry.operation).or_default().push(entry.event);
                 }
                 if !holds {

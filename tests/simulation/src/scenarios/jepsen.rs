@@ -41,6 +41,18 @@ impl Nemesis {
         Self::Partition,
         Self::KillStart,
     ];
+
+    /// What is counted when it takes hold of a client.
+    pub fn acts(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::DisconnectOrderly | Self::DisconnectRandom => Some("sending paused"),
+            Self::StopStart => Some("context closed"),
+            Self::PauseResume => Some("context frozen"),
+            Self::Partition => Some("request met no network"),
+            Self::KillStart => Some("tab died"),
+        }
+    }
 }
 
 /// Clients, as in the smaller of the suite's runs.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::causal;
 use super::{Expected, entity_of, is_text};
 use crate::oracle::end::records;
 use crate::sim::Invariant;
@@ -9,6 +10,7 @@ use crate::world::World;
 
 /// Every named record is at the server once, with its values, or is gone.
 pub(crate) fn compare(world: &World) {
+    causal::look_back(world);
     if world.plan.expected.is_empty() {
         return;
     }

@@ -134,9 +134,6 @@ pub struct Expected {
     pub fields: Option<Value>,
 }
 
-/// What one client of [`Step::ReadAllWriteSome`] may not fall behind: the least value of each record.
-pub(crate) type Knowledge = BTreeMap<String, u64>;
-
 /// What is known while a script runs.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
@@ -144,9 +141,8 @@ pub(crate) struct Script {
     busy: Cell<usize>,
     /// IDs as JSON text, by database and name.
     ids: RefCell<BTreeMap<(usize, String), String>>,
-    /// What each context knows, and what stood behind each value when it was written.
-    knows: RefCell<BTreeMap<Owner, Knowledge>>,
-    behind: RefCell<BTreeMap<(String, u64), Knowledge>>,
+    /// What contexts read and wrote, in the order in which they did.
+    deeds: RefCell<Vec<(Owner, causal::Deed)>>,
 }
 
 impl Script {

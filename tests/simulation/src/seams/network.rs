@@ -139,6 +139,9 @@ impl Way {
     async fn go(self, request: Outgoing, fault: Option<Fault>, slot: Slot) {
         let executor = &self.sim.executor;
         executor.sleep(self.latency()).await;
+        if self.is_cut_off() {
+            self.sim.mark("request met no network");
+        }
         if self.is_cut_off() || fault == Some(Fault::Stall) && executor.draw(2) == 0 {
             return self.nothing(&slot, fault == Some(Fault::Stall) || self.device.cut_off.get().1).await;
         }
