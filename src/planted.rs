@@ -116,6 +116,8 @@ bugs! {
     ServerAllDurable,
     /// What a group did before one of its members failed stays.
     ServerGroupInParts,
+    /// The server ends a page in the middle of a group.
+    ServerGroupSplit,
     /// All tenants share one set of tables.
     ServerOneTenant,
     /// The server answers an upload before it has stored it.

@@ -38,7 +38,10 @@ impl Working {
 
     /// Lets what was written since the savepoint stand.
     pub(super) fn keep_group(&mut self) {
-        self.savepoint = None;
+        let before = self.savepoint.take().map_or(self.changes.len(), |savepoint| savepoint.changes);
+        if let [first, .., last] = &self.changes[before..] {
+            self.groups.push((first.version, last.version));
+        }
         self.promised.clear();
     }
 

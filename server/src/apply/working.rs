@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldsync::model::{Action, Base, OpId, RecordId, TempId};
+use fieldsync::model::{Action, Base, OpId, RecordId, TempId, Version};
 use fieldsync::schema::{KeyPolicy, Reference, Schema, fold_delta, references};
 
 use super::savepoint::Savepoint;
@@ -30,6 +30,7 @@ pub struct Working {
     pub(super) new_receipts: Vec<OpId>,
     pub(super) new_successors: BTreeMap<OpId, BTreeSet<OpId>>,
     pub(super) changes: Vec<ChangeRow>,
+    pub(super) groups: Vec<(Version, Version)>,
     pub(super) met_conflicts: BTreeMap<String, Conflict>,
     /// What the creates of the group that is being judged will make: the key of each, and the operation.
     pub(super) promised: BTreeMap<RecordKey, OpId>,
@@ -57,6 +58,7 @@ impl Working {
             new_receipts: Vec::new(),
             new_successors: BTreeMap::new(),
             changes: Vec::new(),
+            groups: Vec::new(),
             met_conflicts: BTreeMap::new(),
             promised: BTreeMap::new(),
             savepoint: None,
@@ -247,6 +249,7 @@ impl Working {
             counters: self.new_counters.iter().filter_map(|entity| self.counters.remove_entry(entity)).collect(),
             receipts: self.new_receipts.iter().filter_map(|id| receipts.remove(id)?).collect(),
             changes: self.changes,
+            groups: self.groups,
             conflicts,
             audit: audit.into_iter().collect(),
         })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fieldsync::model::{ClientId, Epoch, OpId, TempId, Version};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::page::Filling;
 use super::rows::Conflict;
 use super::{
     AuditRow, ChangeRow, Found, Holdings, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, ServerStore, StoreError,
@@ -36,6 +37,7 @@ pub struct Tenant {
     receipts: BTreeMap<OpId, Receipt>,
     successors: BTreeMap<OpId, BTreeSet<OpId>>,
     changes: Vec<ChangeRow>,
+    groups: BTreeMap<Version, Version>,
     conflicts: BTreeMap<String, Conflict>,
     audit: Vec<AuditRow>,
 }
@@ -176,26 +178,15 @@ impl ServerStore for MemoryStore {
     ) -> Result<PageRows, StoreError> {
         let tenant = self.tenant(tenant).await;
         let tenant = tenant.lock().await;
-        let mut page = PageRows { rows: Vec::new(), complete: true, sequence: tenant.state.sequence, forgotten: tenant.state.forgotten };
-        let mut bytes = 0;
-        for record in tenant.newer(after, scope) {
-            let data = record.data.as_ref().map(|data| serde_json::Value::Object(data.clone()).to_string());
-            let size = data.as_ref().map_or(0, String::len);
-            if page.rows.len() >= bounds.records_max || (!page.rows.is_empty() && bytes + size > bounds.bytes_max) {
-                page.complete = false;
-                break;
-            }
-            bytes += size;
-            page.rows.push(PageRow {
-                key: record.key.clone(),
-                version: record.version,
-                data,
-                stamp: record.stamp,
-                field_stamps: record.field_stamps.clone(),
-                born_as: record.origin.temp.clone().filter(|_| record.origin.client == *client),
-            });
+        let (mut page, mut complete) = (Filling::new(bounds), true);
+        if let Some(next) = tenant.fill(&mut page, client, after, None, scope) {
+            let group = tenant.groups.range(..=next).next_back().map(|(first, last)| (*first, *last));
+            let through = page.cut(next, group);
+            let after = page.last();
+            let rest = through.and_then(|_| tenant.fill(&mut page, client, after, through, scope));
+            complete = rest.is_none() && through >= Some(tenant.state.sequence);
         }
-        Ok(page)
+        Ok(PageRows { rows: page.rows, complete, sequence: tenant.state.sequence, forgotten: tenant.state.forgotten })
     }
 
     async fn ready(&self) -> bool {
@@ -207,6 +198,25 @@ impl Tenant {
     fn newer<'t>(&'t self, after: Version, scope: &'t Scope) -> impl Iterator<Item = &'t Record> {
         let newer = self.by_version.range(Version(after.0.saturating_add(1))..).filter(|(_, key)| scope.holds(&key.entity));
         newer.filter_map(|(_, key)| self.records.get(key))
+    }
+
+    /// Puts what has room on a page, up to a version. Returns that of the first row that has none.
+    fn fill(&self, page: &mut Filling, client: &ClientId, after: Version, through: Option<Version>, scope: &Scope) -> Option<Version> {
+        for record in self.newer(after, scope).take_while(|record| through.is_none_or(|through| record.version <= through)) {
+            let data = record.data.as_ref().map(|data| serde_json::Value::Object(data.clone()).to_string());
+            if !page.admits(data.as_ref().map_or(0, String::len)) {
+                return Some(record.version);
+            }
+            page.rows.push(PageRow {
+                key: record.key.clone(),
+                version: record.version,
+                data,
+                stamp: record.stamp,
+                field_stamps: record.field_stamps.clone(),
+                born_as: record.origin.temp.clone().filter(|_| record.origin.client == *client),
+            });
+        }
+        None
     }
 
     fn put_record(&mut self, record: Record, refers: BTreeSet<RecordKey>) {
@@ -272,6 +282,7 @@ impl UploadTransaction for MemoryUpload {
             assert!(before.is_none(), "a receipt is written once");
         }
         tenant.changes.extend(batch.changes);
+        tenant.groups.extend(batch.groups);
         tenant.conflicts.extend(batch.conflicts.into_iter().map(|conflict| (conflict.id.clone(), conflict)));
         tenant.audit.extend(batch.audit);
         Ok(())

@@ -10,6 +10,7 @@
 
 mod lineage;
 pub mod memory;
+mod page;
 mod prune;
 mod rows;
 pub mod sqlite;
@@ -81,7 +82,8 @@ pub trait ServerStore: Send + Sync + 'static {
     /// How many records of the scope changed after `after`.
     fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// The records of the scope that changed after `after`, by ascending version, as far as the bounds allow.
+    /// The records of the scope that changed after `after`, by ascending version, as far as the bounds allow. A group
+    /// is not split.
     fn page(
         &self,
         tenant: &str,

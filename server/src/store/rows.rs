@@ -217,6 +217,8 @@ pub struct WriteBatch {
     pub receipts: Vec<Receipt>,
     /// New change rows.
     pub changes: Vec<ChangeRow>,
+    /// The first and the last version of each group that made several changes.
+    pub groups: Vec<(Version, Version)>,
     /// Conflicts in their last state.
     pub conflicts: Vec<Conflict>,
     /// New audit rows.

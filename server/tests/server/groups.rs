@@ -20,6 +20,7 @@ on_both_stores!(
     a_conflict_that_a_member_would_have_closed_stays_the_only_one,
     what_follows_a_group_finds_it,
     each_field_has_the_stamp_it_was_written_at,
+    a_page_does_not_end_within_a_group,
 );
 
 /// Makes these operations a group.
@@ -297,5 +298,31 @@ async fn each_field_has_the_stamp_it_was_written_at<S: ServerStore>(world: World
     assert_eq!(record["stamp"], json!([now - 100, 0]));
     let expected = json!({"name": [now - 900, 3], "phone": [now - 50, 1], "note": latest, "home": latest});
     assert_eq!(record["fieldStamps"], expected, "effective, clamped each, and of the fields that it wrote only");
+    Ok(())
+}
+
+async fn a_page_does_not_end_within_a_group<S: ServerStore>(world: World<S>) -> Told {
+    let anna = Device::new("north", "anna", 1);
+    let create = |number: u64| anna.create(number, "client", format!("temp_{number}_a_client"), json!({"n": number}));
+    for batch in [vec![create(1)], group((2..=5).map(create).collect()), vec![create(6)], group((7..=8).map(create).collect())] {
+        world.upload(&anna, &batch).await;
+    }
+    for (records, expected) in [
+        (1, vec![vec![1], vec![2, 3, 4, 5], vec![6], vec![7, 8]]),
+        (3, vec![vec![1], vec![2, 3, 4, 5], vec![6, 7, 8]]),
+        (6, vec![vec![1, 2, 3, 4, 5, 6], vec![7, 8]]),
+        (8, vec![vec![1, 2, 3, 4, 5, 6, 7, 8]]),
+    ] {
+        let pages = world.download(&anna, None, records).await;
+        let ids =
+            |page: &Value| -> Vec<u64> { page["changes"].as_array().into_iter().flatten().filter_map(|row| row["id"].as_u64()).collect() };
+        let told: Vec<Vec<u64>> = pages.iter().map(ids).collect();
+        assert_eq!(told, expected, "{records} records to a page");
+        assert_eq!(pages.last().map(|page| &page["through"]), Some(&json!("8")));
+    }
+    // A member that was changed since comes with that change, and holds no page up.
+    world.upload(&anna, &[anna.update(9, "client", 5, json!({"/n": 0}), version(5))]).await;
+    let pages = world.download(&anna, None, 4).await;
+    assert_eq!(pages.iter().map(|page| page["changes"].as_array().map_or(0, Vec::len)).collect::<Vec<_>>(), [4, 4]);
     Ok(())
 }

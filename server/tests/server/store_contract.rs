@@ -84,6 +84,7 @@ fn batch() -> Result<WriteBatch, Failure> {
         counters: vec![("client".to_owned(), 2)],
         receipts: vec![receipt],
         changes: vec![change],
+        groups: vec![(Version(1), Version(2))],
         conflicts: Vec::new(),
         audit: vec![audit],
     })

@@ -211,10 +211,6 @@ impl Sim {
             story.push(format!("{:>6}.{:03} {}", ms / 1_000, ms % 1_000, line()));
         }
     }
-    /// Whether a story is told.
-    pub(crate) fn has_story(&self) -> bool {
-        self.story.borrow().is_some()
-    }
     pub(crate) fn story(&self) -> Vec<String> {
         self.story.borrow_mut().take().unwrap_or_default()
     }

@@ -8,6 +8,7 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::super::page::Filling;
 use super::super::rows::Conflict;
 use super::super::{
     Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, StoreError, TenantState, Wanted,
@@ -70,36 +71,69 @@ pub(super) async fn page(
     bounds: PageBounds,
     state: &TenantState,
 ) -> Result<PageRows, StoreError> {
-    let mut page = PageRows { rows: Vec::new(), complete: true, sequence: state.sequence, forgotten: state.forgotten };
-    let mut bytes = 0;
+    let (mut page, mut complete) = (Filling::new(bounds), true);
+    if let Some(next) = fill(db, &mut page, tenant, client, after, None, scope).await? {
+        let group = group_at(db, tenant, next).await?;
+        complete = match page.cut(next, group) {
+            Some(last) => {
+                let after = page.last();
+                let rest = fill(db, &mut page, tenant, client, after, Some(last), scope).await?;
+                rest.is_none() && last >= state.sequence
+            }
+            None => false,
+        };
+    }
+    Ok(PageRows { rows: page.rows, complete, sequence: state.sequence, forgotten: state.forgotten })
+}
+
+/// The group that begins at a version or last before it.
+async fn group_at(db: &mut SqliteConnection, tenant: &str, version: Version) -> Result<Option<(Version, Version)>, StoreError> {
+    let row = sqlx::query("SELECT first, last FROM change_groups WHERE tenant = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1")
+        .bind(tenant)
+        .bind(to_db(version.0)?)
+        .fetch_optional(db)
+        .await?;
+    row.map(|row| Ok((Version(from_db(row.try_get(0)?)?), Version(from_db(row.try_get(1)?)?)))).transpose()
+}
+
+/// Puts what has room on a page, up to a version. Returns that of the first row that has none.
+async fn fill(
+    db: &mut SqliteConnection,
+    page: &mut Filling,
+    tenant: &str,
+    client: &ClientId,
+    after: Version,
+    through: Option<Version>,
+    scope: &Scope,
+) -> Result<Option<Version>, StoreError> {
     // Rows come one by one: the statement is dropped where the page is full.
     let mut rows = sqlx::query(
         "SELECT entity, id, version, data, stamp_ms, stamp_n, field_stamps, origin_temp, origin_client FROM records
-         WHERE tenant = ?1 AND version > ?2 AND (?3 IS NULL OR entity IN (SELECT value FROM json_each(?3))) ORDER BY version",
+         WHERE tenant = ?1 AND version > ?2 AND (?4 IS NULL OR version <= ?4)
+         AND (?3 IS NULL OR entity IN (SELECT value FROM json_each(?3))) ORDER BY version",
     )
     .bind(tenant)
     .bind(to_db(after.0)?)
     .bind(entities(scope)?)
+    .bind(through.map(|through| to_db(through.0)).transpose()?)
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
         let data: Option<String> = row.try_get(3)?;
-        let size = data.as_ref().map_or(0, String::len);
-        if page.rows.len() >= bounds.records_max || (!page.rows.is_empty() && bytes + size > bounds.bytes_max) {
-            page.complete = false;
-            break;
+        let version = Version(from_db(row.try_get(2)?)?);
+        if !page.admits(data.as_ref().map_or(0, String::len)) {
+            return Ok(Some(version));
         }
-        bytes += size;
         let born_here = row.try_get::<&str, _>(8)? == client.as_str();
         page.rows.push(PageRow {
             key: key_at(&row, 0)?,
-            version: Version(from_db(row.try_get(2)?)?),
+            version,
             data,
             stamp: stamp_at(&row, 4)?,
             field_stamps: field_stamps_at(&row, 6)?,
             born_as: if born_here { temp_at(&row, 7)? } else { None },
         });
     }
-    Ok(page)
+    Ok(None)
 }
 
 pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &ClientId, wanted: &Wanted) -> Result<Found, StoreError> {

@@ -2,7 +2,8 @@
 //! are values like any other. Change and audit rows refuse to be changed, by the database itself.
 
 /// Counts up with every change of the tables below. `marks`, `pruned` and the number `issued` in
-/// `meta` came with 2: a server that does not know them would issue numbers again.
+/// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups` came later and is no
+/// change of layout: a server that does not know it only splits groups.
 pub(super) const LAYOUT: &str = "2";
 /// What makes of layout 1 this one, beside what `TABLES` adds: a temp ID outlives the tombstone of its record.
 pub(super) const FROM_1: &str = "
@@ -77,6 +78,10 @@ CREATE TABLE IF NOT EXISTS changes (
     request TEXT NOT NULL, received_ms INTEGER NOT NULL,
     PRIMARY KEY (tenant, version)
 ) STRICT;
+
+CREATE TABLE IF NOT EXISTS change_groups (
+    tenant TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (tenant, first)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS conflicts (
     tenant TEXT NOT NULL, conflict TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, client TEXT NOT NULL, operation TEXT NOT NULL,

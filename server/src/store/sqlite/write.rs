@@ -35,6 +35,11 @@ pub(super) async fn batch(db: &mut SqliteConnection, tenant: &str, batch: &Write
     .await?;
     receipts(db, tenant, &batch.receipts).await?;
     changes(db, tenant, &batch.changes).await?;
+    insert(db, "INSERT INTO change_groups (tenant, first, last) ", &batch.groups, "", |row, (first, last)| {
+        row.push_bind(tenant.to_owned()).push_bind(to_db(first.0)?).push_bind(to_db(last.0)?);
+        Ok(())
+    })
+    .await?;
     conflicts(db, tenant, &batch.conflicts).await?;
     insert(db, "INSERT INTO audit (tenant, number, content, hash) ", &batch.audit, "", |row, line: &AuditRow| {
         row.push_bind(tenant.to_owned()).push_bind(to_db(line.number)?).push_bind(line.content.clone()).push_bind(line.hash.to_string());

@@ -1,10 +1,10 @@
 //! Reads every message: an operation is the same bytes however often it is sent, and nothing of one tenant
-//! is in a message of another.
+//! is in a message of another; a page does not end within a group.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use fieldsync::model::Operation;
+use fieldsync::model::{Operation, Version};
 use fieldsync::protocol::{Outcome, Stand, UploadResponse, paths};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,6 +19,17 @@ struct Uploaded<'b> {
     operations: Vec<&'b RawValue>,
     #[serde(default)]
     stands: Vec<Stand>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    changes: Vec<ShownChange>,
+}
+
+#[derive(Deserialize)]
+struct ShownChange {
+    entity: String,
+    version: Version,
 }
 
 /// What was said.
@@ -95,11 +106,32 @@ impl Wire {
     /// The server shows pages.
     pub(crate) fn shown(&self, sim: &Sim, tenant: &str, lines: &[u8]) {
         sim.executor.note(lines.len() as u64);
-        if sim.has_story() && lines.windows(CHANGES.len()).any(|part| part == CHANGES) {
-            sim.tell(|| format!("the server shows {tenant} {}", String::from_utf8_lossy(lines).lines().last().unwrap_or_default()));
+        if lines.windows(CHANGES.len()).any(|part| part == CHANGES) {
+            let text = String::from_utf8_lossy(lines);
+            let page = text.lines().last().unwrap_or_default();
+            sim.tell(|| format!("the server shows {tenant} {page}"));
+            self.together(sim, tenant, page);
         }
         if self.canaries.len() > 1 {
             self.isolated(sim, tenant, &String::from_utf8_lossy(lines));
+        }
+    }
+
+    /// Where a page ends, no group goes on of which it holds a member. Members of entities that were not asked for are
+    /// none of its business, and one that was changed since comes with that change.
+    fn together(&self, sim: &Sim, tenant: &str, page: &str) {
+        let Ok(Shown { changes }) = serde_json::from_str::<Shown>(page) else { return };
+        let Some(end) = changes.last().map(|change| change.version) else { return };
+        let watch = lock(&self.watch);
+        let Some(known) = watch.commits.tenants.get(tenant) else { return };
+        let at = |version: Version| known.changes.partition_point(|change| change.version <= version);
+        let group = |operation| watch.commits.bodies.get(operation)?.0.group.as_ref();
+        let last = known.changes[..at(end)].last().filter(|change| change.version == end);
+        let Some(of) = last.and_then(|change| group(&change.operation)) else { return };
+        let rest = known.changes[at(end)..].iter().take_while(|change| group(&change.operation).is_some_and(|other| other.id == of.id));
+        for change in rest.filter(|change| changes.iter().any(|shown| shown.entity == change.key.entity)) {
+            let moved = known.chains.get(&change.key).is_none_or(|chain| chain.version != change.version);
+            sim.check(Invariant::I3, moved, || format!("a page ends at {end}, within {of:?}: {} belongs to it", change.version));
         }
     }
 
