@@ -71,18 +71,20 @@ impl ApplyPage {
         db.prefetch(dirty.iter().map(in_base));
         let mut missing = false;
         for stored in dirty {
-            match db.rows(&in_base(&stored)) {
-                Ok([]) => {}
-                Ok(_) => continue,
-                Err(_) => {
+            let state = match db.one::<BaseRow>(&in_base(&stored)) {
+                // The server has it no more, and no page says since when.
+                Ok(None) => ServerState::plain(through, None),
+                // It was written after an earlier page had brought it anew, on what was to be seen then.
+                Ok(Some(base)) if stored.version < Some(base.version) => ServerState::plain(base.version, Some(base.data)),
+                Ok(Some(_)) => continue,
+                Err(Stop::Wait) => {
                     missing = true;
                     continue;
                 }
-            }
+                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
+            };
             let mut row = work.latest(stored.clone()).unwrap_or(stored);
-            // The server has it no more, and no page says since when.
-            let gone = ServerState::plain(through, None);
-            match self.news(db, work, &mut row, gone) {
+            match self.news(db, work, &mut row, state) {
                 Ok(()) if row.is_clean() || is(Bug::ResyncOverEdits) => {
                     row.ops.iter().for_each(|op| work.end(op.seq));
                     work.drop_overlay(&row);

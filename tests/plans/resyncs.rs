@@ -139,6 +139,20 @@ fn an_edit_of_a_record_that_the_server_has_no_more_brings_it_back_or_waits_for_i
 }
 
 #[test]
+fn an_edit_of_what_the_next_generation_has_newer_already_is_judged_by_that_at_its_end() {
+    let mut desk = Desk::with_rex();
+    begin(&desk);
+    fill(&mut desk, json!({"checkpoint": "a", "changes": [rex(5, json!({"name": "Rex", "age": 2}))]}));
+    // What is seen, and edited, is the old generation.
+    let edit = desk.update(&REX, json!({"name": "Max"}));
+    assert_eq!(desk.stored(&edit).operation().expect("readable").base, Base::Version(Version(1)));
+    fill(&mut desk, json!({"checkpoint": "b", "through": "6", "changes": []}));
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.data["name"].clone(), record.data["age"].clone(), record.version), (json!("Max"), json!(2), Some(Version(5))));
+    assert_eq!(desk.stored(&edit).operation().expect("readable").base, Base::Version(Version(5)));
+}
+
+#[test]
 fn a_deletion_made_here_has_nothing_left_to_do_when_the_record_is_gone() {
     let mut desk = Desk::with_rex();
     let delete = desk.write(fieldsync::decide::Intent::Delete { id: REX });
