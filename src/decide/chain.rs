@@ -114,14 +114,19 @@ pub(super) struct Instead<'i> {
 /// An outbox row and the operation in it.
 pub(super) type Queued = (OutboxRow, Operation);
 
+/// Reads the conflict in which an operation is.
+pub(super) fn conflict_of(state: &State) -> Option<Read> {
+    match state {
+        State::Conflict { conflict } => Some(Read::Get(Table::Conflicts, (*conflict).into())),
+        State::Pending | State::Acknowledged { .. } | State::Parked { .. } => None,
+    }
+}
+
 /// What [`reissue`] reads of an operation's group, all together: the members, and the overlay rows of their records.
 pub(super) fn around(db: &mut Cache, work: &Work<'_>, old: &Operation) -> Run<(Vec<Queued>, Vec<OverlayRow>)> {
     let members = members(db, work, old)?;
     db.prefetch(members.iter().map(|(stored, member)| OverlayRow::read(&member.entity, &stored.row)));
-    db.prefetch(members.iter().filter_map(|(stored, _)| match stored.state {
-        State::Conflict { conflict } => Some(Read::Get(Table::Conflicts, conflict.into())),
-        State::Pending | State::Acknowledged { .. } | State::Parked { .. } => None,
-    }));
+    db.prefetch(members.iter().filter_map(|(stored, _)| conflict_of(&stored.state)));
     let mut others: Vec<OverlayRow> = Vec::new();
     for (stored, member) in &members {
         if !others.iter().any(|other| other.key == stored.row && other.entity == member.entity) {
@@ -166,8 +171,8 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
             if let Some((row, _)) = work.outbox(db, by.seq)? {
                 work.queue(&by, row.with(stored.state.clone()));
             }
-            if let State::Conflict { conflict } = stored.state
-                && let Some(mut conflict) = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))?
+            if let Some(read) = conflict_of(&stored.state)
+                && let Some(mut conflict) = db.one::<Conflict>(&read)?
             {
                 conflict.operation = by.clone();
                 work.conflict(&conflict);

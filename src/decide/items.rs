@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::{Fresh, Instead, around, operations, reissue, with};
+use super::chain::{Fresh, Instead, around, conflict_of, operations, reissue, with};
 use super::intent::{Place, WriteError, check_size};
 use super::rebase::{ServerClock, rebase};
 use super::rows::{OverlayRow, last_audit, seals};
@@ -177,18 +177,15 @@ impl Decision for Discard {
         let given_up = if is(Bug::DependentsLeft) { vec![self.operation.0] } else { queue.dependents(self.operation.0) };
         let items: Vec<_> = given_up.iter().filter_map(|seq| queue.get(*seq)).collect();
         db.prefetch(items.iter().map(|item| OverlayRow::read(&item.operation.entity, &item.row.row)));
-        db.prefetch(items.iter().filter_map(|item| match item.row.state {
-            State::Conflict { conflict } => Some(Read::Get(Table::Conflicts, conflict.into())),
-            State::Pending | State::Acknowledged { .. } | State::Parked { .. } => None,
-        }));
+        db.prefetch(items.iter().filter_map(|item| conflict_of(&item.row.state)));
         db.settle()?;
         let mut rows: Vec<OverlayRow> = Vec::new();
         for item in &items {
             if !rows.iter().any(|row| row.entity == item.operation.entity && row.key == item.row.row) {
                 rows.extend(work.overlay(db, &item.operation.entity, &item.row.row)?);
             }
-            if let State::Conflict { conflict } = item.row.state
-                && let Some(mut conflict) = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))?
+            if let Some(read) = conflict_of(&item.row.state)
+                && let Some(mut conflict) = db.one::<Conflict>(&read)?
             {
                 conflict.state = ConflictState::Resolved;
                 conflict.resolution = Some("discarded".to_owned());
