@@ -144,10 +144,8 @@ impl Outcomes {
                 // Another device may have sent it, and pages have told of it since under the real ID alone.
                 work.join(db, &mut row)?;
                 let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &row.entity, real_id))?;
-                let base = base.map(|base| OverlayRow::over(&row.entity, base, &sync));
-                let gone = || through.filter(|through| *through >= version).map(|through| (through, None));
-                let here = base.map(|base| (base.version.unwrap_or_default(), base.base)).or_else(gone);
-                row.meet(here.map(|(version, data)| ServerState::plain(version, data)));
+                let gone = || through.filter(|through| *through >= version).map(|through| ServerState::plain(through, None));
+                row.meet(base.map(|base| base.state(&sync)).or_else(gone));
             }
         }
         // The server applied what it stands on too, even if the word on that is still on its way.

@@ -114,6 +114,12 @@ impl BaseRow {
     pub fn read(generation: u64, entity: &str, id: &RecordId) -> Read {
         Read::Get(Table::Base, Self::key(generation, entity, id))
     }
+    /// The server's state that it is. Until a resync after a change of epoch is over, its version is one of the old
+    /// lineage, and older than all of the new one.
+    pub(super) fn state(self, sync: &SyncState) -> ServerState {
+        let version = if sync.filling.is_some() && sync.checkpoint.is_none() { Version(0) } else { self.version };
+        ServerState::plain(version, Some(self.data))
+    }
     /// Reads those with an index value in this range.
     pub fn read_index(generation: u64, entity: &str, path: &str, values: KeyRange) -> Read {
         Read::index(Table::Base, under(vec![generation.into(), entity.into(), path.into()], values))
@@ -249,10 +255,11 @@ impl OverlayRow {
             parked: false,
         }
     }
-    /// A row over a base row. Until a resync after a change of epoch is over, its version is one of the old lineage.
+    /// A row over a base row.
     pub(super) fn over(entity: &str, base: BaseRow, sync: &SyncState) -> Self {
-        let version = if sync.filling.is_some() && sync.checkpoint.is_none() { Version(0) } else { base.version };
-        Self { version: Some(version), base: Some(base.data.clone()), view: Some(base.data), ..Self::fresh(entity, base.id) }
+        let id = base.id.clone();
+        let ServerState { version, data, .. } = base.state(sync);
+        Self { version: Some(version), base: data.clone(), view: data, ..Self::fresh(entity, id) }
     }
     /// This state of the server, unless the record stands on a newer one.
     pub(super) fn newest(&self, server: ServerState) -> ServerState {

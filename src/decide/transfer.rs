@@ -206,17 +206,17 @@ impl Import {
 fn beneath(carried: &Carried, entity: &str, base: Option<BaseRow>, sync: &SyncState) -> OverlayRow {
     let key = if base.is_some() { &carried.id } else { &carried.row };
     let here = match base {
-        Some(base) => Some(OverlayRow::over(entity, base, sync)).map(|row| (row.version.unwrap_or_default(), row.base)),
+        Some(base) => Some(base.state(sync)),
         // Everything up to `through` is here, and this record is not: it was deleted.
-        None => sync.through.filter(|_| carried.version.is_some()).map(|through| (through, None)),
+        None => sync.through.filter(|_| carried.version.is_some()).map(|through| ServerState::plain(through, None)),
     };
-    let newer = here.filter(|(version, _)| carried.version.is_none_or(|known| known < *version));
+    let newer = here.filter(|state| carried.version.is_none_or(|known| known < state.version));
     OverlayRow {
         id: carried.id.clone(),
         version: carried.version,
         base: carried.base.clone(),
-        view: newer.as_ref().map_or_else(|| carried.base.clone(), |(_, data)| data.clone()),
-        waiting: newer.map(|(version, data)| ServerState::plain(version, data)),
+        view: newer.as_ref().map_or_else(|| carried.base.clone(), |state| state.data.clone()),
+        waiting: newer,
         ..OverlayRow::fresh(entity, key.clone())
     }
 }
