@@ -113,7 +113,15 @@ impl Outcomes {
                 let again = matches!(sent.outcome, Outcome::Duplicate { .. });
                 self.applied(db, work, row, &stored, &operation, real_id, *version, again)
             }
-            Outcome::Conflict { conflict_id, server, .. } => self.conflict(db, work, row, &stored, operation, conflict_id, server),
+            Outcome::Conflict { conflict_id, real_id, server, .. } => {
+                let mut row = row;
+                if let Some(real_id) = real_id.as_ref().filter(|real_id| row.id != **real_id) {
+                    // Another device sent the record in another operation's name, and pages may have told of it.
+                    row = work.map_all(db, row, real_id)?;
+                    work.join(db, &mut row)?;
+                }
+                self.conflict(db, work, row, &stored, operation, conflict_id, server)
+            }
             Outcome::Rejected { .. } if is(Bug::RejectedRetried) => Ok(()),
             Outcome::Rejected { error } => {
                 let failure = Failure { code: error.code.clone(), message: error.message.clone(), path: error.path.clone() };

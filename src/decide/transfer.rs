@@ -14,9 +14,9 @@ use super::shown::Present;
 use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::audit::Event;
-use crate::model::{OpId, Operation, RecordId, Version};
+use crate::model::{Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
-use crate::plan::{Read, Table, WriteBatch};
+use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::schema::Schema;
@@ -54,6 +54,9 @@ pub struct Unsent {
     pub operations: Vec<Carried>,
     /// Entities, temp IDs that the operations name, and what those became.
     pub ids: Vec<(String, RecordId, RecordId)>,
+    /// The server's lineage that the versions belong to.
+    #[serde(default)]
+    pub epoch: Option<Epoch>,
 }
 
 /// Writes everything unsent out.
@@ -72,7 +75,7 @@ impl Decision for Export {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let all = Read::range(Table::Outbox, KeyRange::all());
-        db.prefetch([last_audit(), seals(), all.clone()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), all.clone()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let mut unsent: Vec<(OutboxRow, Operation)> = Vec::new();
@@ -86,7 +89,8 @@ impl Decision for Export {
         db.prefetch(unsent.iter().map(|(stored, operation)| OverlayRow::read(&operation.entity, &stored.row)));
         db.prefetch(named.iter().map(|(entity, id)| IdRow::read(entity, id)));
         db.settle()?;
-        let mut out = Unsent::default();
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let mut out = Unsent { epoch: sync.epoch, ..Unsent::default() };
         for (entity, id) in named {
             let now = present(db, &entity, &id)?;
             if now != id {
@@ -136,9 +140,14 @@ impl Decision for Import {
         }
         db.prefetch(self.unsent.ids.iter().map(|(entity, id, _)| IdRow::read(entity, id)));
         db.settle()?;
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
+        if sync.epoch.is_none() {
+            // The next answer of the server tells whether that is still its lineage.
+            sync.epoch.clone_from(&self.unsent.epoch);
+            work.write(Write::Put(Table::State, sync.row()));
+        }
         // All at once, so that the number of rounds does not grow with the file.
         db.prefetch(operations.iter().map(|(carried, operation)| BaseRow::read(sync.generation, &operation.entity, &carried.id)));
         let named = Present::wanted(operations.iter().map(|(_, operation)| operation), &self.schema).ids;
@@ -179,7 +188,9 @@ impl Import {
                 Some(row) => row,
                 None => {
                     let base = db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))?;
-                    beneath(carried, &operation.entity, base, sync)
+                    // A version of another lineage is none of this one.
+                    let version = carried.version.map(|version| if sync.epoch == self.unsent.epoch { version } else { Version(0) });
+                    beneath(carried, &operation.entity, version, base, sync)
                 }
             },
         };
@@ -203,17 +214,17 @@ impl Import {
 
 /// The record as the operation was written on it. What this device knows beyond that is shown, but waits for the
 /// outcome as if it had come meanwhile: only so is the operation judged by what its writer saw.
-fn beneath(carried: &Carried, entity: &str, base: Option<BaseRow>, sync: &SyncState) -> OverlayRow {
+fn beneath(carried: &Carried, entity: &str, version: Option<Version>, base: Option<BaseRow>, sync: &SyncState) -> OverlayRow {
     let key = if base.is_some() { &carried.id } else { &carried.row };
     let here = match base {
         Some(base) => Some(base.state(sync)),
         // Everything up to `through` is here, and this record is not: it was deleted.
-        None => sync.through.filter(|_| carried.version.is_some()).map(|through| ServerState::plain(through, None)),
+        None => sync.through.filter(|_| version.is_some()).map(|through| ServerState::plain(through, None)),
     };
-    let newer = here.filter(|state| carried.version.is_none_or(|known| known < state.version));
+    let newer = here.filter(|state| version < Some(state.version));
     OverlayRow {
         id: carried.id.clone(),
-        version: carried.version,
+        version,
         base: carried.base.clone(),
         view: newer.as_ref().map_or_else(|| carried.base.clone(), |state| state.data.clone()),
         waiting: newer,

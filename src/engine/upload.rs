@@ -136,14 +136,16 @@ impl<S: Store, H: Host> Engine<S, H> {
             .collect()
     }
 
-    /// The real IDs of records whose creates go up once more: the server may have lost them since.
+    /// The real IDs of records whose creates go up once more, in their old bytes or in new ones: the server may have
+    /// lost them since.
     async fn former(&self, batch: &[u64]) -> Result<Vec<Former>, SyncError> {
         let (mut creates, mut ids) = (Vec::new(), Vec::new());
         {
             let (queue, seals) = (self.inner.queue.borrow(), self.inner.seals.borrow());
-            for item in batch.iter().filter(|seq| seals.contains(**seq)).filter_map(|seq| queue.get(*seq)) {
+            for (seq, item) in batch.iter().filter_map(|seq| queue.get(*seq).map(|item| (seq, item))) {
                 let operation = &item.operation;
-                if operation.action.kind() == Kind::Create && operation.record.as_temp().is_some() {
+                let again = seals.contains(*seq) || operation.supersedes.is_some();
+                if again && operation.action.kind() == Kind::Create && operation.record.as_temp().is_some() {
                     creates.push(operation.id.clone());
                     ids.push((operation.entity.clone(), operation.record.clone()));
                 }

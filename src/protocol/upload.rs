@@ -90,6 +90,8 @@ pub enum Outcome {
         conflict_id: String,
         /// What stands against what.
         kind: ConflictKind,
+        /// The record's real ID: a create can be in conflict with one that was sent in its place from elsewhere.
+        real_id: Option<RecordId>,
         /// The record as the server has it.
         server: ServerState,
     },
@@ -173,9 +175,9 @@ impl From<Outcome> for OutcomeWire {
                 wire.status = Status::Applied;
                 (wire.real_id, wire.version, wire.stamp) = (Some(real_id), Some(version), Some(stamp));
             }
-            Outcome::Conflict { conflict_id, kind, server } => {
+            Outcome::Conflict { conflict_id, kind, real_id, server } => {
                 wire.status = Status::Conflict;
-                (wire.conflict_id, wire.kind, wire.server) = (Some(conflict_id), Some(kind), Some(server));
+                (wire.conflict_id, wire.kind, wire.real_id, wire.server) = (Some(conflict_id), Some(kind), real_id, Some(server));
             }
             Outcome::Rejected { error } => (wire.status, wire.error) = (Status::Rejected, Some(error)),
             Outcome::Blocked { waits_for } => (wire.status, wire.waits_for) = (Status::Blocked, Some(waits_for)),
@@ -199,6 +201,7 @@ impl TryFrom<OutcomeWire> for Outcome {
             Status::Conflict => Self::Conflict {
                 conflict_id: wire.conflict_id.ok_or(MISSING)?,
                 kind: wire.kind.ok_or(MISSING)?,
+                real_id: wire.real_id,
                 server: wire.server.ok_or(MISSING)?,
             },
             Status::Rejected => Self::Rejected { error: wire.error.ok_or(MISSING)? },
@@ -292,6 +295,7 @@ mod tests {
     fn the_wire_form_of_every_outcome_is_fixed() {
         let forms = [
             json!({"status": "applied", "realId": 7, "version": "12", "stamp": [1, 0]}),
+            json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "realId": 7, "server": {"version": "3", "stamp": [1, 0]}}),
             json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "server": {"version": "3", "stamp": [1, 0]}}),
             json!({"status": "rejected", "error": {"code": "reference_missing", "message": "no such client", "path": "clientId"}}),
             json!({"status": "blocked", "waitsFor": ["temp_1_a_pet"]}),

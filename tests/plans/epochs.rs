@@ -174,7 +174,7 @@ fn what_waits_again_stands_in_the_order_in_which_the_server_had_applied_it() {
         stamp: Stamp::default(),
         field_stamps: std::collections::BTreeMap::new(),
     };
-    let conflict = Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, server };
+    let conflict = Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, real_id: None, server };
     desk.answer(epoch(1), 0, &[(&first, conflict)]).expect("it is ours");
     // Another operation stands in the place of the first: later written, and still before the second.
     let (stored, operation) = desk.outbox().pop().expect("it is the last");

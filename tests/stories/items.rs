@@ -265,3 +265,40 @@ fn what_was_carried_here_does_not_take_along_what_this_device_has_not_sent() {
         assert_eq!(new.get("pet", &pet).await.expect("there")["age"], json!(null), "the server never had it");
     });
 }
+
+#[test]
+fn a_carried_create_is_one_record_although_only_a_conflict_tells_its_id() {
+    tell(async {
+        let world = World::new();
+        let (old, new, office) = (world.device("anna").tab().await, world.device("anna").tab().await, world.device("ben").tab().await);
+        let temp = old.create("client", json!({"name": "Smith"})).await;
+        for tab in [&old, &office] {
+            assert!(tab.sync().await.success);
+        }
+        let client = old.get("client", &temp).await.expect("there")["id"].clone();
+        let writes = json!([
+            {"kind": "update", "entity": "client", "id": client, "set": {"phone": "1"}},
+            {"kind": "create", "entity": "pet", "data": {"name": "Rex"}},
+        ]);
+        let saved = old.engine.transaction(&writes.to_string()).await.expect("written");
+        old.update("pet", &saved[1]["record"]["id"].to_string(), json!({"name": "Max"})).await;
+        let file = old.engine.export().await.expect("written");
+        world.pass(1_000);
+        office.update("client", &client.to_string(), json!({"phone": "2"})).await;
+        assert!(office.sync().await.success);
+        // The transaction is in conflict and goes again, under other names; so does what follows it.
+        new.engine.import(&file).await.expect("read");
+        assert!(new.sync().await.success && new.sync().await.success && new.queue().await.is_empty());
+        // All that the first device hears is that its operations were in conflict.
+        old.poison(Some(("\"supersedes\"", 503)));
+        assert!(!old.sync().await.success);
+        assert!(old.down().await.success);
+        assert_eq!(old.all("pet").await.len(), 1);
+        old.poison(None);
+        assert!(old.sync().await.success && old.queue().await.is_empty());
+        for tab in [&old, &new] {
+            let pets = tab.all("pet").await;
+            assert_eq!((pets.len(), &pets[0]["name"]), (1, &json!("Max")));
+        }
+    });
+}

@@ -150,3 +150,68 @@ fn a_refusal_of_the_old_epoch_and_a_lost_answer_delay_the_change_only() {
         }
     }
 }
+
+#[test]
+fn a_create_that_is_issued_anew_after_a_restore_keeps_the_id_of_its_record() {
+    tell(async {
+        let world = World::with_backups();
+        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let client = tab.create("client", json!({"name": "Smith"})).await;
+        assert!(tab.sync().await.success && office.sync().await.success);
+        let client = tab.get("client", &client).await.expect("there")["id"].clone();
+        let backup = world.backup().await;
+        let writes = json!([
+            {"kind": "update", "entity": "client", "id": client, "set": {"phone": "1"}},
+            {"kind": "create", "entity": "pet", "data": {"name": "Rex", "clientId": client}},
+        ]);
+        tab.engine.transaction(&writes.to_string()).await.expect("written");
+        assert!(tab.sync().await.success);
+        let before = tab.all("pet").await.remove(0);
+
+        world.restore(&backup);
+        world.pass(1_000);
+        // The office is first, so that the transaction is in conflict when it comes again.
+        office.update("client", &client.to_string(), json!({"phone": "2"})).await;
+        assert!(office.sync().await.success);
+        assert_eq!(tab.sync().await.conflicts, 1);
+        assert!(tab.sync().await.success && office.sync().await.success);
+        for tab in [&tab, &office] {
+            assert_eq!(tab.all("pet").await.remove(0)["id"], before["id"]);
+        }
+    });
+}
+
+#[test]
+fn work_that_is_carried_over_a_restore_is_decided_once() {
+    // Known to the other device already, or not; in its old lineage, or gone over.
+    for (met, over) in [(false, false), (true, false), (true, true)] {
+        tell(async move {
+            let world = World::with_backups();
+            let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
+            let temp = old.create("pet", json!({"name": "Rex"})).await;
+            assert!(old.sync().await.success);
+            let backup = world.backup().await;
+            let pet = old.get("pet", &temp).await.expect("there")["id"].to_string();
+            old.update("pet", &pet, json!({"name": "Max"})).await;
+            assert!(old.sync().await.success);
+            old.update("pet", &pet, json!({"name": "Moritz"})).await;
+            let file = old.engine.export().await.expect("written");
+            if met && !over {
+                assert!(new.sync().await.success);
+            }
+            world.restore(&backup);
+            if over {
+                assert!(new.sync().await.success);
+            }
+            new.engine.import(&file).await.expect("read");
+            for _ in 0..2 {
+                let result = new.sync().await;
+                assert!(result.success, "{met} {over}: {result:?}");
+            }
+            assert_eq!(new.queue().await.len(), 1, "{met} {over}: what is not in a backup is kept");
+            assert_eq!(new.get("pet", &pet).await.expect("there")["name"], "Moritz", "{met} {over}");
+            let changes = world.changes().await;
+            assert_eq!(changes.iter().filter(|(entity, _)| entity == "pet").count(), 2, "{met} {over}: {changes:?}");
+        });
+    }
+}

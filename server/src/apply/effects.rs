@@ -140,7 +140,8 @@ impl Working {
             opened_ms: open.map_or(context.received_ms, |open| open.opened_ms),
             closed_by: None,
         };
-        let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, server: record.state() };
+        let real_id = Some(record.key.id.clone());
+        let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, real_id, server: record.state() };
         self.put_conflict(conflict);
         outcome
     }

@@ -60,19 +60,12 @@ const MENU: &[(Site, Fault, u64)] = &[
 /// A row is damaged in at most so many of 10,000 transactions, in few of the runs: what then stands still is not tried.
 const ROT_MAX: u64 = 20;
 
-/// Kinds of actions that are drawn but left out: each has uncovered a defect that is not mended yet.
-fn is_switched_off(what: &What) -> bool {
-    matches!(what, What::Restore)
-}
-
 /// What people do in the runs of a swarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Workload {
     /// Everything.
     #[default]
     Usual,
-    /// Those kinds of actions too that are switched off as long as there is a defect in their way.
-    Whole,
     /// They create records, nothing else, and nothing breaks. It must not pass for a test.
     Puts,
 }
@@ -117,14 +110,10 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
     if rotten.chance(100) {
         faults.0.push((Site::Begin, Fault::Rot, rotten.between(1, ROT_MAX)));
     }
-    match workload {
-        Workload::Usual => actions.retain(|action| !is_switched_off(&action.what)),
-        Workload::Whole => {}
-        Workload::Puts => {
-            let creates = |action: &Action| matches!(action.what, What::Create { .. });
-            actions.retain(creates);
-            faults.0.clear();
-        }
+    if workload == Workload::Puts {
+        let creates = |action: &Action| matches!(action.what, What::Create { .. });
+        actions.retain(creates);
+        faults.0.clear();
     }
     let faults = Faults::Rates(faults);
     Plan {

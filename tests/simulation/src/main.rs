@@ -1,7 +1,7 @@
 //! `simulate`: tells the story of one seed, or runs many and prints what they did.
 //!
 //! `--seed S` · `--seeds A..B` · `--minutes N` (fresh ones; or `--from A`) · `--threads N` · `--double` ·
-//! `--workload usual|whole|puts` · `--marks` (demand every mark, however short the run) ·
+//! `--workload usual|puts` · `--marks` (demand every mark, however short the run) ·
 //! `--seed S --shrink [--to FILE] [--runs N]` · `--plan FILE` · `--exhaustive [NAME]` ·
 //! `--sqlite` (the server's database in a real file; with `--seeds` and `--minutes` compared with memory) ·
 //! `--scenario NAME [--disturbed GATE-AND-FAULT]` · `--jepsen [RUNS]`
@@ -52,7 +52,6 @@ fn main() -> ExitCode {
     }
     let workload = match arguments.text("--workload") {
         None | Some("usual") => Workload::Usual,
-        Some("whole") => Workload::Whole,
         Some("puts") => Workload::Puts,
         Some(other) => {
             println!("there is no workload '{other}'");

@@ -11,8 +11,6 @@ const LATE: u64 = 1_000_000;
 
 /// So many operations demand every mark that can be reached.
 pub const ALL: u64 = LATE;
-/// Not demanded yet: the kind of action that brings it about is switched off until a defect is mended.
-const OFF: u64 = u64::MAX;
 
 /// One rare event.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +70,7 @@ pub const MARKS: &[Mark] = &[
     mark("sending paused", "a person wanted nothing to be sent", SOON),
     mark("server away", "the server was away", SOON),
     mark("server backed up", "what is durable there moved on with a backup", SOON),
-    mark("server restored", "the server went back to its last backup", OFF),
+    mark("server restored", "the server went back to its last backup", SOON),
     mark("server died at a commit", "before or after it", SOON),
     mark("state waited for an outcome", "a page brought a record whose sealed operation had no answer yet", SOON),
     mark("tab died", "one context died in the middle of something", SOON),

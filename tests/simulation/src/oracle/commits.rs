@@ -43,8 +43,6 @@ pub(crate) struct Commits {
     pub(crate) stands: BTreeMap<OpId, Version>,
     /// Operations that were carried from one device to another: they keep the numbers of the first.
     pub(crate) carried: BTreeSet<OpId>,
-    /// Whether the server was ever restored: a base can then be a version of another epoch, which matches by content.
-    restored: bool,
     backup: BTreeMap<String, Tenant>,
     pub(crate) broken: Option<(Invariant, String)>,
     /// How often each promise was looked at.
@@ -68,12 +66,11 @@ impl Commits {
             let now = self.tenants.entry(tenant).or_default();
             now.sequence = now.sequence.max(before.sequence);
         }
-        self.restored = true;
     }
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, restored, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -119,7 +116,7 @@ impl Commits {
             let stood = (chain.version != Version(0)).then_some(chain.version);
             // Who made a full download since a record was deleted knows it as gone at the version of that download.
             let gone = chain.deleted && left.is_some_and(|left| (chain.version..=before).contains(&left));
-            hold(Invariant::I7, *restored || gone || left == stood, &|| {
+            hold(Invariant::I7, gone || left == stood, &|| {
                 format!("{} on {:?}: written on {left:?}, applied on {stood:?}", change.operation, change.key)
             });
             hold(Invariant::I11, !chain.deleted || change.kind == Kind::Create, &|| {
