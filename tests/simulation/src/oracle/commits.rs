@@ -32,6 +32,8 @@ pub(crate) struct Tenant {
     pub(crate) words: BTreeMap<OpId, Word>,
     pub(crate) successors: BTreeMap<OpId, Vec<OpId>>,
     pub(crate) chains: BTreeMap<RecordKey, Chain>,
+    /// Whether the server ever went back to a backup of it, and lost what came since.
+    pub(crate) restored: bool,
 }
 
 /// All tenants, the operations as they came over the wire, and the first broken promise.
@@ -65,6 +67,7 @@ impl Commits {
             // Whatever was issued stays issued.
             let now = self.tenants.entry(tenant).or_default();
             now.sequence = now.sequence.max(before.sequence);
+            now.restored = true;
         }
     }
 

@@ -132,6 +132,7 @@ impl Look<'_> {
             }
             open.extend(tenant.successors.get(operation).into_iter().flatten());
         }
+        let restored = words.is_some_and(|tenant| tenant.restored);
         let queued: BTreeMap<&OpId, &State> = watch.outbox.values().map(|queued| (&queued.operation.id, &queued.state)).collect();
         for saved in &self.database.history.borrow().saved {
             let Ok(id) = OpId::parse(&saved.operation) else { continue };
@@ -146,7 +147,7 @@ impl Look<'_> {
             let word = words.and_then(|tenant| tenant.words.get(&last)).map(|word| &word.outcome);
             let (holds, gone) = match event {
                 // What changes nothing may be forgotten by a server that is restored.
-                Event::Applied { .. } | Event::Settled if word.is_none() && commits.is_empty(&last) => (true, amended),
+                Event::Applied { .. } | Event::Settled if restored && word.is_none() && commits.is_empty(&last) => (true, amended),
                 Event::Applied { version } => (matches!(word, Some(Outcome::Applied { version: there, .. }) if there == version), amended),
                 Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),
                 Event::Conflict { .. } => (matches!(queued.get(&last), Some(State::Conflict { .. })), amended),
@@ -209,6 +210,8 @@ impl Look<'_> {
                 }
             }
         });
+        let tenant = &self.database.plan.tenant;
+        let restored = lock(&self.world.server.watch).commits.tenants.get(tenant).is_some_and(|tenant| tenant.restored);
         let mut own = BTreeSet::new();
         self.database.rows.with(Table::Overlay, |table| {
             for row in table.rows() {
@@ -225,7 +228,7 @@ impl Look<'_> {
                 let deleted = self.deleted(&place);
                 let last = overlay.waiting.as_ref().and_then(|state| from_value(&state["version"]).ok()).or(overlay.version);
                 // What a restored server lost without a trace has no version there.
-                let lost = known.is_none() && deleted.is_none();
+                let lost = restored && known.is_none() && deleted.is_none();
                 let holds = lost || last == known.map(|record| record.version) || (deleted.is_some() && last >= deleted);
                 self.sim.check(Invariant::I10, holds, || {
                     format!(
