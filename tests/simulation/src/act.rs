@@ -30,6 +30,7 @@ impl World {
             }
             What::Jump(ms) => {
                 self.sim.tell(|| format!("device {}: the clock jumps by {ms} ms", self.device_of(&context) + 1));
+                self.sim.mark("clock jumped");
                 device.jumped.set(device.jumped.get() + ms);
             }
             What::ServerJump(ms) => {

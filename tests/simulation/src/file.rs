@@ -1,10 +1,13 @@
 //! Plans on disk: a short run that once broke a promise, kept so that it is run for ever.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Plan;
+use crate::plan::{Faults, Plan, What};
+use crate::run::Outcome;
+use crate::script::DONE;
 use crate::sim::Invariant;
 
 /// A plan and why it is kept.
@@ -14,8 +17,26 @@ pub struct Kept {
     pub why: String,
     /// The promise that it broke.
     pub invariant: Invariant,
+    /// Rare events and faults, each with the number of times that it must come to pass at least: without them the run
+    /// goes another way than it did, and shows nothing any more.
+    pub needs: BTreeMap<String, u64>,
     /// The run.
     pub plan: Plan,
+}
+
+impl Kept {
+    /// What the plan needs and a run of it did not come by.
+    pub fn missed(&self, outcome: &Outcome) -> Vec<String> {
+        let reached = |name: &str| outcome.marks.get(name).or(outcome.faults.get(name)).copied().unwrap_or(0);
+        let needs = self.needs.iter().filter(|(name, times)| reached(name) < **times);
+        let mut missed: Vec<String> = needs.map(|(name, times)| format!("{name}: {} of {times}", reached(name))).collect();
+        if let Faults::List(list) = &self.plan.faults {
+            missed.extend(list.iter().filter(|planned| !outcome.fired.contains(planned)).map(|planned| format!("{planned:?}")));
+        }
+        let scripted = self.plan.actions.iter().any(|action| matches!(action.what, What::Step(_)));
+        missed.extend((scripted && reached(DONE) == 0).then(|| DONE.to_owned()));
+        missed
+    }
 }
 
 /// Reads a kept plan.
@@ -34,7 +55,8 @@ pub fn read(path: &Path) -> Result<Kept, String> {
 pub fn write(path: &Path, kept: &Kept) -> Result<(), String> {
     let fields = serde_json::to_value(&kept.plan).map_err(|error| error.to_string())?;
     let why = serde_json::Value::String(kept.why.clone());
-    let mut text = format!("{{\n\"why\": {why},\n\"invariant\": \"{:?}\",\n\"plan\": {{\n", kept.invariant);
+    let needs = serde_json::to_value(&kept.needs).map_err(|error| error.to_string())?;
+    let mut text = format!("{{\n\"why\": {why},\n\"invariant\": \"{:?}\",\n\"needs\": {needs},\n\"plan\": {{\n", kept.invariant);
     let fields: Vec<String> = fields
         .as_object()
         .into_iter()

@@ -8,8 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use fieldsync::planted::{Bug, plant};
 
 use crate::file;
+use crate::plan::Plan;
+use crate::plan_of;
 use crate::run::Wanted;
-use crate::scenarios::{self, Scenario};
+use crate::scenarios;
 use crate::sim::Violation;
 use crate::swarm::{run_guarded, run_seed};
 
@@ -27,20 +29,32 @@ pub struct Kill {
     pub found: Option<(String, Violation)>,
 }
 
+/// A run that broke a promise with a bug planted.
+struct Found {
+    by: String,
+    plan: Plan,
+    violation: Violation,
+}
+
+impl Found {
+    fn run(by: &str, plan: &Plan) -> Option<Self> {
+        let violation = run_guarded(plan, Wanted::default()).violation?;
+        Some(Self { by: by.to_owned(), plan: plan.clone(), violation })
+    }
+}
+
 /// Plants one bug after the other and runs scenarios, kept plans and seeds from 0 on until one breaks a promise. No other world may run in
 /// this process meanwhile.
 pub fn kill(wanted: impl Fn(Bug) -> bool, threads: usize, mut told: impl FnMut(&Kill)) -> Vec<Kill> {
     let mut kills = Vec::new();
     for (bug, what) in Bug::ALL.iter().filter(|(bug, _)| wanted(*bug)) {
         plant(Some(*bug));
-        let kill = Kill {
-            bug: *bug,
-            what: what.trim(),
-            found: told_by_a_scenario()
-                .or_else(told_by_a_plan)
-                .or_else(|| hunt(threads).map(|(seed, violation)| (format!("seed {seed}"), violation))),
-        };
+        let found = told_by_a_scenario().or_else(told_by_a_plan).or_else(|| told_by_a_seed(threads));
         plant(None);
+        // What fails without the bug too has not found it.
+        let holds = |found: &Found| run_guarded(&found.plan, Wanted::default()).violation.is_none();
+        let found = found.filter(holds).map(|found| (found.by, found.violation));
+        let kill = Kill { bug: *bug, what: what.trim(), found };
         told(&kill);
         kills.push(kill);
     }
@@ -48,20 +62,22 @@ pub fn kill(wanted: impl Fn(Bug) -> bool, threads: usize, mut told: impl FnMut(&
 }
 
 /// The first scenario that comes to another end, undisturbed.
-fn told_by_a_scenario() -> Option<(String, Violation)> {
-    let broken = |scenario: &Scenario| run_guarded(&scenario.plan, Wanted::default()).violation;
-    scenarios::all().iter().find_map(|scenario| broken(scenario).map(|violation| (scenario.name.to_owned(), violation)))
+fn told_by_a_scenario() -> Option<Found> {
+    scenarios::all().iter().find_map(|scenario| Found::run(scenario.name, &scenario.plan))
 }
 
 /// The first kept plan that breaks a promise.
-fn told_by_a_plan() -> Option<(String, Violation)> {
+fn told_by_a_plan() -> Option<Found> {
     let plans = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(plans).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort_unstable();
-    paths.iter().find_map(|path| {
-        let violation = run_guarded(&file::read(path).ok()?.plan, Wanted::default()).violation?;
-        Some((path.file_stem()?.to_string_lossy().into_owned(), violation))
-    })
+    paths.iter().find_map(|path| Found::run(&path.file_stem()?.to_string_lossy(), &file::read(path).ok()?.plan))
+}
+
+/// The lowest seed that does.
+fn told_by_a_seed(threads: usize) -> Option<Found> {
+    let (seed, violation) = hunt(threads)?;
+    Some(Found { by: format!("seed {seed}"), plan: plan_of(seed), violation })
 }
 
 /// The lowest seed of the budget that breaks a promise.

@@ -120,7 +120,10 @@ pub(crate) fn shrink(plan: &Plan, path: Option<&str>, runs_max: u32) -> bool {
     tell(&plan);
     println!("{} contexts, {} actions, {:?}, after {runs} runs", plan.contexts.len(), plan.actions.len(), plan.faults);
     if let Some(path) = path {
-        let kept = file::Kept { why: violation.what.chars().take(300).collect(), invariant: violation.invariant, plan };
+        // What it came by: whoever keeps it leaves what the story is about.
+        let marks = run_guarded(&plan, Wanted::default()).marks;
+        let needs = marks.into_iter().map(|(name, times)| (name.to_owned(), times)).collect();
+        let kept = file::Kept { why: violation.what.chars().take(300).collect(), invariant: violation.invariant, needs, plan };
         println!("{}", file::write(Path::new(path), &kept).map_or_else(|error| error, |()| format!("written to {path}")));
     }
     false

@@ -13,18 +13,31 @@ pub(super) fn all() -> Vec<Scenario> {
 }
 
 fn conflict() -> Scenario {
-    let mut stage = Stage::new(24_000);
+    let mut stage = Stage::new(60_000);
+    stage.plan.resolve_at_end = false;
     let (vet, office) = (stage.device("anna"), stage.device("ben"));
+    stage.by_hand(vet);
     stage.create(OPEN, vet, "pet", "rex", json!({"dose": 1, "name": "Rex"}));
+    // A person who was not heard asks once more.
+    for at in [OPEN, 4_000] {
+        stage.step(at, vet, Step::Sync);
+    }
     stage.see(OPEN, office, "rex", json!({}));
-    stage.at(6_000, vet, What::Partition(3_000, false));
-    // Nobody but a person may decide about a dose; the name goes to the later one.
+    // The vet sends when the office is done, whatever has happened to it, and is the one who meets the conflict.
+    // Nobody but a person may decide about a dose; what only one of them changed is kept.
     stage.update(6_500, vet, "rex", json!({"dose": 2, "name": "Max"}));
     stage.update(6_500, office, "rex", json!({"dose": 3, "phone": "1"}));
     stage.update(6_500, vet, "rex", json!({"room": "2"}));
-    stage.step(9_000, vet, Step::Resolve { name: "rex".to_owned(), strategy: json!({"type": "client-wins"}) });
-    // Whoever came second may have been told that the other side wins.
-    stage.expect("rex", json!({"dose": {"oneOf": [2, 3]}}));
+    for at in [40_000, 42_000] {
+        stage.step(at, vet, Step::Sync);
+    }
+    stage.step(42_000, vet, Step::Resolve { name: "rex".to_owned(), strategy: json!({"type": "client-wins"}) });
+    for at in [44_000, 46_000] {
+        stage.step(at, vet, Step::Sync);
+    }
+    stage.see(40_000, office, "rex", json!({"dose": 2}));
+    stage.expect("rex", json!({"dose": 2, "name": "Max", "phone": "1", "room": "2"}));
+    stage.needs("conflict for a person", 1);
     stage.needs("receipt: conflict", 1);
     stage.needs("conflict resolved by hand", 1);
     stage.end("conflict and resolution", "Two devices change a dose; the second one meets a conflict, writes on, and resolves it.")

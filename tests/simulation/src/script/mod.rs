@@ -5,6 +5,7 @@
 
 mod causal;
 mod expected;
+mod names;
 mod person;
 
 use std::cell::{Cell, RefCell};

@@ -1,20 +1,20 @@
 //! One person for each context that has a part in a script: does its steps in order, each at its time or later.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fieldsync::engine::{Direction, EngineError};
 use fieldsync_server::store::ServerStore;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::names::marker;
 use super::{DONE, Step, entity_of, is_text};
 use crate::executor::WORLD;
 use crate::plan::What;
 use crate::seams::server::{at_once, lock};
 use crate::sim::{Invariant, START};
 use crate::user::Saved;
-use crate::world::{Context, SimEngine, World, canary};
+use crate::world::{Context, SimEngine, World};
 
 /// So often a person looks whether it can be done now, ms.
 const LOOK_MS: u64 = 400;
@@ -30,9 +30,6 @@ enum Done {
     /// It cannot be done yet.
     NotYet,
 }
-
-/// IDs of records that a transaction is about to create, by name.
-type Knows = BTreeMap<String, Value>;
 
 type Attempt = Result<Done, EngineError>;
 
@@ -60,11 +57,6 @@ pub(crate) fn begin(world: &Rc<World>) {
             }
         });
     }
-}
-
-/// The mark of the values that a step writes.
-fn marker(number: u64) -> String {
-    format!("~{number}~")
 }
 
 impl World {
@@ -274,112 +266,9 @@ impl World {
         }
     }
 
-    /// The ID of a named record as this database knows it, as JSON text: the one under which it was created here, or
-    /// that of the record which carries the name.
-    async fn find(&self, context: &Context, engine: &SimEngine, name: &str) -> Result<Option<String>, EngineError> {
-        let place = (context.plan.database, name.to_owned());
-        let known = self.script.ids.borrow().get(&place).cloned();
-        let Some(entity) = entity_of(&self.plan, name) else { return Ok(None) };
-        if let Some(id) = known {
-            return Ok(Some(id));
-        }
-        let found = engine.query(entity, "{}").await?;
-        let id = found.iter().find(|record| is_text(&record["label"], name)).map(|record| record["id"].to_string());
-        if let Some(id) = &id {
-            self.script.ids.borrow_mut().insert(place, id.clone());
-        }
-        Ok(id)
-    }
-
-    /// A queued operation of a named record.
-    async fn queued(&self, context: &Context, engine: &SimEngine, name: &str, parked: bool) -> Result<Option<String>, EngineError> {
-        let Some(id) = self.find(context, engine, name).await? else { return Ok(None) };
-        let entity = entity_of(&self.plan, name).unwrap_or_default();
-        let queue = engine.queue().await?;
-        let record = engine.get(entity, &id).await?.map(|record| record["id"].to_string());
-        let of = |item: &&Value| item["entity"] == entity && [Some(&id), record.as_ref()].contains(&Some(&item["recordId"].to_string()));
-        let wanted = |item: &&Value| if parked { item["state"] == "parked" } else { item["sealed"] == false || item["state"] == "parked" };
-        Ok(queue.iter().filter(of).find(wanted).and_then(|item| item["operationId"].as_str()).map(str::to_owned))
-    }
-
-    /// Values as a step writes them: texts carry the mark of the step and of the tenant.
-    fn values(&self, context: &Context, number: u64, set: &Value) -> Value {
-        let canary = canary(&self.database_of(context).plan.tenant);
-        match set {
-            Value::String(text) => json!(format!("{text} {}{canary}", marker(number))),
-            Value::Object(fields) => {
-                Value::Object(fields.iter().map(|(field, value)| (field.clone(), self.values(context, number, value))).collect())
-            }
-            Value::Array(list) => Value::Array(list.iter().map(|value| self.values(context, number, value)).collect()),
-            other => other.clone(),
-        }
-    }
-
-    /// The ID of a record that exists, or that is about to.
-    async fn known(&self, context: &Context, engine: &SimEngine, name: &str, fresh: &Knows) -> Result<Option<Value>, EngineError> {
-        if let Some(id) = fresh.get(name) {
-            return Ok(Some(id.clone()));
-        }
-        let id = self.find(context, engine, name).await?;
-        Ok(id.and_then(|id| serde_json::from_str(&id).ok()))
-    }
-
-    /// The same, with names replaced by IDs; nothing while one of them is not here.
-    async fn resolved(
-        &self,
-        context: &Context,
-        engine: &SimEngine,
-        number: u64,
-        set: &Value,
-        fresh: &Knows,
-    ) -> Result<Option<Map<String, Value>>, EngineError> {
-        let mut fields = Map::new();
-        for (field, value) in set.as_object().into_iter().flatten() {
-            let value = match value.as_str().and_then(|text| text.strip_prefix('@')) {
-                Some(name) => {
-                    let Some(id) = self.known(context, engine, name, fresh).await? else { return Ok(None) };
-                    id
-                }
-                None => self.values(context, number, value),
-            };
-            fields.insert(field.clone(), value);
-        }
-        Ok(Some(fields))
-    }
-
-    /// The writes of some steps, as the surface takes them.
-    async fn writes(&self, context: &Context, engine: &SimEngine, number: u64, steps: &[Step]) -> Result<Option<Vec<Value>>, EngineError> {
-        let (mut writes, mut fresh) = (Vec::new(), Knows::new());
-        for step in steps {
-            match step {
-                Step::Create { name, entity, set } => {
-                    let Some(mut data) = self.resolved(context, engine, number, set, &fresh).await? else { return Ok(None) };
-                    data.insert("label".to_owned(), self.values(context, number, &json!(name)));
-                    if entity != "tag" {
-                        let temp = engine.temp_id(entity)?.to_value();
-                        // Later steps of the same transaction refer to it.
-                        fresh.insert(name.clone(), temp.clone());
-                        data.insert("id".to_owned(), temp);
-                    }
-                    writes.push(json!({"kind": "create", "entity": entity, "data": data}));
-                }
-                Step::Update { name, set } => {
-                    let Some(set) = self.resolved(context, engine, number, set, &fresh).await? else { return Ok(None) };
-                    let Some(id) = self.known(context, engine, name, &fresh).await? else { return Ok(None) };
-                    writes.push(json!({"kind": "update", "entity": entity_of(&self.plan, name), "id": id, "set": set}));
-                }
-                Step::Delete { name } => {
-                    let Some(id) = self.known(context, engine, name, &fresh).await? else { return Ok(None) };
-                    writes.push(json!({"kind": "delete", "entity": entity_of(&self.plan, name), "id": id}));
-                }
-                _ => {}
-            }
-        }
-        Ok(Some(writes))
-    }
-
     async fn write(&self, context: &Context, engine: &SimEngine, number: u64, steps: &[Step], writes: Vec<Value>) -> Attempt {
-        let several = writes.len() > 1;
+        let (several, wanted, commits) = (writes.len() > 1, writes.clone(), &self.database_of(context).rows.commits);
+        let before = commits.get();
         let saved = match writes.as_slice() {
             [one] => {
                 let entity = one["entity"].as_str().unwrap_or_default();
@@ -403,13 +292,23 @@ impl World {
         self.sim.tell(|| format!("context {}: {steps:?}: saved", context.owner));
         for (answer, step) in saved.iter().zip(steps) {
             if let (Step::Create { name, .. }, id @ (Value::String(_) | Value::Number(_))) = (step, &answer["record"]["id"]) {
-                self.script.ids.borrow_mut().insert((context.plan.database, name.clone()), id.to_string());
+                self.script.ids.borrow_mut().insert((context.database.get(), name.clone()), id.to_string());
             }
             let Some(operation) = answer["operationId"].as_str() else { continue };
             // A step without a text has no mark of its own.
             let marked = answer["record"].to_string().contains(&marker(number));
             let saved = Saved { operation: operation.to_owned(), marker: marked.then(|| marker(number)) };
             self.database_of(context).history.borrow_mut().saved.push(saved);
+        }
+        for (answer, wrote) in saved.iter().zip(&wanted) {
+            let id = if wrote["kind"] == "create" { &answer["record"]["id"] } else { &wrote["id"] };
+            // What cannot be read just now was saved all the same.
+            let Ok(found) = engine.get(wrote["entity"].as_str().unwrap_or_default(), &id.to_string()).await else { continue };
+            // Nothing came between but the save itself.
+            let alone = commits.get() == before + 1;
+            self.sim.check(Invariant::I5, !alone || shows(wrote, found.as_ref()), || {
+                format!("context {}: {wrote} is saved, and a reader finds {found:?}", context.owner)
+            });
         }
         Ok(Done::Yes)
     }
@@ -428,4 +327,16 @@ impl World {
         self.wrote(context.owner, write, value);
         Ok(done)
     }
+}
+
+/// Whether a record is as a write has left it.
+fn shows(wrote: &Value, found: Option<&Value>) -> bool {
+    let fields = match wrote["kind"].as_str() {
+        Some("create") => &wrote["data"],
+        Some("update") => &wrote["set"],
+        _ => return found.is_none(),
+    };
+    // A temp ID that is written is the real one, where that is known.
+    let is = |found: &Value, wanted: &Value| found == wanted || wanted.as_str().is_some_and(|id| id.starts_with("temp_"));
+    found.is_some_and(|found| fields.as_object().into_iter().flatten().all(|(field, wanted)| is(&found[field.as_str()], wanted)))
 }

@@ -174,6 +174,7 @@ impl Way {
             _ => {}
         }
         if !self.is_up() {
+            self.sim.mark("request found no server");
             return self.nothing(&slot, false).await;
         }
         if fault == Some(Fault::Duplicate) {

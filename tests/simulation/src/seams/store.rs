@@ -37,6 +37,8 @@ pub(crate) struct Rows {
     damaged: RefCell<Vec<Damage>>,
     /// Whether any row ever was.
     pub(crate) was_damaged: Cell<bool>,
+    /// How many commits there were.
+    pub(crate) commits: Cell<u64>,
     /// Whoever has the right to run a transaction now, and who waits for it.
     taken: Cell<bool>,
     queue: RefCell<VecDeque<Weak<Ticket>>>,
@@ -57,6 +59,7 @@ impl Rows {
             relaxed: RefCell::default(),
             damaged: RefCell::default(),
             was_damaged: Cell::new(false),
+            commits: Cell::new(0),
             taken: Cell::new(false),
             queue: RefCell::default(),
             watch: RefCell::new(Stored::new(name, truth)),
@@ -146,6 +149,7 @@ impl Rows {
         if batch.is_empty() {
             return;
         }
+        self.commits.set(self.commits.get() + 1);
         let mut watch = self.watch.borrow_mut();
         watch.see(sim, &batch);
         let relaxed = durability == Durability::Relaxed;
