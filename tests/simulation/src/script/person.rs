@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use fieldsync::engine::{Direction, EngineError};
-use fieldsync_server::store::ServerStore;
+use fieldsync::model::{Action, RecordId};
+use fieldsync_server::store::{RecordKey, ServerStore};
 use serde_json::{Value, json};
 
 use super::names::marker;
 use super::{DONE, Step, entity_of, is_text};
 use crate::executor::WORLD;
+use crate::oracle::stored::Queued;
 use crate::plan::What;
 use crate::seams::server::{at_once, lock};
 use crate::sim::{Invariant, START};
@@ -266,6 +268,17 @@ impl World {
         }
     }
 
+    /// Whether a record that is not here is one of the server's that nobody has deleted.
+    fn is_coming(&self, context: &Context, entity: &str, id: &Value) -> bool {
+        let database = self.database_of(context);
+        let Ok(id) = RecordId::from_value(id) else { return false };
+        let deletes = |queued: &Queued| queued.operation.record == id && queued.operation.action == Action::Delete;
+        let server = lock(&self.server.watch);
+        let key = RecordKey { entity: entity.to_owned(), id: id.clone() };
+        let chain = server.commits.tenants.get(&database.plan.tenant).and_then(|tenant| tenant.chains.get(&key));
+        chain.is_some_and(|chain| !chain.deleted) && !database.rows.watch.borrow().outbox.values().any(deletes)
+    }
+
     async fn write(&self, context: &Context, engine: &SimEngine, number: u64, steps: &[Step], writes: Vec<Value>) -> Attempt {
         let (several, wanted, commits) = (writes.len() > 1, writes.clone(), &self.database_of(context).rows.commits);
         let before = commits.get();
@@ -278,7 +291,8 @@ impl World {
                     _ => {
                         let id = one["id"].to_string();
                         if engine.get(entity, &id).await?.is_none() {
-                            return Ok(Done::Yes);
+                            // With its power a device loses pages: such a record comes again.
+                            return Ok(if self.is_coming(context, entity, &one["id"]) { Done::NotYet } else { Done::Yes });
                         }
                         engine.delete(entity, &id).await?
                     }
