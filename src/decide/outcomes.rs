@@ -170,7 +170,12 @@ impl Outcomes {
                 map_temps(db, work, &row.entity, view)?;
             }
         } else {
-            let mut base = after(with(row.base.take(), &earlier), &operation.action);
+            // A page may have told of this very state, or of a newer one below it: what stands here can be another lineage's.
+            let told = row.waiting.take_if(|state| stored.here.is_none() && state.version <= version);
+            let mut base = match told {
+                Some(state) if state.version == version => state.data,
+                told => after(with(told.map_or_else(|| row.base.take(), |state| state.data), &earlier), &operation.action),
+            };
             if let Some(base) = &mut base {
                 map_temps(db, work, &row.entity, base)?;
             }

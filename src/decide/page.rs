@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::operations;
-use super::rebase::{ServerClock, rebase};
+use super::chain::{operations, with};
+use super::rebase::{ServerClock, map_temps, rebase};
 use super::rows::{BaseRow, OverlayRow, Seen, base_row, last_audit, once, row, seals};
 use super::state::{Filling, Scope, SyncState};
 use super::work::{Effects, Work};
@@ -313,7 +313,16 @@ impl ApplyPage {
             row.base.clone_from(&server.data);
             row.view = server.data;
         } else if row.version == Some(server.version) {
-            return Ok(());
+            if row.base == server.data {
+                return Ok(());
+            }
+            // It was put together here, on what another lineage had.
+            row.base = server.data;
+            let pending = operations(db, work, &row)?;
+            row.view = with(row.base.clone(), &pending);
+            if let Some(view) = &mut row.view {
+                map_temps(db, work, &row.entity, view)?;
+            }
         } else {
             self.news(db, work, &mut row, server)?;
         }

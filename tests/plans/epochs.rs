@@ -207,3 +207,30 @@ fn what_the_base_holds_already_does_not_count_twice_when_later_receipts_come_fir
     let record = desk.get(&REX).expect("there");
     assert_eq!((record.data["name"].clone(), record.data["age"].clone()), (json!("Moritz"), json!(2)));
 }
+
+#[test]
+fn what_the_server_says_of_a_version_is_what_that_version_is() {
+    for page_first in [false, true] {
+        let mut desk = Desk::with_rex();
+        let first = desk.update(&REX, json!({"name": "Max"}));
+        acknowledge(&mut desk, &first, &REX, 2);
+        let second = desk.update(&REX, json!({"age": 2}));
+        acknowledge(&mut desk, &second, &REX, 3);
+        caught_up(&mut desk, 3);
+        change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+        desk.claim(&[&first, &second], desk.known());
+        // The first one waits at this server; what was known of the record held it already.
+        let told = [rex(101, json!({"name": "Rex", "age": 2}))];
+        if page_first {
+            assert!(matches!(page(&mut desk, 101, &told), PageResult::Applied(_)));
+        }
+        desk.answer(epoch(2), 999, &[(&second, applied(&REX, 101))]).expect("the new lineage");
+        if !page_first {
+            assert!(matches!(page(&mut desk, 101, &told), PageResult::Applied(_)));
+        }
+        let row: Value = serde_json::from_str(&desk.store.dump(Table::Overlay)[0].1).expect("JSON");
+        assert_eq!((&row["version"], &row["base"]), (&json!("101"), &json!({"name": "Rex", "age": 2})), "page first: {page_first}");
+        let record = desk.get(&REX).expect("there");
+        assert_eq!((record.data["name"].clone(), record.ops.len()), (json!("Max"), 1), "it is still to come");
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldsync::model::{Action, Base, ClientId, Kind, OpId, Operation, Version};
+use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Version};
 use fieldsync::protocol::Outcome;
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 
@@ -46,6 +46,8 @@ pub(crate) struct Commits {
     /// Operations that were carried from one device to another: they keep the numbers of the first.
     pub(crate) carried: BTreeSet<OpId>,
     backup: BTreeMap<String, Tenant>,
+    /// The lineage that the last restore began.
+    pub(crate) epoch: Option<String>,
     pub(crate) broken: Option<(Invariant, String)>,
     /// How often each promise was looked at.
     pub(crate) checks: BTreeMap<Invariant, u64>,
@@ -61,7 +63,8 @@ impl Commits {
         self.backup = self.tenants.clone();
     }
     /// The server goes back to its backup, and may give no number a second time.
-    pub(crate) fn restore(&mut self) {
+    pub(crate) fn restore(&mut self, epoch: &Epoch) {
+        self.epoch = Some(epoch.to_string());
         let lost = std::mem::replace(&mut self.tenants, self.backup.clone());
         for (tenant, before) in lost {
             // Whatever was issued stays issued.

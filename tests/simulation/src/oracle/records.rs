@@ -87,6 +87,10 @@ impl Stored {
     pub(super) fn complete(&self, sim: &Sim, from: Option<Version>) {
         let Some(through) = self.through.filter(|through| from != Some(*through)) else { return };
         let watch = lock(&self.truth.watch);
+        // The last word of a server that is no more is true of that one.
+        if watch.commits.epoch.is_some() && watch.commits.epoch != self.epoch {
+            return;
+        }
         let Some(tenant) = watch.commits.tenants.get(&self.truth.tenant) else { return };
         let begun = tenant.changes.partition_point(|change| Some(change.version) <= from);
         for change in tenant.changes[begun..].iter().take_while(|change| change.version <= through) {

@@ -66,7 +66,7 @@ pub(crate) struct Stored {
     listed: BTreeMap<u64, Key>,
     seals: Seals,
     pub(super) base: BTreeMap<Key, Version>,
-    epoch: Option<String>,
+    pub(super) epoch: Option<String>,
     pub(super) generation: u64,
     pub(super) records: Records,
     pub(super) decisions: Decisions,

@@ -197,8 +197,9 @@ impl Server {
     /// Begins a new epoch from the last backup. Who was being answered is cut off.
     pub(crate) fn restore(&self, now: u64) {
         self.epochs.set(self.epochs.get().wrapping_add(1));
-        self.stand_on(Database::restore(&self.backup.borrow(), epoch(self.epochs.get()), now));
-        lock(&self.watch).commits.restore();
+        let epoch = epoch(self.epochs.get());
+        lock(&self.watch).commits.restore(&epoch);
+        self.stand_on(Database::restore(&self.backup.borrow(), epoch, now));
     }
 
     /// The process died, and with it whatever it was answering; the next one opens what it left.
