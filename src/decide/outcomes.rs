@@ -109,9 +109,9 @@ impl Outcomes {
         }
         let Some(row) = work.overlay(db, &sent.entity, &sent.row)? else { return Ok(()) };
         match sent.outcome.original() {
-            Outcome::Applied { real_id, version, .. } => {
+            Outcome::Applied { real_id, version, rests_on, .. } => {
                 let again = matches!(sent.outcome, Outcome::Duplicate { .. });
-                self.applied(db, work, row, &stored, &operation, real_id, *version, again)
+                self.applied(db, work, row, &stored, &operation, real_id, (*version, rests_on.unwrap_or(*version)), again)
             }
             Outcome::Conflict { conflict_id, real_id, server, .. } => {
                 let mut row = row;
@@ -141,7 +141,7 @@ impl Outcomes {
         stored: &OutboxRow,
         operation: &Operation,
         real_id: &RecordId,
-        version: Version,
+        (version, rests_on): (Version, Version),
         again: bool,
     ) -> Run<()> {
         let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
@@ -206,10 +206,10 @@ impl Outcomes {
         self.settle_waiting(db, work, &mut row)?;
         work.note(operation, Event::Applied { version });
         work.settle(&operation.id, Settled::Applied { version });
-        if version <= self.durable || stored.here.is_some() || is(Bug::SettledEarly) {
+        if rests_on <= self.durable || stored.here.is_some() || is(Bug::SettledEarly) {
             work.end(operation.seq);
         } else {
-            work.queue(operation, OutboxRow { state: State::Acknowledged { version }, ..stored.clone() });
+            work.queue(operation, OutboxRow { state: State::Acknowledged { version: rests_on }, ..stored.clone() });
         }
         work.put(row);
         Ok(())

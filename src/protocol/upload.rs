@@ -83,6 +83,8 @@ pub enum Outcome {
         version: Version,
         /// Its effective stamp, by the server's clock.
         stamp: Stamp,
+        /// The later version of which it found that what it wants is so already: it is durable with that one.
+        rests_on: Option<Version>,
     },
     /// It took no effect, because the record is not what the operation was written on.
     Conflict {
@@ -140,6 +142,8 @@ struct OutcomeWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stamp: Option<Stamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    rests_on: Option<Version>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     conflict_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<ConflictKind>,
@@ -162,6 +166,7 @@ impl From<Outcome> for OutcomeWire {
             real_id: None,
             version: None,
             stamp: None,
+            rests_on: None,
             conflict_id: None,
             kind: None,
             server: None,
@@ -171,9 +176,9 @@ impl From<Outcome> for OutcomeWire {
             original: None,
         };
         match outcome {
-            Outcome::Applied { real_id, version, stamp } => {
+            Outcome::Applied { real_id, version, stamp, rests_on } => {
                 wire.status = Status::Applied;
-                (wire.real_id, wire.version, wire.stamp) = (Some(real_id), Some(version), Some(stamp));
+                (wire.real_id, wire.version, wire.stamp, wire.rests_on) = (Some(real_id), Some(version), Some(stamp), rests_on);
             }
             Outcome::Conflict { conflict_id, kind, real_id, server } => {
                 wire.status = Status::Conflict;
@@ -197,6 +202,7 @@ impl TryFrom<OutcomeWire> for Outcome {
                 real_id: wire.real_id.ok_or(MISSING)?,
                 version: wire.version.ok_or(MISSING)?,
                 stamp: wire.stamp.ok_or(MISSING)?,
+                rests_on: wire.rests_on,
             },
             Status::Conflict => Self::Conflict {
                 conflict_id: wire.conflict_id.ok_or(MISSING)?,
@@ -295,6 +301,7 @@ mod tests {
     fn the_wire_form_of_every_outcome_is_fixed() {
         let forms = [
             json!({"status": "applied", "realId": 7, "version": "12", "stamp": [1, 0]}),
+            json!({"status": "applied", "realId": 7, "version": "12", "stamp": [1, 0], "restsOn": "15"}),
             json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "realId": 7, "server": {"version": "3", "stamp": [1, 0]}}),
             json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "server": {"version": "3", "stamp": [1, 0]}}),
             json!({"status": "rejected", "error": {"code": "reference_missing", "message": "no such client", "path": "clientId"}}),

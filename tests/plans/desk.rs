@@ -212,7 +212,7 @@ pub fn epoch(number: u64) -> Epoch {
 }
 
 pub fn applied(real: &RecordId, version: u64) -> Outcome {
-    Outcome::Applied { real_id: real.clone(), version: Version(version), stamp: Stamp { ms: NOW, n: 0 } }
+    Outcome::Applied { real_id: real.clone(), version: Version(version), stamp: Stamp { ms: NOW, n: 0 }, rests_on: None }
 }
 
 pub fn rejected() -> Outcome {

@@ -3,6 +3,7 @@
 use fieldsync::decide::PageResult;
 use fieldsync::model::{RecordId, Version};
 use fieldsync::outbox::State;
+use fieldsync::protocol::Outcome;
 use serde_json::json;
 
 use crate::desk::{Desk, REX, applied, epoch, rejected, rex};
@@ -136,4 +137,17 @@ fn a_sent_operation_reads_at_most_two_rows() {
         assert!(read <= 2 * OPERATIONS + ONCE, "{round}: {read} rows");
         assert!(read >= OPERATIONS, "{round}: {read} rows: they are counted");
     }
+}
+
+#[test]
+fn what_rests_on_a_later_version_is_kept_until_that_one_is_durable() {
+    let mut desk = Desk::with_rex();
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    desk.claim(&[&op], desk.known());
+    // Somebody else had written the same: it is so in version 5, of which this device knows nothing yet.
+    let Outcome::Applied { real_id, version, stamp, .. } = applied(&REX, 1) else { panic!("it was applied") };
+    let outcome = Outcome::Applied { real_id, version, stamp, rests_on: Some(Version(5)) };
+    desk.answer(epoch(1), 3, &[(&op, outcome)]).expect("it is ours");
+    assert_eq!(desk.state(&op), State::Acknowledged { version: Version(5) });
+    assert_eq!(desk.get(&REX).expect("there").version, Some(Version(1)));
 }

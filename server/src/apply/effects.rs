@@ -1,7 +1,7 @@
 //! From judgement to outcome: what a verdict adds to the working copy, the receipt that remembers it, and the
 //! row of the audit chain that tells of the whole upload.
 
-use fieldsync::model::Stamp;
+use fieldsync::model::{Stamp, Version};
 use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::{ConflictKind, Outcome, Rejection};
 use fieldsync::value::{Hash, canonical, hash_bytes};
@@ -55,15 +55,18 @@ impl Working {
         }
         let operation = incoming.operation.as_ref().map_err(|error| Stop::rejection(error.clone()))?;
         let stamp = context.effective(operation.stamp);
-        let applied = |key: &RecordKey, version| Outcome::Applied { real_id: key.id.clone(), version, stamp };
+        let applied = |key: &RecordKey, version, rests_on: Version| {
+            let rests_on = Some(rests_on).filter(|rests_on| *rests_on != version);
+            Outcome::Applied { real_id: key.id.clone(), version, stamp, rests_on }
+        };
         Ok(match judge(self, context, operation, fresh)? {
-            Verdict::Unchanged(key, version) => {
+            Verdict::Unchanged(key, version, rests_on) => {
                 let closed = self.closed_by(operation, &key)?;
-                Ruling::Effect(Box::new(Effect { outcome: applied(&key, version), stamp, closed, write: None }))
+                Ruling::Effect(Box::new(Effect { outcome: applied(&key, version, rests_on), stamp, closed, write: None }))
             }
             Verdict::Write(write) => {
                 let closed = self.closed_by(operation, &write.record.key)?;
-                let outcome = applied(&write.record.key, write.record.version);
+                let outcome = applied(&write.record.key, write.record.version, write.record.version);
                 Ruling::Effect(Box::new(Effect { outcome, stamp, closed, write: Some(write) }))
             }
             Verdict::Conflict(record, kind) => {

@@ -15,8 +15,8 @@ use crate::store::{Origin, Record, RecordKey, SAFE_MAX};
 pub(super) enum Verdict {
     /// It changes the record.
     Write(Box<Write>),
-    /// What it wants is so already; the sender stands on this version.
-    Unchanged(RecordKey, Version),
+    /// What it wants is so already; the sender stands on this version, and may count on it once this one is durable.
+    Unchanged(RecordKey, Version, Version),
     /// The record is not what it was written on.
     Conflict(Box<Record>, ConflictKind),
 }
@@ -224,7 +224,8 @@ impl Case<'_> {
         // take for known if it were told that version here.
         let is_so = delta.is_empty() || current == Some(&data);
         if is_so && base <= before.version {
-            return Ok(Verdict::Unchanged(before.key.clone(), base));
+            let rests_on = if delta.is_empty() { base } else { before.version };
+            return Ok(Verdict::Unchanged(before.key.clone(), base, rests_on));
         }
         let back = current.is_none() && is(Bug::ServerResurrects);
         if !back && (current.is_none() || (before.version != base && !is(Bug::ServerBaseIgnored))) {
@@ -243,7 +244,7 @@ impl Case<'_> {
     fn delete(&self) -> Result<Verdict, Stop> {
         let (before, base) = self.standing()?;
         if before.data.is_none() {
-            return Ok(Verdict::Unchanged(before.key.clone(), before.version));
+            return Ok(Verdict::Unchanged(before.key.clone(), before.version, before.version));
         }
         if before.version != base {
             return Ok(Verdict::Conflict(Box::new(before.clone()), ConflictKind::DeleteUpdate));

@@ -56,6 +56,7 @@ async fn what_is_so_already_is_no_conflict<S: ServerStore>(world: World<S>) -> T
     world.upload(&anna, &[anna.update(2, "client", 1, json!({"/name": "B"}), version(1))]).await;
     let outcomes = world.upload(&ben, &[ben.update(3, "client", 1, json!({"/name": "B"}), version(1))]).await;
     assert_eq!(briefs(&outcomes), ["applied 1"]);
+    assert_eq!(outcomes[0]["restsOn"], "2", "it is lost if that one is");
     assert_eq!(world.status(&ben).await["sequence"], json!("2"), "it takes no sequence number");
     assert_eq!(world.status(&ben).await["openConflicts"], json!(0));
     Ok(())

@@ -59,7 +59,7 @@ fn batch() -> Result<WriteBatch, Failure> {
         operation: operation(2)?,
         client: client(1)?,
         fingerprint: hash_bytes(b"x"),
-        outcome: Outcome::Applied { real_id: RecordId::Integer(1), version: Version(1), stamp: Stamp { ms: 5, n: 6 } },
+        outcome: Outcome::Applied { real_id: RecordId::Integer(1), version: Version(1), stamp: Stamp { ms: 5, n: 6 }, rests_on: None },
         supersedes: Some(operation(1)?),
         request: "r".to_owned(),
         received_ms: 9,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Version};
+use fieldsync::model::{Base, ClientId, Epoch, Kind, OpId, Operation, Version};
 use fieldsync::protocol::Outcome;
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 
@@ -46,6 +46,8 @@ pub(crate) struct Commits {
     /// Operations that were carried from one device to another: they keep the numbers of the first.
     pub(crate) carried: BTreeSet<OpId>,
     backup: BTreeMap<String, Tenant>,
+    /// Operations that ever made a change. What others wanted was so already.
+    pub(crate) wrote: BTreeSet<OpId>,
     /// The lineage that the last restore began.
     pub(crate) epoch: Option<String>,
     pub(crate) broken: Option<(Invariant, String)>,
@@ -54,10 +56,6 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
-    /// Whether an operation that was sent changes nothing.
-    pub(crate) fn is_empty(&self, operation: &OpId) -> bool {
-        self.bodies.get(operation).is_some_and(|(operation, _)| matches!(&operation.action, Action::Update { delta } if delta.is_empty()))
-    }
     /// The server makes a backup.
     pub(crate) fn back_up(&mut self) {
         self.backup = self.tenants.clone();
@@ -76,7 +74,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, wrote, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -100,6 +98,7 @@ impl Commits {
             let before = known.words.insert(receipt.operation.clone(), word);
             hold(Invariant::I3, before.is_none(), &|| format!("{} got a second receipt", receipt.operation));
         }
+        wrote.extend(batch.changes.iter().map(|change| change.operation.clone()));
         for change in &batch.changes {
             hold(Invariant::I21, change.version > known.sequence, &|| {
                 format!("version {} was given after {}", change.version, known.sequence)

@@ -146,8 +146,8 @@ impl Look<'_> {
             };
             let word = words.and_then(|tenant| tenant.words.get(&last)).map(|word| &word.outcome);
             let (holds, gone) = match event {
-                // What changes nothing may be forgotten by a server that is restored.
-                Event::Applied { .. } | Event::Settled if restored && word.is_none() && commits.is_empty(&last) => (true, amended),
+                // What found that it was so already may be forgotten by a server that is restored. That it is so, is not.
+                Event::Applied { .. } | Event::Settled if restored && word.is_none() && !commits.wrote.contains(&last) => (true, amended),
                 Event::Applied { version } => (matches!(word, Some(Outcome::Applied { version: there, .. }) if there == version), amended),
                 Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),
                 Event::Conflict { .. } => (matches!(queued.get(&last), Some(State::Conflict { .. })), amended),

@@ -14,6 +14,7 @@ use fieldsync::store::{Counts, Durability, Store, StoreError};
 use fieldsync::value::Key;
 
 use crate::executor::Owner;
+use crate::marks::REPLAYED;
 use crate::oracle::stored::{Stored, Truth};
 use crate::plan::{Fault, Site};
 use crate::sim::{Invariant, Sim};
@@ -346,7 +347,7 @@ impl Store for SimStore {
             self.rows.commit(&self.sim, durability, batch);
             drop(turn);
             if self.sim.gate(self.owner, Site::Committed).await == Some(Fault::Replay) {
-                self.sim.mark("plan replayed after its commit");
+                self.sim.mark(REPLAYED);
                 continue;
             }
             return Ok(out);
