@@ -12,6 +12,7 @@ use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::audit::Event;
+use crate::conflict::Conflict;
 use crate::model::{Action, Base, Epoch, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -60,6 +61,9 @@ impl Decision for ChangeEpoch {
             // What the base held of them went with the lineage.
             row.ops.iter_mut().for_each(|op| op.based = false);
         }
+        // The server's side of an open conflict is of the old lineage too.
+        let open: Vec<Read> = rows.iter().filter_map(|row| row.conflict).map(|id| Read::Get(Table::Conflicts, id.into())).collect();
+        db.prefetch(open.iter().cloned());
         let mut again = vec![false; rows.len()];
         let returning = |stored: &OutboxRow| acknowledged(stored).is_some() && !is(Bug::NotSentAgain);
         let returned: Vec<(OutboxRow, Operation)> = operations.iter().filter(|(stored, _)| returning(stored)).cloned().collect();
@@ -67,6 +71,12 @@ impl Decision for ChangeEpoch {
             db.prefetch([IdRow::read(&operation.entity, &stored.row)]);
         }
         db.settle()?;
+        for read in &open {
+            if let Some(mut conflict) = db.one::<Conflict>(read)? {
+                conflict.server.version = Version(0);
+                work.conflict(&conflict);
+            }
+        }
         for (stored, operation) in &returned {
             let id = present(db, &operation.entity, &stored.row)?;
             db.prefetch([BaseRow::read(sync.generation, &operation.entity, &id)]);

@@ -200,9 +200,10 @@ impl Outcomes {
                 row.version = Some(version);
             }
         }
-        if stored.here.is_none() && row.waiting.as_ref().is_some_and(|state| state.version <= version) {
-            row.waiting = None;
-        }
+        // What waits is news no more. The result of an imported operation can be less than what it left at the server.
+        let past =
+            |state: &mut ServerState| if stored.here.is_none() { state.version <= version } else { Some(state.version) < row.version };
+        row.waiting.take_if(past);
         self.settle_waiting(db, work, &mut row)?;
         work.note(operation, Event::Applied { version });
         work.settle(&operation.id, Settled::Applied { version });

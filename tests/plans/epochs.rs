@@ -1,11 +1,14 @@
 //! Another lineage of the server: what it may have lost is sent again, and nothing that is known of the old
 //! one is mistaken for the new one.
 
-use fieldsync::decide::{ChangeEpoch, Effects, Intent, PageResult, Settle};
-use fieldsync::model::{Epoch, RecordId, Stamp, Version};
+use std::rc::Rc;
+
+use fieldsync::decide::{ChangeEpoch, Effects, Export, Fresh, Import, Intent, PageResult, Resolution, Resolve, Settle};
+use fieldsync::model::{Base, Epoch, RecordId, Stamp, Version};
 use fieldsync::outbox::State;
 use fieldsync::plan::Table;
 use fieldsync::protocol::{ConflictKind, Outcome, ServerState};
+use fieldsync::schema::Schema;
 use serde_json::{Value, json};
 
 use crate::desk::{Desk, Op, REX, applied, epoch, object, rex};
@@ -233,4 +236,52 @@ fn what_the_server_says_of_a_version_is_what_that_version_is() {
         let record = desk.get(&REX).expect("there");
         assert_eq!((record.data["name"].clone(), record.ops.len()), (json!("Max"), 1), "it is still to come");
     }
+}
+
+#[test]
+fn what_the_old_lineage_had_comes_back_over_no_work_that_was_carried() {
+    let uuid: RecordId = serde_json::from_value(json!("019bc0ab-462b-762d-9bc6-cd40333dbfa2")).expect("an ID");
+    let told = json!({"entity": "pet", "id": uuid.to_value(), "version": "2", "kind": "upsert", "data": {"name": "Max"}, "stamp": [1, 0]});
+    let mut away = Desk::new();
+    let create = away.write(Intent::Create { id: uuid.clone(), data: object(json!({"name": "Max"})) });
+    away.claim(&[&create], away.known());
+    away.update(&uuid, json!({"name": "Moritz"}));
+    let (schema, user) = (away.schema.clone(), "anna".to_owned());
+    let (unsent, _) = away.decide(Export { schema: schema.clone(), now: 1_700_000_000_000, user: user.clone() });
+
+    // The create reached the server before, in a lineage that is lost.
+    let mut desk = Desk::with_rex();
+    assert!(matches!(desk.page(Some("one"), "two", vec![told]), PageResult::Applied(_)));
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    let (new, _) = desk.decide(Import { schema, unsent: Rc::new(unsent), now: 1_700_000_000_000, user });
+    assert_eq!(new, 2);
+    let ops: Vec<Op> =
+        desk.outbox().into_iter().map(|(stored, operation)| Op { seq: operation.seq, id: operation.id, row: stored.row }).collect();
+    desk.claim(&[&ops[0], &ops[1]], desk.known());
+    desk.answer(epoch(2), 999, &[(&ops[0], applied(&uuid, 101))]).expect("the new lineage");
+    desk.answer(epoch(2), 999, &[(&ops[1], applied(&uuid, 102))]).expect("the new lineage");
+    let record = desk.get(&uuid).expect("there");
+    assert_eq!((record.version, record.data["name"].clone(), record.ops.len()), (Some(Version(101)), json!("Moritz"), 0));
+}
+
+#[test]
+fn a_decision_stands_on_no_version_of_the_old_lineage() {
+    let mut desk = Desk::with_rex();
+    let schema =
+        r#"{"name": "plans", "version": 1, "entities": {"pet": {"indexes": ["name"], "conflicts": {"fields": {"name": "manual"}}}}}"#;
+    desk.schema = Rc::new(Schema::parse(schema).expect("a schema"));
+    let op = desk.update(&REX, json!({"name": "Max"}));
+    // Never sent: it is judged by what a page tells.
+    assert!(matches!(desk.page(Some("one"), "two", vec![rex(82, json!({"name": "Moritz", "age": 1}))]), PageResult::Applied(_)));
+    let State::Conflict { conflict } = desk.state(&op) else { panic!("a person decides") };
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    let resolution = Resolution::ClientWins;
+    let fresh = Fresh { now: 1_700_000_000_000, random: [7; 10] };
+    let resolve = Resolve { schema: desk.schema.clone(), conflict, resolution, fresh, user: "anna".to_owned() };
+    desk.decide(resolve).expect("it is open");
+    let (_, instead) = desk.outbox().pop().expect("it stands in its place");
+    assert_eq!(instead.base, Base::Version(Version(0)));
+    assert_eq!(desk.get(&REX).expect("there").version, Some(Version(0)), "any version of the new lineage is newer");
+    let row: Value = serde_json::from_str(&desk.store.dump(Table::Conflicts)[0].1).expect("JSON");
+    assert_eq!(row["server"]["version"], "0");
 }
