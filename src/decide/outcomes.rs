@@ -145,7 +145,7 @@ impl Outcomes {
         again: bool,
     ) -> Run<()> {
         let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
-        let through = sync.through;
+        let through = sync.through_of(&row.entity);
         if row.id != *real_id {
             row = work.map_all(db, row, real_id)?;
             if self.imported || again {

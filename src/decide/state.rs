@@ -73,6 +73,10 @@ impl SyncState {
         }
         wanted
     }
+    /// Up to here everything of an entity is known. Of one that was declared since, nothing is.
+    pub(super) fn through_of(&self, entity: &str) -> Option<Version> {
+        self.through.filter(|_| self.covers.iter().any(|covered| covered == entity))
+    }
     /// Whether every row of `base` has its entries in this index.
     pub(super) fn is_indexed(&self, entity: &str, path: &str) -> bool {
         self.covers.iter().any(|covered| covered.strip_prefix(entity).and_then(|rest| rest.strip_prefix('.')) == Some(path))

@@ -219,7 +219,7 @@ fn beneath(carried: &Carried, entity: &str, version: Option<Version>, base: Opti
     let here = match base {
         Some(base) => Some(base.state(sync)),
         // Everything up to `through` is here, and this record is not: it was deleted.
-        None => sync.through.filter(|_| version.is_some()).map(|through| ServerState::plain(through, None)),
+        None => sync.through_of(entity).filter(|_| version.is_some()).map(|through| ServerState::plain(through, None)),
     };
     let newer = here.filter(|state| version < Some(state.version));
     OverlayRow {

@@ -3,7 +3,7 @@
 use futures_util::future::{join, join_all, poll_immediate};
 use serde_json::{Value, json};
 
-use crate::world::{Device, SCHEMA, Tab, World, tell, turns};
+use crate::world::{Device, Fault, SCHEMA, Tab, World, tell, turns};
 
 #[test]
 fn different_fields_in_two_tabs_both_arrive_and_one_tab_sends() {
@@ -193,5 +193,22 @@ fn where_a_newer_release_downloads_an_older_one_leaves_that_to_it() {
         assert!(new.sync().await.success);
         assert_eq!(new.all("note").await.len(), 2, "nothing was skipped");
         assert_eq!(old.all("client").await.len(), 2, "the older one sees what the newer one fetched");
+    });
+}
+
+#[test]
+fn what_only_the_newer_release_knows_is_not_taken_for_gone_where_the_older_one_downloaded() {
+    tell(async {
+        let world = World::new();
+        let (old, new) = two_releases(&world.device("anna")).await;
+        assert!(old.sync().await.success);
+        let note = new.create("note", json!({"name": "a first one"})).await;
+        new.fault("upload", Fault::LoseAnswer);
+        assert!(!new.sync().await.success);
+        // The older one goes on, past the version that the note has at the server.
+        old.create("client", json!({"name": "Weber"})).await;
+        assert!(old.sync().await.success);
+        assert!(new.up().await.success);
+        assert_eq!(new.get("note", &note).await.expect("it was applied")["name"], "a first one");
     });
 }
