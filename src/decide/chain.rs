@@ -4,7 +4,7 @@
 //! it on the same record and was sent, because that was written on a state that is no more.
 
 use super::cache::{Cache, Run};
-use super::rebase::{ServerClock, after, rebase};
+use super::rebase::{ServerClock, after, map_temps, rebase};
 use super::rows::{OpRef, OverlayRow};
 use super::work::Work;
 use crate::conflict::Conflict;
@@ -59,6 +59,15 @@ pub(super) fn operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> R
 /// A state with operations on top of it.
 pub(super) fn with<'q>(state: Option<Object>, operations: impl IntoIterator<Item = &'q Queued>) -> Option<Object> {
     operations.into_iter().fold(state, |state, (_, operation)| after(state, &operation.action))
+}
+
+/// Puts a record's operations on top of its base anew.
+pub(super) fn renew_view(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow) -> Run<()> {
+    row.view = with(row.base.clone(), &operations(db, work, row)?);
+    if let Some(view) = &mut row.view {
+        map_temps(db, work, &row.entity, view)?;
+    }
+    Ok(())
 }
 
 /// What an operation will stand on: the server's state, with what the record's operations before it will do to it.
@@ -230,7 +239,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     row.parked = parked;
     match server {
         Some(server) => rebase(db, work, row, server, clock, chain, &kept)?,
-        None => row.view = with(row.base.clone(), &chain),
+        None => renew_view(db, work, row)?,
     }
     Ok(())
 }

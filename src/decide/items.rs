@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::{Fresh, Instead, around, conflict_of, operations, reissue, with};
+use super::chain::{Fresh, Instead, around, conflict_of, operations, reissue, renew_view};
 use super::intent::{Place, WriteError, check_size};
 use super::rebase::{ServerClock, rebase};
 use super::rows::{OverlayRow, last_audit, seals};
@@ -232,10 +232,7 @@ fn without(db: &mut Cache, work: &mut Work<'_>, mut row: OverlayRow, clock: Serv
         Some(server) if !held => rebase(db, work, &mut row, &server, clock, pending, &[])?,
         waiting => {
             row.waiting = waiting;
-            row.view = with(row.base.clone(), &pending);
-            if let Some(view) = &mut row.view {
-                super::rebase::map_temps(db, work, &row.entity, view)?;
-            }
+            renew_view(db, work, &mut row)?;
         }
     }
     work.put(row);

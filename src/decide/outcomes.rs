@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::{Fresh, Instead, operations, reissue, stood_on, with};
+use super::chain::{Fresh, Instead, operations, reissue, renew_view, stood_on, with};
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
 use super::rows::{BaseRow, OverlayRow, last_audit, seals};
 use super::state::SyncState;
@@ -164,11 +164,7 @@ impl Outcomes {
         // counts alone.
         let known = row.version.is_some_and(|known| known > version) || (stored.here.is_some() && through >= Some(version));
         if known {
-            let pending = operations(db, work, &row)?;
-            row.view = with(row.base.clone(), &pending);
-            if let Some(view) = &mut row.view {
-                map_temps(db, work, &row.entity, view)?;
-            }
+            renew_view(db, work, &mut row)?;
         } else {
             // A page may have told of this very state, or of a newer one below it: what stands here can be another lineage's.
             let told = row.waiting.take_if(|state| stored.here.is_none() && state.version <= version);

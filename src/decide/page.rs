@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::{operations, with};
-use super::rebase::{ServerClock, map_temps, rebase};
+use super::chain::{operations, renew_view};
+use super::rebase::{ServerClock, rebase};
 use super::rows::{BaseRow, OverlayRow, Seen, base_row, last_audit, once, row, seals};
 use super::state::{Filling, Scope, SyncState};
 use super::work::{Effects, Work};
@@ -318,11 +318,7 @@ impl ApplyPage {
             }
             // It was put together here, on what another lineage had.
             row.base = server.data;
-            let pending = operations(db, work, &row)?;
-            row.view = with(row.base.clone(), &pending);
-            if let Some(view) = &mut row.view {
-                map_temps(db, work, &row.entity, view)?;
-            }
+            renew_view(db, work, &mut row)?;
         } else {
             self.news(db, work, &mut row, server)?;
         }

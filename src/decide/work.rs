@@ -1,7 +1,7 @@
 //! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
 //! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
 
-use super::cache::{Cache, Corrupt, Run, Stop, unreadable};
+use super::cache::{Cache, Run, Stop, unreadable};
 use super::chain::Fresh;
 use super::rows::{IdRow, OverlayRow, Seen, base_row, last_audit, once, row, seals, seals_row};
 use super::state::SyncState;
@@ -344,7 +344,7 @@ impl<'w> Work<'w> {
             };
             let Some(declared) = self.schema.entity(&row.entity) else {
                 let reason = format!("a newer release of the app declares {}", row.entity);
-                return Err(Stop::Corrupt(Corrupt { code: "outdated", table: Table::Overlay.name(), reason }));
+                return Err(Stop::corrupt("outdated", Table::Overlay, reason));
             };
             let (mapping, at) = (&self.mapping, &self.mapping_at);
             let mut map = |entity: &str, id: &RecordId| at.get(entity, id).map(|at| mapping[at].clone());
