@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{OutboxRow, State};
+use super::{OutboxRow, Seals, State};
 use crate::model::{Kind, OpId, Operation, RecordId};
 use crate::planted::{Bug, is};
 use crate::relations::{Cycle, Graph, Need, Node, Places};
@@ -105,11 +105,18 @@ impl Queue {
         !mapped && !created[need.place] && need.reference.id.as_temp().is_some()
     }
 
-    /// Entities and temp IDs that operations refer to and of which nothing is known here.
-    pub fn unknown_temps(&self) -> Vec<(String, RecordId)> {
+    /// Entities and temp IDs that operations refer to and of which nothing is known here; and those of creates that
+    /// were sent, which can have a real ID, by which others name them: a server that was restored lost the record.
+    pub fn unknown_temps(&self, seals: &Seals) -> Vec<(String, RecordId)> {
         let created = self.created();
         let needs = self.items.values().flat_map(|item| &item.node.needs).filter(|need| self.is_unknown(need, &created));
-        needs.map(|need| (need.reference.entity.clone(), need.reference.id.clone())).collect()
+        let named = needs.map(|need| (need.reference.entity.clone(), need.reference.id.clone()));
+        let sent = self.items.values().filter(|item| {
+            let node = &item.node;
+            let mapped = self.places.present(node.record) != node.record;
+            node.kind == Kind::Create && seals.contains(node.seq) && !mapped && item.operation.record.as_temp().is_some()
+        });
+        named.chain(sent.map(|item| (item.operation.entity.clone(), item.operation.record.clone()))).collect()
     }
 
     /// The operations that the server has not applied yet.
@@ -284,6 +291,23 @@ mod tests {
         assert_eq!(at(&mapped.standing(), 1), Standing::Ready(0));
         desk.create("client", "temp_1_a_client", json!({}));
         assert_eq!(desk.queue.batch(9, 1 << 20, &[]), [2, 1]);
+    }
+
+    #[test]
+    fn what_names_a_record_by_its_real_id_comes_after_the_create_that_goes_up_once_more() {
+        let mut desk = Desk::new();
+        let client = desk.create("client", "temp_1_a_client", json!({}));
+        desk.create("client", "temp_1_c_client", json!({}));
+        desk.create("pet", "temp_1_b_pet", json!({"clientId": 7}));
+        park(&mut desk, 1, &schema());
+        assert_eq!(at(&desk.queue.standing(), 3), Standing::Ready(1), "nobody knows who 7 is");
+        let mut seals = Seals::default();
+        seals.insert(1);
+        let (earlier, real) = (RecordId::Text("temp_1_a_client".to_owned()), RecordId::Integer(7));
+        assert_eq!(desk.queue.unknown_temps(&seals), [("client".to_owned(), earlier.clone())], "only what was sent can have one");
+        desk.queue.map("client", &earlier, &real);
+        assert_eq!(desk.queue.unknown_temps(&seals), []);
+        assert_eq!(at(&desk.queue.standing(), 3), Standing::WaitsForOperations(vec![client]));
     }
 
     fn park(desk: &mut Desk, seq: u64, schema: &Schema) {
