@@ -4,8 +4,8 @@
 //! it on the same record and was sent, because that was written on a state that is no more.
 
 use super::cache::{Cache, Run};
+use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{ServerClock, after, map_temps, rebase};
-use super::rows::{OpRef, OverlayRow};
 use super::work::Work;
 use crate::conflict::Conflict;
 use crate::model::{Action, Base, Group, IdSource, OpId, Operation};

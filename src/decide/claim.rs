@@ -2,7 +2,8 @@
 //! there is nothing to take back when the sender dies.
 
 use super::cache::{Cache, Decision, Run};
-use super::rows::{OverlayRow, last_audit, seals, seals_row};
+use super::overlay::OverlayRow;
+use super::rows::{last_audit, seals, seals_row};
 use crate::audit::{self, Event};
 use crate::model::{OpId, RecordId, Version};
 use crate::outbox::Seals;

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::chain::operations;
+use super::overlay::OverlayRow;
 use super::rebase::after;
-use super::rows::{IdRow, OverlayRow, last_audit};
+use super::rows::{IdRow, last_audit};
 use super::work::{Effects, Work};
 use crate::model::{RecordId, TempId};
 use crate::outbox::OutboxRow;

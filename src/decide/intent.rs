@@ -3,7 +3,8 @@
 
 use super::cache::{Cache, Run};
 use super::ids::present;
-use super::rows::{BaseRow, IdRow, OverlayRow};
+use super::overlay::OverlayRow;
+use super::rows::{BaseRow, IdRow};
 use super::state::SyncState;
 use super::work::Work;
 use crate::model::{Action, RecordId};

@@ -3,7 +3,7 @@
 
 use super::cache::{Cache, Run};
 use super::chain::operations;
-use super::rows::OverlayRow;
+use super::overlay::OverlayRow;
 use super::work::Work;
 use crate::model::{Action, Operation, RecordId};
 use crate::outbox::{OutboxRow, State};

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
 use super::chain::{Fresh, Instead, operations, reissue, renew_view, stood_on, with};
+use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
-use super::rows::{BaseRow, OverlayRow, last_audit, seals};
+use super::rows::{BaseRow, last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;

@@ -12,8 +12,9 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
 use super::chain::{operations, renew_view};
+use super::overlay::{OverlayRow, once};
 use super::rebase::{ServerClock, rebase};
-use super::rows::{BaseRow, OverlayRow, Seen, base_row, last_audit, once, row, seals};
+use super::rows::{BaseRow, Seen, base_row, last_audit, row, seals};
 use super::state::{Filling, Scope, SyncState};
 use super::work::{Effects, Work};
 use crate::conflict::Conflict;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::ids::present;
-use super::rows::{BaseRow, IdRow, OverlayRow, RecordView, Seen, once};
+use super::overlay::{OverlayRow, RecordView, once};
+use super::rows::{BaseRow, IdRow, Seen};
 use super::state::SyncState;
 use crate::conflict::Conflict;
 use crate::model::RecordId;

@@ -4,8 +4,9 @@
 //! download ends the same way, without a generation to drop.
 
 use super::cache::{Cache, Decision, Run, Stop};
+use super::overlay::OverlayRow;
 use super::page::ApplyPage;
-use super::rows::{BaseRow, OverlayRow};
+use super::rows::BaseRow;
 use super::state::{Filling, SyncState};
 use super::work::Work;
 use crate::model::Version;

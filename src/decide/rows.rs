@@ -1,11 +1,11 @@
-//! The rows that decisions read and write, with their keys and index entries.
+//! The rows that decisions read and write, but for the overlay ([`super::overlay`]), with their keys and index entries.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::state::SyncState;
-use crate::model::{ClientId, OpId, Operation, RecordId, Stamp, TempId, Version};
+use crate::model::{ClientId, RecordId, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
 use crate::schema::Entity;
@@ -135,7 +135,7 @@ impl BaseRow {
 }
 
 /// An index range below a fixed beginning.
-fn under(prefix: Vec<Key>, values: KeyRange) -> KeyRange {
+pub(super) fn under(prefix: Vec<Key>, values: KeyRange) -> KeyRange {
     let whole = KeyRange::within(prefix.clone());
     let join = |bound: Option<(Key, bool)>, otherwise: Option<(Key, bool)>| match bound {
         Some((key, open)) => {
@@ -148,233 +148,12 @@ fn under(prefix: Vec<Key>, values: KeyRange) -> KeyRange {
     KeyRange { lower: join(values.lower, whole.lower), upper: join(values.upper, whole.upper) }
 }
 
-fn index_values<'e>(declared: &'e Entity, data: &Object) -> impl Iterator<Item = (&'e FieldPath, Key)> {
+pub(super) fn index_values<'e>(declared: &'e Entity, data: &Object) -> impl Iterator<Item = (&'e FieldPath, Key)> {
     let document = serde_json::Value::Object(data.clone());
     declared.index_paths().flat_map(move |path| {
         let keys: Vec<Key> = path.values(&document).into_iter().filter_map(Key::of).collect();
         keys.into_iter().map(move |key| (path, key))
     })
-}
-
-/// An unfinished operation of a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpRef {
-    /// Its client sequence.
-    pub seq: u64,
-    /// Its ID.
-    pub id: OpId,
-    /// Whether what it does is in the row's base already: a later one was applied, and only its own receipt is missing.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub based: bool,
-}
-
-impl OpRef {
-    /// To an operation that is still to be applied.
-    pub(super) fn to(operation: &Operation) -> Self {
-        Self { seq: operation.seq, id: operation.id.clone(), based: false }
-    }
-}
-
-/// What is known of a record beyond, or instead of, its base row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct OverlayRow {
-    /// The entity type.
-    pub entity: String,
-    /// The ID when the row was made; never changes.
-    pub key: RecordId,
-    /// The present ID.
-    pub id: RecordId,
-    /// The server's version that `base` is; none if the server never had it.
-    pub version: Option<Version>,
-    /// The record as the server has it at `version`; nothing if it has none.
-    pub base: Option<Object>,
-    /// The record as the app sees it: base and pending operations. Nothing: deleted.
-    pub view: Option<Object>,
-    /// Its unfinished operations, in order.
-    pub ops: Vec<OpRef>,
-    /// A newer state of the server that waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<ServerState>,
-    /// When the app last wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stamp: Option<Stamp>,
-    /// Its open conflict.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conflict: Option<u64>,
-    /// Whether one of its operations is parked.
-    #[serde(default)]
-    pub parked: bool,
-}
-
-impl OverlayRow {
-    /// The row's key, from the entity and the ID that the record had when it was made.
-    pub(super) fn key_of(entity: &str, key: &RecordId) -> Key {
-        [entity.into(), key.to_key()].into()
-    }
-    /// Reads the row by its own key.
-    pub(super) fn read(entity: &str, key: &RecordId) -> Read {
-        Read::Get(Table::Overlay, Self::key_of(entity, key))
-    }
-    /// Reads the row by any ID that the record has or had while it was in the overlay.
-    pub(super) fn read_by_id(entity: &str, id: &RecordId) -> Read {
-        Read::index(Table::Overlay, KeyRange::only([entity.into(), "".into(), id.to_key()].into()))
-    }
-    /// Reads every row of an entity, each once or twice.
-    pub(super) fn read_entity(entity: &str) -> Read {
-        Read::index(Table::Overlay, KeyRange::within(vec![entity.into(), "".into()]))
-    }
-    /// Reads the rows that refer to a record.
-    pub(super) fn read_referring(entity: &str, path: &str, to: &RecordId) -> Read {
-        Read::index(Table::Overlay, KeyRange::only([entity.into(), path.into(), to.to_key()].into()))
-    }
-    /// Reads the rows that refer to a record by its temp ID, of whatever release of the app they are.
-    pub(super) fn read_naming(temp: &RecordId) -> Read {
-        Read::index(Table::Overlay, KeyRange::only(["".into(), "temp".into(), temp.to_key()].into()))
-    }
-    /// Reads the clean rows whose version is at or below this.
-    pub(super) fn read_clean(through: Version) -> Read {
-        Read::index(
-            Table::Overlay,
-            under(vec!["".into(), "clean".into()], KeyRange { lower: None, upper: Some((through.0.into(), false)) }),
-        )
-    }
-    /// A row for a record that is not here yet.
-    pub(super) fn fresh(entity: &str, id: RecordId) -> Self {
-        Self {
-            entity: entity.to_owned(),
-            key: id.clone(),
-            id,
-            version: None,
-            base: None,
-            view: None,
-            ops: Vec::new(),
-            waiting: None,
-            stamp: None,
-            conflict: None,
-            parked: false,
-        }
-    }
-    /// A row over a base row.
-    pub(super) fn over(entity: &str, base: BaseRow, sync: &SyncState) -> Self {
-        let id = base.id.clone();
-        let ServerState { version, data, .. } = base.state(sync);
-        Self { version: Some(version), base: data.clone(), view: data, ..Self::fresh(entity, id) }
-    }
-    /// This state of the server, unless the record stands on a newer one.
-    pub(super) fn newest(&self, server: ServerState) -> ServerState {
-        match self.version {
-            Some(version) if version > server.version => ServerState { version, data: self.base.clone(), ..server },
-            _ => server,
-        }
-    }
-    /// Newer states of the server wait for the outcome of what is under way.
-    pub(super) fn meet(&mut self, states: impl IntoIterator<Item = ServerState>) {
-        for state in states {
-            let known = self.version.max(self.waiting.as_ref().map(|waiting| waiting.version));
-            if Some(state.version) > known {
-                self.waiting = Some(state);
-            }
-        }
-    }
-    /// Whether the base holds already what this operation of the record does.
-    pub(super) fn has_based(&self, seq: u64) -> bool {
-        self.ops.iter().any(|op| op.seq == seq && op.based)
-    }
-    /// Whether both are the row of one record.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.key == other.key && self.entity == other.entity
-    }
-    /// Whether nothing is left to do: it only waits until a page covers it.
-    pub(super) fn is_clean(&self) -> bool {
-        self.ops.is_empty()
-    }
-    /// The record's state, as far as it is stored.
-    pub(super) fn state(&self) -> RecordState {
-        if self.conflict.is_some() {
-            RecordState::Conflict
-        } else if self.parked {
-            RecordState::Parked
-        } else if self.ops.is_empty() {
-            RecordState::Synced
-        } else {
-            RecordState::Pending
-        }
-    }
-    /// As a row.
-    pub(super) fn row(&self, declared: &Entity) -> Row {
-        let mut row = row(Self::key_of(&self.entity, &self.key), self);
-        let entity: Key = self.entity.as_str().into();
-        row.index.push([entity.clone(), "".into(), self.key.to_key()].into());
-        if self.id != self.key {
-            row.index.push([entity.clone(), "".into(), self.id.to_key()].into());
-        }
-        if let Some(view) = &self.view {
-            for (path, value) in index_values(declared, view) {
-                if matches!(&value, Key::Text(text) if TempId::parse(text).is_some()) {
-                    row.index.push(["".into(), "temp".into(), value.clone()].into());
-                }
-                row.index.push([entity.clone(), path.as_str().into(), value].into());
-            }
-        }
-        if self.is_clean() {
-            row.index.push(["".into(), "clean".into(), self.version.unwrap_or_default().0.into()].into());
-        }
-        row
-    }
-}
-
-/// The state of a record: derived from its operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RecordState {
-    /// As the server has it.
-    Synced,
-    /// Operations wait.
-    Pending,
-    /// A person has to decide.
-    Conflict,
-    /// An operation is parked.
-    Parked,
-}
-
-/// A record as a read finds it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RecordView {
-    /// The present ID.
-    pub id: RecordId,
-    /// The fields.
-    pub data: Object,
-    /// The server's version that it stands on.
-    pub version: Option<Version>,
-    /// Its state.
-    pub state: RecordState,
-    /// When the app last wrote it, while that is not synced.
-    pub stamp: Option<Stamp>,
-    /// Its unfinished operations.
-    pub ops: Vec<OpRef>,
-}
-
-impl From<BaseRow> for RecordView {
-    fn from(row: BaseRow) -> Self {
-        Self { id: row.id, data: row.data, version: Some(row.version), state: RecordState::Synced, stamp: None, ops: Vec::new() }
-    }
-}
-
-impl OverlayRow {
-    /// The record as the app sees it; nothing if it is deleted.
-    pub(super) fn into_view(self) -> Option<RecordView> {
-        let state = self.state();
-        let stamp = if self.ops.is_empty() { None } else { self.stamp };
-        let data = self.view?;
-        Some(RecordView { id: self.id, data, version: self.version, state, stamp, ops: self.ops })
-    }
-}
-
-/// Rows found through an index, each once.
-pub(super) fn once(rows: Vec<OverlayRow>) -> Vec<OverlayRow> {
-    let mut seen = Seen::default();
-    rows.into_iter().filter(|row| seen.insert(&row.entity, &row.key)).collect()
 }
 
 /// A set of records. One kind of set for all of this room: each further kind is code that every page downloads.

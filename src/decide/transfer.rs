@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, Decision, Run, Stop, unreadable};
 use super::ids::present;
+use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{after, map_temps};
-use super::rows::{BaseRow, IdRow, OpRef, OverlayRow, last_audit, seals};
+use super::rows::{BaseRow, IdRow, last_audit, seals};
 use super::shown::Present;
 use super::state::SyncState;
 use super::work::{Effects, Work};

@@ -3,7 +3,8 @@
 
 use super::cache::{Cache, Run, Stop, unreadable};
 use super::chain::Fresh;
-use super::rows::{IdRow, OverlayRow, Seen, base_row, last_audit, once, row, seals, seals_row};
+use super::overlay::{OverlayRow, once};
+use super::rows::{IdRow, Seen, base_row, last_audit, row, seals, seals_row};
 use super::state::SyncState;
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;

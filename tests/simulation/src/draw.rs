@@ -3,7 +3,8 @@
 //! deep where a run with all of them never comes.
 
 use crate::executor::Owner;
-use crate::plan::{Action, ContextPlan, DatabasePlan, Death, DevicePlan, Fault, Faults, Plan, Rates, Site, What};
+use crate::fault::{Death, Fault, Faults, Rates, Site};
+use crate::plan::{Action, ContextPlan, DatabasePlan, DevicePlan, Plan, What};
 use crate::random::Random;
 
 /// What can be on, with the largest rate in 10,000 passages.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::plan::{Death, Fault, Faults, Gate, Plan, Site};
+use crate::fault::{Death, Fault, Faults, Gate, Site};
+use crate::plan::Plan;
 use crate::run::Wanted;
 use crate::scenarios::Scenario;
 use crate::script::DONE;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Faults, Plan, What};
+use crate::fault::Faults;
+use crate::plan::{Plan, What};
 use crate::run::Outcome;
 use crate::script::DONE;
 use crate::sim::Invariant;

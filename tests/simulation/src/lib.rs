@@ -8,6 +8,7 @@ mod act;
 mod draw;
 mod executor;
 pub mod exhaustive;
+pub mod fault;
 pub mod file;
 #[cfg(feature = "planted")]
 pub mod kill;

@@ -9,8 +9,9 @@ use fieldsync::outbox::State;
 use serde_json::Value;
 
 use crate::executor::{Stopped, WORLD};
+use crate::fault::{Fault, Gate};
 use crate::oracle::end;
-use crate::plan::{Fault, Gate, Plan, What};
+use crate::plan::{Plan, What};
 use crate::random::mix;
 use crate::seams::server::lock;
 use crate::sim::{Invariant, START, Violation};

@@ -3,7 +3,8 @@
 //! and Hildebrandt, 2002). What is left is short enough to be read, and is kept for ever.
 
 use crate::executor::Owner;
-use crate::plan::{Action, Faults, Plan, What};
+use crate::fault::Faults;
+use crate::plan::{Action, Plan, What};
 use crate::run::Wanted;
 use crate::sim::{Invariant, Violation};
 use crate::swarm::run_guarded;
@@ -130,8 +131,8 @@ impl Shrinker<'_> {
             Faults::List(list) => {
                 Faults::List(fewer(list.clone(), &mut |list| self.holds(&Plan { faults: Faults::List(list.to_vec()), ..plan.clone() })))
             }
-            Faults::Rates(rates) => Faults::Rates(crate::plan::Rates(fewer(rates.0.clone(), &mut |rates| {
-                self.holds(&Plan { faults: Faults::Rates(crate::plan::Rates(rates.to_vec())), ..plan.clone() })
+            Faults::Rates(rates) => Faults::Rates(crate::fault::Rates(fewer(rates.0.clone(), &mut |rates| {
+                self.holds(&Plan { faults: Faults::Rates(crate::fault::Rates(rates.to_vec())), ..plan.clone() })
             }))),
         };
         std::mem::swap(&mut plan.faults, &mut kept);

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::executor::{Executor, Owner, give_way};
-use crate::plan::{Death, Fault, Faults, Gate, Plan, Site, by_rates};
+use crate::fault::{Death, Fault, Faults, Gate, Site, by_rates};
+use crate::plan::Plan;
 use crate::random::Random;
 
 /// When every run begins.

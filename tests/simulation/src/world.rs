@@ -12,9 +12,10 @@ use fieldsync::schema::Schema;
 use fieldsync_server::service::Watermark;
 
 use crate::executor::{Owner, WORLD};
+use crate::fault::Death;
 use crate::oracle::stored::Truth;
 use crate::oracle::wire::Wire;
-use crate::plan::{ContextPlan, DatabasePlan, Death, Plan};
+use crate::plan::{ContextPlan, DatabasePlan, Plan};
 use crate::random::{Random, mix};
 use crate::run::Wanted;
 use crate::script::Script;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fieldsync_simulation::plan::{Death, Fault, Site};
+use fieldsync_simulation::fault::{Death, Fault, Site};
 use fieldsync_simulation::{exhaustive, scenarios};
 
 /// Two cores are what the smallest machine has that runs the tests.

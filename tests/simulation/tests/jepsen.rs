@@ -1,6 +1,6 @@
 //! The choreography of the public Jepsen suite for PowerSync: every nemesis, several times.
 
-use fieldsync_simulation::plan::Faults;
+use fieldsync_simulation::fault::Faults;
 use fieldsync_simulation::scenarios::jepsen::{Nemesis, plan};
 use fieldsync_simulation::swarm::run_guarded;
 use fieldsync_simulation::{Invariant, Wanted};

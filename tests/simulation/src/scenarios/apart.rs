@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::Scenario;
 use super::stage::{OPEN, Stage};
-use crate::plan::{Fault, Site, What};
+use crate::fault::{Fault, Site};
+use crate::plan::What;
 use crate::script::Step;
 
 pub(super) fn all() -> Vec<Scenario> {

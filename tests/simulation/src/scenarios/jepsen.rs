@@ -7,7 +7,8 @@
 use serde_json::json;
 
 use super::stage::{OPEN, Stage, create};
-use crate::plan::{Death, Plan, What};
+use crate::fault::Death;
+use crate::plan::{Plan, What};
 use crate::random::Random;
 use crate::script::Step;
 

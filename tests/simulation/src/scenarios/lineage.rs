@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::Scenario;
 use super::stage::{OPEN, Stage, create};
-use crate::plan::{Fault, Site, What};
+use crate::fault::{Fault, Site};
+use crate::plan::What;
 use crate::script::Step;
 
 pub(super) fn all() -> Vec<Scenario> {

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::Scenario;
 use crate::executor::Owner;
-use crate::plan::{Action, ContextPlan, DatabasePlan, DevicePlan, Faults, Plan, What};
+use crate::fault::Faults;
+use crate::plan::{Action, ContextPlan, DatabasePlan, DevicePlan, Plan, What};
 use crate::script::{Expected, Step};
 
 /// When everybody has opened the app, ms after the start.

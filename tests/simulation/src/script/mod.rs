@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::executor::Owner;
-use crate::plan::{Fault, Plan, Site, What};
+use crate::fault::{Fault, Site};
+use crate::plan::{Plan, What};
 
 pub(crate) use expected::compare;
 pub(crate) use person::begin;

@@ -10,7 +10,8 @@ use fieldsync::platform::{Channel, Clock, Entropy, Host, Identity, Locks};
 
 use super::network::SimNetwork;
 use crate::executor::{Owner, WORLD};
-use crate::plan::{DevicePlan, Fault, Site};
+use crate::fault::{Fault, Site};
+use crate::plan::DevicePlan;
 use crate::random::Random;
 use crate::sim::{START, Sim};
 

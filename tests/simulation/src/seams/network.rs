@@ -18,8 +18,8 @@ use serde_json::json;
 use super::host::Device;
 use super::server::{Server, lock};
 use crate::executor::{Owner, WORLD};
+use crate::fault::{Fault, Site};
 use crate::oracle::wire::Wire;
-use crate::plan::{Fault, Site};
 use crate::sim::Sim;
 use crate::user::POISON;
 

@@ -17,8 +17,8 @@ use fieldsync_server::store::{
 };
 
 use super::database::{Backup, Database, Upload};
+use crate::fault::Fault;
 use crate::oracle::commits::Commits;
-use crate::plan::Fault;
 use crate::random::mix;
 use crate::sim::START;
 

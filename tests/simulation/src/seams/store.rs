@@ -14,9 +14,9 @@ use fieldsync::store::{Counts, Durability, Store, StoreError};
 use fieldsync::value::Key;
 
 use crate::executor::Owner;
+use crate::fault::{Fault, Site};
 use crate::marks::REPLAYED;
 use crate::oracle::stored::{Stored, Truth};
-use crate::plan::{Fault, Site};
 use crate::sim::{Invariant, Sim};
 use crate::table::Table;
 
