@@ -14,7 +14,7 @@ use super::rows::{BaseRow, IdRow, last_audit, seals};
 use super::shown::Present;
 use super::state::SyncState;
 use super::work::{Effects, Work};
-use crate::audit::Event;
+use crate::audit::{self, Event};
 use crate::model::{Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -178,9 +178,12 @@ impl Decision for Import {
 }
 
 impl Import {
-    /// Takes one operation in, unless it was ever here.
+    /// Takes one operation in, unless it was here already. What was given up here, or went with a wipe, comes again:
+    /// other work in the file may follow it.
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, sync: &SyncState, carried: &Carried, mut operation: Operation) -> Run<bool> {
-        if !db.rows(&known(&operation))?.is_empty() || self.schema.entity(&operation.entity).is_none() {
+        let trail = db.one::<audit::Row>(&known(&operation))?;
+        let last = trail.and_then(|row| row.entries.into_iter().rfind(|entry| entry.operation == operation.id));
+        if last.is_some_and(|entry| entry.event != Event::Discarded) || self.schema.entity(&operation.entity).is_none() {
             return Ok(false);
         }
         let mut row = match work.overlay_by_id(db, &operation.entity, &carried.id)? {
@@ -233,7 +236,8 @@ fn beneath(carried: &Carried, entity: &str, version: Option<Version>, base: Opti
     }
 }
 
-/// The trail's rows about an operation: there are some if it was ever here.
+/// The trail's last row about an operation: there is one if it was ever here.
 fn known(operation: &Operation) -> Read {
-    Read::index(Table::Audit, KeyRange::only(operation.id.as_str().into()))
+    let range = KeyRange::only(operation.id.as_str().into());
+    Read::Range { table: Table::Audit, by_index: true, range, limit: Some(1), reverse: true }
 }

@@ -158,6 +158,12 @@ async fn index_entries_follow_their_rows(store: &impl Store) {
             "old entries go with their rows"
         );
         assert_eq!(texts(store, Read::index(table, KeyRange::only(entry("z", 1)))).await, ["1"], "new ones come");
+        write(store, vec![put(4, &[entry("z", 1)])]).await;
+        let range = KeyRange::only(entry("z", 1));
+        let back = vec![Read::Range { table, by_index: true, range, limit: Some(1), reverse: true }];
+        let last = once(back, |seen| (Vec::new(), seen.rows(0).iter().map(|row| row.text.clone()).collect::<Vec<_>>()));
+        let last = store.transact(Durability::Relaxed, last).await.expect("read");
+        assert_eq!(last, ["4"], "backwards, the last row of an entry comes first");
     }
     store.close();
 }

@@ -229,6 +229,36 @@ fn a_database_with_unsent_work_is_not_emptied_unless_the_user_insists_and_the_tr
 }
 
 #[test]
+fn what_was_given_up_here_comes_again_with_a_file() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let (tab, other) = (anna.tab().await, world.device("anna").tab().await);
+        let pet = tab.create("pet", json!({"name": "Rex"})).await;
+        other.engine.import(&tab.engine.export().await.expect("written")).await.expect("read");
+        assert_eq!(tab.engine.wipe(true).await.expect("emptied"), json!({"discarded": 1}));
+        other.update("pet", &pet, json!({"name": "Max"})).await;
+        let file = other.engine.export().await.expect("written");
+        let again = anna.tab().await;
+        assert_eq!(again.engine.import(&file).await.expect("read"), json!({"imported": 2, "known": 0}), "what follows it needs it");
+        assert_eq!(again.engine.import(&file).await.expect("read"), json!({"imported": 0, "known": 2}));
+        assert!(again.sync().await.success && other.sync().await.success);
+        for tab in [&again, &other] {
+            let pets = tab.all("pet").await;
+            assert_eq!((pets.len(), &pets[0]["name"], tab.queue().await.len()), (1, &json!("Max"), 0));
+        }
+
+        let (_, _, operation) = parked(&again).await;
+        let file = again.engine.export().await.expect("written");
+        again.engine.discard(&operation).await.expect("given up");
+        assert_eq!(again.engine.import(&file).await.expect("read"), json!({"imported": 2, "known": 0}));
+        assert!(!again.sync().await.success);
+        let states: Vec<Value> = again.queue().await.iter().map(|item| item["state"].clone()).collect();
+        assert_eq!(states, ["parked", "blocked"], "the server says again what it said");
+    });
+}
+
+#[test]
 fn what_was_carried_here_and_came_by_a_page_before_its_receipt_stays() {
     tell(async {
         let world = World::new();
