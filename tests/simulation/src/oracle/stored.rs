@@ -2,7 +2,8 @@
 //! operation has an overlay row that lists it and the other way round, a sealed operation never changes,
 //! and what is known of the server never goes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::slice;
 use std::sync::{Arc, Mutex};
 
 use fieldsync::audit::{Event, Row as AuditRow};
@@ -63,7 +64,8 @@ pub(crate) struct Stored {
     pub(crate) joined: BTreeMap<OpId, usize>,
     pub(crate) outbox: BTreeMap<u64, Queued>,
     pub(super) overlay: BTreeMap<Key, OverlaySeen>,
-    listed: BTreeMap<u64, Key>,
+    /// The overlay rows that list an operation: one, its own.
+    listed: BTreeMap<u64, Vec<Key>>,
     seals: Seals,
     pub(super) base: BTreeMap<Key, Version>,
     pub(super) epoch: Option<String>,
@@ -217,7 +219,7 @@ impl Stored {
         for seq in operations {
             let holds = match self.outbox.get(&seq) {
                 Some(Queued { state: State::Acknowledged { .. }, .. }) => true,
-                Some(queued) => self.listed.get(&seq) == Some(&queued.overlay),
+                Some(queued) => self.listed.get(&seq).map(Vec::as_slice) == Some(slice::from_ref(&queued.overlay)),
                 None => !self.listed.contains_key(&seq),
             };
             sim.check(Invariant::I4, holds, || {
@@ -281,7 +283,7 @@ impl Stored {
                 seen.text.clone_from(&row.text);
                 self.unlist(&row.key);
                 for op in &seen.ops {
-                    self.listed.insert(op.seq, row.key.clone());
+                    self.listed.entry(op.seq).or_default().push(row.key.clone());
                 }
                 if let (Some(sim), true) = (sim, seen.waiting.is_some()) {
                     sim.mark("state waited for an outcome");
@@ -350,7 +352,12 @@ impl Stored {
 
     fn unlist(&mut self, key: &Key) {
         for op in self.overlay.get(key).iter().flat_map(|row| &row.ops) {
-            self.listed.remove(&op.seq);
+            if let btree_map::Entry::Occupied(mut rows) = self.listed.entry(op.seq) {
+                rows.get_mut().retain(|row| row != key);
+                if rows.get().is_empty() {
+                    rows.remove();
+                }
+            }
         }
     }
 }
