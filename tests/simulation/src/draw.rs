@@ -67,6 +67,9 @@ pub enum Workload {
     /// Everything.
     #[default]
     Usual,
+    /// What is rare in the usual one happens all the time: work is carried, given up and sent again, devices are
+    /// emptied, releases change, the server is restored. It finds in minutes what takes the usual one an hour.
+    Eventful,
     /// They create records, nothing else, and nothing breaks. It must not pass for a test.
     Puts,
 }
@@ -103,8 +106,9 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
         }
     }
     let length = random.between(20_000, 240_000);
-    let backups = random.chance(300);
-    let mut actions = actions(&mut random, contexts.len(), length, backups);
+    let backups = random.chance(300) || workload == Workload::Eventful;
+    let often = if workload == Workload::Eventful { 4 } else { 1 };
+    let mut actions = actions(&mut random, contexts.len(), length, backups, often);
     let mut faults = rates(&mut random);
     // From a source of its own: no other draw depends on it.
     let mut rotten = Random::new(seed, 4);
@@ -156,16 +160,16 @@ fn rates(random: &mut Random) -> Rates {
     Rates(chosen)
 }
 
-fn actions(random: &mut Random, contexts: usize, length: u64, backups: bool) -> Vec<Action> {
+fn actions(random: &mut Random, contexts: usize, length: u64, backups: bool, often: u64) -> Vec<Action> {
     let count = random.between(60, 400);
     // Weights of this run: some have no deletes, some no disasters.
     let deletes = random.below(3) * 30;
     let disasters = random.below(3) * 12;
     let resolves = random.below(3) * 20;
     let groups = random.below(3) * 20;
-    let others = random.below(3) * 15;
-    let rarities = random.below(3) * 8;
-    let lineages = if backups { 15 } else { 0 };
+    let others = random.below(3) * 15 * often;
+    let rarities = random.below(3) * 8 * often;
+    let lineages = if backups { 15 * often } else { 0 };
     let mut actions: Vec<Action> = (0..count)
         .map(|_| {
             let at = random.below(length);

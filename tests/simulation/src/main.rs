@@ -1,7 +1,7 @@
 //! `simulate`: tells the story of one seed, or runs many and prints what they did.
 //!
 //! `--seed S` · `--seeds A..B` · `--minutes N` (fresh ones; or `--from A`) · `--threads N` · `--double` ·
-//! `--workload usual|puts` · `--marks` (demand every mark, however short the run) ·
+//! `--workload usual|eventful|puts` · `--marks` (demand every mark, however short the run) ·
 //! `--seed S --shrink [--to FILE] [--runs N]` · `--plan FILE` · `--exhaustive [NAME]` ·
 //! `--sqlite` (the server's database in a real file; with `--seeds` and `--minutes` compared with memory) ·
 //! `--scenario NAME [--disturbed GATE-AND-FAULT]` · `--jepsen [RUNS]`
@@ -23,7 +23,7 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "simulate --seed S [--shrink [--to FILE] [--runs N]] | --seeds A..B | --minutes N [--from A] | --plan FILE |
   --exhaustive [NAME] | --scenario NAME [--disturbed GATE-AND-FAULT] | --jepsen [RUNS] | --bugs | --bug NAME (as planted)
-  with [--threads N] [--double] [--sqlite] [--workload usual|puts] [--marks]";
+  with [--threads N] [--double] [--sqlite] [--workload usual|eventful|puts] [--marks]";
 
 /// So many violations of each invariant are printed.
 const SHOWN_MAX: u32 = 3;
@@ -52,6 +52,7 @@ fn main() -> ExitCode {
     }
     let workload = match arguments.text("--workload") {
         None | Some("usual") => Workload::Usual,
+        Some("eventful") => Workload::Eventful,
         Some("puts") => Workload::Puts,
         Some(other) => {
             println!("there is no workload '{other}'");
