@@ -40,6 +40,7 @@ export interface Lane {
 
 export interface Schema<R = AnyRecords> {
   name: string;
+  /** Counts up with every change of the declaration. */
   version: number;
   /** By priority: of operations that do not depend on each other, those of the first lane go first. */
   lanes?: readonly Lane[];
