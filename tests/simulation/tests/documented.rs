@@ -1,6 +1,8 @@
-//! What `docs/testing.md` names must be there, and the kept plans must all be named.
+//! What `docs/testing.md` names must be there, the kept plans must all be named, and the planted bugs be counted.
 
 use std::path::{Path, PathBuf};
+
+use fieldsync::planted::Bug;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -8,6 +10,17 @@ fn root() -> PathBuf {
 
 fn page() -> String {
     std::fs::read_to_string(root().join("docs/testing.md")).expect("the page on testing")
+}
+
+/// Where a test lies that is named as `folder/name`.
+fn file_of(named: &str) -> Option<String> {
+    let (folder, name) = named.split_once('/').filter(|(_, name)| !name.is_empty() && !name.contains('/'))?;
+    match folder {
+        "stories" | "plans" => Some(format!("tests/{folder}/{name}.rs")),
+        "server" if name != "tests" => Some(format!("server/tests/server/{name}.rs")),
+        "e2e" => Some(format!("tests/e2e/{name}.test.mjs")),
+        _ => None,
+    }
 }
 
 #[test]
@@ -29,16 +42,36 @@ fn every_test_that_is_named_is_there() {
     let page = page();
     let words = page.split(|sign: char| !(sign.is_ascii_alphanumeric() || "/_-".contains(sign)));
     let mut found = 0;
-    for (folder, name) in words.filter_map(|word| word.split_once('/')).filter(|(_, name)| !name.is_empty() && !name.contains('/')) {
-        let path = match folder {
-            "stories" | "plans" => format!("tests/{folder}/{name}.rs"),
-            "server" if name != "tests" => format!("server/tests/server/{name}.rs"),
-            "e2e" => format!("tests/e2e/{name}.test.mjs"),
-            _ => continue,
-        };
+    for path in words.filter_map(file_of) {
         let there = root().join(&path).exists();
         assert!(there, "docs/testing.md names {path}");
         found += 1;
     }
     assert!(found > 60, "{found}");
+    // A file that is named in another way would not be looked for.
+    for otherwise in ["story: ", "stories: ", "plans: ", "server: ", "e2e: "] {
+        assert!(!page.contains(otherwise), "docs/testing.md: '{otherwise}' wants a slash");
+    }
+}
+
+#[test]
+fn every_test_that_is_named_within_a_file_is_in_it() {
+    let page = page();
+    let named = page.split([';', ',', '|', '(', ')']).filter_map(|part| part.trim().split_once(": "));
+    let mut found = 0;
+    for (path, names) in named.filter_map(|(file, names)| Some((file_of(file)?, names))) {
+        let text = std::fs::read_to_string(root().join(&path)).expect("a file of tests");
+        for name in names.split(' ').filter(|name| name.contains('_')) {
+            let there = text.lines().any(|line| line.contains("fn ") && line.contains(name));
+            assert!(there, "docs/testing.md names {name} of {path}");
+            found += 1;
+        }
+    }
+    assert!(found > 15, "{found}");
+}
+
+#[test]
+fn the_planted_bugs_are_counted() {
+    let told = format!("All of them are found ({} now)", Bug::ALL.len());
+    assert!(page().contains(&told), "docs/testing.md does not say: {told}");
 }
