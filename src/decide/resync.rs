@@ -63,10 +63,11 @@ impl ApplyPage {
         db.prefetch([overlay.clone(), OverlayRow::read_clean(through)]);
         let in_base = |row: &OverlayRow| BaseRow::read(generation, &row.entity, &row.id);
         let brought = self.brought();
-        // Dirty rows of records that the server once had, if nothing newer than this download is known of them.
+        // Dirty rows of records that the server once had, deleted or not, if nothing newer than this download is known
+        // of them.
         let mut dirty: Vec<OverlayRow> = db.all(&overlay)?;
         dirty.retain(|row| {
-            let known = row.base.is_some() && row.version.is_some_and(|version| version <= through);
+            let known = row.version.is_some_and(|version| version <= through);
             known && self.schema.entity(&row.entity).is_some() && !row.is_clean() && !brought.contains(&row.entity, &row.id)
         });
         db.prefetch(dirty.iter().map(in_base));

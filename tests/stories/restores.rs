@@ -1,5 +1,7 @@
 //! The server is lost and comes back from a backup: the devices heal it, each with what it knows to be lost.
 
+use fieldsync::model::Version;
+use fieldsync_server::store::ServerStore;
 use serde_json::{Value, json};
 
 use crate::world::{Fault, World, tell, turns};
@@ -214,4 +216,39 @@ fn work_that_is_carried_over_a_restore_is_decided_once() {
             assert_eq!(changes.iter().filter(|(entity, _)| entity == "pet").count(), 2, "{met} {over}: {changes:?}");
         });
     }
+}
+
+#[test]
+fn what_was_deleted_before_a_restore_is_known_as_gone_in_the_new_lineage() {
+    tell(async {
+        let world = World::with_backups();
+        let office = world.device("ben").tab().await;
+        let there = office.create("appointment", json!({"name": "morning"})).await;
+        office.sync().await;
+        let tab = world.device("anna").tab().await;
+        tab.sync().await;
+        let known = tab.all("appointment").await.remove(0)["id"].to_string();
+        office.delete("appointment", &there).await;
+        office.sync().await;
+        // Anna's later edit brings it back, on the version at which it was deleted, but waits for a pet that is parked.
+        let pet = tab.create("pet", json!({"clientId": 999})).await;
+        tab.up().await;
+        world.pass(1_000);
+        tab.update("appointment", &known, json!({"petId": value(&pet)})).await;
+        tab.down().await;
+        let before = tab.get("appointment", &known).await.expect("brought back");
+        assert_eq!((&before["name"], &before["_sync"]["state"]), (&json!("morning"), &json!("pending")));
+        // Nothing at the server tells of it any more.
+        let service = world.service();
+        assert_eq!(service.store().forget("clinic", Version(9)).await.expect("forgotten"), 1);
+        world.restore(&world.backup().await);
+        office.create("product", json!({})).await;
+        office.sync().await;
+
+        tab.sync().await;
+        let after = tab.get("appointment", &known).await.expect("still brought back");
+        assert_eq!(after["name"], "morning");
+        // As anything that a resync does not bring: gone up to where the new lineage is seen.
+        assert_ne!(after["_sync"]["version"], "0", "{after}");
+    });
 }
