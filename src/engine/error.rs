@@ -1,5 +1,7 @@
 //! The error that leaves the engine: a stable code, whether trying again can help, and facts for the caller.
 
+use std::ops::{Deref, DerefMut};
+
 use serde_json::{Value, json};
 
 use crate::decide::{Corrupt, WriteError};
@@ -8,10 +10,15 @@ use crate::schema::SchemaError;
 use crate::store::StoreError;
 use crate::value::ValueError;
 
-/// What every call of the engine may fail with. JavaScript sees it as `FieldSyncError`.
+/// What every call of the engine may fail with. JavaScript sees it as `FieldSyncError`. Boxed, because every result in
+/// the engine would be as large as it: 2 % of the module moves such results about.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{message}")]
-pub struct EngineError {
+#[error("{}", .0.message)]
+pub struct EngineError(Box<Failed>);
+
+/// What an [`EngineError`] tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failed {
     /// Stable; never parse the message.
     pub code: &'static str,
     /// For people.
@@ -22,20 +29,35 @@ pub struct EngineError {
     pub details: Value,
 }
 
+impl Deref for EngineError {
+    type Target = Failed;
+    fn deref(&self) -> &Failed {
+        &self.0
+    }
+}
+
+impl DerefMut for EngineError {
+    fn deref_mut(&mut self) -> &mut Failed {
+        &mut self.0
+    }
+}
+
 impl EngineError {
     /// An error without further facts.
     pub fn new(code: &'static str, message: &str) -> Self {
-        Self { code, message: message.to_owned(), retryable: false, details: Value::Null }
+        Self::with(code, message, Value::Null)
     }
     /// With facts.
     pub fn with(code: &'static str, message: &str, details: Value) -> Self {
-        Self { details, ..Self::new(code, message) }
+        Self(Box::new(Failed { code, message: message.to_owned(), retryable: false, details }))
     }
 }
 
 impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
-        Self { retryable: error.is_retryable(), ..Self::new(error.code(), &error.to_string()) }
+        let mut told = Self::new(error.code(), &error.to_string());
+        told.retryable = error.is_retryable();
+        told
     }
 }
 
