@@ -58,6 +58,8 @@ pub enum Event {
     Settled,
     /// The server went back to a time before it was applied: it is sent again.
     Returned,
+    /// The server does not know a record or an operation on which it stands.
+    Blocked,
     /// The user gave it up.
     Discarded,
     /// It was written into a file, for another device to send.
@@ -101,6 +103,7 @@ enum Name {
     Amended,
     Settled,
     Returned,
+    Blocked,
     Discarded,
     Exported,
     Imported,
@@ -143,6 +146,7 @@ impl From<Entry> for EntryWire {
             Event::Imported { content } => (wire.event, wire.content) = (Name::Imported, Some(content)),
             Event::Settled => wire.event = Name::Settled,
             Event::Returned => wire.event = Name::Returned,
+            Event::Blocked => wire.event = Name::Blocked,
             Event::Discarded => wire.event = Name::Discarded,
             Event::Exported => wire.event = Name::Exported,
             Event::Rebased { version } => (wire.event, wire.version) = (Name::Rebased, Some(version)),
@@ -169,6 +173,7 @@ impl TryFrom<EntryWire> for Entry {
             Name::Imported => Event::Imported { content: content? },
             Name::Settled => Event::Settled,
             Name::Returned => Event::Returned,
+            Name::Blocked => Event::Blocked,
             Name::Discarded => Event::Discarded,
             Name::Exported => Event::Exported,
             Name::Rebased => Event::Rebased { version: version? },

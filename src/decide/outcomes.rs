@@ -129,7 +129,14 @@ impl Outcomes {
                 park(work, row, stored, &operation, failure);
                 Ok(())
             }
-            Outcome::Blocked { .. } | Outcome::Deferred { .. } | Outcome::Duplicate { .. } => Ok(()),
+            Outcome::Blocked { waits_for } => {
+                if *waits_for != stored.waits_for {
+                    work.note(&operation, Event::Blocked);
+                    work.queue(&operation, OutboxRow { waits_for: waits_for.clone(), ..stored });
+                }
+                Ok(())
+            }
+            Outcome::Deferred { .. } | Outcome::Duplicate { .. } => Ok(()),
         }
     }
 

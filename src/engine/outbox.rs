@@ -183,6 +183,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 | audit::Event::Imported { .. }
                 | audit::Event::Settled
                 | audit::Event::Returned
+                | audit::Event::Blocked
                 | audit::Event::Exported => {}
             }
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::conflict::{Conflict, ConflictState};
 use crate::decide::{RecordState, RecordView};
-use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, Version};
+use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, TempId, Version};
 use crate::outbox::{Item, Standing, State};
 use crate::protocol::ConflictKind;
 use crate::value::{Delta, Object, to_value};
@@ -202,6 +202,17 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
         }
         (State::Acknowledged { .. }, _) => ("acknowledged", reason("not_durable", "Applied; kept until the server cannot lose it.")),
         (State::Pending, Standing::Ready(_)) if aside.flying => ("syncing", reason("sending", "On its way; the answer is not here yet.")),
+        (State::Pending, Standing::Ready(_)) if !item.row.waits_for.is_empty() => {
+            let mut waits_for = item.row.waits_for.clone();
+            waits_for.retain(|id| TempId::parse(id).is_some());
+            let why = match waits_for.is_empty() {
+                true => {
+                    Reason { waits_for: item.row.waits_for.clone(), ..reason("waits_for_operation", "Waits for an earlier operation.") }
+                }
+                false => Reason { waits_for, ..reason("waits_for_record", "Refers to a record that the server does not know.") },
+            };
+            ("blocked", why)
+        }
         (State::Pending, Standing::Ready(_) | Standing::Held) => match aside.last {
             Some((code, message)) => ("failed", reason(code, message)),
             None => ("pending", reason("ready", "Goes with the next sync.")),

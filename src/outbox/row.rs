@@ -58,6 +58,10 @@ pub struct OutboxRow {
     /// comes after this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<OpId>,
+    /// Temp IDs and operations that the server does not know, by its last word: whoever wrote them has them still to
+    /// send, or the server lost them in a restore and nobody ever will.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// Its client sequence here, if it was written on another device and imported. Such a row is always sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub here: Option<u64>,
@@ -67,7 +71,7 @@ impl OutboxRow {
     /// The row for a new operation.
     pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
         let body = crate::value::to_text(operation);
-        Self { body, state: State::Pending, row, drops, created, replaces: Vec::new(), here: None }
+        Self { body, state: State::Pending, row, drops, created, replaces: Vec::new(), waits_for: Vec::new(), here: None }
     }
     /// The row for another operation in the place of this one, or for this one in another shape.
     pub fn instead(&self, by: &Operation) -> Self {

@@ -252,3 +252,35 @@ fn what_was_deleted_before_a_restore_is_known_as_gone_in_the_new_lineage() {
         assert_ne!(after["_sync"]["version"], "0", "{after}");
     });
 }
+
+#[test]
+fn what_refers_to_a_record_that_the_server_lost_names_it_until_its_device_brings_it_back() {
+    tell(async {
+        let world = World::with_backups();
+        let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
+        let backup = world.backup().await;
+        let client = old.create("client", json!({"name": "Smith"})).await;
+        old.create("pet", json!({"name": "Rex", "clientId": value(&client)})).await;
+        // Both are sealed together; the server takes the client alone.
+        old.poison(Some(("Rex", 500)));
+        for _ in 0..2 {
+            assert_eq!(old.sync().await.errors[0].code, "server");
+        }
+        old.poison(None);
+        assert_eq!(old.queue().await.iter().filter(|item| item["state"] == "acknowledged").count(), 1);
+        let file = old.engine.export().await.expect("written");
+        world.restore(&backup);
+
+        new.engine.import(&file).await.expect("read");
+        assert!(new.sync().await.success);
+        let queue = new.queue().await;
+        let found: Vec<_> = queue.iter().map(|item| (&item["state"], &item["reason"]["code"], &item["reason"]["waitsFor"][0])).collect();
+        assert_eq!(found, [(&json!("blocked"), &json!("waits_for_record"), &value(&client))]);
+        // It is asked for again: the device that created the record may come back.
+        old.sync().await;
+        old.sync().await;
+        assert!(new.sync().await.success);
+        assert!(new.queue().await.iter().all(|item| item["state"] == "acknowledged"));
+        assert_eq!(new.all("pet").await[0]["clientId"], new.all("client").await[0]["id"]);
+    });
+}

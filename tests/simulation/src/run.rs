@@ -21,6 +21,8 @@ use crate::world::{Database, World};
 const REST_MS: u64 = 30 * 60 * 1_000;
 /// So often one looks whether it has.
 const LOOK_MS: u64 = 2_000;
+/// Longer than the longest pause between two attempts.
+const ASK_AGAIN_MS: u64 = 2 * 60_000;
 /// How long rest is watched.
 const WATCH_MS: u64 = 120_000;
 /// So many turns a context may take in that time for looking whether there is anything new.
@@ -148,7 +150,7 @@ fn go(world: &Rc<World>, end: u64, condition: impl Fn() -> bool) -> bool {
 fn rest(world: &Rc<World>) -> bool {
     let executor = &world.sim.executor;
     let begun = executor.now();
-    let mut before = None;
+    let mut before = (begun, None);
     while executor.now() < begun + REST_MS {
         ask(world);
         // Somebody who is content may be woken by another who is not: everybody must be content at once.
@@ -175,7 +177,13 @@ fn rest(world: &Rc<World>) -> bool {
         let all_there =
             world.databases.iter().zip(&now).all(|(database, (_, through, _))| *through == world.server.sequence(&database.plan.tenant));
         let decided = !world.plan.resolve_at_end || now.iter().all(|(_, _, conflicts)| *conflicts == 0);
-        let still = before.as_ref() == Some(&now);
+        // What the server does not know is asked for again and again: it may have come to know it.
+        let asks = |database: &Rc<Database>| database.rows.watch.borrow().outbox.values().any(|queued| !queued.waits_for.is_empty());
+        let look = if world.databases.iter().any(asks) { ASK_AGAIN_MS } else { 1 };
+        if before.1.as_ref() != Some(&now) {
+            before = (executor.now(), Some(now.clone()));
+        }
+        let still = executor.now() >= before.0 + look;
         let arrived = world.server.under_way.get() == 0;
         if world.script.is_done()
             && all_there
@@ -188,7 +196,6 @@ fn rest(world: &Rc<World>) -> bool {
             world.sim.tell(|| format!("everything has come to rest after {mark} ms"));
             return idle(world);
         }
-        before = Some(now);
     }
     let queues = queues(world);
     let shown = queues.iter().zip(&world.databases).map(|(queue, database)| {

@@ -160,6 +160,7 @@ impl Look<'_> {
                 | Event::Amended { .. }
                 | Event::Imported { .. }
                 | Event::Returned
+                | Event::Blocked
                 | Event::Exported => {
                     (matches!(queued.get(&last), Some(State::Pending | State::Conflict { .. } | State::Parked { .. })), amended)
                 }

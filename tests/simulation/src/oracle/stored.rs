@@ -30,6 +30,8 @@ pub(crate) struct Queued {
     pub(crate) operation: Operation,
     pub(crate) body: String,
     pub(crate) state: State,
+    /// What the server does not know.
+    pub(crate) waits_for: Vec<String>,
     pub(super) overlay: Key,
 }
 
@@ -273,7 +275,7 @@ impl Stored {
                 let seq = number(&row.key);
                 let overlay = [operation.entity.as_str().into(), stored.row.to_key()].into();
                 let before = self.outbox.get(&seq).map(|queued| queued.body == stored.body);
-                self.outbox.insert(seq, Queued { operation, body: stored.body, state: stored.state, overlay });
+                self.outbox.insert(seq, Queued { operation, body: stored.body, state: stored.state, waits_for: stored.waits_for, overlay });
                 if before == Some(false) && self.seals.contains(seq) {
                     return Err((Invariant::I16, format!("the sealed operation {seq} was rewritten")));
                 }

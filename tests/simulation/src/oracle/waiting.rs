@@ -27,7 +27,7 @@ pub(super) fn check(world: &World, database: &Database, queue: &[Value]) {
         let why = found.as_ref().err().cloned().unwrap_or_default();
         world.sim.check(Invariant::I8, found.is_ok(), || format!("{}: {why} holds this operation: {item}", database.name));
         if code(item) == "waits_for_record" {
-            let created = waits_for(item).find(|id| is_created(world, database, queue, id));
+            let created = waits_for(item).find(|id| is_created(world, database, queue, item, id));
             world
                 .sim
                 .check(Invariant::I8, created.is_none(), || format!("{}: {item} waits for {created:?}, which was created", database.name));
@@ -43,6 +43,10 @@ fn waits_for(item: &Value) -> impl Iterator<Item = &str> {
     item["reason"]["waitsFor"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
+fn is_create(item: &Value, temp: &str) -> bool {
+    item["kind"] == "create" && item["recordId"] == temp
+}
+
 impl<'q> Waiting<'q> {
     /// Follows an operation to whatever holds it; says what is wrong with the way there, if anything is.
     fn follow(&mut self, item: &'q Value, way: &mut Vec<&'q str>) -> Result<(), String> {
@@ -53,18 +57,19 @@ impl<'q> Waiting<'q> {
         let nothing = || Err(format!("nothing, by way of {way:?},"));
         match (item["state"].as_str().unwrap_or_default(), code(item)) {
             ("conflict" | "parked", _) => {}
-            ("blocked", "waits_for_record" | "dependency_cycle") if waits_for(item).next().is_some() => {}
-            ("blocked", "waits_for_operation") if waits_for(item).next().is_some() => {
+            ("blocked", "dependency_cycle") if waits_for(item).next().is_some() => {}
+            ("blocked", "waits_for_operation" | "waits_for_record") if waits_for(item).next().is_some() => {
                 if way.contains(&id) {
                     return Err(format!("a circle of operations {way:?}"));
                 }
                 way.push(id);
                 for other in waits_for(item) {
                     let queue = self.queue;
-                    let Some(next) = queue.iter().find(|item| item["operationId"] == other) else {
-                        return Err(format!("{other}, which is not in the queue,"));
-                    };
-                    self.follow(next, way)?;
+                    match queue.iter().find(|item| item["operationId"] == other || is_create(item, other)) {
+                        Some(next) => self.follow(next, way)?,
+                        None if code(item) == "waits_for_record" => {}
+                        None => return Err(format!("{other}, which is not in the queue,")),
+                    }
                 }
                 way.pop();
             }
@@ -76,18 +81,20 @@ impl<'q> Waiting<'q> {
 }
 
 /// Whether the record of a temp ID was created here: its create stands in the queue, or the server has applied it.
-/// A database that was emptied knows nothing of what it created before.
-fn is_created(world: &World, database: &Database, queue: &[Value], temp: &str) -> bool {
-    if queue.iter().any(|item| item["kind"] == "create" && item["recordId"] == temp) {
+/// A database that was emptied knows nothing of what it created before; what the server says was created
+/// by nobody. Its create may be held in this queue.
+fn is_created(world: &World, database: &Database, queue: &[Value], item: &Value, temp: &str) -> bool {
+    let (server, stored) = (lock(&world.server.watch), database.rows.watch.borrow());
+    let told = stored.outbox.values().any(|queued| item["operationId"] == queued.operation.id.as_str() && !queued.waits_for.is_empty());
+    if !told && queue.iter().any(|item| is_create(item, temp)) {
         return true;
     }
-    let (server, stored) = (lock(&world.server.watch), database.rows.watch.borrow());
     let commits = &server.commits;
     let Some(tenant) = commits.tenants.get(&database.plan.tenant) else { return false };
     let creates = commits.bodies.values().filter(|(operation, _)| {
         operation.action.kind() == Kind::Create && matches!(&operation.record, RecordId::Text(text) if text == temp)
     });
     let applied = |id| matches!(tenant.words.get(id), Some(word) if matches!(word.outcome, Outcome::Applied { .. }));
-    let here = |id| stored.trail.contains_key(id) && !stored.forgotten.contains(id);
+    let here = |id| told || stored.trail.contains_key(id) && !stored.forgotten.contains(id);
     creates.into_iter().any(|(operation, _)| here(&operation.id) && applied(&operation.id))
 }
