@@ -211,7 +211,7 @@ impl Outcomes {
         self.settle_waiting(db, work, &mut row)?;
         work.note(operation, Event::Applied { version });
         work.settle(&operation.id, Settled::Applied { version });
-        if rests_on <= self.durable || stored.here.is_some() || is(Bug::SettledEarly) {
+        if rests_on <= self.durable || is(Bug::SettledEarly) {
             work.end(operation.seq);
         } else {
             work.queue(operation, OutboxRow { state: State::Acknowledged { version: rests_on }, ..stored.clone() });

@@ -284,3 +284,28 @@ fn what_refers_to_a_record_that_the_server_lost_names_it_until_its_device_brings
         assert_eq!(new.all("pet").await[0]["clientId"], new.all("client").await[0]["id"]);
     });
 }
+
+#[test]
+fn carried_work_is_kept_until_it_is_durable_by_the_device_that_sent_it() {
+    tell(async {
+        let world = World::with_backups();
+        let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
+        let pet = old.create("pet", json!({"name": "Rex"})).await;
+        assert!(old.sync().await.success && new.sync().await.success);
+        let backup = world.backup().await;
+        old.update("pet", &pet, json!({"name": "Max"})).await;
+        new.engine.import(&old.engine.export().await.expect("written")).await.expect("read");
+        assert!(new.sync().await.success);
+        assert_eq!(new.queue().await.iter().map(|item| &item["state"]).collect::<Vec<_>>(), ["acknowledged"]);
+
+        // The first device is never seen again, and the server loses what it had.
+        world.restore(&backup);
+        assert!(new.sync().await.success);
+        let office = world.device("ben").tab().await;
+        assert!(office.sync().await.success);
+        assert_eq!(office.all("pet").await[0]["name"], "Max");
+        world.backup().await;
+        assert!(new.sync().await.success);
+        assert!(new.queue().await.is_empty());
+    });
+}
