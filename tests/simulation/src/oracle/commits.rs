@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldsync::model::{Base, ClientId, Epoch, Kind, OpId, Operation, Version};
+use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Version};
 use fieldsync::protocol::Outcome;
-use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
+use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
 
 use crate::sim::Invariant;
 
@@ -14,6 +14,8 @@ use crate::sim::Invariant;
 #[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) outcome: Outcome,
+    /// What found that it was so already changed nothing: the version that its record had then.
+    found: Option<Version>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,8 +48,9 @@ pub(crate) struct Commits {
     /// Operations that were carried from one device to another: they keep the numbers of the first.
     pub(crate) carried: BTreeSet<OpId>,
     backup: BTreeMap<String, Tenant>,
-    /// Operations that ever made a change. What others wanted was so already.
-    pub(crate) wrote: BTreeSet<OpId>,
+    /// Operations whose word was lost with a lineage, and which need not be sent again for that: what they wanted was
+    /// so already, and what made it so was in the backup.
+    pub(crate) excused: BTreeSet<OpId>,
     /// The lineage that the last restore began.
     pub(crate) epoch: Option<String>,
     pub(crate) broken: Option<(Invariant, String)>,
@@ -65,8 +68,11 @@ impl Commits {
         self.epoch = Some(epoch.to_string());
         let lost = std::mem::replace(&mut self.tenants, self.backup.clone());
         for (tenant, before) in lost {
-            // Whatever was issued stays issued.
             let now = self.tenants.entry(tenant).or_default();
+            let kept = |word: &Word| word.found.is_some_and(|found| found <= now.sequence);
+            let gone = before.words.iter().filter(|(id, word)| !now.words.contains_key(id) && kept(word));
+            self.excused.extend(gone.map(|(id, _)| id.clone()));
+            // Whatever was issued stays issued.
             now.sequence = now.sequence.max(before.sequence);
             now.restored = true;
         }
@@ -74,7 +80,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, wrote, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -94,11 +100,10 @@ impl Commits {
             hold(Invariant::I8, earlier.is_none() || met(&receipt.outcome) != earlier, &|| {
                 format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
             });
-            let word = Word { outcome: receipt.outcome.clone() };
+            let word = Word { outcome: receipt.outcome.clone(), found: known.found(batch, receipt, bodies) };
             let before = known.words.insert(receipt.operation.clone(), word);
             hold(Invariant::I3, before.is_none(), &|| format!("{} got a second receipt", receipt.operation));
         }
-        wrote.extend(batch.changes.iter().map(|change| change.operation.clone()));
         for change in &batch.changes {
             hold(Invariant::I21, change.version > known.sequence, &|| {
                 format!("version {} was given after {}", change.version, known.sequence)
@@ -174,6 +179,24 @@ fn groups<'b>(bodies: &'b BTreeMap<OpId, (Operation, String)>, batch: &WriteBatc
 }
 
 impl Tenant {
+    /// The version that a record had when an operation found that it was as wanted already.
+    fn found(&self, batch: &WriteBatch, receipt: &Receipt, bodies: &BTreeMap<OpId, (Operation, String)>) -> Option<Version> {
+        let (Outcome::Applied { real_id, .. }, (operation, _)) = (&receipt.outcome, bodies.get(&receipt.operation)?) else { return None };
+        if operation.action == Action::nothing() {
+            // Nothing was wanted.
+            return Some(Version(0));
+        }
+        let key = RecordKey { entity: operation.entity.clone(), id: real_id.clone() };
+        if batch.changes.iter().any(|change| change.operation == receipt.operation) {
+            return None;
+        }
+        // Receipts stand in the order in which the operations were judged.
+        let earlier = batch.receipts.iter().take_while(|earlier| earlier.operation != receipt.operation);
+        let changes = earlier.flat_map(|earlier| batch.changes.iter().filter(|change| change.operation == earlier.operation));
+        let last = changes.filter(|change| change.key == key).map(|change| change.version).max();
+        last.or_else(|| self.chains.get(&key).map(|chain| chain.version))
+    }
+
     /// The version that an operation left. What stands in its place may stand on more than it did, of which whoever
     /// follows it knows nothing.
     fn left_by(&self, operation: &OpId) -> Option<Version> {

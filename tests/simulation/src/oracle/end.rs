@@ -132,7 +132,6 @@ impl Look<'_> {
             }
             open.extend(tenant.successors.get(operation).into_iter().flatten());
         }
-        let restored = words.is_some_and(|tenant| tenant.restored);
         let queued: BTreeMap<&OpId, &State> = watch.outbox.values().map(|queued| (&queued.operation.id, &queued.state)).collect();
         for saved in &self.database.history.borrow().saved {
             let Ok(id) = OpId::parse(&saved.operation) else { continue };
@@ -147,7 +146,7 @@ impl Look<'_> {
             let word = words.and_then(|tenant| tenant.words.get(&last)).map(|word| &word.outcome);
             let (holds, gone) = match event {
                 // What found that it was so already may be forgotten by a server that is restored. That it is so, is not.
-                Event::Applied { .. } | Event::Settled if restored && word.is_none() && !commits.wrote.contains(&last) => (true, amended),
+                Event::Applied { .. } | Event::Settled if word.is_none() && commits.excused.contains(&last) => (true, amended),
                 Event::Applied { version } => (matches!(word, Some(Outcome::Applied { version: there, .. }) if there == version), amended),
                 Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),
                 Event::Conflict { .. } => (matches!(queued.get(&last), Some(State::Conflict { .. })), amended),
