@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use fieldsync::model::{Operation, Version};
-use fieldsync::protocol::{Outcome, Stand, UploadResponse, paths};
+use fieldsync::protocol::{DownloadRequest, Outcome, Stand, UploadResponse, paths};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -28,7 +28,6 @@ struct Shown {
 
 #[derive(Deserialize)]
 struct ShownChange {
-    entity: String,
     version: Version,
 }
 
@@ -103,14 +102,14 @@ impl Wire {
         }
     }
 
-    /// The server shows pages.
-    pub(crate) fn shown(&self, sim: &Sim, tenant: &str, lines: &[u8]) {
+    /// The server shows pages of what `request` asks for.
+    pub(crate) fn shown(&self, sim: &Sim, tenant: &str, request: &str, lines: &[u8]) {
         sim.executor.note(lines.len() as u64);
         if lines.windows(CHANGES.len()).any(|part| part == CHANGES) {
             let text = String::from_utf8_lossy(lines);
             let page = text.lines().last().unwrap_or_default();
             sim.tell(|| format!("the server shows {tenant} {page}"));
-            self.together(sim, tenant, page);
+            self.together(sim, tenant, request, page);
         }
         if self.canaries.len() > 1 {
             self.isolated(sim, tenant, &String::from_utf8_lossy(lines));
@@ -119,7 +118,10 @@ impl Wire {
 
     /// Where a page ends, no group goes on of which it holds a member. Members of entities that were not asked for are
     /// none of its business, and one that was changed since comes with that change.
-    fn together(&self, sim: &Sim, tenant: &str, page: &str) {
+    fn together(&self, sim: &Sim, tenant: &str, request: &str, page: &str) {
+        let Ok(DownloadRequest { entities, .. }) = serde_json::from_str(request) else {
+            return sim.violate(Invariant::Sound, format!("{tenant}: a page answers what is no request: {request}"));
+        };
         let Ok(Shown { changes }) = serde_json::from_str::<Shown>(page) else { return };
         let Some(end) = changes.last().map(|change| change.version) else { return };
         let watch = lock(&self.watch);
@@ -129,7 +131,7 @@ impl Wire {
         let last = known.changes[..at(end)].last().filter(|change| change.version == end);
         let Some(of) = last.and_then(|change| group(&change.operation)) else { return };
         let rest = known.changes[at(end)..].iter().take_while(|change| group(&change.operation).is_some_and(|other| other.id == of.id));
-        for change in rest.filter(|change| changes.iter().any(|shown| shown.entity == change.key.entity)) {
+        for change in rest.filter(|change| entities.is_empty() || entities.contains(&change.key.entity)) {
             let moved = known.chains.get(&change.key).is_none_or(|chain| chain.version != change.version);
             sim.check(Invariant::I3, moved, || format!("a page ends at {end}, within {of:?}: {} belongs to it", change.version));
         }

@@ -292,7 +292,8 @@ impl Way {
                         }
                         match pages.next().await {
                             Ok(Some(mut lines)) => {
-                                self.wire.shown(&self.sim, &identity.tenant, &lines);
+                                let asked = request.body.as_deref().unwrap_or_default();
+                                self.wire.shown(&self.sim, &identity.tenant, asked, &lines);
                                 // Cut where no line ends, as a network does.
                                 let rest = lines.split_off(lines.len() / 2);
                                 change(slot, |arrived| arrived.chunks.extend([lines, rest]));
