@@ -12,9 +12,6 @@ const LATE: u64 = 1_000_000;
 /// So many operations demand every mark that can be reached. The fixed seeds get no excuse for being fewer (`--marks`).
 pub const ALL: u64 = LATE;
 
-/// A mark that oracles look at.
-pub(crate) const REPLAYED: &str = "plan replayed after its commit";
-
 /// One rare event.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -57,7 +54,7 @@ pub const MARKS: &[Mark] = &[
     mark("operation sent again", "the same bytes went up once more", SOON),
     mark("operation superseded", "another operation stands in the place of one that ended", SOON),
     mark("parked operation sent again", "a person sent a parked operation again", SOON),
-    mark(REPLAYED, "the connection died between a commit and its word", SOON),
+    mark("plan replayed after its commit", "the connection died between a commit and its word", SOON),
     mark("power loss that lost a relaxed commit", "a page was lost with the power, and fetched again", SOON),
     mark("power lost", "a device lost its power", SOON),
     mark("receipt: applied", "an operation was applied", SOON),

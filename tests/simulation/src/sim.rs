@@ -185,10 +185,6 @@ impl Sim {
         }
     }
 
-    /// How often a mark was reached so far.
-    pub(crate) fn marked(&self, name: &str) -> u64 {
-        self.marks.borrow().get(name).copied().unwrap_or(0)
-    }
     /// A rare event was reached.
     pub(crate) fn mark(&self, name: &'static str) {
         *self.marks.borrow_mut().entry(name).or_insert(0) += 1;

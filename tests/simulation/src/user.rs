@@ -8,7 +8,6 @@ use fieldsync::engine::{Direction, EngineError, Wanted};
 use fieldsync::model::OpId;
 use serde_json::{Map, Value, json};
 
-use crate::marks::REPLAYED;
 use crate::plan::What;
 use crate::random::{mix, place};
 use crate::seams::server::lock;
@@ -118,10 +117,10 @@ impl World {
                 }
                 let unset: &[&str] = if field % 13 == 0 && name != "phone" { &["phone"] } else { &[] };
                 let expected = set.get(name).cloned();
-                let replays = self.sim.marked(REPLAYED);
+                let replays = database.rows.replays.get();
                 let saved = engine.update(entity, &id, &json!({"set": set, "unset": unset}).to_string()).await?;
                 // After a connection died behind a commit, the answer tells of the record as later writes left it.
-                let shows = saved["record"].get(name) == expected.as_ref() || self.sim.marked(REPLAYED) > replays;
+                let shows = saved["record"].get(name) == expected.as_ref() || database.rows.replays.get() > replays;
                 self.sim.check(Invariant::I5, shows, || format!("context {}: the answer to an update shows {saved}", context.owner));
                 self.saved(context, "updates", entity, &saved, Some(marker));
             }

@@ -15,7 +15,6 @@ use fieldsync::value::Key;
 
 use crate::executor::Owner;
 use crate::fault::{Fault, Site};
-use crate::marks::REPLAYED;
 use crate::oracle::stored::{Stored, Truth};
 use crate::sim::{Invariant, Sim};
 use crate::table::Table;
@@ -40,6 +39,8 @@ pub(crate) struct Rows {
     pub(crate) was_damaged: Cell<bool>,
     /// How many commits there were.
     pub(crate) commits: Cell<u64>,
+    /// How often a connection died behind one, and the plan ran once more.
+    pub(crate) replays: Cell<u64>,
     /// Whoever has the right to run a transaction now, and who waits for it.
     taken: Cell<bool>,
     queue: RefCell<VecDeque<Weak<Ticket>>>,
@@ -61,6 +62,7 @@ impl Rows {
             damaged: RefCell::default(),
             was_damaged: Cell::new(false),
             commits: Cell::new(0),
+            replays: Cell::new(0),
             taken: Cell::new(false),
             queue: RefCell::default(),
             watch: RefCell::new(Stored::new(name, truth)),
@@ -347,7 +349,8 @@ impl Store for SimStore {
             self.rows.commit(&self.sim, durability, batch);
             drop(turn);
             if self.sim.gate(self.owner, Site::Committed).await == Some(Fault::Replay) {
-                self.sim.mark(REPLAYED);
+                self.sim.mark("plan replayed after its commit");
+                self.rows.replays.set(self.rows.replays.get() + 1);
                 continue;
             }
             return Ok(out);
