@@ -200,7 +200,7 @@ fn rest(world: &Rc<World>) -> bool {
     let queues = queues(world);
     let shown = queues.iter().zip(&world.databases).map(|(queue, database)| {
         let watch = database.rows.watch.borrow();
-        let first = queue.iter().flatten().find(|item| !is_held(item)).map(ToString::to_string);
+        let first = queue.as_ref().map(|queue| queue.iter().find(|item| !is_held(item)).map(ToString::to_string));
         format!(
             "{}: {} pending, through {:?} of {}, {first:?}",
             database.name,
@@ -257,6 +257,7 @@ fn queues(world: &Rc<World>) -> Vec<Result<Vec<Value>, String>> {
         let Some(context) = open else { continue };
         let Some(engine) = context.engine.borrow().clone() else { continue };
         let found = found.clone();
+        found.borrow_mut()[at] = Err("it does not answer".to_owned());
         world.sim.executor.spawn(context.owner, async move {
             let queue = engine.queue().await.map_err(|error| format!("{}: {error}", error.code));
             found.borrow_mut()[at] = queue;
