@@ -11,7 +11,7 @@ use crate::fault::{Death, Fault, Faults, Gate, Site};
 use crate::plan::Plan;
 use crate::run::Wanted;
 use crate::scenarios::Scenario;
-use crate::script::DONE;
+use crate::script::{DONE, READ_AGAIN};
 use crate::sim::Violation;
 use crate::swarm::run_guarded;
 
@@ -82,7 +82,7 @@ pub fn with(plan: &Plan, gate: Gate, fault: Fault) -> Plan {
 fn undisturbed(scenario: &Scenario, report: &mut Report) -> Vec<Gate> {
     let outcome = run_guarded(&scenario.plan, Wanted { gates: true, ..Wanted::default() });
     let reached = |name: &str| outcome.marks.get(name).or(outcome.faults.get(name)).copied().unwrap_or(0);
-    for (name, times) in scenario.needs.iter().chain(&[(DONE, 1)]) {
+    for (name, times) in scenario.needs.iter().chain(&[(DONE, 1), (READ_AGAIN, 1)]) {
         if reached(name) < *times {
             report.missed.push(format!("{name}: {} of {times}", reached(name)));
         }

@@ -24,6 +24,9 @@ pub(crate) use person::begin;
 /// The mark of a run whose people were done before everything was healed.
 pub(crate) const DONE: &str = "the script came to its end";
 
+/// The mark of a write that was read again by its tab before anything else was saved there: only then is it compared.
+pub(crate) const READ_AGAIN: &str = "own write read again";
+
 /// One thing that a person does in a context. A text `@name` in a value stands for the ID of that record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
