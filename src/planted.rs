@@ -62,6 +62,8 @@ bugs! {
     NotSentAgain,
     /// An applied operation is forgotten before its version is durable.
     SettledEarly,
+    /// What found its wish fulfilled is forgotten before what fulfilled it is durable.
+    RestsOnIgnored,
     /// A resync leaves records that the server has no more.
     GoneKept,
     /// A resync takes away what was written meanwhile.

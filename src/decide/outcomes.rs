@@ -112,7 +112,16 @@ impl Outcomes {
         match sent.outcome.original() {
             Outcome::Applied { real_id, version, rests_on, .. } => {
                 let again = matches!(sent.outcome, Outcome::Duplicate { .. });
-                self.applied(db, work, row, &stored, &operation, real_id, (*version, rests_on.unwrap_or(*version)), again)
+                self.applied(
+                    db,
+                    work,
+                    row,
+                    &stored,
+                    &operation,
+                    real_id,
+                    (*version, rests_on.filter(|_| !is(Bug::RestsOnIgnored)).unwrap_or(*version)),
+                    again,
+                )
             }
             Outcome::Conflict { conflict_id, real_id, server, .. } => {
                 let mut row = row;

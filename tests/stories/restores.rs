@@ -309,3 +309,36 @@ fn carried_work_is_kept_until_it_is_durable_by_the_device_that_sent_it() {
         assert!(new.queue().await.is_empty());
     });
 }
+
+#[test]
+fn what_somebody_else_had_fulfilled_goes_up_again_when_that_is_lost() {
+    tell(async {
+        let world = World::with_backups();
+        let (vet, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let client = vet.create("client", json!({"name": "Smith"})).await;
+        assert!(vet.sync().await.success && office.sync().await.success);
+        let client = vet.get("client", &client).await.expect("there")["id"].to_string();
+        let backup = world.backup().await;
+        // Both write the same. The office is first; the vet is told that it is so, on a version that the backup holds.
+        office.update("client", &client, json!({"phone": "1"})).await;
+        assert!(office.sync().await.success);
+        vet.update("client", &client, json!({"phone": "1"})).await;
+        assert!(vet.sync().await.success);
+        assert_eq!(world.changes().await.len(), 2, "the office's change fulfilled the vet's wish");
+        assert_eq!(vet.queue().await.len(), 1, "the office's change is not in a backup");
+
+        // The server comes back without it, and the office, its device lost, does not.
+        drop(office);
+        world.restore(&backup);
+        assert!(vet.sync().await.success);
+        assert_eq!(world.changes().await.len(), 2, "the vet's change is there in its place");
+        let other = world.device("ben").tab().await;
+        assert!(other.sync().await.success);
+        for tab in [&vet, &other] {
+            assert_eq!(tab.get("client", &client).await.expect("there")["phone"], "1");
+        }
+        world.backup().await;
+        assert!(vet.sync().await.success);
+        assert!(vet.queue().await.is_empty());
+    });
+}
