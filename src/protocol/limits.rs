@@ -12,8 +12,10 @@ pub const OPERATION_BYTES_MAX: usize = (1 << 20) + (64 << 10);
 pub const PAGE_RECORDS_MAX: usize = 5_000;
 /// Bytes of one page, after which the server closes it; one record may exceed it.
 pub const PAGE_BYTES_MAX: usize = 4 << 20;
-/// Bytes of one line of a download: a page whose last record was as large as a record may be.
-pub const LINE_BYTES_MAX: usize = PAGE_BYTES_MAX + (2 << 20);
+/// So many bytes a page may go beyond that for the sake of a group. A group that is larger is split after all.
+pub const PAGE_EXCESS_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one line of a download: the largest page, with room for what its server had not counted.
+pub const LINE_BYTES_MAX: usize = PAGE_BYTES_MAX + PAGE_EXCESS_BYTES_MAX + (2 << 20);
 /// Levels of nesting in any message.
 pub const DEPTH_MAX: usize = 72;
 /// Bytes of a tenant, a user or a request ID.

@@ -178,15 +178,15 @@ impl ServerStore for MemoryStore {
     ) -> Result<PageRows, StoreError> {
         let tenant = self.tenant(tenant).await;
         let tenant = tenant.lock().await;
-        let (mut page, mut complete) = (Filling::new(bounds), true);
-        if let Some(next) = tenant.fill(&mut page, client, after, None, scope) {
+        let mut page = Filling::new(bounds);
+        let mut rest = tenant.fill(&mut page, client, after, None, scope);
+        if let Some(next) = rest {
             let group = tenant.groups.range(..=next).next_back().map(|(first, last)| (*first, *last));
-            let through = page.cut(next, group);
-            let after = page.last();
-            let rest = through.and_then(|_| tenant.fill(&mut page, client, after, through, scope));
-            complete = rest.is_none() && through >= Some(tenant.state.sequence);
+            if let Some((after, last)) = page.cut(next, group) {
+                rest = tenant.fill(&mut page, client, after, Some(last), scope);
+            }
         }
-        Ok(PageRows { rows: page.rows, complete, sequence: tenant.state.sequence, forgotten: tenant.state.forgotten })
+        Ok(page.finish(rest, &tenant.state))
     }
 
     async fn ready(&self) -> bool {
@@ -204,17 +204,17 @@ impl Tenant {
     fn fill(&self, page: &mut Filling, client: &ClientId, after: Version, through: Option<Version>, scope: &Scope) -> Option<Version> {
         for record in self.newer(after, scope).take_while(|record| through.is_none_or(|through| record.version <= through)) {
             let data = record.data.as_ref().map(|data| serde_json::Value::Object(data.clone()).to_string());
-            if !page.admits(data.as_ref().map_or(0, String::len)) {
-                return Some(record.version);
-            }
-            page.rows.push(PageRow {
+            let row = PageRow {
                 key: record.key.clone(),
                 version: record.version,
                 data,
                 stamp: record.stamp,
                 field_stamps: record.field_stamps.clone(),
                 born_as: record.origin.temp.clone().filter(|_| record.origin.client == *client),
-            });
+            };
+            if let Err(next) = page.put(row) {
+                return Some(next);
+            }
         }
         None
     }

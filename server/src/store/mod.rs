@@ -58,7 +58,7 @@ impl From<std::io::Error> for StoreError {
 pub struct PageBounds {
     /// Rows.
     pub records_max: usize,
-    /// Bytes of fields.
+    /// Bytes of fields and of what stands beside them.
     pub bytes_max: usize,
 }
 

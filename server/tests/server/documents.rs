@@ -137,6 +137,8 @@ fn the_numbers_are_the_codes() -> Told {
         format!("more than {} operations", thousands(limits::OPERATIONS_MAX)),
         format!("a body above {} MiB", limits::BODY_BYTES_MAX >> 20),
         format!("(at most {}) or about {} MiB of fields", thousands(limits::PAGE_RECORDS_MAX), limits::PAGE_BYTES_MAX >> 20),
+        format!("up to {} MiB; only a larger group", (limits::PAGE_BYTES_MAX + limits::PAGE_EXCESS_BYTES_MAX) >> 20),
+        format!("a line of more than {} MiB", limits::LINE_BYTES_MAX >> 20),
     ] {
         assert!(text.contains(&said), "{said}");
     }

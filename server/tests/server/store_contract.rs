@@ -5,7 +5,7 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
 use fieldsync::model::{ClientId, Kind, OpId, RecordId, Stamp, TempId, Version};
-use fieldsync::protocol::Outcome;
+use fieldsync::protocol::{Outcome, limits};
 use fieldsync::schema::Reference;
 use fieldsync::value::hash_bytes;
 use fieldsync_server::store::sqlite::{Setting, SqliteStore};
@@ -22,6 +22,7 @@ on_both_stores!(
     what_is_committed_is_found_by_every_key,
     only_one_transaction_of_a_tenant_lives_at_a_time,
     a_client_belongs_to_its_first_user,
+    a_group_that_is_larger_than_a_page_may_be_is_split_and_comes_whole,
 );
 
 const PAGE: PageBounds = PageBounds { records_max: 100, bytes_max: 1_000_000 };
@@ -158,6 +159,36 @@ async fn a_client_belongs_to_its_first_user<S: ServerStore>(world: World<S>) -> 
     assert_eq!(store.owner("north", &client(1)?, "ben", 2).await?, "anna");
     assert_eq!(store.owner("north", &client(1)?, "anna", 3).await?, "anna");
     assert_eq!(store.owner("south", &client(1)?, "ben", 4).await?, "ben");
+    Ok(())
+}
+
+async fn a_group_that_is_larger_than_a_page_may_be_is_split_and_comes_whole<S: ServerStore>(world: World<S>) -> Told {
+    let (store, all) = (world.service.store(), Scope::default());
+    let sample = batch()?.records.remove(0).0;
+    let text = "x".repeat(limits::PAGE_EXCESS_BYTES_MAX / 2 - 1_000);
+    let data = json!({"text": text}).as_object().cloned();
+    let record = |version: u64| Record { key: key(version as i64), version: Version(version), data: data.clone(), ..sample.clone() };
+    store
+        .begin("north", &client(1)?)
+        .await?
+        .commit(WriteBatch {
+            state: TenantState { sequence: Version(6), ..batch()?.state },
+            records: (1..=6).map(|version| (record(version), Vec::new())).collect(),
+            groups: vec![(Version(2), Version(5))],
+            ..batch()?
+        })
+        .await?;
+    let bounds = PageBounds { records_max: 100, bytes_max: 10 };
+    let (mut after, mut pages) = (Version(0), Vec::new());
+    loop {
+        let page = store.page("north", &client(1)?, after, &all, bounds).await?;
+        after = page.rows.last().map(|row| row.version).ok_or("a page has a row at least")?;
+        pages.push(page.rows.iter().map(|row| row.version.0).collect::<Vec<_>>());
+        if page.complete {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec![1], vec![2, 3], vec![4, 5], vec![6]]);
     Ok(())
 }
 

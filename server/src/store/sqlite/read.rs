@@ -71,19 +71,15 @@ pub(super) async fn page(
     bounds: PageBounds,
     state: &TenantState,
 ) -> Result<PageRows, StoreError> {
-    let (mut page, mut complete) = (Filling::new(bounds), true);
-    if let Some(next) = fill(db, &mut page, tenant, client, after, None, scope).await? {
+    let mut page = Filling::new(bounds);
+    let mut rest = fill(db, &mut page, tenant, client, after, None, scope).await?;
+    if let Some(next) = rest {
         let group = group_at(db, tenant, next).await?;
-        complete = match page.cut(next, group) {
-            Some(last) => {
-                let after = page.last();
-                let rest = fill(db, &mut page, tenant, client, after, Some(last), scope).await?;
-                rest.is_none() && last >= state.sequence
-            }
-            None => false,
-        };
+        if let Some((after, last)) = page.cut(next, group) {
+            rest = fill(db, &mut page, tenant, client, after, Some(last), scope).await?;
+        }
     }
-    Ok(PageRows { rows: page.rows, complete, sequence: state.sequence, forgotten: state.forgotten })
+    Ok(page.finish(rest, state))
 }
 
 /// The group that begins at a version or last before it.
@@ -118,20 +114,18 @@ async fn fill(
     .bind(through.map(|through| to_db(through.0)).transpose()?)
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
-        let data: Option<String> = row.try_get(3)?;
-        let version = Version(from_db(row.try_get(2)?)?);
-        if !page.admits(data.as_ref().map_or(0, String::len)) {
-            return Ok(Some(version));
-        }
         let born_here = row.try_get::<&str, _>(8)? == client.as_str();
-        page.rows.push(PageRow {
+        let row = PageRow {
             key: key_at(&row, 0)?,
-            version,
-            data,
+            version: Version(from_db(row.try_get(2)?)?),
+            data: row.try_get(3)?,
             stamp: stamp_at(&row, 4)?,
             field_stamps: field_stamps_at(&row, 6)?,
             born_as: if born_here { temp_at(&row, 7)? } else { None },
-        });
+        };
+        if let Err(next) = page.put(row) {
+            return Ok(Some(next));
+        }
     }
     Ok(None)
 }
