@@ -9,7 +9,7 @@ use crate::plan::What;
 use crate::script::Step;
 
 pub(super) fn all() -> Vec<Scenario> {
-    vec![resync(), gone_meanwhile(), restored()]
+    vec![resync(), gone_meanwhile(), restored(), fulfilled()]
 }
 
 fn resync() -> Scenario {
@@ -103,5 +103,31 @@ fn restored() -> Scenario {
     stage.end(
         "server restored from backup",
         "The server comes back from a backup and has lost what both devices were told is synced; they bring it again.",
+    )
+}
+
+fn fulfilled() -> Scenario {
+    let mut stage = Stage::new(20_000);
+    stage.plan.backups = true;
+    let (vet, office) = (stage.device("anna"), stage.device("ben"));
+    stage.create(OPEN, vet, "client", "ann", json!({"name": "Ann"}));
+    stage.synced(OPEN, vet, "ann");
+    stage.see(OPEN, office, "ann", json!({"name": "Ann"}));
+    stage.at(5_000, vet, What::Backup);
+    // Numbers carry no mark: both write the very same. The vet is cut off, so the office is first.
+    stage.at(5_500, vet, What::Partition(3_000, false));
+    stage.update(6_000, vet, "ann", json!({"visits": 1}));
+    stage.update(6_000, office, "ann", json!({"visits": 1}));
+    stage.synced(9_000, vet, "ann");
+    // What the office had written is lost here and there. Only the vet can bring it again.
+    stage.at(12_000, office, What::Evict);
+    stage.at(12_000, vet, What::Restore);
+    stage.at(16_000, vet, What::Backup);
+    stage.expect("ann", json!({"name": "Ann"}));
+    stage.needs("server restored", 1);
+    stage.needs("database evicted", 1);
+    stage.end(
+        "fulfilled and lost",
+        "Two devices write the same; the second finds it so already. Then the server and the first device lose it.",
     )
 }
