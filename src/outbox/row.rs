@@ -13,7 +13,8 @@ pub enum State {
     Pending,
     /// The server applied it, but could still lose it: its payload stays until that version is durable there.
     Acknowledged {
-        /// The record's version after it.
+        /// The version that it rests on: the one that it left, or, where it found that it was so already, the one that
+        /// the record had then.
         version: Version,
     },
     /// The server has another state of the record and a person has to decide.
