@@ -389,6 +389,6 @@ impl World {
 }
 
 /// A text that stands in no other payload.
-fn marker(number: u64) -> String {
+pub(crate) fn marker(number: u64) -> String {
     format!("~{number}~")
 }

@@ -7,15 +7,11 @@ use fieldsync::engine::EngineError;
 use serde_json::{Map, Value, json};
 
 use super::{Step, entity_of, is_text};
+use crate::user::marker;
 use crate::world::{Context, SimEngine, World, canary};
 
 /// IDs of records that a transaction is about to create, by name.
 type Knows = BTreeMap<String, Value>;
-
-/// The mark of the values that a step writes.
-pub(super) fn marker(number: u64) -> String {
-    format!("~{number}~")
-}
 
 impl World {
     /// The ID of a named record as this database knows it, as JSON text: the one under which it was created here, or

@@ -8,14 +8,13 @@ use fieldsync::model::{Action, RecordId};
 use fieldsync_server::store::{RecordKey, ServerStore};
 use serde_json::{Value, json};
 
-use super::names::marker;
 use super::{DONE, READ_AGAIN, Step, entity_of, is_text};
 use crate::executor::WORLD;
 use crate::oracle::stored::Queued;
 use crate::plan::What;
 use crate::seams::server::{at_once, lock};
 use crate::sim::{Invariant, START};
-use crate::user::Saved;
+use crate::user::{Saved, marker};
 use crate::world::{Context, SimEngine, World};
 
 /// So often a person looks whether it can be done now, ms.
