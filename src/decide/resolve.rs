@@ -11,7 +11,7 @@ use super::rows::{last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::conflict::{Conflict, ConflictState};
-use crate::model::{Action, Base, Operation};
+use crate::model::{Action, Base, Operation, Version};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
@@ -94,8 +94,9 @@ impl Decision for Resolve {
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
-        // Another operation of ours may have been applied since: what it left is the server's state now.
-        let server = row.newest(server);
+        // Another operation of ours may have been applied since: what it left is the server's state now. But a state of
+        // a lineage that was lost stands: nobody knows what of the new one is older, and it is what was decided on.
+        let server = if server.version == Version(0) { server } else { row.newest(server) };
         let on = stood_on(db, &work, &row, &conflict.operation, &server)?;
         let by = Operation {
             action: self.action(&conflict, on.as_ref(), &server, clock),
@@ -105,8 +106,10 @@ impl Decision for Resolve {
             ..conflict.operation.clone()
         };
         row.conflict = None;
+        let known = row.version;
         let instead = Instead { old: &conflict.operation, by, server: Some(&server), clock, judged: true };
         reissue(db, &mut work, &mut row, instead, &self.fresh)?;
+        row.version = row.version.max(known);
         work.put(row);
         conflict.server = server;
         conflict.state = ConflictState::Resolved;

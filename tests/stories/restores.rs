@@ -342,3 +342,41 @@ fn what_somebody_else_had_fulfilled_goes_up_again_when_that_is_lost() {
         assert!(vet.queue().await.is_empty());
     });
 }
+
+#[test]
+fn a_decision_made_before_the_new_lineage_is_known_is_not_asked_for_again() {
+    for (strategy, expected) in [("client-wins", 2), ("server-wins", 3), ("last-write-wins", 2)] {
+        tell(async {
+            let world = World::with_backups();
+            let tab = world.device("anna").tab().await;
+            let pet = tab.create("pet", json!({"dose": 1, "name": "Rex"})).await;
+            tab.sync().await;
+            let office = world.device("ben").tab().await;
+            office.sync().await;
+            let there = office.all("pet").await.remove(0)["id"].to_string();
+            office.update("pet", &there, json!({"dose": 3})).await;
+            office.sync().await;
+            world.pass(1_000);
+            tab.update("pet", &pet, json!({"dose": 2})).await;
+            assert_eq!(tab.up().await.conflicts, 1);
+            let backup = world.backup().await;
+            world.restore(&backup);
+            // The device hears of the new lineage and not what is in it: only that its create is there, at an earlier
+            // version. The server still has the state that was met.
+            tab.fault("download", Fault::Status(503, None));
+            tab.create("client", json!({})).await;
+            assert!(!tab.sync().await.success);
+            let conflict = tab.engine.conflicts().await.expect("read").remove(0);
+            let id = conflict["id"].as_u64().expect("a number");
+            tab.engine.resolve(id, &json!({"type": strategy}).to_string()).await.expect("resolved");
+            let result = tab.sync().await;
+            assert!(result.success, "{result:?}");
+            let conflicts = tab.engine.conflicts().await.expect("read");
+            assert!(conflicts.iter().all(|conflict| conflict["state"] == "resolved"), "{conflicts:?}");
+            office.sync().await;
+            for record in [tab.get("pet", &pet).await, office.get("pet", &there).await] {
+                assert_eq!(record.expect("there")["dose"], expected, "{strategy}");
+            }
+        });
+    }
+}

@@ -51,6 +51,8 @@ pub(crate) struct Commits {
     /// Operations whose word was lost with a lineage, and which need not be sent again for that: what they wanted was
     /// so already, and what made it so was in the backup.
     pub(crate) excused: BTreeSet<OpId>,
+    /// Operations that met the state with which the one before them was in conflict.
+    estranged: BTreeSet<OpId>,
     /// The lineage that the last restore began.
     pub(crate) epoch: Option<String>,
     pub(crate) broken: Option<(Invariant, String)>,
@@ -80,7 +82,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, estranged, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -93,13 +95,21 @@ impl Commits {
                 known.successors.entry(earlier.clone()).or_default().push(receipt.operation.clone());
             }
             // Whoever was put on a state in the place of an operation that met one knew that one, and what was
-            // decided on it is not asked again.
+            // decided on it is not asked again. Not so, once, if it stands on a version of a lineage that was lost: that
+            // says nothing of this one, and the device sees by the content whether its decision holds.
             let sent = bodies.get(&receipt.operation).map(|(operation, _)| operation);
-            let earlier = sent.filter(|sent| matches!(sent.base, Base::Version(_))).and_then(|sent| sent.supersedes.as_ref());
-            let earlier = earlier.and_then(|earlier| known.words.get(earlier)).and_then(|word| met(&word.outcome));
-            hold(Invariant::I8, earlier.is_none() || met(&receipt.outcome) != earlier, &|| {
-                format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
-            });
+            if let Some((Base::Version(base), Some(before))) = sent.map(|sent| (&sent.base, &sent.supersedes)) {
+                let earlier = known.words.get(before).and_then(|word| met(&word.outcome));
+                let again = earlier.is_some() && met(&receipt.outcome) == earlier;
+                let of_this = known.changes.iter().any(|change| change.version == *base);
+                let excused = !of_this && !estranged.contains(before);
+                if again {
+                    estranged.insert(receipt.operation.clone());
+                }
+                hold(Invariant::I8, !again || excused, &|| {
+                    format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
+                });
+            }
             let word = Word { outcome: receipt.outcome.clone(), found: known.found(batch, receipt, bodies) };
             let before = known.words.insert(receipt.operation.clone(), word);
             hold(Invariant::I3, before.is_none(), &|| format!("{} got a second receipt", receipt.operation));
