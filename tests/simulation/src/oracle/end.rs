@@ -119,7 +119,12 @@ impl Look<'_> {
         for queued in watch.outbox.values() {
             marks(&queued.body, &mut visible);
         }
-        // The device that work was carried to may have issued it anew: then that is what took effect.
+        // The device that work was carried to may have issued it anew: then that is what took effect. And once more, before
+        // the server had said a last word: of that it keeps no receipt, but it came over the wire.
+        let mut successors: BTreeMap<&OpId, Vec<&OpId>> = BTreeMap::new();
+        for (by, (operation, _)) in &commits.bodies {
+            successors.entry(operation.supersedes.as_ref().unwrap_or(by)).or_default().push(by);
+        }
         let (mut open, mut seen): (Vec<&OpId>, BTreeSet<&OpId>) = (watch.trail.keys().collect(), BTreeSet::new());
         while let Some(operation) = open.pop() {
             if !seen.insert(operation) {
@@ -130,7 +135,7 @@ impl Look<'_> {
             if let (Some(Outcome::Applied { .. }), Some((_, body))) = (applied, commits.bodies.get(operation)) {
                 marks(body, &mut visible);
             }
-            open.extend(tenant.successors.get(operation).into_iter().flatten());
+            open.extend(successors.get(operation).into_iter().flatten());
         }
         let queued: BTreeMap<&OpId, &State> = watch.outbox.values().map(|queued| (&queued.operation.id, &queued.state)).collect();
         for saved in &self.database.history.borrow().saved {
