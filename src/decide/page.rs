@@ -314,6 +314,9 @@ impl ApplyPage {
             row.base.clone_from(&server.data);
             row.view = server.data;
         } else if row.version == Some(server.version) {
+            if let Some(conflict) = row.conflict {
+                renew(db, work, conflict, &server)?;
+            }
             if row.base == server.data {
                 return Ok(());
             }
@@ -381,9 +384,11 @@ impl ApplyPage {
     }
 }
 
-/// At most one open conflict per record: whoever comes second renews its server side.
+/// At most one open conflict per record: whoever comes second renews its server side, if that is older. After a
+/// restore it is, even where the record has got its version of the new lineage by a receipt already.
 fn renew(db: &mut Cache, work: &mut Work<'_>, conflict: u64, server: &ServerState) -> Run<()> {
-    if let Some(mut conflict) = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))? {
+    let found = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))?;
+    if let Some(mut conflict) = found.filter(|conflict| conflict.server.version < server.version) {
         conflict.server = server.clone();
         work.conflict(&conflict);
     }

@@ -286,6 +286,42 @@ fn what_refers_to_a_record_that_the_server_lost_names_it_until_its_device_brings
 }
 
 #[test]
+fn a_decision_made_after_the_new_lineage_is_known_stands_on_what_that_one_has() {
+    for (strategy, expected) in [("client-wins", 2), ("server-wins", 1), ("last-write-wins", 2)] {
+        tell(async {
+            let world = World::with_backups();
+            let tab = world.device("anna").tab().await;
+            let pet = tab.create("pet", json!({"dose": 1, "name": "Rex"})).await;
+            tab.sync().await;
+            let backup = world.backup().await;
+            tab.update("pet", &pet, json!({"name": "Max"})).await;
+            tab.sync().await;
+            let office = world.device("ben").tab().await;
+            office.sync().await;
+            let there = office.all("pet").await.remove(0)["id"].to_string();
+            office.update("pet", &there, json!({"dose": 3})).await;
+            office.sync().await;
+            world.pass(1_000);
+            tab.update("pet", &pet, json!({"dose": 2})).await;
+            assert_eq!(tab.up().await.conflicts, 1);
+            // The write of the office is lost, and its device too.
+            world.restore(&backup);
+            assert!(tab.sync().await.success);
+            let conflict = tab.engine.conflicts().await.expect("read").remove(0);
+            assert_eq!(conflict["serverData"]["dose"], 1, "{conflict}");
+            let id = conflict["id"].as_u64().expect("a number");
+            tab.engine.resolve(id, &json!({"type": strategy}).to_string()).await.expect("resolved");
+            assert!(tab.sync().await.success);
+            let other = world.device("ben").tab().await;
+            assert!(other.sync().await.success);
+            for record in [tab.get("pet", &pet).await.expect("there"), other.all("pet").await.remove(0)] {
+                assert_eq!((&record["dose"], &record["name"]), (&json!(expected), &json!("Max")), "{strategy}");
+            }
+        });
+    }
+}
+
+#[test]
 fn carried_work_is_kept_until_it_is_durable_by_the_device_that_sent_it() {
     tell(async {
         let world = World::with_backups();
