@@ -58,7 +58,7 @@ pub enum Event {
     Settled,
     /// The server went back to a time before it was applied: it is sent again.
     Returned,
-    /// The server does not know a record or an operation on which it stands.
+    /// The server waits for a record or an operation before it.
     Blocked,
     /// The user gave it up.
     Discarded,

@@ -223,7 +223,8 @@ impl Outcomes {
         if rests_on <= self.durable || is(Bug::SettledEarly) {
             work.end(operation.seq);
         } else {
-            work.queue(operation, OutboxRow { state: State::Acknowledged { version: rests_on }, ..stored.clone() });
+            let state = State::Acknowledged { version: rests_on };
+            work.queue(operation, OutboxRow { state, waits_for: Vec::new(), ..stored.clone() });
         }
         work.put(row);
         Ok(())

@@ -209,7 +209,7 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
                 true => {
                     Reason { waits_for: item.row.waits_for.clone(), ..reason("waits_for_operation", "Waits for an earlier operation.") }
                 }
-                false => Reason { waits_for, ..reason("waits_for_record", "Refers to a record that the server does not know.") },
+                false => Reason { waits_for, ..reason("waits_for_record", "Waits for a record that the server does not know.") },
             };
             ("blocked", why)
         }

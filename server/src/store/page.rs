@@ -58,7 +58,9 @@ impl Filling {
 fn size(row: &PageRow) -> usize {
     const HEAD: usize = 256;
     const STAMP: usize = 48;
-    let stamps: usize = row.field_stamps.keys().map(|field| field.len() + STAMP).sum();
+    // As JSON: a control character takes six bytes there.
+    let length = |character: char| if character.is_control() { 6 } else { character.len_utf8() + 1 };
+    let stamps: usize = row.field_stamps.keys().map(|field| field.chars().map(length).sum::<usize>() + STAMP).sum();
     HEAD + row.data.as_ref().map_or(0, String::len) + stamps
 }
 
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn what_stands_beside_the_fields_takes_room_too() {
         let stamped = |version| {
-            let stamps = (0..100).map(|field| (format!("field {field}"), Stamp { ms: 1_800_000_000_000, n: 3 }));
+            let stamps = (0..100).map(|field| (format!("\u{1}\u{2}field \"{field}\""), Stamp { ms: 1_800_000_000_000, n: 3 }));
             PageRow { field_stamps: stamps.collect(), ..row(version, 2) }
         };
         let mut page = Filling::new(PageBounds { records_max: 5_000, bytes_max: 1 << 20 });

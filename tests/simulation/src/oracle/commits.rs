@@ -82,7 +82,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, estranged, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, excused, estranged, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -102,14 +102,15 @@ impl Commits {
                 let earlier = known.words.get(before).and_then(|word| met(&word.outcome));
                 let again = earlier.is_some() && met(&receipt.outcome) == earlier;
                 let of_this = known.changes.iter().any(|change| change.version == *base);
-                let excused = !of_this && !estranged.contains(before);
+                let once = known.restored && !of_this && !estranged.contains(before);
                 if again {
                     estranged.insert(receipt.operation.clone());
                 }
-                hold(Invariant::I8, !again || excused, &|| {
+                hold(Invariant::I8, !again || once, &|| {
                     format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
                 });
             }
+            excused.remove(&receipt.operation);
             let word = Word { outcome: receipt.outcome.clone(), found: known.found(batch, receipt, bodies) };
             let before = known.words.insert(receipt.operation.clone(), word);
             hold(Invariant::I3, before.is_none(), &|| format!("{} got a second receipt", receipt.operation));

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use fieldsync::audit::{Event, Row as AuditRow};
 use fieldsync::conflict::Conflict;
-use fieldsync::model::{OpId, Operation, RecordId, Version};
+use fieldsync::model::{Kind, OpId, Operation, RecordId, Version};
 use fieldsync::outbox::{OutboxRow, Seals, State};
 use fieldsync::plan::{Row, Table, Write};
 use fieldsync::value::{Hash, Key, canonical, from_value, hash_bytes, to_value};
 use serde::Deserialize;
+use serde_json::from_str;
 
 use crate::oracle::decisions::Decisions;
 use crate::oracle::records::Records;
@@ -168,6 +169,7 @@ impl Stored {
         if page && mapped {
             sim.mark("mapped by a page");
         }
+        let given_up = self.given_up(batch);
         let (generation, through) = (self.generation, self.through);
         let mut touched = self.touched(batch);
         let mut problems: Vec<(Invariant, String)> = Vec::new();
@@ -213,6 +215,10 @@ impl Stored {
         if batch.iter().any(|write| matches!(write, Write::Put(Table::Conflicts | Table::Outbox, _) | Write::Delete(Table::Outbox, _))) {
             self.asked(sim);
         }
+        for temp in given_up {
+            let left = self.outbox.values().find(|queued| queued.body.contains(&temp)).map(|queued| &queued.operation.id);
+            sim.check(Invariant::I8, left.is_none(), || format!("{}: {temp} was given up, and {left:?} still names it", self.name));
+        }
         for temp in renamed {
             let named = to_value(&temp).to_string();
             let left = self.overlay.iter().find(|(_, row)| row.key != temp && row.text.contains(&named)).map(|(key, _)| key);
@@ -235,6 +241,23 @@ impl Stored {
             });
         }
         sim.check(Invariant::I12, true, String::new);
+    }
+
+    /// The records, as text of JSON, whose creates a person gives up here: whatever names one goes with it.
+    fn given_up(&self, batch: &[Write]) -> Vec<String> {
+        let ended = batch.iter().filter_map(|write| match write {
+            Write::Delete(Table::Outbox, key) => self.outbox.get(&number(key)).map(|queued| &queued.operation),
+            _ => None,
+        });
+        let is_told = |operation: &&Operation| {
+            batch.iter().any(|write| {
+                matches!(write, Write::Put(Table::Audit, row) if from_str::<AuditRow>(&row.text).is_ok_and(|audit| {
+                    audit.entries.iter().any(|entry| entry.event == Event::Discarded && entry.operation == operation.id)
+                }))
+            })
+        };
+        let creates = ended.filter(|operation| operation.action.kind() == Kind::Create && operation.record.as_temp().is_some());
+        creates.filter(is_told).map(|operation| to_value(&operation.record).to_string()).collect()
     }
 
     fn put(&mut self, sim: Option<&Sim>, table: Table, row: &Row) -> Result<(), (Invariant, String)> {
