@@ -146,6 +146,11 @@ pub(super) fn around(db: &mut Cache, work: &Work<'_>, old: &Operation) -> Run<(V
     Ok((members, others))
 }
 
+/// Which of these operations another one was written on, with what stands in its place.
+fn written_on<'o>(new: &'o [(&'o Operation, Operation)], base: &Base) -> Option<&'o (&'o Operation, Operation)> {
+    new.iter().find(|(other, _)| matches!(base, Base::After(earlier) if *earlier == other.id))
+}
+
 /// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group and
 /// of what was sent behind it.
 pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, instead: Instead<'_>, fresh: &Fresh) -> Run<()> {
@@ -168,7 +173,11 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         issued.first().filter(|_| old.group.is_some() && !is(Bug::GroupBroken)).map(|(id, _)| Group { id: id.clone(), of: members.len() });
     let (mut new, mut followers) = (Vec::new(), Vec::new());
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
-        let like = if member.id == old.id { by.clone() } else { member.clone() };
+        let mut like = if member.id == old.id { by.clone() } else { member.clone() };
+        // What was written on another member is written on what stands in the place of that one.
+        if let Some((_, by)) = written_on(&new, &like.base) {
+            like.base = Base::After(by.id.clone());
+        }
         // The server remembers an operation by its receipt: behind one that has none, and that nothing follows, it
         // must find the one before.
         let told = sealed.contains(member.seq) && (member.id == old.id || stored.state != State::Pending) || followed.contains(&member.id);
@@ -197,13 +206,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         if !sent || is(Bug::FollowersUnjudged) {
             continue;
         }
-        let base = match &operation.base {
-            Base::After(earlier) => match new.iter().find(|(other, _)| other.id == *earlier) {
-                Some((_, by)) => Base::After(by.id.clone()),
-                None => continue,
-            },
-            Base::None | Base::Version(_) => continue,
-        };
+        let Some(base) = written_on(&new, &operation.base).map(|(_, by)| Base::After(by.id.clone())) else { continue };
         let (id, seq) = (work.take_id(fresh), work.take_seq());
         let by = Operation { id, seq, base, supersedes: Some(operation.id.clone()), ..operation.clone() };
         work.supersede(stored, operation, &by);

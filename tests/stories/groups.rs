@@ -1,5 +1,6 @@
 //! Several writes in one transaction: all of them take effect at the server, or none, whatever happens on the way.
 
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use crate::world::{Fault, Tab, World, tell};
@@ -251,5 +252,51 @@ fn a_transaction_over_many_records_reads_them_together() {
         assert_eq!(saved.len(), 60);
         assert!(tab.sync().await.success);
         assert!(tab.queue().await.is_empty());
+    });
+}
+
+#[test]
+fn a_transaction_with_two_writes_of_one_record_meets_one_conflict_after_another() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab().await;
+        let client = tab.create("client", json!({"name": "Smith"})).await;
+        assert!(tab.sync().await.success);
+        let client = tab.get("client", &client).await.expect("there")["id"].clone();
+        // Three others wrote before, and send it one after another while the answers are on their way.
+        let mut others = Vec::new();
+        for (user, phone) in [("ben", "2"), ("carl", "3"), ("dora", "4")] {
+            let other = world.device(user).tab().await;
+            assert!(other.sync().await.success);
+            world.pass(1_000);
+            other.update("client", &client.to_string(), json!({"phone": phone})).await;
+            others.push(other);
+        }
+        world.pass(1_000);
+        let writes = json!([
+            {"kind": "update", "entity": "client", "id": client, "set": {"phone": "1"}},
+            {"kind": "create", "entity": "pet", "data": {"name": "Rex", "clientId": client}},
+            {"kind": "update", "entity": "client", "id": client, "set": {"name": "Smythe"}},
+        ]);
+        transaction(&tab, writes).await;
+        assert!(others[0].sync().await.success);
+        let mut gate = tab.hold_upload();
+        let (result, ()) = join(tab.up(), async {
+            for other in &others[1..] {
+                gate.reached().await;
+                assert!(other.sync().await.success);
+                let next = tab.hold_upload();
+                std::mem::replace(&mut gate, next).open();
+            }
+            gate.reached().await;
+            gate.open();
+        })
+        .await;
+        assert_eq!((result.success, result.failed), (true, 0), "{:?}", result.results);
+        assert!(tab.sync().await.success && others[0].sync().await.success);
+        for tab in [&tab, &others[0]] {
+            let found = tab.all("client").await.remove(0);
+            assert_eq!((&found["phone"], &found["name"], tab.all("pet").await.len()), (&json!("1"), &json!("Smythe"), 1));
+        }
     });
 }
