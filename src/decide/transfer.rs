@@ -13,7 +13,7 @@ use super::rebase::{after, map_temps};
 use super::rows::{BaseRow, IdRow, last_audit, seals};
 use super::shown::Present;
 use super::state::SyncState;
-use super::work::{Effects, Work};
+use super::work::{Effects, Work, outdated};
 use crate::audit::{self, Event};
 use crate::model::{Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
@@ -135,7 +135,7 @@ impl Decision for Import {
         let mut operations: Vec<(&Carried, Operation)> = Vec::new();
         for carried in &self.unsent.operations {
             let operation: Operation = crate::value::from_text(&carried.body).map_err(unreadable)?;
-            db.prefetch([known(&operation), OverlayRow::read_by_id(&operation.entity, &carried.row)]);
+            db.prefetch([known(&operation.id), OverlayRow::read_by_id(&operation.entity, &carried.row)]);
             db.prefetch([OverlayRow::read_by_id(&operation.entity, &carried.id)]);
             operations.push((carried, operation));
         }
@@ -181,10 +181,16 @@ impl Import {
     /// Takes one operation in, unless it was here already. What was given up here, or went with a wipe, comes again:
     /// other work in the file may follow it.
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, sync: &SyncState, carried: &Carried, mut operation: Operation) -> Run<bool> {
-        let trail = db.one::<audit::Row>(&known(&operation))?;
-        let last = trail.and_then(|row| row.entries.into_iter().rfind(|entry| entry.operation == operation.id));
-        if last.is_some_and(|entry| entry.event != Event::Discarded) || self.schema.entity(&operation.entity).is_none() {
+        let mut end = last_event(db, &operation.id)?;
+        // What stands in its place may have been given up.
+        while let Some(Event::Superseded { by } | Event::Coalesced { by: Some(by), .. }) = &end {
+            end = last_event(db, by)?;
+        }
+        if end.is_some_and(|end| !matches!(end, Event::Discarded | Event::Coalesced { version: None, .. })) {
             return Ok(false);
+        }
+        if self.schema.entity(&operation.entity).is_none() {
+            return Err(outdated(Table::Outbox, &operation.entity));
         }
         let mut row = match work.overlay_by_id(db, &operation.entity, &carried.id)? {
             Some(row) => row,
@@ -237,7 +243,13 @@ fn beneath(carried: &Carried, entity: &str, version: Option<Version>, base: Opti
 }
 
 /// The trail's last row about an operation: there is one if it was ever here.
-fn known(operation: &Operation) -> Read {
-    let range = KeyRange::only(operation.id.as_str().into());
+fn known(operation: &OpId) -> Read {
+    let range = KeyRange::only(operation.as_str().into());
     Read::Range { table: Table::Audit, by_index: true, range, limit: Some(1), reverse: true }
+}
+
+/// What the trail says last of an operation.
+fn last_event(db: &mut Cache, operation: &OpId) -> Run<Option<Event>> {
+    let trail = db.one::<audit::Row>(&known(operation))?;
+    Ok(trail.and_then(|row| row.entries.into_iter().rfind(|entry| entry.operation == *operation)).map(|entry| entry.event))
 }

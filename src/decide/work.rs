@@ -344,8 +344,7 @@ impl<'w> Work<'w> {
                 continue;
             };
             let Some(declared) = self.schema.entity(&row.entity) else {
-                let reason = format!("a newer release of the app declares {}", row.entity);
-                return Err(Stop::corrupt("outdated", Table::Overlay, reason));
+                return Err(outdated(Table::Overlay, &row.entity));
             };
             let (mapping, at) = (&self.mapping, &self.mapping_at);
             let mut map = |entity: &str, id: &RecordId| at.get(entity, id).map(|at| mapping[at].clone());
@@ -386,4 +385,9 @@ impl<'w> Work<'w> {
         }
         Ok((self.writes, self.effects))
     }
+}
+
+/// What only a newer release of the app can write.
+pub(super) fn outdated(table: Table, entity: &str) -> Stop {
+    Stop::corrupt("outdated", table, format!("a newer release of the app declares {entity}"))
 }

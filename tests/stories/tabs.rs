@@ -156,6 +156,13 @@ fn a_tab_of_an_older_release_touches_nothing_that_only_the_newer_one_can_write()
         let operation = new.queue().await.remove(1)["operationId"].as_str().expect("an ID").to_owned();
         let refused = old.engine.discard(&operation).await.expect_err("it cannot write the note");
         assert_eq!(refused.code, "outdated");
+        // Nor does it take a file for known in which there is more than it can keep.
+        let file = new.engine.export().await.expect("written");
+        let mut older: Value = serde_json::from_str(SCHEMA).expect("JSON");
+        older["entities"].as_object_mut().expect("entities").remove("note").expect("it was there");
+        let elsewhere = world.device("anna").tab_with(json!({"schema": older})).await;
+        assert_eq!(elsewhere.engine.import(&file).await.expect_err("it cannot keep the note").code, "outdated");
+        assert!(elsewhere.queue().await.is_empty());
         assert_eq!(new.queue().await.len(), 2);
         assert!(new.sync().await.success);
         let note = new.all("note").await.remove(0);
