@@ -30,6 +30,8 @@ mod merging;
 mod pausing;
 #[path = "stories/refusals.rs"]
 mod refusals;
+#[path = "stories/restored_conflicts.rs"]
+mod restored_conflicts;
 #[path = "stories/restores.rs"]
 mod restores;
 #[path = "stories/resyncs.rs"]

@@ -43,6 +43,18 @@ pub(super) fn unreadable(error: crate::value::ReadError) -> Stop {
 /// The result of one run of a decision.
 pub(super) type Run<T> = Result<T, Stop>;
 
+/// One after another. Where rows are missing the others still name theirs, so that they all come in one round.
+pub(super) fn each<T>(items: impl IntoIterator<Item = T>, mut one: impl FnMut(T) -> Run<()>) -> Run<()> {
+    let mut missing = false;
+    for item in items {
+        match one(item) {
+            Err(Stop::Wait) => missing = true,
+            done => done?,
+        }
+    }
+    if missing { Err(Stop::Wait) } else { Ok(()) }
+}
+
 /// The rows read so far.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {

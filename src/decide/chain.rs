@@ -64,10 +64,7 @@ pub(super) fn with<'q>(state: Option<Object>, operations: impl IntoIterator<Item
 /// Puts a record's operations on top of its base anew.
 pub(super) fn renew_view(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow) -> Run<()> {
     row.view = with(row.base.clone(), &operations(db, work, row)?);
-    if let Some(view) = &mut row.view {
-        map_temps(db, work, &row.entity, view)?;
-    }
-    Ok(())
+    map_temps(db, work, &row.entity, &mut row.view)
 }
 
 /// What an operation will stand on: the server's state, with what the record's operations before it will do to it.

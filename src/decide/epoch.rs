@@ -5,10 +5,11 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, Stop, unreadable};
+use super::cache::{Cache, Decision, Run, each, unreadable};
+use super::chain::{Queued, with};
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
-use super::rebase::{after, map_temps};
+use super::rebase::map_temps;
 use super::rows::{BaseRow, IdRow, last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Work};
@@ -112,18 +113,13 @@ impl Decision for ChangeEpoch {
             work.note(&operation, Event::Returned);
             work.queue(&operation, OutboxRow { state: State::Pending, row: rows[at].key.clone(), ..stored });
         }
-        let mut missing = false;
-        for (mut row, again) in rows.into_iter().zip(again) {
-            match if again { rebuild(db, &work, &mut row, &operations) } else { Ok(()) } {
-                Ok(()) => work.put(row),
-                // Let the others name their rows too, so that they all come in one round.
-                Err(Stop::Wait) => missing = true,
-                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
+        each(rows.into_iter().zip(again), |(mut row, again)| {
+            if again {
+                rebuild(db, &work, &mut row, &operations)?;
             }
-        }
-        if missing {
-            return Err(Stop::Wait);
-        }
+            work.put(row);
+            Ok(())
+        })?;
         for write in sync.refill() {
             work.write(write);
         }
@@ -154,35 +150,16 @@ fn acknowledged(stored: &OutboxRow) -> Option<Version> {
 /// An overlay row over what `base` has of a record: nothing, if it was deleted.
 fn over_base(entity: &str, key: &RecordId, id: RecordId, base: Option<BaseRow>) -> OverlayRow {
     let data = base.map(|base| base.data);
-    OverlayRow {
-        entity: entity.to_owned(),
-        key: key.clone(),
-        id,
-        version: Some(Version(0)),
-        base: data.clone(),
-        view: data,
-        ops: Vec::new(),
-        waiting: None,
-        stamp: None,
-        conflict: None,
-        parked: false,
-    }
+    OverlayRow { id, version: Some(Version(0)), base: data.clone(), view: data, ..OverlayRow::fresh(entity, key.clone()) }
 }
 
 /// The view of a record with all its operations on top again. What is created again, the server never had.
 fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[(OutboxRow, Operation)]) -> Run<()> {
-    let mut view = row.base.clone();
-    for (place, op) in row.ops.iter().enumerate() {
-        let Ok(at) = operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq) else { continue };
-        let (stored, operation) = &operations[at];
-        if place == 0 && matches!(operation.action, Action::Create { .. }) && acknowledged(stored).is_some() {
-            (row.base, row.version) = (None, None);
-        }
-        view = after(view, &operation.action);
+    let at = |op: &OpRef| operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq).ok();
+    let own: Vec<&Queued> = row.ops.iter().filter_map(at).map(|at| &operations[at]).collect();
+    if own.first().is_some_and(|(stored, first)| matches!(first.action, Action::Create { .. }) && acknowledged(stored).is_some()) {
+        (row.base, row.version) = (None, None);
     }
-    if let Some(view) = &mut view {
-        map_temps(db, work, &row.entity, view)?;
-    }
-    row.view = view;
-    Ok(())
+    row.view = with(row.base.clone(), own);
+    map_temps(db, work, &row.entity, &mut row.view)
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, Stop};
+use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, around, conflict_of, operations, reissue, renew_view};
 use super::intent::{Place, WriteError, check_size};
 use super::overlay::OverlayRow;
@@ -201,18 +201,7 @@ impl Decision for Discard {
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.now };
         db.prefetch(rows.iter().flat_map(|row| &row.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
-        let mut missing = false;
-        for row in rows {
-            match without(db, &mut work, row, clock) {
-                Ok(()) => {}
-                // Let the others name their rows too, so that they all come in one round.
-                Err(Stop::Wait) => missing = true,
-                Err(corrupt) => return Err(corrupt),
-            }
-        }
-        if missing {
-            return Err(Stop::Wait);
-        }
+        each(rows, |row| without(db, &mut work, row, clock))?;
         let ids = items.iter().map(|item| item.operation.id.clone()).collect();
         let (batch, effects) = work.finish()?;
         Ok((batch, Ok((ids, effects))))

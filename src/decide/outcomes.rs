@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, Stop};
+use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, operations, reissue, renew_view, stood_on, with};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
@@ -77,18 +77,7 @@ impl Decision for Outcomes {
         };
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
-        let mut missing = false;
-        for sent in &self.sent {
-            match self.one(db, &mut work, sent) {
-                Ok(()) => {}
-                // Let the others name their rows too, so that they all come in one round.
-                Err(Stop::Wait) => missing = true,
-                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
-            }
-        }
-        if missing {
-            return Err(Stop::Wait);
-        }
+        each(&self.sent, |sent| self.one(db, &mut work, sent))?;
         if first_meeting {
             sync.epoch.clone_from(&self.epoch);
             work.write(Write::Put(Table::State, sync.row()));
@@ -96,6 +85,17 @@ impl Decision for Outcomes {
         let (batch, effects) = work.finish()?;
         Ok((batch, Some(effects)))
     }
+}
+
+/// The server's word that an operation is applied.
+struct Receipt<'a> {
+    real_id: &'a RecordId,
+    /// The record's version after it.
+    version: Version,
+    /// The version that it is lost with, if the server is restored to an earlier one.
+    rests_on: Version,
+    /// It was given before, perhaps to another device.
+    again: bool,
 }
 
 impl Outcomes {
@@ -111,17 +111,9 @@ impl Outcomes {
         let Some(row) = work.overlay(db, &sent.entity, &sent.row)? else { return Ok(()) };
         match sent.outcome.original() {
             Outcome::Applied { real_id, version, rests_on, .. } => {
+                let rests_on = rests_on.filter(|_| !is(Bug::RestsOnIgnored)).unwrap_or(*version);
                 let again = matches!(sent.outcome, Outcome::Duplicate { .. });
-                self.applied(
-                    db,
-                    work,
-                    row,
-                    &stored,
-                    &operation,
-                    real_id,
-                    (*version, rests_on.filter(|_| !is(Bug::RestsOnIgnored)).unwrap_or(*version)),
-                    again,
-                )
+                self.applied(db, work, row, &stored, &operation, Receipt { real_id, version: *version, rests_on, again })
             }
             Outcome::Conflict { conflict_id, real_id, server, .. } => {
                 let mut row = row;
@@ -149,7 +141,6 @@ impl Outcomes {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the operation, its rows and the receipt")]
     fn applied(
         &self,
         db: &mut Cache,
@@ -157,9 +148,7 @@ impl Outcomes {
         mut row: OverlayRow,
         stored: &OutboxRow,
         operation: &Operation,
-        real_id: &RecordId,
-        (version, rests_on): (Version, Version),
-        again: bool,
+        Receipt { real_id, version, rests_on, again }: Receipt<'_>,
     ) -> Run<()> {
         let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
         let through = sync.through_of(&row.entity);
@@ -174,7 +163,7 @@ impl Outcomes {
             }
         }
         // The server applied what it stands on too, even if the word on that is still on its way.
-        let earlier = beneath(operations(db, work, &row)?, operation);
+        let earlier = stands_on(operations(db, work, &row)?, operation);
         row.ops.retain(|op| op.seq != operation.seq);
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
@@ -189,9 +178,7 @@ impl Outcomes {
                 Some(state) if state.version == version => state.data,
                 told => after(with(told.map_or_else(|| row.base.take(), |state| state.data), &earlier), &operation.action),
             };
-            if let Some(base) = &mut base {
-                map_temps(db, work, &row.entity, base)?;
-            }
+            map_temps(db, work, &row.entity, &mut base)?;
             row.base = base;
             for op in row.ops.iter_mut().filter(|op| earlier.iter().any(|(_, other)| other.seq == op.seq)) {
                 op.based = true;
@@ -300,9 +287,9 @@ impl Outcomes {
     }
 }
 
-/// Those of a record's operations that one of them stands on. What another device wrote stands on nothing that was
+/// Those of a record's operations that one of them stands on, directly or over others. What another device wrote stands on nothing that was
 /// written here.
-fn beneath(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation) -> Vec<(OutboxRow, Operation)> {
+fn stands_on(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation) -> Vec<(OutboxRow, Operation)> {
     operations.truncate(operations.iter().position(|(_, other)| other.seq == operation.seq).unwrap_or_default());
     operations.reverse();
     let mut base = operation.base.clone();

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, Stop};
+use super::cache::{Cache, Decision, Run, each};
 use super::chain::{operations, renew_view};
 use super::overlay::{OverlayRow, once};
 use super::rebase::{ServerClock, rebase};
@@ -148,30 +148,22 @@ impl Decision for ApplyPage {
         work.seals(db)?;
         let (known, rows) = self.known(db, &overlay_rows)?;
 
-        let mut missing = false;
         let skipped = usize::from(is(Bug::RecordSkipped) && self.changes.len() > 1);
-        for change in self.changes.iter().take(self.changes.len() - skipped) {
-            let Some(declared) = self.schema.entity(&change.entity) else { continue };
+        let changes = each(self.changes.iter().take(self.changes.len() - skipped), |change| {
+            let Some(declared) = self.schema.entity(&change.entity) else { return Ok(()) };
             let found = Self::lookups(change).find_map(|id| known.get(&change.entity, &id)).and_then(|at| rows.get(at));
-            let done = match found {
+            match found {
                 None => self.to_base(&mut work, generation, change, declared),
                 Some(row) => self.to_overlay(db, &mut work, generation, change, declared, row.clone()),
-            };
-            match done {
-                Ok(()) => {}
-                Err(Stop::Wait) => missing = true,
-                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
             }
-        }
+        });
         // What ends a download names its rows too, even if some of the page are still missing.
-        match self.through {
-            Some(through) if self.is_whole() => self.show(db, &mut work, generation, through)?,
-            Some(through) if self.scope.is_none() => self.drain(db, &mut work, generation, through)?,
-            _ => {}
-        }
-        if missing {
-            return Err(Stop::Wait);
-        }
+        let end = match self.through {
+            Some(through) if self.is_whole() => self.show(db, &mut work, generation, through),
+            Some(through) if self.scope.is_none() => self.drain(db, &mut work, generation, through),
+            _ => Ok(()),
+        };
+        changes.and(end)?;
         self.advance(&mut sync);
         work.write(Write::Put(Table::State, sync.row()));
         let (batch, mut effects) = work.finish()?;

@@ -60,8 +60,8 @@ impl ServerClock {
 }
 
 /// What temp IDs in these operations became meanwhile, applied to a record that they were applied to.
-pub(super) fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mut Object) -> Run<()> {
-    let Some(declared) = work.schema().entity(entity) else { return Ok(()) };
+pub(super) fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mut Option<Object>) -> Run<()> {
+    let (Some(declared), Some(data)) = (work.schema().entity(entity), data) else { return Ok(()) };
     let temps: Vec<_> = references(declared, data).into_iter().filter(|found| found.id.as_temp().is_some()).collect();
     // All at once: one round, however many there are.
     db.prefetch(temps.iter().map(|found| IdRow::read(&found.entity, &found.id)));
@@ -147,9 +147,7 @@ pub(super) fn rebase(
         }
         ops.push(reference);
     }
-    if let Some(view) = &mut view {
-        map_temps(db, work, &row.entity, view)?;
-    }
+    map_temps(db, work, &row.entity, &mut view)?;
     row.version = Some(server.version);
     row.base.clone_from(&server.data);
     row.view = view;

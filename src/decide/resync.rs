@@ -3,7 +3,7 @@
 //! next session goes on from its own checkpoint. Unsent work is not touched by it. A first
 //! download ends the same way, without a generation to drop.
 
-use super::cache::{Cache, Decision, Run, Stop};
+use super::cache::{Cache, Decision, Run, each};
 use super::overlay::OverlayRow;
 use super::page::ApplyPage;
 use super::rows::BaseRow;
@@ -71,34 +71,24 @@ impl ApplyPage {
             known && self.schema.entity(&row.entity).is_some() && !row.is_clean() && !brought.contains(&row.entity, &row.id)
         });
         db.prefetch(dirty.iter().map(in_base));
-        let mut missing = false;
-        for stored in dirty {
-            let state = match db.one::<BaseRow>(&in_base(&stored)) {
+        each(dirty, |stored| {
+            let state = match db.one::<BaseRow>(&in_base(&stored))? {
                 // The server has it no more, and no page says since when.
-                Ok(None) => ServerState::plain(through, None),
+                None => ServerState::plain(through, None),
                 // It was written after an earlier page had brought it anew, on what was to be seen then.
-                Ok(Some(base)) if stored.version < Some(base.version) => ServerState::plain(base.version, Some(base.data)),
-                Ok(Some(_)) => continue,
-                Err(Stop::Wait) => {
-                    missing = true;
-                    continue;
-                }
-                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
+                Some(base) if stored.version < Some(base.version) => ServerState::plain(base.version, Some(base.data)),
+                Some(_) => return Ok(()),
             };
             let mut row = work.latest(stored.clone()).unwrap_or(stored);
-            match self.news(db, work, &mut row, state) {
-                Ok(()) if row.is_clean() || is(Bug::ResyncOverEdits) => {
-                    row.ops.iter().for_each(|op| work.end(op.seq));
-                    work.drop_overlay(&row);
-                }
-                Ok(()) => work.put(row),
-                Err(Stop::Wait) => missing = true,
-                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
+            self.news(db, work, &mut row, state)?;
+            if row.is_clean() || is(Bug::ResyncOverEdits) {
+                row.ops.iter().for_each(|op| work.end(op.seq));
+                work.drop_overlay(&row);
+            } else {
+                work.put(row);
             }
-        }
-        if missing {
-            return Err(Stop::Wait);
-        }
+            Ok(())
+        })?;
         // Deleted, not moved: whatever they stood for is in the new generation, or the server has it no more.
         let clean: Vec<OverlayRow> = db.all(&OverlayRow::read_clean(through))?;
         let clean = if is(Bug::GoneKept) { Vec::new() } else { clean };

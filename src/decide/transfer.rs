@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, Decision, Run, Stop, unreadable};
+use super::cache::{Cache, Decision, Run, each, unreadable};
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{after, map_temps};
@@ -160,18 +160,11 @@ impl Decision for Import {
                 work.map(db, entity, id, now)?;
             }
         }
-        let (mut new, mut missing) = (0, false);
-        for (carried, operation) in operations {
-            match self.one(db, &mut work, &sync, carried, operation) {
-                Ok(is_new) => new += usize::from(is_new),
-                // Let the others name their rows too, so that they all come in one round.
-                Err(Stop::Wait) => missing = true,
-                Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
-            }
-        }
-        if missing {
-            return Err(Stop::Wait);
-        }
+        let mut new = 0;
+        each(operations, |(carried, operation)| {
+            new += usize::from(self.one(db, &mut work, &sync, carried, operation)?);
+            Ok(())
+        })?;
         let (batch, effects) = work.finish()?;
         Ok((batch, (new, effects)))
     }
@@ -200,15 +193,13 @@ impl Import {
                     let base = db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))?;
                     // A version of another lineage is none of this one.
                     let version = carried.version.map(|version| if sync.epoch == self.unsent.epoch { version } else { Version(0) });
-                    beneath(carried, &operation.entity, version, base, sync)
+                    as_written(carried, &operation.entity, version, base, sync)
                 }
             },
         };
         operation.seq = work.take_seq();
         row.view = after(row.view.take(), &operation.action);
-        if let Some(view) = &mut row.view {
-            map_temps(db, work, &operation.entity, view)?;
-        }
+        map_temps(db, work, &operation.entity, &mut row.view)?;
         row.stamp = Some(operation.stamp);
         row.ops.push(OpRef::to(&operation));
         let Carried { body, drops, replaces, created, .. } = carried.clone();
@@ -224,7 +215,7 @@ impl Import {
 
 /// The record as the operation was written on it. What this device knows beyond that is shown, but waits for the
 /// outcome as if it had come meanwhile: only so is the operation judged by what its writer saw.
-fn beneath(carried: &Carried, entity: &str, version: Option<Version>, base: Option<BaseRow>, sync: &SyncState) -> OverlayRow {
+fn as_written(carried: &Carried, entity: &str, version: Option<Version>, base: Option<BaseRow>, sync: &SyncState) -> OverlayRow {
     let key = if base.is_some() { &carried.id } else { &carried.row };
     let here = match base {
         Some(base) => Some(base.state(sync)),

@@ -154,71 +154,6 @@ fn a_refusal_of_the_old_epoch_and_a_lost_answer_delay_the_change_only() {
 }
 
 #[test]
-fn a_create_that_is_issued_anew_after_a_restore_keeps_the_id_of_its_record() {
-    tell(async {
-        let world = World::with_backups();
-        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
-        let client = tab.create("client", json!({"name": "Smith"})).await;
-        assert!(tab.sync().await.success && office.sync().await.success);
-        let client = tab.get("client", &client).await.expect("there")["id"].clone();
-        let backup = world.backup().await;
-        let writes = json!([
-            {"kind": "update", "entity": "client", "id": client, "set": {"phone": "1"}},
-            {"kind": "create", "entity": "pet", "data": {"name": "Rex", "clientId": client}},
-        ]);
-        tab.engine.transaction(&writes.to_string()).await.expect("written");
-        assert!(tab.sync().await.success);
-        let before = tab.all("pet").await.remove(0);
-
-        world.restore(&backup);
-        world.pass(1_000);
-        // The office is first, so that the transaction is in conflict when it comes again.
-        office.update("client", &client.to_string(), json!({"phone": "2"})).await;
-        assert!(office.sync().await.success);
-        assert_eq!(tab.sync().await.conflicts, 1);
-        assert!(tab.sync().await.success && office.sync().await.success);
-        for tab in [&tab, &office] {
-            assert_eq!(tab.all("pet").await.remove(0)["id"], before["id"]);
-        }
-    });
-}
-
-#[test]
-fn work_that_is_carried_over_a_restore_is_decided_once() {
-    // Known to the other device already, or not; in its old lineage, or gone over.
-    for (met, over) in [(false, false), (true, false), (true, true)] {
-        tell(async move {
-            let world = World::with_backups();
-            let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
-            let temp = old.create("pet", json!({"name": "Rex"})).await;
-            assert!(old.sync().await.success);
-            let backup = world.backup().await;
-            let pet = old.get("pet", &temp).await.expect("there")["id"].to_string();
-            old.update("pet", &pet, json!({"name": "Max"})).await;
-            assert!(old.sync().await.success);
-            old.update("pet", &pet, json!({"name": "Moritz"})).await;
-            let file = old.engine.export().await.expect("written");
-            if met && !over {
-                assert!(new.sync().await.success);
-            }
-            world.restore(&backup);
-            if over {
-                assert!(new.sync().await.success);
-            }
-            new.engine.import(&file).await.expect("read");
-            for _ in 0..2 {
-                let result = new.sync().await;
-                assert!(result.success, "{met} {over}: {result:?}");
-            }
-            assert_eq!(new.queue().await.len(), 1, "{met} {over}: what is not in a backup is kept");
-            assert_eq!(new.get("pet", &pet).await.expect("there")["name"], "Moritz", "{met} {over}");
-            let changes = world.changes().await;
-            assert_eq!(changes.iter().filter(|(entity, _)| entity == "pet").count(), 2, "{met} {over}: {changes:?}");
-        });
-    }
-}
-
-#[test]
 fn what_was_deleted_before_a_restore_is_known_as_gone_in_the_new_lineage() {
     tell(async {
         let world = World::with_backups();
@@ -286,42 +221,6 @@ fn what_refers_to_a_record_that_the_server_lost_names_it_until_its_device_brings
 }
 
 #[test]
-fn a_decision_made_after_the_new_lineage_is_known_stands_on_what_that_one_has() {
-    for (strategy, expected) in [("client-wins", 2), ("server-wins", 1), ("last-write-wins", 2)] {
-        tell(async {
-            let world = World::with_backups();
-            let tab = world.device("anna").tab().await;
-            let pet = tab.create("pet", json!({"dose": 1, "name": "Rex"})).await;
-            tab.sync().await;
-            let backup = world.backup().await;
-            tab.update("pet", &pet, json!({"name": "Max"})).await;
-            tab.sync().await;
-            let office = world.device("ben").tab().await;
-            office.sync().await;
-            let there = office.all("pet").await.remove(0)["id"].to_string();
-            office.update("pet", &there, json!({"dose": 3})).await;
-            office.sync().await;
-            world.pass(1_000);
-            tab.update("pet", &pet, json!({"dose": 2})).await;
-            assert_eq!(tab.up().await.conflicts, 1);
-            // The write of the office is lost, and its device too.
-            world.restore(&backup);
-            assert!(tab.sync().await.success);
-            let conflict = tab.engine.conflicts().await.expect("read").remove(0);
-            assert_eq!(conflict["serverData"]["dose"], 1, "{conflict}");
-            let id = conflict["id"].as_u64().expect("a number");
-            tab.engine.resolve(id, &json!({"type": strategy}).to_string()).await.expect("resolved");
-            assert!(tab.sync().await.success);
-            let other = world.device("ben").tab().await;
-            assert!(other.sync().await.success);
-            for record in [tab.get("pet", &pet).await.expect("there"), other.all("pet").await.remove(0)] {
-                assert_eq!((&record["dose"], &record["name"]), (&json!(expected), &json!("Max")), "{strategy}");
-            }
-        });
-    }
-}
-
-#[test]
 fn carried_work_is_kept_until_it_is_durable_by_the_device_that_sent_it() {
     tell(async {
         let world = World::with_backups();
@@ -377,42 +276,4 @@ fn what_somebody_else_had_fulfilled_goes_up_again_when_that_is_lost() {
         assert!(vet.sync().await.success);
         assert!(vet.queue().await.is_empty());
     });
-}
-
-#[test]
-fn a_decision_made_before_the_new_lineage_is_known_is_not_asked_for_again() {
-    for (strategy, expected) in [("client-wins", 2), ("server-wins", 3), ("last-write-wins", 2)] {
-        tell(async {
-            let world = World::with_backups();
-            let tab = world.device("anna").tab().await;
-            let pet = tab.create("pet", json!({"dose": 1, "name": "Rex"})).await;
-            tab.sync().await;
-            let office = world.device("ben").tab().await;
-            office.sync().await;
-            let there = office.all("pet").await.remove(0)["id"].to_string();
-            office.update("pet", &there, json!({"dose": 3})).await;
-            office.sync().await;
-            world.pass(1_000);
-            tab.update("pet", &pet, json!({"dose": 2})).await;
-            assert_eq!(tab.up().await.conflicts, 1);
-            let backup = world.backup().await;
-            world.restore(&backup);
-            // The device hears of the new lineage and not what is in it: only that its create is there, at an earlier
-            // version. The server still has the state that was met.
-            tab.fault("download", Fault::Status(503, None));
-            tab.create("client", json!({})).await;
-            assert!(!tab.sync().await.success);
-            let conflict = tab.engine.conflicts().await.expect("read").remove(0);
-            let id = conflict["id"].as_u64().expect("a number");
-            tab.engine.resolve(id, &json!({"type": strategy}).to_string()).await.expect("resolved");
-            let result = tab.sync().await;
-            assert!(result.success, "{result:?}");
-            let conflicts = tab.engine.conflicts().await.expect("read");
-            assert!(conflicts.iter().all(|conflict| conflict["state"] == "resolved"), "{conflicts:?}");
-            office.sync().await;
-            for record in [tab.get("pet", &pet).await, office.get("pet", &there).await] {
-                assert_eq!(record.expect("there")["dose"], expected, "{strategy}");
-            }
-        });
-    }
 }

@@ -60,7 +60,7 @@ impl Working {
             Outcome::Applied { real_id: key.id.clone(), version, stamp, rests_on }
         };
         Ok(match judge(self, context, operation, fresh)? {
-            Verdict::Unchanged(key, version, rests_on) => {
+            Verdict::Unchanged { key, version, rests_on } => {
                 let closed = self.closed_by(operation, &key)?;
                 Ruling::Effect(Box::new(Effect { outcome: applied(&key, version, rests_on), stamp, closed, write: None }))
             }

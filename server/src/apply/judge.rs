@@ -15,8 +15,14 @@ use crate::store::{Origin, Record, RecordKey, SAFE_MAX};
 pub(super) enum Verdict {
     /// It changes the record.
     Write(Box<Write>),
-    /// What it wants is so already; the sender stands on this version, and may count on it once this one is durable.
-    Unchanged(RecordKey, Version, Version),
+    /// What it wants is so already.
+    Unchanged {
+        key: RecordKey,
+        /// The one that the sender stands on.
+        version: Version,
+        /// The one that makes it so: the sender may count on it once this is durable.
+        rests_on: Version,
+    },
     /// The record is not what it was written on.
     Conflict(Box<Record>, ConflictKind),
 }
@@ -225,7 +231,7 @@ impl Case<'_> {
         let is_so = delta.is_empty() || current == Some(&data);
         if is_so && base <= before.version {
             let rests_on = if delta.is_empty() { base } else { before.version };
-            return Ok(Verdict::Unchanged(before.key.clone(), base, rests_on));
+            return Ok(Verdict::Unchanged { key: before.key.clone(), version: base, rests_on });
         }
         let back = current.is_none() && is(Bug::ServerResurrects);
         if !back && (current.is_none() || (before.version != base && !is(Bug::ServerBaseIgnored))) {
@@ -244,7 +250,7 @@ impl Case<'_> {
     fn delete(&self) -> Result<Verdict, Stop> {
         let (before, base) = self.standing()?;
         if before.data.is_none() {
-            return Ok(Verdict::Unchanged(before.key.clone(), before.version, before.version));
+            return Ok(Verdict::Unchanged { key: before.key.clone(), version: before.version, rests_on: before.version });
         }
         if before.version != base {
             return Ok(Verdict::Conflict(Box::new(before.clone()), ConflictKind::DeleteUpdate));

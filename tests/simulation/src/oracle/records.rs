@@ -8,7 +8,8 @@ use fieldsync::plan::{Table, Write};
 use fieldsync::value::Key;
 
 use super::end::Place;
-use super::stored::{OverlaySeen, Stored, record_id};
+use super::stored::{Stored, record_id};
+use super::written::OverlaySeen;
 use crate::seams::server::lock;
 use crate::sim::{Invariant, Sim};
 
