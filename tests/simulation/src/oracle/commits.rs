@@ -53,6 +53,8 @@ pub(crate) struct Commits {
     pub(crate) excused: BTreeSet<OpId>,
     /// Operations that met the state with which the one before them was in conflict.
     estranged: BTreeSet<OpId>,
+    /// Operations that had been sent when the one before them met its state, sent by another device after a restore.
+    unaware: BTreeSet<OpId>,
     /// The lineage that the last restore began.
     pub(crate) epoch: Option<String>,
     pub(crate) broken: Option<(Invariant, String)>,
@@ -82,7 +84,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, excused, estranged, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, excused, estranged, unaware, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -94,7 +96,11 @@ impl Commits {
             if let Some(earlier) = &receipt.supersedes {
                 known.successors.entry(earlier.clone()).or_default().push(receipt.operation.clone());
             }
-            // Whoever was put on a state in the place of an operation that met one knew that one, and what was
+            if met(&receipt.outcome).is_some() {
+                let sent = bodies.iter().filter(|(_, (operation, _))| operation.supersedes.as_ref() == Some(&receipt.operation));
+                unaware.extend(sent.map(|(id, _)| id.clone()));
+            }
+            // Whoever was put on a state in the place of an operation that had met one knew that one, and what was
             // decided on it is not asked again. Not so, once, if it stands on a version of a lineage that was lost: that
             // says nothing of this one, and the device sees by the content whether its decision holds.
             let sent = bodies.get(&receipt.operation).map(|(operation, _)| operation);
@@ -106,7 +112,7 @@ impl Commits {
                 if again {
                     estranged.insert(receipt.operation.clone());
                 }
-                hold(Invariant::I8, !again || once, &|| {
+                hold(Invariant::I8, !again || once || unaware.contains(&receipt.operation), &|| {
                     format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
                 });
             }
