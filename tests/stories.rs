@@ -10,6 +10,8 @@ mod world;
 
 #[path = "stories/batches.rs"]
 mod batches;
+#[path = "stories/carried.rs"]
+mod carried;
 #[path = "stories/chains.rs"]
 mod chains;
 #[path = "stories/conflicts.rs"]

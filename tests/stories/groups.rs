@@ -3,15 +3,11 @@
 use futures_util::future::join;
 use serde_json::{Value, json};
 
-use crate::world::{Fault, Tab, World, tell};
+use crate::world::{Fault, Tab, World, tell, value};
 
 async fn transaction(tab: &Tab, writes: Value) -> Vec<Value> {
     let saved = tab.engine.transaction(&writes.to_string()).await.expect("written");
     saved.as_array().cloned().expect("a list")
-}
-
-fn value(id: &str) -> Value {
-    serde_json::from_str(id).expect("an ID")
 }
 
 fn states(queue: &[Value]) -> Vec<&str> {

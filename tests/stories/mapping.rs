@@ -1,13 +1,9 @@
 //! What a new record is called: first by its temp ID, then by the server's, and for ever by both.
 
 use futures_util::future::join;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::world::{Fault, World, tell};
-
-fn value(id: &str) -> Value {
-    serde_json::from_str(id).expect("an ID is JSON")
-}
+use crate::world::{Fault, World, tell, value};
 
 #[test]
 fn an_order_of_twelve_new_products_is_sent_whole_in_one_batch_or_in_many() {

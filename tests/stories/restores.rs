@@ -2,13 +2,9 @@
 
 use fieldsync::model::Version;
 use fieldsync_server::store::ServerStore;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::world::{Fault, World, tell, turns};
-
-fn value(id: &str) -> Value {
-    serde_json::from_str(id).expect("JSON")
-}
+use crate::world::{Fault, World, tell, turns, value};
 
 #[test]
 fn what_the_server_lost_goes_up_again_and_every_record_keeps_its_id() {
@@ -184,64 +180,8 @@ fn what_was_deleted_before_a_restore_is_known_as_gone_in_the_new_lineage() {
         let after = tab.get("appointment", &known).await.expect("still brought back");
         assert_eq!(after["name"], "morning");
         // As anything that a resync does not bring: gone up to where the new lineage is seen.
-        assert_ne!(after["_sync"]["version"], "0", "{after}");
-    });
-}
-
-#[test]
-fn what_refers_to_a_record_that_the_server_lost_names_it_until_its_device_brings_it_back() {
-    tell(async {
-        let world = World::with_backups();
-        let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
-        let backup = world.backup().await;
-        let client = old.create("client", json!({"name": "Smith"})).await;
-        old.create("pet", json!({"name": "Rex", "clientId": value(&client)})).await;
-        // Both are sealed together; the server takes the client alone.
-        old.poison(Some(("Rex", 500)));
-        for _ in 0..2 {
-            assert_eq!(old.sync().await.errors[0].code, "server");
-        }
-        old.poison(None);
-        assert_eq!(old.queue().await.iter().filter(|item| item["state"] == "acknowledged").count(), 1);
-        let file = old.engine.export().await.expect("written");
-        world.restore(&backup);
-
-        new.engine.import(&file).await.expect("read");
-        assert!(new.sync().await.success);
-        let queue = new.queue().await;
-        let found: Vec<_> = queue.iter().map(|item| (&item["state"], &item["reason"]["code"], &item["reason"]["waitsFor"][0])).collect();
-        assert_eq!(found, [(&json!("blocked"), &json!("waits_for_record"), &value(&client))]);
-        // It is asked for again: the device that created the record may come back.
-        old.sync().await;
-        old.sync().await;
-        assert!(new.sync().await.success);
-        assert!(new.queue().await.iter().all(|item| item["state"] == "acknowledged"));
-        assert_eq!(new.all("pet").await[0]["clientId"], new.all("client").await[0]["id"]);
-    });
-}
-
-#[test]
-fn carried_work_is_kept_until_it_is_durable_by_the_device_that_sent_it() {
-    tell(async {
-        let world = World::with_backups();
-        let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
-        let pet = old.create("pet", json!({"name": "Rex"})).await;
-        assert!(old.sync().await.success && new.sync().await.success);
-        let backup = world.backup().await;
-        old.update("pet", &pet, json!({"name": "Max"})).await;
-        new.engine.import(&old.engine.export().await.expect("written")).await.expect("read");
-        assert!(new.sync().await.success);
-        assert_eq!(new.queue().await.iter().map(|item| &item["state"]).collect::<Vec<_>>(), ["acknowledged"]);
-
-        // The first device is never seen again, and the server loses what it had.
-        world.restore(&backup);
-        assert!(new.sync().await.success);
-        let office = world.device("ben").tab().await;
-        assert!(office.sync().await.success);
-        assert_eq!(office.all("pet").await[0]["name"], "Max");
-        world.backup().await;
-        assert!(new.sync().await.success);
-        assert!(new.queue().await.is_empty());
+        let version = after["_sync"]["version"].as_str().and_then(|text| text.parse::<u64>().ok());
+        assert!(version.is_some_and(|version| version > 0), "{after}");
     });
 }
 

@@ -5,7 +5,7 @@ use futures_util::future::join;
 use futures_util::join;
 use serde_json::{Value, json};
 
-use crate::world::{Tab, World, tell, turns};
+use crate::world::{Tab, World, tell, turns, value};
 
 fn entity(direction: Direction, name: &str) -> Wanted {
     Wanted { entity: Some(name.to_owned()), ..Wanted::all(direction) }
@@ -13,10 +13,6 @@ fn entity(direction: Direction, name: &str) -> Wanted {
 
 async fn run(tab: &Tab, wanted: Wanted) -> SyncResult {
     tab.engine.sync_with(wanted, None).await
-}
-
-fn value(id: &str) -> Value {
-    serde_json::from_str(id).expect("JSON")
 }
 
 #[test]
