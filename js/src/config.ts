@@ -40,7 +40,10 @@ export interface Lane {
 
 export interface Schema<R = AnyRecords> {
   name: string;
-  /** Counts up with every change of the declaration. */
+  /**
+   * Counts up with every release that changes the declaration, also when going back to an older one: once the highest has
+   * downloaded on a device, lower ones only save and send, and their downloads end with `outdated`.
+   */
   version: number;
   /** By priority: of operations that do not depend on each other, those of the first lane go first. */
   lanes?: readonly Lane[];
@@ -50,7 +53,10 @@ export interface Schema<R = AnyRecords> {
 export interface SyncConfig<R = AnyRecords> {
   tenant: string | number;
   user: string | number;
-  /** Where the server's sync endpoints are: `https://example.org/api/v1/sync`, or a path of the page's own origin. */
+  /**
+   * Where the server's sync endpoints are: `https://example.org/api/v1/sync`, or a path of the page's own origin; `http://`
+   * only on this machine (`localhost`, `127.0.0.1`).
+   */
   baseUrl: string;
   schema: Schema<R>;
   /** Without one, requests carry no token. */

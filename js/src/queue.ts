@@ -32,17 +32,27 @@ export class Queue {
     await this.#bridge.call('edit', operationIdOf(operation), changesText(changes));
   }
 
-  /** Gives an operation up, with its group and all that depends on it. Refused for what the server may have already. */
+  /**
+   * Gives an operation up, with its group and all that depends on it. Fails with `sealed` for what the server may have
+   * already.
+   */
   async discard(operation: OperationRef): Promise<{ discarded: string[] }> {
     return this.#bridge.call('discard', operationIdOf(operation));
   }
 
-  /** Everything unsent, as the text of a file. It stays queued here too: whichever device sends it first, it counts once. */
+  /**
+   * Everything unsent, as the text of a file. It stays queued here too: whichever device sends it first, it counts once.
+   * From then on these operations count as sent: while one is pending, `discard` refuses it (`sealed`), because the other
+   * device may have sent it.
+   */
   export(): Promise<string> {
     return this.#bridge.text('export');
   }
 
-  /** Reads a file of unsent work of the same tenant and user. `known`: operations that were here already. */
+  /**
+   * Reads a file of unsent work of the same tenant and user. `known`: operations that were here already. What was given
+   * up here, or went with a wipe, comes again. Fails with `outdated` where this release does not declare an entity.
+   */
   async import(file: string | Blob): Promise<{ imported: number; known: number }> {
     const text: unknown = typeof file === 'string' ? file : await file?.text?.();
     if (typeof text !== 'string') {

@@ -192,7 +192,7 @@ export interface QueueItem {
   attempts: number;
   lane: string | null;
   createdAt: number;
-  /** It was claimed for sending once and is never rewritten. */
+  /** It was claimed for sending, exported or imported: never rewritten, and `discard` refuses it while it is pending. */
   sealed: boolean;
   operation?: SyncOperation;
 }
