@@ -1,4 +1,4 @@
-//! `fieldsync-server`: serves, issues tokens, makes keys, seeds practice data.
+//! `fieldsync-server`: serves, issues tokens, makes keys, seeds practice data, backs up, prunes, restores.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -46,8 +46,8 @@ type Command = fn(&Place, &[String]) -> Result<Tally>;
 const COMMANDS: &[(&str, Command, &str)] = &[
     ("setup", setup::run, "install what is missing, at pinned versions"),
     ("build", build::run, "the npm package: wasm, TypeScript, tarball"),
-    ("demo", demo::run, "server with generated data and the clinic app, until ctrl-c"),
-    ("test", test::run, "every check below, in order, with the minutes of each"),
+    ("demo", demo::run, "server with generated data and the clinic app, until ctrl-c; `--port N`"),
+    ("test", test::run, "every check, each timed (docs/testing.md has the list)"),
     ("fmt", fmt::run, "rustfmt"),
     ("clippy", clippy::run, "clippy, native and wasm32, warnings denied"),
     ("doc", doc::run, "rustdoc, warnings denied"),
@@ -61,8 +61,13 @@ const COMMANDS: &[(&str, Command, &str)] = &[
     ("package", package::run, "the tarball: its files, and that a plain page can load it"),
     ("size", size::run, "the package against its size budget"),
     ("e2e", e2e::run, "the package, the server and the app together, in Chromium"),
-    ("replay", replay::run, "a folder of records through two browsers and the server"),
-    ("simulate", simulate::run, "the engine in a world that one seed decides; `--seed S`, `--seeds A..B`, `--minutes N`"),
+    ("replay", replay::run, "a folder of records through two browsers and the server; `[DIR [--seed N]]`"),
+    (
+        "simulate",
+        simulate::run,
+        "the engine in a world that one seed decides; `--seed S`, `--seeds A..B`, `--minutes N`, `--bugs`, \
+         `--scenario`, `--exhaustive`, `--plan` (docs/testing.md)",
+    ),
     ("bench", bench::run, "ratios to raw IndexedDB in the same run"),
 ];
 
