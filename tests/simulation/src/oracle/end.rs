@@ -190,7 +190,10 @@ impl Look<'_> {
     /// What the server's state held already is in the hands of whoever had written it there, should the server lose it.
     fn is_kept_elsewhere(&self, marker: &str) -> bool {
         let mut others = self.world.databases.iter().filter(|other| other.plan.tenant == self.database.plan.tenant);
-        let holds = |other: &Rc<Database>| other.rows.watch.borrow().outbox.values().any(|queued| queued.body.contains(marker));
+        // There it can have been in conflict since: the loser is kept with that.
+        let lost = |other: &Rc<Database>| other.rows.with(Table::Conflicts, |table| table.rows().any(|row| row.text.contains(marker)));
+        let holds =
+            |other: &Rc<Database>| other.rows.watch.borrow().outbox.values().any(|queued| queued.body.contains(marker)) || lost(other);
         others.any(holds)
     }
 
