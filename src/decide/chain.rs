@@ -143,9 +143,17 @@ pub(super) fn around(db: &mut Cache, work: &Work<'_>, old: &Operation) -> Run<(V
     Ok((members, others))
 }
 
-/// Which of these operations another one was written on, with what stands in its place.
-fn written_on<'o>(new: &'o [(&'o Operation, Operation)], base: &Base) -> Option<&'o (&'o Operation, Operation)> {
-    new.iter().find(|(other, _)| matches!(base, Base::After(earlier) if *earlier == other.id))
+/// What stands in the place of an operation now.
+fn replaced<'n>(new: &'n [(&Operation, Operation)], operation: &OpId) -> Option<&'n Operation> {
+    new.iter().find(|(other, _)| other.id == *operation).map(|(_, by)| by)
+}
+
+/// What was written on an operation is written on what stands in the place of that one.
+fn replaced_base(new: &[(&Operation, Operation)], base: &Base) -> Option<Base> {
+    match base {
+        Base::After(earlier) => replaced(new, earlier).map(|by| Base::After(by.id.clone())),
+        Base::None | Base::Version(_) => None,
+    }
 }
 
 /// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group and
@@ -171,9 +179,8 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     let (mut new, mut followers) = (Vec::new(), Vec::new());
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
         let mut like = if member.id == old.id { by.clone() } else { member.clone() };
-        // What was written on another member is written on what stands in the place of that one.
-        if let Some((_, by)) = written_on(&new, &like.base) {
-            like.base = Base::After(by.id.clone());
+        if let Some(base) = replaced_base(&new, &like.base) {
+            like.base = base;
         }
         // The server remembers an operation by its receipt: behind one that has none, and that nothing follows, it
         // must find the one before.
@@ -203,15 +210,14 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         if !sent || is(Bug::FollowersUnjudged) {
             continue;
         }
-        let Some(base) = written_on(&new, &operation.base).map(|(_, by)| Base::After(by.id.clone())) else { continue };
+        let Some(base) = replaced_base(&new, &operation.base) else { continue };
         let (id, seq) = (work.take_id(fresh), work.take_seq());
         let by = Operation { id, seq, base, supersedes: Some(operation.id.clone()), ..operation.clone() };
         work.supersede(stored, operation, &by);
         followers.push(by.seq);
         new.push((operation, by));
     }
-    let replaced = |op: &OpId| new.iter().find(|(member, _)| member.id == *op).map(|(_, by)| by);
-    let reference = |op: OpRef| replaced(&op.id).map_or(op, OpRef::to);
+    let reference = |op: OpRef| replaced(&new, &op.id).map_or(op, OpRef::to);
     for mut other in others.into_iter().filter(|other| !other.is(row)) {
         other.ops = other.ops.into_iter().map(reference).collect();
         work.put(other);
@@ -219,7 +225,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     row.ops = std::mem::take(&mut row.ops).into_iter().map(reference).collect();
     let (mut kept, mut chain, mut parked) = (Vec::new(), Vec::new(), false);
     for (stored, operation) in &pending {
-        match replaced(&operation.id) {
+        match replaced(&new, &operation.id) {
             Some(by) => {
                 if (judged || operation.id != old.id) && !followers.contains(&by.seq) {
                     kept.push(by.seq);

@@ -58,7 +58,7 @@ impl Decision for ChangeEpoch {
         }
         let mut rows: Vec<OverlayRow> = db.all(&overlay)?;
         for row in &mut rows {
-            row.version = row.version.and(Some(Version(0)));
+            row.version = row.version.and(Some(Version::LOST));
             row.waiting = None;
             // What the base held of them went with the lineage.
             row.ops.iter_mut().for_each(|op| op.based = false);
@@ -75,7 +75,7 @@ impl Decision for ChangeEpoch {
         db.settle()?;
         for read in &open {
             if let Some(mut conflict) = db.one::<Conflict>(read)? {
-                conflict.server.version = Version(0);
+                conflict.server.version = Version::LOST;
                 work.conflict(&conflict);
             }
         }
@@ -111,7 +111,7 @@ impl Decision for ChangeEpoch {
             let place = ops.iter().position(above).unwrap_or(ops.len());
             ops.insert(place, OpRef::to(&operation));
             work.note(&operation, Event::Returned);
-            work.queue(&operation, OutboxRow { state: State::Pending, row: rows[at].key.clone(), ..stored });
+            work.queue(&operation, OutboxRow { row: rows[at].key.clone(), ..stored.with(State::Pending) });
         }
         each(rows.into_iter().zip(again), |(mut row, again)| {
             if again {
@@ -150,7 +150,7 @@ fn acknowledged(stored: &OutboxRow) -> Option<Version> {
 /// An overlay row over what `base` has of a record: nothing, if it was deleted.
 fn over_base(entity: &str, key: &RecordId, id: RecordId, base: Option<BaseRow>) -> OverlayRow {
     let data = base.map(|base| base.data);
-    OverlayRow { id, version: Some(Version(0)), base: data.clone(), view: data, ..OverlayRow::fresh(entity, key.clone()) }
+    OverlayRow { id, version: Some(Version::LOST), base: data.clone(), view: data, ..OverlayRow::fresh(entity, key.clone()) }
 }
 
 /// The view of a record with all its operations on top again. What is created again, the server never had.

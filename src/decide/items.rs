@@ -10,7 +10,7 @@ use super::chain::{Fresh, Instead, around, conflict_of, operations, reissue, ren
 use super::intent::{Place, WriteError, check_size};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, rebase};
-use super::rows::{last_audit, seals};
+use super::rows::{last_audit, seals, trail_of};
 use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;
@@ -62,7 +62,7 @@ impl Decision for Retry {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let refused = |error: ItemError| Ok((Vec::new(), Err(error)));
-        let by_operation = Read::index(Table::Audit, KeyRange::only(self.fresh.first().as_str().into()));
+        let by_operation = trail_of(&self.fresh.first());
         db.prefetch([last_audit(), seals(), SyncState::read(), by_operation.clone(), Read::Get(Table::Outbox, self.operation.0.into())]);
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: it stands.
@@ -195,7 +195,7 @@ impl Decision for Discard {
                 work.conflict(&conflict);
             }
             work.end(item.operation.seq);
-            work.note(&item.operation, Event::Discarded);
+            work.note_all(&item.row, &item.operation, &Event::Discarded);
             work.settle(&item.operation.id, Settled::Discarded);
         }
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();

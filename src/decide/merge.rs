@@ -2,7 +2,7 @@
 //! means the same. The server then sees one operation; the audit trail keeps both.
 
 use super::cache::{Cache, Run};
-use super::chain::operations;
+use super::chain::{Queued, operations};
 use super::overlay::OverlayRow;
 use super::work::Work;
 use crate::model::{Action, Operation, RecordId};
@@ -119,7 +119,7 @@ pub(super) fn drops(
 
 /// The operations of a record that the server never heard of and that no other operation names; nothing if
 /// there is more to it.
-pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: &OverlayRow) -> Run<Option<Vec<Operation>>> {
+pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: &OverlayRow) -> Run<Option<Vec<Queued>>> {
     if row.version.is_some() {
         return Ok(None);
     }
@@ -136,5 +136,5 @@ pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: 
     let unnamed = unnamed || is(Bug::AnnulledThoughNamed);
     let few = u32::try_from(others.len()).is_ok_and(|count| count <= OTHERS_MAX);
     let open = pending.iter().all(|(stored, operation)| is_open(work, stored, operation));
-    Ok((unnamed && few && open).then(|| pending.into_iter().map(|(_, operation)| operation).collect()))
+    Ok((unnamed && few && open).then_some(pending))
 }

@@ -210,8 +210,7 @@ impl Outcomes {
         if rests_on <= self.durable || is(Bug::SettledEarly) {
             work.end(operation.seq);
         } else {
-            let state = State::Acknowledged { version: rests_on };
-            work.queue(operation, OutboxRow { state, waits_for: Vec::new(), ..stored.clone() });
+            work.queue(operation, stored.clone().with(State::Acknowledged { version: rests_on }));
         }
         work.put(row);
         Ok(())
@@ -220,11 +219,7 @@ impl Outcomes {
     /// A newer state of the server waited for the outcome: now the rest can be judged, unless another
     /// sealed operation still waits.
     fn settle_waiting(&self, db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow) -> Run<()> {
-        let sealed = {
-            let seals = work.seals(db)?;
-            row.ops.iter().any(|op| seals.contains(op.seq))
-        };
-        if sealed {
+        if work.has_sealed(db, row)? {
             return Ok(());
         }
         let Some(state) = row.waiting.take() else { return Ok(()) };
@@ -267,7 +262,7 @@ impl Outcomes {
             row.conflict = Some(conflict.id);
             row.waiting = Some(server);
             work.found(&conflict);
-            work.queue(&operation, OutboxRow { state: State::Conflict { conflict: conflict.id }, ..stored.clone() });
+            work.queue(&operation, stored.clone().with(State::Conflict { conflict: conflict.id }));
             work.note(&operation, Event::Conflict { conflict: conflict.id });
             work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
             work.put(row);
@@ -325,6 +320,6 @@ fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: 
     row.parked = true;
     work.note(operation, Event::Parked { code: failure.code.clone() });
     work.settle(&operation.id, Settled::Rejected(failure.clone()));
-    work.queue(operation, OutboxRow { state: State::Parked { failure }, ..stored });
+    work.queue(operation, stored.with(State::Parked { failure }));
     work.put(row);
 }

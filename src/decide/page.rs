@@ -334,10 +334,7 @@ impl ApplyPage {
 
     /// A newer state of the server for a record with operations: they are judged again, or it waits for them.
     pub(super) fn news(&self, db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, server: ServerState) -> Run<()> {
-        let sealed = {
-            let seals = work.seals(db)?;
-            row.ops.iter().any(|op| seals.contains(op.seq))
-        };
+        let sealed = work.has_sealed(db, row)?;
         let pending = operations(db, work, row)?;
         let held = pending.iter().any(|(stored, _)| stored.state != State::Pending);
         if sealed || held {

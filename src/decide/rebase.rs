@@ -113,7 +113,7 @@ pub(super) fn rebase(
         if verdict.ask {
             let conflict = record(work, row, &operation, &old_base, &local, server, &verdict, None);
             row.conflict = Some(conflict.id);
-            work.queue(&operation, OutboxRow { state: State::Conflict { conflict: conflict.id }, ..stored });
+            work.queue(&operation, stored.with(State::Conflict { conflict: conflict.id }));
             work.note(&operation, Event::Conflict { conflict: conflict.id });
             work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
             work.found(&conflict);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::cache::{Cache, Decision, Run};
 use super::chain::{Fresh, Instead, reissue, stood_on};
 use super::rebase::ServerClock;
-use super::rows::{last_audit, seals};
+use super::rows::{last_audit, seals, trail_of};
 use super::state::SyncState;
 use super::work::{Effects, Work};
 use crate::conflict::{Conflict, ConflictState};
@@ -16,7 +16,7 @@ use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::schema::{ConflictRules, ReferenceError, Rule, Schema, check_references};
-use crate::value::{Delta, KeyRange, Object};
+use crate::value::{Delta, Object};
 
 /// How to end a conflict.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +73,7 @@ impl Decision for Resolve {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let read = Read::Get(Table::Conflicts, self.conflict.into());
-        let by_operation = Read::index(Table::Audit, KeyRange::only(self.fresh.first().as_str().into()));
+        let by_operation = trail_of(&self.fresh.first());
         db.prefetch([last_audit(), seals(), SyncState::read(), read.clone(), by_operation.clone()]);
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: the decision stands.
@@ -96,7 +96,7 @@ impl Decision for Resolve {
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
         // Another operation of ours may have been applied since: what it left is the server's state now. But a state of
         // a lineage that was lost stands: nobody knows what of the new one is older, and it is what was decided on.
-        let server = if server.version == Version(0) { server } else { row.newest(server) };
+        let server = if server.version == Version::LOST { server } else { row.newest(server) };
         let on = stood_on(db, &work, &row, &conflict.operation, &server)?;
         let by = Operation {
             action: self.action(&conflict, on.as_ref(), &server, clock),
@@ -109,6 +109,8 @@ impl Decision for Resolve {
         let known = row.version;
         let instead = Instead { old: &conflict.operation, by, server: Some(&server), clock, judged: true };
         reissue(db, &mut work, &mut row, instead, &self.fresh)?;
+        // It stands on the version of `server` now. If that is of a lineage that was lost, what a receipt of the
+        // present one told stays.
         row.version = row.version.max(known);
         work.put(row);
         conflict.server = server;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::state::SyncState;
-use crate::model::{ClientId, RecordId, Version};
+use crate::model::{ClientId, OpId, RecordId, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
 use crate::schema::Entity;
@@ -14,6 +14,17 @@ use crate::value::{FieldPath, Key, KeyRange, Object, to_text};
 /// Reads the last row of the audit trail: the counter of the database.
 pub(super) fn last_audit() -> Read {
     Read::last(Table::Audit)
+}
+
+/// What the trail says of an operation, at its place in it.
+pub(super) fn trail_of(operation: &OpId) -> Read {
+    Read::index(Table::Audit, KeyRange::only(operation.as_str().into()))
+}
+
+/// The trail's last row about an operation: there is one if it was ever here.
+pub(super) fn last_audit_of(operation: &OpId) -> Read {
+    let range = KeyRange::only(operation.as_str().into());
+    Read::Range { table: Table::Audit, by_index: true, range, limit: Some(1), reverse: true }
 }
 
 /// Who this database belongs to. Written once, when it is made.
@@ -117,7 +128,7 @@ impl BaseRow {
     /// The server's state that it is. Until a resync after a change of epoch is over, its version is one of the old
     /// lineage, and older than all of the new one.
     pub(super) fn state(self, sync: &SyncState) -> ServerState {
-        let version = if sync.filling.is_some() && sync.checkpoint.is_none() { Version(0) } else { self.version };
+        let version = if sync.filling.is_some() && sync.checkpoint.is_none() { Version::LOST } else { self.version };
         ServerState::plain(version, Some(self.data))
     }
     /// Reads those with an index value in this range.

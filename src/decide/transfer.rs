@@ -10,7 +10,7 @@ use super::cache::{Cache, Decision, Run, each, unreadable};
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{after, map_temps};
-use super::rows::{BaseRow, IdRow, last_audit, seals};
+use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals};
 use super::shown::Present;
 use super::state::SyncState;
 use super::work::{Effects, Work, outdated};
@@ -135,7 +135,7 @@ impl Decision for Import {
         let mut operations: Vec<(&Carried, Operation)> = Vec::new();
         for carried in &self.unsent.operations {
             let operation: Operation = crate::value::from_text(&carried.body).map_err(unreadable)?;
-            db.prefetch([known(&operation.id), OverlayRow::read_by_id(&operation.entity, &carried.row)]);
+            db.prefetch([last_audit_of(&operation.id), OverlayRow::read_by_id(&operation.entity, &carried.row)]);
             db.prefetch([OverlayRow::read_by_id(&operation.entity, &carried.id)]);
             operations.push((carried, operation));
         }
@@ -174,12 +174,9 @@ impl Import {
     /// Takes one operation in, unless it was here already. What was given up here, or went with a wipe, comes again:
     /// other work in the file may follow it.
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, sync: &SyncState, carried: &Carried, mut operation: Operation) -> Run<bool> {
-        let mut end = last_event(db, &operation.id)?;
-        // What stands in its place may have been given up.
-        while let Some(Event::Superseded { by } | Event::Coalesced { by: Some(by), .. }) = &end {
-            end = last_event(db, by)?;
-        }
-        if end.is_some_and(|end| !matches!(end, Event::Discarded | Event::Coalesced { version: None, .. })) {
+        let trail: Option<audit::Row> = db.one(&last_audit_of(&operation.id))?;
+        let last = trail.and_then(|row| row.entries.into_iter().rfind(|entry| entry.operation == operation.id));
+        if last.is_some_and(|entry| !matches!(entry.event, Event::Discarded | Event::Coalesced { by: None, version: None })) {
             return Ok(false);
         }
         if self.schema.entity(&operation.entity).is_none() {
@@ -192,7 +189,7 @@ impl Import {
                 None => {
                     let base = db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))?;
                     // A version of another lineage is none of this one.
-                    let version = carried.version.map(|version| if sync.epoch == self.unsent.epoch { version } else { Version(0) });
+                    let version = carried.version.map(|version| if sync.epoch == self.unsent.epoch { version } else { Version::LOST });
                     as_written(carried, &operation.entity, version, base, sync)
                 }
             },
@@ -231,16 +228,4 @@ fn as_written(carried: &Carried, entity: &str, version: Option<Version>, base: O
         waiting: newer,
         ..OverlayRow::fresh(entity, key.clone())
     }
-}
-
-/// The trail's last row about an operation: there is one if it was ever here.
-fn known(operation: &OpId) -> Read {
-    let range = KeyRange::only(operation.as_str().into());
-    Read::Range { table: Table::Audit, by_index: true, range, limit: Some(1), reverse: true }
-}
-
-/// What the trail says last of an operation.
-fn last_event(db: &mut Cache, operation: &OpId) -> Run<Option<Event>> {
-    let trail = db.one::<audit::Row>(&known(operation))?;
-    Ok(trail.and_then(|row| row.entries.into_iter().rfind(|entry| entry.operation == *operation)).map(|entry| entry.event))
 }

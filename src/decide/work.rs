@@ -147,6 +147,11 @@ impl<'w> Work<'w> {
         Ok(self.seals.get_or_insert_default())
     }
 
+    /// Whether any of a record's operations was claimed for sending.
+    pub(super) fn has_sealed(&mut self, db: &mut Cache, row: &OverlayRow) -> Run<bool> {
+        let seals = self.seals(db)?;
+        Ok(row.ops.iter().any(|op| seals.contains(op.seq)))
+    }
     /// The seals, if they were read.
     pub(super) fn known_seals(&self) -> Option<&Seals> {
         self.seals.as_ref()
@@ -312,6 +317,12 @@ impl<'w> Work<'w> {
     pub(super) fn note(&mut self, operation: &Operation, event: Event) {
         let entry = Entry { operation: operation.id.clone(), entity: operation.entity.clone(), record: operation.record.clone(), event };
         self.entries.push(entry);
+    }
+    /// Adds a line for every name that an operation ever had: a file can bring it again under each.
+    pub(super) fn note_all(&mut self, stored: &OutboxRow, operation: &Operation, event: &Event) {
+        for id in stored.replaces.iter().chain(&operation.supersedes).chain([&operation.id]) {
+            self.note(&Operation { id: id.clone(), ..operation.clone() }, event.clone());
+        }
     }
     /// Notes how an operation ended.
     pub(super) fn settle(&mut self, operation: &OpId, settled: Settled) {

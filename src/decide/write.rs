@@ -11,16 +11,15 @@ use super::cache::{Cache, Decision, Run, Stop};
 use super::intent::{Intent, Place, WriteError};
 use super::merge::{self, Merged};
 use super::overlay::{OpRef, OverlayRow, RecordView};
-use super::rows::{last_audit, seals};
+use super::rows::{last_audit, seals, trail_of};
 use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;
 use crate::model::{Action, Base, Group, OpId, Operation};
 use crate::outbox::OutboxRow;
-use crate::plan::{Read, Table, WriteBatch};
+use crate::plan::WriteBatch;
 use crate::protocol::limits::{BATCH_BYTES_MAX, OPERATIONS_MAX};
 use crate::schema::Schema;
-use crate::value::KeyRange;
 
 /// One thing that the app wants.
 #[derive(Clone, Debug)]
@@ -72,7 +71,7 @@ impl Decision for LocalWrite {
     type Out = Result<Written, (usize, WriteError)>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let by_operation = self.wanted.first().map(|first| Read::index(Table::Audit, KeyRange::only(first.operation.as_str().into())));
+        let by_operation = self.wanted.first().map(|first| trail_of(&first.operation));
         db.prefetch([last_audit(), SyncState::read(), seals()]);
         db.prefetch(by_operation.clone());
         for wanted in &self.wanted {
@@ -247,9 +246,9 @@ impl LocalWrite {
     /// A record that was created here and never claimed goes without a trace at the server.
     fn annul(&self, db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, operation: &Operation) -> Run<Merged> {
         let Some(pending) = merge::annullable(db, work, &self.schema, row)? else { return Ok(Merged::Not) };
-        for old in &pending {
+        for (stored, old) in &pending {
             work.end(old.seq);
-            work.note(old, Event::Coalesced { by: None, version: None });
+            work.note_all(stored, old, &Event::Coalesced { by: None, version: None });
             work.settle(&old.id, Settled::Discarded);
         }
         work.note(operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });

@@ -1,6 +1,6 @@
 //! The error that leaves the engine: a stable code, whether trying again can help, and facts for the caller.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 
 use serde_json::{Value, json};
 
@@ -11,14 +11,14 @@ use crate::store::StoreError;
 use crate::value::ValueError;
 
 /// What every call of the engine may fail with. JavaScript sees it as `FieldSyncError`. Boxed, because every result in
-/// the engine would be as large as it: 2 % of the module moves such results about.
+/// the engine would be as large as it (measured, see docs/decisions.md).
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}", .0.message)]
-pub struct EngineError(Box<Failed>);
+pub struct EngineError(Box<Facts>);
 
 /// What an [`EngineError`] tells.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Failed {
+pub struct Facts {
     /// Stable; never parse the message.
     pub code: &'static str,
     /// For people.
@@ -30,15 +30,9 @@ pub struct Failed {
 }
 
 impl Deref for EngineError {
-    type Target = Failed;
-    fn deref(&self) -> &Failed {
+    type Target = Facts;
+    fn deref(&self) -> &Facts {
         &self.0
-    }
-}
-
-impl DerefMut for EngineError {
-    fn deref_mut(&mut self) -> &mut Failed {
-        &mut self.0
     }
 }
 
@@ -49,14 +43,21 @@ impl EngineError {
     }
     /// With facts.
     pub fn with(code: &'static str, message: &str, details: Value) -> Self {
-        Self(Box::new(Failed { code, message: message.to_owned(), retryable: false, details }))
+        Self(Box::new(Facts { code, message: message.to_owned(), retryable: false, details }))
+    }
+    /// With one fact more, if it has any.
+    pub(super) fn fact(mut self, name: &str, value: Value) -> Self {
+        if let Some(details) = self.0.details.as_object_mut() {
+            details.insert(name.to_owned(), value);
+        }
+        self
     }
 }
 
 impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         let mut told = Self::new(error.code(), &error.to_string());
-        told.retryable = error.is_retryable();
+        told.0.retryable = error.is_retryable();
         told
     }
 }

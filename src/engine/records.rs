@@ -114,11 +114,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         let several = entities.len() > 1;
         let durability = if is(Bug::RelaxedSave) { Durability::Relaxed } else { Durability::Strict };
         let written: Written = self.decide(durability, decision).await?.map_err(|(at, error)| {
-            let mut error = EngineError::from(error);
-            if let (true, Some(details)) = (several, error.details.as_object_mut()) {
-                details.insert("write".to_owned(), Value::from(at));
-            }
-            error
+            let error = EngineError::from(error);
+            if several { error.fact("write", Value::from(at)) } else { error }
         })?;
         for operation in written.operations.iter().flatten() {
             self.inner.watches.borrow_mut().begin(operation.clone());

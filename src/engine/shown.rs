@@ -194,6 +194,7 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
     let circle;
     let of = |ids: &[OpId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let reason = |code, message| Reason { code, message, ..Reason::default() };
+    let behind = || reason("waits_for_operation", "Waits for an earlier operation.");
     let (state, reason) = match (&item.row.state, aside.standing) {
         (State::Parked { failure }, _) => ("parked", Reason { path: failure.path.as_deref(), ..reason(&failure.code, &failure.message) }),
         (State::Conflict { conflict }, _) => {
@@ -203,13 +204,12 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
         (State::Acknowledged { .. }, _) => ("acknowledged", reason("not_durable", "Applied; kept until the server cannot lose it.")),
         (State::Pending, Standing::Ready(_)) if aside.flying => ("syncing", reason("sending", "On its way; the answer is not here yet.")),
         (State::Pending, Standing::Ready(_)) if !item.row.waits_for.is_empty() => {
-            let mut waits_for = item.row.waits_for.clone();
-            waits_for.retain(|id| TempId::parse(id).is_some());
-            let why = match waits_for.is_empty() {
-                true => {
-                    Reason { waits_for: item.row.waits_for.clone(), ..reason("waits_for_operation", "Waits for an earlier operation.") }
-                }
-                false => Reason { waits_for, ..reason("waits_for_record", "Waits for a record that the server does not know.") },
+            let named = &item.row.waits_for;
+            let records: Vec<String> = named.iter().filter(|id| TempId::parse(id).is_some()).cloned().collect();
+            let why = if records.is_empty() {
+                Reason { waits_for: named.clone(), ..behind() }
+            } else {
+                Reason { waits_for: records, ..reason("waits_for_record", "Waits for a record that the server does not know.") }
             };
             ("blocked", why)
         }
@@ -217,9 +217,7 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
             Some((code, message)) => ("failed", reason(code, message)),
             None => ("pending", reason("ready", "Goes with the next sync.")),
         },
-        (State::Pending, Standing::WaitsForOperations(ids)) => {
-            ("blocked", Reason { waits_for: of(ids), ..reason("waits_for_operation", "Waits for an earlier operation.") })
-        }
+        (State::Pending, Standing::WaitsForOperations(ids)) => ("blocked", Reason { waits_for: of(ids), ..behind() }),
         (State::Pending, Standing::WaitsForRecords(ids)) => {
             let waits_for = ids.iter().map(ToString::to_string).collect();
             ("blocked", Reason { waits_for, ..reason("waits_for_record", "Refers to a record that was not created yet.") })

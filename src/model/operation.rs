@@ -14,6 +14,11 @@ use crate::value::{Delta, Hash, Object};
 #[serde(try_from = "String", into = "String")]
 pub struct Version(pub u64);
 
+impl Version {
+    /// Of a state that comes from a lineage of the server that was lost: older than every version of the present one.
+    pub const LOST: Self = Self(0);
+}
+
 impl TryFrom<String> for Version {
     type Error = std::num::ParseIntError;
     fn try_from(text: String) -> Result<Self, Self::Error> {

@@ -85,8 +85,8 @@ impl OutboxRow {
         operation.seq = self.here.unwrap_or(operation.seq);
         Ok(operation)
     }
-    /// The row of another state.
+    /// The row of another state, in which it waits for nothing at the server.
     pub fn with(self, state: State) -> Self {
-        Self { state, ..self }
+        Self { state, waits_for: Vec::new(), ..self }
     }
 }
