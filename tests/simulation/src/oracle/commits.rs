@@ -10,12 +10,15 @@ use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
 
 use crate::sim::Invariant;
 
+/// On this rests what wanted nothing: no backup can lack it.
+const BEFORE_ALL: Version = Version(0);
+
 /// What the server said of an operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) outcome: Outcome,
-    /// What found that it was so already changed nothing: the version that its record had then.
-    found: Option<Version>,
+    /// The version that its record had when it was found to be as wanted already, and nothing was changed.
+    rests_on: Option<Version>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -32,7 +35,6 @@ pub(crate) struct Tenant {
     pub(crate) sequence: Version,
     pub(crate) changes: Vec<ChangeRow>,
     pub(crate) words: BTreeMap<OpId, Word>,
-    pub(crate) successors: BTreeMap<OpId, Vec<OpId>>,
     pub(crate) chains: BTreeMap<RecordKey, Chain>,
     /// Whether the server ever went back to a backup of it, and lost what came since.
     pub(crate) restored: bool,
@@ -52,7 +54,7 @@ pub(crate) struct Commits {
     /// so already, and what made it so was in the backup.
     pub(crate) excused: BTreeSet<OpId>,
     /// Operations that met the state with which the one before them was in conflict.
-    estranged: BTreeSet<OpId>,
+    met_again: BTreeSet<OpId>,
     /// Operations that had been sent when the one before them met its state, sent by another device after a restore.
     unaware: BTreeSet<OpId>,
     /// The lineage that the last restore began.
@@ -73,7 +75,7 @@ impl Commits {
         let lost = std::mem::replace(&mut self.tenants, self.backup.clone());
         for (tenant, before) in lost {
             let now = self.tenants.entry(tenant).or_default();
-            let kept = |word: &Word| word.found.is_some_and(|found| found <= now.sequence);
+            let kept = |word: &Word| word.rests_on.is_some_and(|version| version <= now.sequence);
             let gone = before.words.iter().filter(|(id, word)| !now.words.contains_key(id) && kept(word));
             self.excused.extend(gone.map(|(id, _)| id.clone()));
             // Whatever was issued stays issued.
@@ -82,9 +84,20 @@ impl Commits {
         }
     }
 
+    /// What was sent in whose place. The server keeps a receipt only of a last word; over the wire they all came.
+    pub(crate) fn successors(&self) -> BTreeMap<OpId, Vec<OpId>> {
+        let mut successors: BTreeMap<OpId, Vec<OpId>> = BTreeMap::new();
+        for (by, (operation, _)) in &self.bodies {
+            if let Some(earlier) = &operation.supersedes {
+                successors.entry(earlier.clone()).or_default().push(by.clone());
+            }
+        }
+        successors
+    }
+
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, excused, estranged, unaware, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, excused, met_again, unaware, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -93,9 +106,6 @@ impl Commits {
             }
         };
         for receipt in &batch.receipts {
-            if let Some(earlier) = &receipt.supersedes {
-                known.successors.entry(earlier.clone()).or_default().push(receipt.operation.clone());
-            }
             if met(&receipt.outcome).is_some() {
                 let sent = bodies.iter().filter(|(_, (operation, _))| operation.supersedes.as_ref() == Some(&receipt.operation));
                 unaware.extend(sent.map(|(id, _)| id.clone()));
@@ -108,16 +118,16 @@ impl Commits {
                 let earlier = known.words.get(before).and_then(|word| met(&word.outcome));
                 let again = earlier.is_some() && met(&receipt.outcome) == earlier;
                 let of_this = known.changes.iter().any(|change| change.version == *base);
-                let once = known.restored && !of_this && !estranged.contains(before);
+                let excused_once = known.restored && !of_this && !met_again.contains(before);
                 if again {
-                    estranged.insert(receipt.operation.clone());
+                    met_again.insert(receipt.operation.clone());
                 }
-                hold(Invariant::I8, !again || once || unaware.contains(&receipt.operation), &|| {
+                hold(Invariant::I8, !again || excused_once || unaware.contains(&receipt.operation), &|| {
                     format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
                 });
             }
             excused.remove(&receipt.operation);
-            let word = Word { outcome: receipt.outcome.clone(), found: known.found(batch, receipt, bodies) };
+            let word = Word { outcome: receipt.outcome.clone(), rests_on: known.rests_on(batch, receipt, bodies) };
             let before = known.words.insert(receipt.operation.clone(), word);
             hold(Invariant::I3, before.is_none(), &|| format!("{} got a second receipt", receipt.operation));
         }
@@ -197,11 +207,10 @@ fn groups<'b>(bodies: &'b BTreeMap<OpId, (Operation, String)>, batch: &WriteBatc
 
 impl Tenant {
     /// The version that a record had when an operation found that it was as wanted already.
-    fn found(&self, batch: &WriteBatch, receipt: &Receipt, bodies: &BTreeMap<OpId, (Operation, String)>) -> Option<Version> {
+    fn rests_on(&self, batch: &WriteBatch, receipt: &Receipt, bodies: &BTreeMap<OpId, (Operation, String)>) -> Option<Version> {
         let (Outcome::Applied { real_id, .. }, (operation, _)) = (&receipt.outcome, bodies.get(&receipt.operation)?) else { return None };
         if operation.action == Action::nothing() {
-            // Nothing was wanted.
-            return Some(Version(0));
+            return Some(BEFORE_ALL);
         }
         let key = RecordKey { entity: operation.entity.clone(), id: real_id.clone() };
         if batch.changes.iter().any(|change| change.operation == receipt.operation) {

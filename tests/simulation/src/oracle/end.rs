@@ -59,11 +59,12 @@ struct Mapped {
 /// Compares everything. `queues` is what each database's outbox looks like to its app.
 pub(crate) fn compare(world: &World, queues: &[Result<Vec<Value>, String>]) {
     let mut tenants: BTreeMap<&str, BTreeMap<Place, There>> = BTreeMap::new();
+    let successors = lock(&world.server.watch).commits.successors();
     for database in &world.databases {
         let tenant = database.plan.tenant.as_str();
         let there = tenants.entry(tenant).or_insert_with(|| records(world, tenant));
         let look = Look { world, sim: &world.sim, database };
-        look.saved();
+        look.saved(&successors);
         look.shown(there);
         look.names();
         match &queues[look.at()] {
@@ -106,7 +107,7 @@ impl Look<'_> {
     }
 
     /// Every operation that was reported saved is where the trail says, and its payload with it.
-    fn saved(&self) {
+    fn saved(&self, successors: &BTreeMap<OpId, Vec<OpId>>) {
         let watch = self.database.rows.watch.borrow();
         let server = lock(&self.world.server.watch);
         let commits = &server.commits;
@@ -119,12 +120,7 @@ impl Look<'_> {
         for queued in watch.outbox.values() {
             marks(&queued.body, &mut visible);
         }
-        // The device that work was carried to may have issued it anew: then that is what took effect. And once more, before
-        // the server had said a last word: of that it keeps no receipt, but it came over the wire.
-        let mut successors: BTreeMap<&OpId, Vec<&OpId>> = BTreeMap::new();
-        for (by, (operation, _)) in &commits.bodies {
-            successors.entry(operation.supersedes.as_ref().unwrap_or(by)).or_default().push(by);
-        }
+        // The device that work was carried to may have issued it anew, and more than once: then that is what took effect.
         let (mut open, mut seen): (Vec<&OpId>, BTreeSet<&OpId>) = (watch.trail.keys().collect(), BTreeSet::new());
         while let Some(operation) = open.pop() {
             if !seen.insert(operation) {

@@ -1,6 +1,7 @@
-//! The oracles: what must hold, looked at from outside. [`stored`] follows every commit of a device's
-//! database (row by row in [`written`]; [`records`], [`decisions`]), [`commits`] every commit of the server, [`wire`] every message; [`end`] compares all sides when
-//! everything has come to rest, and [`waiting`] looks at what waits then. None of them believes what the engine says of itself.
+//! The oracles: what must hold, looked at from outside. [`stored`] follows every commit of a device's database (row by
+//! row in [`written`]; [`records`], [`decisions`]), [`commits`] every commit of the server, [`wire`] every message;
+//! [`end`] compares all sides when everything has come to rest, and [`waiting`] looks at what waits then. None of them
+//! believes what the engine says of itself.
 
 pub(crate) mod commits;
 mod decisions;

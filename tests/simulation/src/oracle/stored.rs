@@ -11,7 +11,6 @@ use fieldsync::model::{Kind, OpId, Operation, RecordId, Version};
 use fieldsync::outbox::{Seals, State};
 use fieldsync::plan::{Table, Write};
 use fieldsync::value::{Hash, Key, from_value, to_value};
-use serde_json::from_str;
 
 use crate::oracle::decisions::Decisions;
 use crate::oracle::records::Records;
@@ -112,14 +111,7 @@ impl Stored {
 
     /// A wipe: what was not applied yet must stand in its own row of the trail, which continues.
     fn wiped(&mut self, sim: &Sim, batch: &[Write]) {
-        let mut told: BTreeSet<OpId> = BTreeSet::new();
-        for write in batch {
-            if let Write::Put(Table::Audit, row) = write
-                && let Ok(audit) = serde_json::from_str::<AuditRow>(&row.text)
-            {
-                told.extend(audit.entries.into_iter().filter(|entry| entry.event == Event::Discarded).map(|entry| entry.operation));
-            }
-        }
+        let told = discarded(batch);
         let silent =
             self.outbox.values().find(|queued| !matches!(queued.state, State::Acknowledged { .. }) && !told.contains(&queued.operation.id));
         sim.check(Invariant::I1, silent.is_none(), || {
@@ -221,16 +213,24 @@ impl Stored {
             Write::Delete(Table::Outbox, key) => self.outbox.get(&number(key)).map(|queued| &queued.operation),
             _ => None,
         });
-        let is_told = |operation: &&Operation| {
-            batch.iter().any(|write| {
-                matches!(write, Write::Put(Table::Audit, row) if from_str::<AuditRow>(&row.text).is_ok_and(|audit| {
-                    audit.entries.iter().any(|entry| entry.event == Event::Discarded && entry.operation == operation.id)
-                }))
-            })
-        };
-        let creates = ended.filter(|operation| operation.action.kind() == Kind::Create && operation.record.as_temp().is_some());
-        creates.filter(is_told).map(|operation| to_value(&operation.record).to_string()).collect()
+        let is_create = |operation: &&Operation| operation.action.kind() == Kind::Create && operation.record.as_temp().is_some();
+        let mut creates = ended.filter(is_create).peekable();
+        if creates.peek().is_none() {
+            return Vec::new();
+        }
+        let told = discarded(batch);
+        creates.filter(|operation| told.contains(&operation.id)).map(|operation| to_value(&operation.record).to_string()).collect()
     }
+}
+
+/// What the trail of a batch says was discarded.
+fn discarded(batch: &[Write]) -> BTreeSet<OpId> {
+    let rows = batch.iter().filter_map(|write| match write {
+        Write::Put(Table::Audit, row) => serde_json::from_str::<AuditRow>(&row.text).ok(),
+        _ => None,
+    });
+    let entries = rows.flat_map(|audit| audit.entries).filter(|entry| entry.event == Event::Discarded);
+    entries.map(|entry| entry.operation).collect()
 }
 
 /// A sequence as it stands in a key.

@@ -80,13 +80,14 @@ impl<'q> Waiting<'q> {
     }
 }
 
-/// Whether the record of a temp ID was created here: its create stands in the queue, or the server has applied it.
-/// A database that was emptied knows nothing of what it created before; what the server says was created
-/// by nobody. Its create may be held in this queue.
+/// Whether the record of a temp ID was created: its create stands in this queue, or the server has applied it. What a
+/// database created before it was emptied does not count. Where the server itself waits for it, a create in this queue
+/// is no contradiction (it may be held); one that the server applied is, whoever wrote it.
 fn is_created(world: &World, database: &Database, queue: &[Value], item: &Value, temp: &str) -> bool {
     let (server, stored) = (lock(&world.server.watch), database.rows.watch.borrow());
-    let told = stored.outbox.values().any(|queued| item["operationId"] == queued.operation.id.as_str() && !queued.waits_for.is_empty());
-    if !told && queue.iter().any(|item| is_create(item, temp)) {
+    let server_waits =
+        stored.outbox.values().any(|queued| item["operationId"] == queued.operation.id.as_str() && !queued.waits_for.is_empty());
+    if !server_waits && queue.iter().any(|item| is_create(item, temp)) {
         return true;
     }
     let commits = &server.commits;
@@ -95,6 +96,6 @@ fn is_created(world: &World, database: &Database, queue: &[Value], item: &Value,
         operation.action.kind() == Kind::Create && matches!(&operation.record, RecordId::Text(text) if text == temp)
     });
     let applied = |id| matches!(tenant.words.get(id), Some(word) if matches!(word.outcome, Outcome::Applied { .. }));
-    let here = |id| told || stored.trail.contains_key(id) && !stored.forgotten.contains(id);
+    let here = |id| server_waits || stored.trail.contains_key(id) && !stored.forgotten.contains(id);
     creates.into_iter().any(|(operation, _)| here(&operation.id) && applied(&operation.id))
 }

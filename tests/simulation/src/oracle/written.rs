@@ -15,7 +15,7 @@ use crate::oracle::stored::{Queued, Stored, number};
 use crate::sim::{Invariant, Sim};
 
 #[derive(Deserialize)]
-pub(super) struct Waiting {
+pub(super) struct StateSeen {
     pub(super) version: Version,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Listed {
 pub(super) struct OverlaySeen {
     pub(super) ops: Vec<Listed>,
     pub(super) version: Option<Version>,
-    pub(super) waiting: Option<Waiting>,
+    pub(super) waiting: Option<StateSeen>,
     pub(super) key: RecordId,
     pub(super) id: RecordId,
     /// Its text, in which no temp ID may stand that has become a real one, but its own.
