@@ -150,7 +150,7 @@ fn go(world: &Rc<World>, end: u64, condition: impl Fn() -> bool) -> bool {
 fn rest(world: &Rc<World>) -> bool {
     let executor = &world.sim.executor;
     let begun = executor.now();
-    let mut before = (begun, None);
+    let (mut since, mut last) = (begun, None);
     while executor.now() < begun + REST_MS {
         ask(world);
         // Somebody who is content may be woken by another who is not: everybody must be content at once.
@@ -165,38 +165,47 @@ fn rest(world: &Rc<World>) -> bool {
             world.server.back_up();
             continue;
         }
-        let now: Vec<(usize, u64, usize)> = world
-            .databases
-            .iter()
-            .map(|database| {
-                let watch = database.rows.watch.borrow();
-                let conflicts = watch.outbox.values().filter(|queued| matches!(queued.state, State::Conflict { .. })).count();
-                (watch.pending(), watch.through.map_or(0, |version| version.0), conflicts)
-            })
-            .collect();
-        let all_there =
-            world.databases.iter().zip(&now).all(|(database, (_, through, _))| *through == world.server.sequence(&database.plan.tenant));
-        let decided = !world.plan.resolve_at_end || now.iter().all(|(_, _, conflicts)| *conflicts == 0);
-        // What the server does not know is asked for again and again: it may have come to know it.
-        let asks = |database: &Rc<Database>| database.rows.watch.borrow().outbox.values().any(|queued| !queued.waits_for.is_empty());
-        let look = if world.databases.iter().any(asks) { ASK_AGAIN_MS } else { 1 };
-        if before.1.as_ref() != Some(&now) {
-            before = (executor.now(), Some(now.clone()));
+        let now: Vec<Progress> = world.databases.iter().map(|database| Progress::of(database)).collect();
+        let all_there = world.databases.iter().zip(&now).all(|(database, now)| now.through == world.server.sequence(&database.plan.tenant));
+        let decided = !world.plan.resolve_at_end || now.iter().all(|now| now.conflicts == 0);
+        let drained = now.iter().all(|now| now.pending == 0);
+        if last.as_ref() != Some(&now) {
+            (since, last) = (executor.now(), Some(now));
         }
-        let still = executor.now() >= before.0 + look;
+        // What the server does not know is asked for again and again: it may have come to know it. Otherwise it is enough
+        // that nothing has changed from one look to the next.
+        let asks = |database: &Rc<Database>| database.rows.watch.borrow().outbox.values().any(|queued| !queued.waits_for.is_empty());
+        let unchanged_ms = if world.databases.iter().any(asks) { ASK_AGAIN_MS } else { LOOK_MS };
+        let still = executor.now() >= since + unchanged_ms;
         let arrived = world.server.under_way.get() == 0;
-        if world.script.is_done()
-            && all_there
-            && arrived
-            && decided
-            && still
-            && (now.iter().all(|(pending, _, _)| *pending == 0) || is_stuck(world))
-        {
+        if world.script.is_done() && all_there && arrived && decided && still && (drained || is_stuck(world)) {
             let mark = executor.now() - begun;
             world.sim.tell(|| format!("everything has come to rest after {mark} ms"));
             return idle(world);
         }
     }
+    no_rest(world);
+    false
+}
+
+/// How far a database has come.
+#[derive(PartialEq)]
+struct Progress {
+    pending: usize,
+    through: u64,
+    conflicts: usize,
+}
+
+impl Progress {
+    fn of(database: &Database) -> Self {
+        let watch = database.rows.watch.borrow();
+        let conflicts = watch.outbox.values().filter(|queued| matches!(queued.state, State::Conflict { .. })).count();
+        Self { pending: watch.pending(), through: watch.through.map_or(0, |version| version.0), conflicts }
+    }
+}
+
+/// Says who has not come to rest, and the first that each of them waits for.
+fn no_rest(world: &Rc<World>) {
     let queues = queues(world);
     let shown = queues.iter().zip(&world.databases).map(|(queue, database)| {
         let watch = database.rows.watch.borrow();
@@ -211,7 +220,6 @@ fn rest(world: &Rc<World>) -> bool {
     });
     let what = format!("no rest after {} minutes: {}", REST_MS / 60_000, shown.collect::<Vec<_>>().join("; "));
     world.sim.check(Invariant::I20, false, || what);
-    false
 }
 
 /// Where nobody looks by itself, a person asks; and decides what is to be decided.
