@@ -62,6 +62,7 @@ pub const MARKS: &[Mark] = &[
     mark("receipt: conflict", "the server had another state", SOON),
     mark("receipt: duplicate", "the server gave an old receipt again", SOON),
     mark("receipt: rejected", "the server refused an operation for good", SOON),
+    mark("receipt: so already", "an operation wanted what a later version than its base held already", LATE),
     mark("reference to a record that is not created yet", "a record refers to one that comes later", SOON),
     mark("request found no server", "it was lost because the server was away", SOON),
     mark("request met no network", "it was lost because its device was cut off", SOON),

@@ -94,6 +94,9 @@ impl Wire {
                 Outcome::Duplicate { .. } => "receipt: duplicate",
             };
             sim.mark(name);
+            if matches!(told, Outcome::Applied { rests_on: Some(_), .. }) {
+                sim.mark("receipt: so already");
+            }
             *seen.entry(name).or_insert(0) += 1;
         }
         sim.tell(|| format!("the server answers {tenant}: {seen:?}"));
