@@ -94,8 +94,9 @@ fn address(fields: &mut Map<String, Value>) -> Result<String, EngineError> {
     const KEY: &str = "baseUrl";
     let Some(Value::String(text)) = fields.remove(KEY) else { return Err(bad(KEY, "must be a string")) };
     let own_origin = text.starts_with('/') && !text.starts_with("//");
-    let host = text.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
-    let this_machine = matches!(host, Some("localhost" | "127.0.0.1" | "[")) && !text.contains('@');
+    let rest = text.strip_prefix("http://").filter(|_| !text.contains('@')).unwrap_or_default();
+    let after = ["localhost", "127.0.0.1", "[::1]"].iter().find_map(|host| rest.strip_prefix(host));
+    let this_machine = after.is_some_and(|after| after.is_empty() || after.starts_with([':', '/']));
     if own_origin || text.starts_with("https://") || this_machine {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
@@ -167,6 +168,8 @@ mod tests {
             ("user", json!(1.5)),
             ("baseUrl", json!("http://example.test")),
             ("baseUrl", json!("http://localhost@evil.test")),
+            ("baseUrl", json!("http://localhost.evil.test")),
+            ("baseUrl", json!("http://[2001:db8::1]/x")),
             ("baseUrl", json!("//evil.test")),
             ("batchSize", json!(0)),
             ("batchSize", json!(1001)),
@@ -181,7 +184,7 @@ mod tests {
             let error = with(|fields| drop(fields.insert(path.to_owned(), value.clone()))).expect_err(path);
             assert_eq!((error.code, &error.details["path"]), ("bad_setting", &json!(path)), "{value}");
         }
-        for local in ["http://localhost:3000/x", "http://127.0.0.1:1", "/api/v1/sync"] {
+        for local in ["http://localhost:3000/x", "http://127.0.0.1:1", "http://[::1]:8787/x", "/api/v1/sync"] {
             assert!(with(|fields| drop(fields.insert("baseUrl".to_owned(), json!(local)))).is_ok(), "{local}");
         }
         let schema = with(|fields| {

@@ -217,3 +217,33 @@ fn what_somebody_else_had_fulfilled_goes_up_again_when_that_is_lost() {
         assert!(vet.queue().await.is_empty());
     });
 }
+
+#[test]
+fn a_transaction_of_which_a_part_was_so_already_goes_up_again_as_a_whole() {
+    tell(async {
+        let world = World::with_backups();
+        let (vet, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let client = vet.create("client", json!({"name": "Smith"})).await;
+        assert!(vet.sync().await.success && office.sync().await.success);
+        let client = vet.get("client", &client).await.expect("there")["id"].clone();
+        office.update("client", &client.to_string(), json!({"phone": "1"})).await;
+        assert!(office.sync().await.success);
+        let backup = world.backup().await;
+        // The office has written the first part of it, which the backup holds; the second is lost.
+        let writes = json!([
+            {"kind": "update", "entity": "client", "id": client, "set": {"phone": "1"}},
+            {"kind": "create", "entity": "pet", "data": {"name": "Rex", "clientId": client}},
+        ]);
+        vet.engine.transaction(&writes.to_string()).await.expect("written");
+        assert!(vet.sync().await.success);
+        world.restore(&backup);
+
+        assert!(vet.sync().await.success);
+        assert!(vet.queue().await.iter().all(|item| item["state"] == "acknowledged"), "nothing of it is refused");
+        assert!(office.sync().await.success);
+        assert_eq!(office.all("pet").await[0]["name"], "Rex");
+        world.backup().await;
+        assert!(vet.sync().await.success);
+        assert!(vet.queue().await.is_empty());
+    });
+}

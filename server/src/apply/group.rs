@@ -79,8 +79,31 @@ impl Working {
             }
             run.judged += 1;
         }
+        self.rest_together(run);
         self.keep_group();
         Ok(())
+    }
+
+    /// A group is lost as a whole, should the server be restored to an earlier state, and comes again as a whole or is
+    /// refused. So members that found it so already rest on what the others changed.
+    fn rest_together(&mut self, run: &mut GroupRun<'_, '_>) {
+        let rests = |member: &Member<'_, '_>| match member.outcome.as_ref()?.original() {
+            Outcome::Applied { version, rests_on, .. } => Some(rests_on.unwrap_or(*version)),
+            _ => None,
+        };
+        let Some(last) = run.members.iter().filter_map(rests).max() else { return };
+        let own = self.savepoint.as_ref().and_then(|savepoint| savepoint.first_change(&self.changes)).unwrap_or(last);
+        for member in &mut run.members {
+            let earlier = rests(member).is_some_and(|version| version < own);
+            if let (true, Some(outcome @ Outcome::Applied { .. })) = (earlier, &mut member.outcome) {
+                if let Outcome::Applied { rests_on, .. } = outcome {
+                    *rests_on = Some(last);
+                }
+                if let Some(Some(receipt)) = self.receipts.get_mut(&member.incoming.id) {
+                    receipt.outcome = outcome.clone();
+                }
+            }
+        }
     }
 
     /// Whether the group is to be judged. What was answered before keeps its answer.

@@ -1,7 +1,7 @@
 //! Writing into the working copy, and taking it back: while a savepoint is open, every write notes what stood there
 //! before. So a group costs what it writes, however large the batch around it is.
 
-use fieldsync::model::{OpId, TempId};
+use fieldsync::model::{OpId, TempId, Version};
 use fieldsync::schema::Reference;
 
 use super::Working;
@@ -14,6 +14,13 @@ pub(super) struct Savepoint {
     changes: usize,
     receipts: usize,
     writes: Vec<Undo>,
+}
+
+impl Savepoint {
+    /// The version of the first change since.
+    pub(super) fn first_change(&self, changes: &[ChangeRow]) -> Option<Version> {
+        changes.get(self.changes).map(|change| change.version)
+    }
 }
 
 /// What a write replaced. The outer `Option` is whether anything was known of it.

@@ -8,6 +8,7 @@ use crate::world::{Device, Told, World, after, brief, briefs, on_both_stores, op
 
 on_both_stores!(
     a_group_takes_effect_as_a_whole,
+    a_member_that_found_it_so_rests_on_what_the_others_changed,
     members_refer_to_each_other_in_any_order_and_in_a_circle,
     one_conflict_and_the_others_wait_for_it,
     one_rejection_and_the_others_wait_for_it,
@@ -44,6 +45,22 @@ async fn a_group_takes_effect_as_a_whole<S: ServerStore>(world: World<S>) -> Tol
     let there = changes(&world.download(&anna, None, 100).await);
     assert_eq!((&there[0]["bornAs"], &there[0]["data"]["clientId"]), (&json!("temp_2_a_pet"), &json!(1)));
     assert_eq!((&there[1]["data"]["name"], &there[2]["data"]["petId"]), (&json!("Ada B."), &json!(1)));
+    Ok(())
+}
+
+async fn a_member_that_found_it_so_rests_on_what_the_others_changed<S: ServerStore>(world: World<S>) -> Told {
+    let anna = Device::new("north", "anna", 1);
+    world.upload(&anna, &[anna.create(1, "client", "temp_1_a_client", json!({"name": "A"}))]).await;
+    let members = group(vec![
+        anna.update(2, "client", 1, json!({"/name": "A"}), version(1)),
+        anna.create(3, "pet", "temp_3_a_pet", json!({})),
+        anna.create(4, "pet", "temp_4_a_pet", json!({})),
+    ]);
+    let outcomes = world.upload(&anna, &members).await;
+    assert_eq!(briefs(&outcomes), ["applied 1", "applied 2", "applied 3"]);
+    let rests: Vec<&Value> = outcomes.iter().map(|outcome| &outcome["restsOn"]).collect();
+    assert_eq!(rests, [&json!("3"), &Value::Null, &Value::Null], "they are lost together");
+    assert_eq!(world.upload(&anna, &members).await[0]["original"]["restsOn"], "3", "the receipt says so too");
     Ok(())
 }
 

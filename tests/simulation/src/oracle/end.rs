@@ -176,9 +176,10 @@ impl Look<'_> {
             self.payload(saved, gone, &visible, event);
         }
         for (id, events) in &watch.trail {
-            // A wipe tells what went with it, and takes the rows that told of its beginning.
-            let written =
-                watch.forgotten.contains(id) || events.iter().any(|event| matches!(event, Event::Written { .. } | Event::Imported { .. }));
+            // A wipe tells what went with it, and takes the rows that told of its beginning. What was imported has had
+            // other names elsewhere, under which it is given up too.
+            let named = |event: &Event| matches!(event, Event::Written { .. } | Event::Imported { .. });
+            let written = watch.forgotten.contains(id) || events.iter().any(named) || events.iter().all(|event| *event == Event::Discarded);
             self.sim.check(Invariant::I12, written, || format!("{}: {id} was never written: {events:?}", self.database.name));
         }
     }
