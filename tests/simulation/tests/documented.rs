@@ -48,7 +48,12 @@ fn every_test_that_is_named_is_there() {
         found += 1;
     }
     assert!(found > 60, "{found}");
-    // A file that is named in another way would not be looked for.
+    // A file that is named in another way would not be looked for: without its folder, or with a colon.
+    for part in page.split([';', '|', '(', ')', '\n']) {
+        let mut names = part.split(',').map(str::trim).skip_while(|name| file_of(name).is_none());
+        let bare = names.find(|name| !name.is_empty() && name.chars().all(|sign| sign.is_ascii_lowercase() || sign == '_'));
+        assert_eq!(bare, None, "docs/testing.md: each file wants its folder: {part}");
+    }
     for otherwise in ["story: ", "stories: ", "plans: ", "server: ", "e2e: "] {
         assert!(!page.contains(otherwise), "docs/testing.md: '{otherwise}' wants a slash");
     }
