@@ -74,6 +74,21 @@ pub enum Workload {
     Puts,
 }
 
+impl Workload {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usual => "usual",
+            Self::Eventful => "eventful",
+            Self::Puts => "puts",
+        }
+    }
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Usual, Self::Eventful, Self::Puts].into_iter().find(|workload| workload.name() == name)
+    }
+}
+
 /// The plan of a seed.
 pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
     let mut random = Random::new(seed, 2);

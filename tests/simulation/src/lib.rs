@@ -10,6 +10,7 @@ mod executor;
 pub mod exhaustive;
 pub mod fault;
 pub mod file;
+pub mod found;
 #[cfg(feature = "planted")]
 pub mod kill;
 pub mod marks;

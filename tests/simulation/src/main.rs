@@ -1,7 +1,7 @@
 //! `simulate`: tells the story of one seed, or runs many and prints what they did.
 //!
-//! `--seed S` · `--seeds A..B` · `--minutes N` (fresh ones; or `--from A`) · `--threads N` · `--double` ·
-//! `--workload usual|eventful|puts` · `--marks` (demand every mark, however short the run) ·
+//! `--seed S` · `--seeds A..B` · `--minutes N` (fresh ones; or `--from A`) · `--threads N` · `--single` (no seed twice) ·
+//! `--workload usual|eventful|puts` · `--marks` (demand every mark, however short the run) · `--to DIR` (for what broke) ·
 //! `--seed S --shrink [--to FILE] [--runs N]` · `--plan FILE` · `--exhaustive [NAME]` ·
 //! `--sqlite` (the server's database in a real file; with `--seeds` and `--minutes` compared with memory) ·
 //! `--scenario NAME [--disturbed GATE-AND-FAULT]` · `--jepsen [RUNS]`
@@ -23,7 +23,7 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "simulate --seed S [--shrink [--to FILE] [--runs N]] | --seeds A..B | --minutes N [--from A] | --plan FILE |
   --exhaustive [NAME] | --scenario NAME [--disturbed GATE-AND-FAULT] | --jepsen [RUNS] | --bugs | --bug NAME (as planted)
-  with [--threads N] [--double] [--sqlite] [--workload usual|eventful|puts] [--marks]";
+  with [--threads N] [--sqlite] [--workload usual|eventful|puts]; many seeds with [--single] [--marks] [--to DIR] [--runs N]";
 
 /// So many violations of each invariant are printed.
 const SHOWN_MAX: u32 = 3;
@@ -50,18 +50,14 @@ fn main() -> ExitCode {
     if let (Some(name), false) = (arguments.text("--bug"), arguments.has("--bugs")) {
         fieldsync::planted::plant(bug_named(name));
     }
-    let workload = match arguments.text("--workload") {
-        None | Some("usual") => Workload::Usual,
-        Some("eventful") => Workload::Eventful,
-        Some("puts") => Workload::Puts,
-        Some(other) => {
-            println!("there is no workload '{other}'");
-            return ExitCode::FAILURE;
-        }
+    let name = arguments.text("--workload").unwrap_or(Workload::Usual.name());
+    let Some(workload) = Workload::named(name) else {
+        println!("there is no workload '{name}'");
+        return ExitCode::FAILURE;
     };
     let sqlite = arguments.has("--sqlite");
+    let runs_max = arguments.number("--runs").and_then(|runs| u32::try_from(runs).ok()).unwrap_or(3_000);
     if let (Some(seed), true) = (arguments.number("--seed"), arguments.has("--shrink")) {
-        let runs_max = arguments.number("--runs").and_then(|runs| u32::try_from(runs).ok()).unwrap_or(3_000);
         return code(tool::shrink(&plan_with(seed, workload), arguments.text("--to"), runs_max));
     }
     if let Some(seed) = arguments.number("--seed") {
@@ -89,7 +85,7 @@ fn main() -> ExitCode {
     // Fresh ones, unless somebody names where to begin.
     let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let first = arguments.number("--from").unwrap_or_else(clock);
-    let many = |first| Many { first, threads, double: arguments.has("--double"), workload, sqlite };
+    let many = |first| Many { first, threads, double: !arguments.has("--single"), workload, sqlite };
     let sum = match (arguments.text("--seeds").and_then(range), arguments.number("--minutes")) {
         (Some((first, last)), _) => run_many(many(first), |seed| seed < last),
         (None, Some(minutes)) => {
@@ -105,7 +101,10 @@ fn main() -> ExitCode {
     // Plain creates get no excuse for being few.
     let all = arguments.has("--marks") || workload == Workload::Puts;
     let missing = missing(if all { ALL } else { sum.operations }, &sum.marks);
-    report(&sum, &missing, begun.elapsed(), threads);
+    report(&sum, &missing, begun.elapsed(), threads, workload);
+    if !sum.violations.is_empty() {
+        tool::keep(&sum.violations, workload, arguments.text("--to"), runs_max);
+    }
     if sum.violations.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -182,10 +181,12 @@ fn core_seconds() -> Option<f64> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "for people")]
-fn report(sum: &Sum, missing: &[Mark], took: Duration, threads: usize) {
+fn report(sum: &Sum, missing: &[Mark], took: Duration, threads: usize, workload: Workload) {
     let million = sum.operations.max(1) as f64 / 1e6;
+    // Without its workload a seed is another run.
+    let with = if workload == Workload::Usual { String::new() } else { format!(" --workload {}", workload.name()) };
     println!(
-        "--seeds {}..{}: seeds {}, operations {}, saved {}, took effect {}",
+        "--seeds {}..{}{with}: seeds {}, operations {}, saved {}, took effect {}",
         sum.first,
         sum.first + sum.seeds,
         sum.seeds,
@@ -240,7 +241,7 @@ fn report(sum: &Sum, missing: &[Mark], took: Duration, threads: usize) {
         let count = shown.entry(violation.invariant).or_insert(0);
         *count += 1;
         if *count <= SHOWN_MAX {
-            println!("  seed {seed}: {:?}: {}", violation.invariant, violation.what.chars().take(700).collect::<String>());
+            println!("  --seed {seed}{with}: {:?}: {}", violation.invariant, violation.what.chars().take(700).collect::<String>());
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The commands of `simulate` beside seeds: scenarios, the exhaustive mode, plans on disk, shrinking.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fieldsync_simulation::plan::Plan;
 use fieldsync_simulation::scenarios::jepsen::{self, Nemesis};
 use fieldsync_simulation::shrink::{self, Shrunk};
 use fieldsync_simulation::swarm::run_guarded;
-use fieldsync_simulation::{Wanted, exhaustive, file, scenarios};
+use fieldsync_simulation::{Violation, Wanted, Workload, exhaustive, file, found, scenarios};
 
 /// So many broken runs of a scenario are printed.
 const SHOWN_MAX: usize = 5;
@@ -116,17 +116,22 @@ pub(crate) fn shrink(plan: &Plan, path: Option<&str>, runs_max: u32) -> bool {
         println!("it breaks no promise");
         return true;
     };
-    let Shrunk { plan, violation, runs } = shrunk;
-    tell(&plan);
+    let Shrunk { plan, runs, .. } = &shrunk;
+    tell(plan);
     println!("{} contexts, {} actions, {:?}, after {runs} runs", plan.contexts.len(), plan.actions.len(), plan.faults);
     if let Some(path) = path {
-        // What it came by: whoever keeps it leaves what the story is about.
-        let marks = run_guarded(&plan, Wanted::default()).marks;
-        let needs = marks.into_iter().map(|(name, times)| (name.to_owned(), times)).collect();
-        let kept = file::Kept { why: violation.what.chars().take(300).collect(), invariant: violation.invariant, needs, plan };
-        println!("{}", file::write(Path::new(path), &kept).map_or_else(|error| error, |()| format!("written to {path}")));
+        let written = file::write(Path::new(path), &file::Kept::of(shrunk));
+        println!("{}", written.map_or_else(|error| error, |()| format!("written to {path}")));
     }
     false
+}
+
+/// Shrinks one run of each promise that was broken, and writes it into a folder.
+pub(crate) fn keep(violations: &[(u64, Violation)], workload: Workload, folder: Option<&str>, runs_max: u32) {
+    std::panic::set_hook(Box::new(|_| {}));
+    let beside = std::env::current_exe().ok().and_then(|tool| Some(tool.parent()?.join("found")));
+    let folder = folder.map(PathBuf::from).or(beside).unwrap_or_else(|| PathBuf::from("found"));
+    found::write(violations, workload, &folder, runs_max, |line| println!("{line}"));
 }
 
 /// Runs a plan and tells its story; says whether no promise was broken.

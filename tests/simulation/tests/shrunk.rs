@@ -2,19 +2,43 @@
 #![cfg(feature = "planted")]
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use fieldsync::planted::{Bug, plant};
-use fieldsync_simulation::swarm::run_guarded;
-use fieldsync_simulation::{Wanted, file};
+use fieldsync_simulation::swarm::{Many, run_guarded, run_many};
+use fieldsync_simulation::{Wanted, Workload, file, found};
+
+/// One bug is planted at a time, for the whole process.
+static PLANTED: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_shrunk_plan_breaks_its_promise_with_the_bug_and_holds_without() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans/planted-rejected-deleted.json");
     let kept = file::read(&path).expect("a plan");
     assert!(kept.plan.actions.len() <= 15, "{}", kept.plan.actions.len());
+    let _alone = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);
     assert_eq!(run_guarded(&kept.plan, Wanted::default()).violation, None);
     plant(Some(Bug::RejectedDeleted));
     let broken = run_guarded(&kept.plan, Wanted::default()).violation.map(|violation| violation.invariant);
     plant(None);
     assert_eq!(broken, Some(kept.invariant));
+}
+
+#[test]
+fn what_many_seeds_broke_is_written_short_and_breaks_the_same_again() {
+    let folder = std::env::temp_dir().join(format!("found-{}", std::process::id()));
+    let _alone = PLANTED.lock().unwrap_or_else(PoisonError::into_inner);
+    plant(Some(Bug::RejectedDeleted));
+    let many = Many { first: 0, threads: 2, double: false, workload: Workload::Eventful, sqlite: false };
+    let sum = run_many(many, |seed| seed < 40);
+    found::write(&sum.violations, Workload::Eventful, &folder, 200, |line| assert!(line.contains("written to"), "{line}"));
+    let (seed, violation) = sum.violations.iter().min_by_key(|(seed, _)| *seed).expect("one of them breaks a promise");
+    let kept = file::read(&folder.join(format!("{:?}-eventful-{seed}.json", violation.invariant))).expect("a plan");
+    let broken = run_guarded(&kept.plan, Wanted::default()).violation;
+    plant(None);
+    std::fs::remove_dir_all(&folder).expect("removed");
+    assert_eq!(broken.map(|violation| violation.invariant), Some(violation.invariant));
+    assert_eq!(run_guarded(&kept.plan, Wanted::default()).violation, None, "it is the bug that breaks it");
+    let drawn = fieldsync_simulation::plan_with(*seed, Workload::Eventful).actions.len();
+    assert!(kept.plan.actions.len() * 2 < drawn, "{} of {drawn} actions", kept.plan.actions.len());
 }
