@@ -17,6 +17,8 @@ const BEFORE_ALL: Version = Version(0);
 #[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) outcome: Outcome,
+    /// Who was told.
+    client: ClientId,
     /// The version that its record had when it was found to be as wanted already, and nothing was changed.
     rests_on: Option<Version>,
 }
@@ -55,8 +57,6 @@ pub(crate) struct Commits {
     pub(crate) excused: BTreeSet<OpId>,
     /// Operations that met the state with which the one before them was in conflict.
     met_again: BTreeSet<OpId>,
-    /// Operations that had been sent when the one before them met its state, sent by another device after a restore.
-    unaware: BTreeSet<OpId>,
     /// The lineage that the last restore began.
     pub(crate) epoch: Option<String>,
     pub(crate) broken: Option<(Invariant, String)>,
@@ -97,7 +97,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, excused, met_again, unaware, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, excused, met_again, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -106,28 +106,26 @@ impl Commits {
             }
         };
         for receipt in &batch.receipts {
-            if met(&receipt.outcome).is_some() {
-                let sent = bodies.iter().filter(|(_, (operation, _))| operation.supersedes.as_ref() == Some(&receipt.operation));
-                unaware.extend(sent.map(|(id, _)| id.clone()));
-            }
-            // Whoever was put on a state in the place of an operation that had met one knew that one, and what was
-            // decided on it is not asked again. Not so, once, if it stands on a version of a lineage that was lost: that
+            // Whoever was put on a state in the place of an operation that met one knew that one, if the same device was
+            // told of it, and what was decided on it is not asked again. Not so, once, if it stands on a version of a lineage that was lost: that
             // says nothing of this one, and the device sees by the content whether its decision holds.
             let sent = bodies.get(&receipt.operation).map(|(operation, _)| operation);
             if let Some((Base::Version(base), Some(before))) = sent.map(|sent| (&sent.base, &sent.supersedes)) {
-                let earlier = known.words.get(before).and_then(|word| met(&word.outcome));
+                let told = known.words.get(before).filter(|word| word.client == receipt.client);
+                let earlier = told.and_then(|word| met(&word.outcome));
                 let again = earlier.is_some() && met(&receipt.outcome) == earlier;
                 let of_this = known.changes.iter().any(|change| change.version == *base);
                 let excused_once = known.restored && !of_this && !met_again.contains(before);
                 if again {
                     met_again.insert(receipt.operation.clone());
                 }
-                hold(Invariant::I8, !again || excused_once || unaware.contains(&receipt.operation), &|| {
+                hold(Invariant::I8, !again || excused_once, &|| {
                     format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
                 });
             }
             excused.remove(&receipt.operation);
-            let word = Word { outcome: receipt.outcome.clone(), rests_on: known.rests_on(batch, receipt, bodies) };
+            let word =
+                Word { outcome: receipt.outcome.clone(), client: receipt.client.clone(), rests_on: known.rests_on(batch, receipt, bodies) };
             let before = known.words.insert(receipt.operation.clone(), word);
             hold(Invariant::I3, before.is_none(), &|| format!("{} got a second receipt", receipt.operation));
         }
@@ -168,8 +166,10 @@ impl Commits {
             (chain.version, chain.deleted) = (change.version, change.kind == Kind::Delete);
             known.changes.push(change.clone());
         }
-        for (group, of, there) in groups(bodies, batch) {
-            hold(Invariant::I3, of == there, &|| format!("of the {of} operations of the group {group}, {there} took effect together"));
+        for (group, Members { of, first_of, there }) in groups(bodies, batch) {
+            hold(Invariant::I3, of == there.len() && first_of.iter().all(|first| *first == of), &|| {
+                format!("of the {of} operations of the group {group}, once {first_of:?}, {there:?} took effect together")
+            });
         }
         known.sequence = known.sequence.max(batch.state.sequence);
         let mut effects: Vec<&OpId> = batch.changes.iter().map(|change| &change.operation).collect();
@@ -188,21 +188,33 @@ fn met(outcome: &Outcome) -> Option<Version> {
     }
 }
 
-/// The groups of which members were applied, under whatever name they stand now: how many belong to each, and how
-/// many there were.
-fn groups<'b>(bodies: &'b BTreeMap<OpId, (Operation, String)>, batch: &WriteBatch) -> Vec<(&'b OpId, usize, usize)> {
-    let mut found: BTreeMap<&OpId, (usize, BTreeSet<&OpId>)> = BTreeMap::new();
+/// A group of which members were applied.
+#[derive(Default)]
+struct Members<'b> {
+    /// How many belong to it, by its own account.
+    of: usize,
+    /// And how many did under the names that these had at first.
+    first_of: BTreeSet<usize>,
+    there: BTreeSet<&'b OpId>,
+}
+
+/// The groups of which members were applied. One that is none any more counts as a group of one.
+fn groups<'b>(bodies: &'b BTreeMap<OpId, (Operation, String)>, batch: &WriteBatch) -> BTreeMap<&'b OpId, Members<'b>> {
+    let mut found: BTreeMap<&OpId, Members<'_>> = BTreeMap::new();
     for receipt in batch.receipts.iter().filter(|receipt| matches!(receipt.outcome, Outcome::Applied { .. })) {
         let sent = |id: &OpId| bodies.get(id).map(|(operation, _)| operation);
-        let Some(mut first) = sent(&receipt.operation) else { continue };
+        let Some(operation) = sent(&receipt.operation) else { continue };
+        let mut first = operation;
         while let Some(earlier) = first.supersedes.as_ref().and_then(sent) {
             first = earlier;
         }
-        if let Some(group) = &first.group {
-            found.entry(&group.id).or_insert((group.of, BTreeSet::new())).1.insert(&first.id);
-        }
+        let of = |operation: &Operation| operation.group.as_ref().map_or(1, |group| group.of);
+        let members = found.entry(operation.group.as_ref().map_or(&operation.id, |group| &group.id)).or_default();
+        members.of = of(operation);
+        members.first_of.insert(of(first));
+        members.there.insert(&operation.id);
     }
-    found.into_iter().map(|(group, (of, members))| (group, of, members.len())).collect()
+    found
 }
 
 impl Tenant {
