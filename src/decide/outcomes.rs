@@ -8,7 +8,7 @@ use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, operations, reissue, renew_view, stood_on, with};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
-use super::rows::{BaseRow, last_audit, seals};
+use super::rows::{BaseRow, last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;
@@ -131,7 +131,15 @@ impl Outcomes {
                 Ok(())
             }
             Outcome::Blocked { waits_for } => {
-                if *waits_for != stored.waits_for {
+                if let Some(version) = row.version
+                    && is_cut_off(db, work, &row, &operation, waits_for)?
+                {
+                    let mut row = row;
+                    let by = Operation { base: Base::Version(version), ..operation.clone() };
+                    let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true };
+                    reissue(db, work, &mut row, instead, &self.fresh)?;
+                    work.put(row);
+                } else if *waits_for != stored.waits_for {
                     work.note(&operation, Event::Blocked);
                     work.queue(&operation, OutboxRow { waits_for: waits_for.clone(), ..stored });
                 }
@@ -297,6 +305,20 @@ fn stands_on(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation)
     });
     operations.reverse();
     operations
+}
+
+/// Whether an operation waits at the server for one that ended here: it was applied under another name, and the server,
+/// restored since, has lost what led from one name to the next. Nobody sends any of them again.
+fn is_cut_off(db: &mut Cache, work: &Work<'_>, row: &OverlayRow, operation: &Operation, waits_for: &[String]) -> Run<bool> {
+    let Base::After(earlier) = &operation.base else { return Ok(false) };
+    if !waits_for.iter().any(|id| id == earlier.as_str()) {
+        return Ok(false);
+    }
+    let has_been = |(stored, other): &(OutboxRow, Operation)| {
+        other.id == *earlier || other.supersedes.as_ref() == Some(earlier) || stored.replaces.contains(earlier)
+    };
+    let here = operations(db, work, row)?.iter().any(has_been);
+    Ok(!here && !db.rows(&last_audit_of(earlier))?.is_empty())
 }
 
 /// The operation of this record that waits for a person's decision already.

@@ -1,7 +1,7 @@
 //! The outcomes of an upload: each applies once, to the operation that waits for it, in its own epoch.
 
 use fieldsync::decide::PageResult;
-use fieldsync::model::{RecordId, Version};
+use fieldsync::model::{Base, RecordId, Version};
 use fieldsync::outbox::State;
 use fieldsync::protocol::Outcome;
 use serde_json::json;
@@ -150,4 +150,24 @@ fn what_rests_on_a_later_version_is_kept_until_that_one_is_durable() {
     desk.answer(epoch(1), 3, &[(&op, outcome)]).expect("it is ours");
     assert_eq!(desk.state(&op), State::Acknowledged { version: Version(5) });
     assert_eq!(desk.get(&REX).expect("there").version, Some(Version(1)));
+}
+
+#[test]
+fn what_waits_for_an_operation_that_ended_here_is_written_anew_on_what_is_known() {
+    let mut desk = Desk::with_rex();
+    let (first, second) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"dose": 2})));
+    desk.claim(&[&first, &second], desk.known());
+    let blocked = Outcome::Blocked { waits_for: vec![first.id.to_string()] };
+    desk.answer(epoch(1), 0, &[(&second, blocked.clone())]).expect("it is ours");
+    assert_eq!(desk.stored(&second).waits_for, [first.id.to_string()], "the first is still to be sent");
+
+    desk.answer(epoch(1), 9, &[(&first, applied(&REX, 2))]).expect("it is ours");
+    assert_eq!(desk.outbox().len(), 1, "it is durable");
+    // A server that was restored knows it under another name, and not that it is the same.
+    desk.answer(epoch(1), 9, &[(&second, blocked)]).expect("it is ours");
+    let (stored, anew) = desk.outbox().remove(0);
+    assert_eq!((anew.supersedes, anew.base), (Some(second.id), Base::Version(Version(2))));
+    assert_eq!((stored.state, stored.waits_for.len()), (State::Pending, 0));
+    let rex = desk.get(&REX).expect("there").data;
+    assert_eq!((&rex["name"], &rex["dose"]), (&json!("Max"), &json!(2)));
 }
