@@ -69,8 +69,9 @@ impl Decision for ChangeEpoch {
         let mut again = vec![false; rows.len()];
         let returning = |stored: &OutboxRow| acknowledged(stored).is_some() && !is(Bug::NotSentAgain);
         let returned: Vec<(OutboxRow, Operation)> = operations.iter().filter(|(stored, _)| returning(stored)).cloned().collect();
-        for (stored, operation) in &returned {
-            db.prefetch([IdRow::read(&operation.entity, &stored.row)]);
+        // By the name that the operation has for its record: the key of its row can be a temp ID of another device.
+        for (_, operation) in &returned {
+            db.prefetch([IdRow::read(&operation.entity, &operation.record)]);
         }
         db.settle()?;
         for read in &open {
@@ -79,13 +80,13 @@ impl Decision for ChangeEpoch {
                 work.conflict(&conflict);
             }
         }
-        for (stored, operation) in &returned {
-            let id = present(db, &operation.entity, &stored.row)?;
+        for (_, operation) in &returned {
+            let id = present(db, &operation.entity, &operation.record)?;
             db.prefetch([BaseRow::read(sync.generation, &operation.entity, &id)]);
         }
         db.settle()?;
         for (stored, operation) in returned {
-            let id = present(db, &operation.entity, &stored.row)?;
+            let id = present(db, &operation.entity, &operation.record)?;
             let known = rows.iter().position(|row| row.entity == operation.entity && (row.key == stored.row || row.id == id));
             let at = match known {
                 Some(at) => at,
