@@ -55,7 +55,7 @@ export interface SyncConfig<R = AnyRecords> {
   user: string | number;
   /**
    * Where the server's sync endpoints are: `https://example.org/api/v1/sync`, or a path of the page's own origin; `http://`
-   * only on this machine (`localhost`, `127.0.0.1`).
+   * only on this machine (`localhost`, `127.0.0.1`, `[::1]`).
    */
   baseUrl: string;
   schema: Schema<R>;

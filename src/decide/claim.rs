@@ -6,7 +6,7 @@ use super::overlay::OverlayRow;
 use super::rows::{last_audit, seals, seals_row};
 use crate::audit::{self, Event};
 use crate::model::{OpId, RecordId, Version};
-use crate::outbox::Seals;
+use crate::outbox::{OutboxRow, Seals, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::value::KeyRange;
@@ -20,7 +20,8 @@ pub struct Claim {
     pub known: u64,
 }
 
-/// The versions that operations stand on which are the first of their record to be still unfinished.
+/// The versions that operations stand on which are the first of their record to be still unfinished, but for what is
+/// parked.
 #[derive(Clone, Debug)]
 pub struct Stands {
     /// Each operation, its entity, and the ID under which its record's overlay row is kept.
@@ -33,13 +34,26 @@ impl Decision for Stands {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         db.prefetch(self.wanted.iter().map(|(_, entity, row)| OverlayRow::read(entity, row)));
         db.settle()?;
+        let stored = |seq: u64| Read::Get(Table::Outbox, seq.into());
         let mut found = Vec::new();
         for (operation, entity, row) in &self.wanted {
-            let row: Option<OverlayRow> = db.one(&OverlayRow::read(entity, row))?;
-            let first = row.filter(|row| row.ops.first().is_some_and(|first| first.id == *operation));
-            found.extend(first.and_then(|row| row.version).map(|version| (operation.clone(), version)));
+            let Some(row): Option<OverlayRow> = db.one(&OverlayRow::read(entity, row))? else { continue };
+            let Some(place) = row.ops.iter().position(|op| op.id == *operation) else { continue };
+            db.prefetch(row.ops[..place].iter().map(|op| stored(op.seq)));
+            found.push((operation.clone(), row, place));
         }
-        Ok((Vec::new(), found))
+        db.settle()?;
+        let mut standing = Vec::new();
+        for (operation, row, place) in found {
+            // What is parked before it is no part of what it was written on, or it would not have gone.
+            let mut alone = true;
+            for op in &row.ops[..place] {
+                let before: Option<OutboxRow> = db.one(&stored(op.seq))?;
+                alone &= before.is_some_and(|before| matches!(before.state, State::Parked { .. }));
+            }
+            standing.extend(row.version.filter(|_| alone).map(|version| (operation, version)));
+        }
+        Ok((Vec::new(), standing))
     }
 }
 

@@ -140,7 +140,8 @@ impl Decision for ChangeEpoch {
 
 /// The version that an operation rests on. Whoever rests on one that another left came after that one and before all
 /// that left a later one, so versions give the order; and of two that rest on the same, one found that it was so
-/// already, so that both orders leave the same. What wanted nothing may stand anywhere.
+/// already, so that both orders leave the same: a member of a group rests at the earliest on what the group left first. What
+/// wanted nothing may stand anywhere.
 fn acknowledged(stored: &OutboxRow) -> Option<Version> {
     match stored.state {
         State::Acknowledged { version } => Some(version),

@@ -38,9 +38,9 @@ impl Work<'_> {
     }
 
     /// Work of another device may have brought the record under its real ID before anybody here knew that it is this
-    /// one: the two rows become one.
-    pub(super) fn join(&mut self, db: &mut Cache, row: &mut OverlayRow) -> Run<()> {
-        let Some(twin) = self.overlay_by_id(db, &row.entity, &row.id)?.filter(|twin| twin.key != row.key) else { return Ok(()) };
+    /// one: the two rows become one. Whether there were two.
+    pub(super) fn join(&mut self, db: &mut Cache, row: &mut OverlayRow) -> Run<bool> {
+        let Some(twin) = self.overlay_by_id(db, &row.entity, &row.id)?.filter(|twin| twin.key != row.key) else { return Ok(false) };
         for (stored, operation) in operations(db, self, &twin)? {
             row.view = after(row.view.take(), &operation.action);
             self.queue(&operation, OutboxRow { row: row.key.clone(), ..stored });
@@ -51,7 +51,7 @@ impl Work<'_> {
         row.conflict = row.conflict.or(twin.conflict);
         row.parked |= twin.parked;
         self.drop_overlay(&twin);
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -8,7 +8,7 @@ use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, operations, reissue, renew_view, stood_on, with};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
-use super::rows::{BaseRow, last_audit, last_audit_of, seals};
+use super::rows::{BaseRow, last_audit, seals};
 use super::state::SyncState;
 use super::work::{Effects, Settled, Work};
 use crate::audit::Event;
@@ -116,12 +116,11 @@ impl Outcomes {
                 self.applied(db, work, row, &stored, &operation, Receipt { real_id, version: *version, rests_on, again })
             }
             Outcome::Conflict { conflict_id, real_id, server, .. } => {
-                let mut row = row;
-                if let Some(real_id) = real_id.as_ref().filter(|real_id| row.id != **real_id) {
-                    // Another device sent the record in another operation's name, and pages may have told of it.
-                    row = work.map_all(db, row, real_id)?;
-                    work.join(db, &mut row)?;
-                }
+                let row = match real_id.as_ref().filter(|real_id| row.id != **real_id) {
+                    // Another device sent the record in another operation's name.
+                    Some(real_id) => told_of(db, work, row, real_id, server.version)?,
+                    None => row,
+                };
                 self.conflict(db, work, row, &stored, operation, conflict_id, server)
             }
             Outcome::Rejected { .. } if is(Bug::RejectedRetried) => Ok(()),
@@ -131,15 +130,7 @@ impl Outcomes {
                 Ok(())
             }
             Outcome::Blocked { waits_for } => {
-                if let Some(version) = row.version
-                    && is_cut_off(db, work, &row, &operation, waits_for)?
-                {
-                    let mut row = row;
-                    let by = Operation { base: Base::Version(version), ..operation.clone() };
-                    let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true };
-                    reissue(db, work, &mut row, instead, &self.fresh)?;
-                    work.put(row);
-                } else if *waits_for != stored.waits_for {
+                if *waits_for != stored.waits_for {
                     work.note(&operation, Event::Blocked);
                     work.queue(&operation, OutboxRow { waits_for: waits_for.clone(), ..stored });
                 }
@@ -161,14 +152,12 @@ impl Outcomes {
         let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
         let through = sync.through_of(&row.entity);
         if row.id != *real_id {
-            row = work.map_all(db, row, real_id)?;
-            if self.imported || again {
-                // Another device may have sent it, and pages have told of it since under the real ID alone.
-                work.join(db, &mut row)?;
-                let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &row.entity, real_id))?;
-                let gone = || through.filter(|through| *through >= version).map(|through| ServerState::plain(through, None));
-                row.meet(base.map(|base| base.state(&sync)).or_else(gone));
-            }
+            row = if self.imported || again {
+                // Another device may have sent it.
+                told_of(db, work, row, real_id, version)?
+            } else {
+                work.map_all(db, row, real_id)?
+            };
         }
         // The server applied what it stands on too, even if the word on that is still on its way.
         let earlier = stands_on(operations(db, work, &row)?, operation);
@@ -307,18 +296,19 @@ fn stands_on(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation)
     operations
 }
 
-/// Whether an operation waits at the server for one that ended here: it was applied under another name, and the server,
-/// restored since, has lost what led from one name to the next. Nobody sends any of them again.
-fn is_cut_off(db: &mut Cache, work: &Work<'_>, row: &OverlayRow, operation: &Operation, waits_for: &[String]) -> Run<bool> {
-    let Base::After(earlier) = &operation.base else { return Ok(false) };
-    if !waits_for.iter().any(|id| id == earlier.as_str()) {
-        return Ok(false);
+/// A record whose real ID comes with an answer to what another device sent too: pages can have told of it since, under
+/// that ID alone.
+fn told_of(db: &mut Cache, work: &mut Work<'_>, row: OverlayRow, real_id: &RecordId, version: Version) -> Run<OverlayRow> {
+    let mut row = work.map_all(db, row, real_id)?;
+    if work.join(db, &mut row)? {
+        // All that was known of it.
+        return Ok(row);
     }
-    let has_been = |(stored, other): &(OutboxRow, Operation)| {
-        other.id == *earlier || other.supersedes.as_ref() == Some(earlier) || stored.replaces.contains(earlier)
-    };
-    let here = operations(db, work, row)?.iter().any(has_been);
-    Ok(!here && !db.rows(&last_audit_of(earlier))?.is_empty())
+    let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
+    let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &row.entity, real_id))?;
+    let through = sync.through_of(&row.entity).filter(|through| *through >= version);
+    row.meet(base.map(|base| base.state(&sync)).or_else(|| through.map(|through| ServerState::plain(through, None))));
+    Ok(row)
 }
 
 /// The operation of this record that waits for a person's decision already.

@@ -119,8 +119,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let inner = &self.inner;
         let loaded = self.look(Load { known: inner.known.get() }).await?;
         self.take_in(&loaded)?;
-        // What was only written in between has given no record that was sent another ID.
-        let unknown = inner.queue.borrow().unmapped_temps(loaded.whole.then_some(&*inner.seals.borrow()));
+        let unknown = inner.queue.borrow().unknown_temps(&inner.seals.borrow());
         if !unknown.is_empty() {
             let found = self.look(ResolveId { ids: unknown }).await?;
             let mut queue = inner.queue.borrow_mut();

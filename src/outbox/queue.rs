@@ -105,22 +105,18 @@ impl Queue {
         !mapped && !created[need.place] && need.reference.id.as_temp().is_some()
     }
 
-    /// Entities and temp IDs that operations refer to and of which nothing is known here. With `sent`, the seals, those
-    /// of creates that were sent too, which can have a real ID, by which others name them: a server that was restored
-    /// lost the record.
-    pub fn unmapped_temps(&self, sent: Option<&Seals>) -> Vec<(String, RecordId)> {
+    /// Entities and temp IDs that operations refer to and of which nothing is known here; and those of creates that
+    /// were sent, which can have a real ID, by which others name them: a server that was restored lost the record.
+    pub fn unknown_temps(&self, seals: &Seals) -> Vec<(String, RecordId)> {
         let created = self.created();
         let needs = self.items.values().flat_map(|item| &item.node.needs).filter(|need| self.is_unknown(need, &created));
         let named = needs.map(|need| (need.reference.entity.clone(), need.reference.id.clone()));
-        let creates = self.items.values().filter(|item| {
+        let sent = self.items.values().filter(|item| {
             let node = &item.node;
             let mapped = self.places.present(node.record) != node.record;
-            node.kind == Kind::Create
-                && sent.is_some_and(|seals| seals.contains(node.seq))
-                && !mapped
-                && item.operation.record.as_temp().is_some()
+            node.kind == Kind::Create && seals.contains(node.seq) && !mapped && item.operation.record.as_temp().is_some()
         });
-        named.chain(creates.map(|item| (item.operation.entity.clone(), item.operation.record.clone()))).collect()
+        named.chain(sent.map(|item| (item.operation.entity.clone(), item.operation.record.clone()))).collect()
     }
 
     /// The operations that the server has not applied yet.
@@ -308,10 +304,9 @@ mod tests {
         let mut seals = Seals::default();
         seals.insert(1);
         let (earlier, real) = (RecordId::Text("temp_1_a_client".to_owned()), RecordId::Integer(7));
-        assert_eq!(desk.queue.unmapped_temps(Some(&seals)), [("client".to_owned(), earlier.clone())], "only what was sent can have one");
-        assert_eq!(desk.queue.unmapped_temps(None), []);
+        assert_eq!(desk.queue.unknown_temps(&seals), [("client".to_owned(), earlier.clone())], "only what was sent can have one");
         desk.queue.map("client", &earlier, &real);
-        assert_eq!(desk.queue.unmapped_temps(Some(&seals)), []);
+        assert_eq!(desk.queue.unknown_temps(&seals), []);
         assert_eq!(at(&desk.queue.standing(), 3), Standing::WaitsForOperations(vec![client]));
     }
 

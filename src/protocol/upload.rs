@@ -83,7 +83,8 @@ pub enum Outcome {
         version: Version,
         /// Its effective stamp, by the server's clock.
         stamp: Stamp,
-        /// The later version of which it found that what it wants is so already: it is durable with that one.
+        /// Of what found that what it wants is so already: the later version that it is durable with. In a group, where
+        /// others changed something, the first that they left.
         rests_on: Option<Version>,
     },
     /// It took no effect, because the record is not what the operation was written on.

@@ -219,25 +219,3 @@ fn what_only_the_newer_release_knows_is_not_taken_for_gone_where_the_older_one_d
         assert_eq!(new.get("note", &note).await.expect("it was applied")["name"], "a first one");
     });
 }
-
-#[test]
-fn a_write_in_another_tab_makes_nobody_look_for_the_ids_of_what_was_sent() {
-    tell(async {
-        let world = World::new();
-        let device = world.device("anna");
-        let (first, second) = (device.tab().await, device.tab().await);
-        let reads = async |count: usize| {
-            first.create("client", json!({"name": "Smith"})).await;
-            let reads = || second.engine.report()["reads"].as_u64().expect("a number");
-            let before = reads();
-            assert_eq!(second.queue().await.len(), count);
-            reads() - before
-        };
-        reads(1).await;
-        let unsent = reads(2).await;
-        first.fault("upload", Fault::LoseAnswer);
-        assert!(!first.up().await.success);
-        assert!(reads(3).await >= unsent, "it learns that they were sent");
-        assert_eq!(reads(4).await, unsent);
-    });
-}

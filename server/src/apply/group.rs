@@ -85,7 +85,8 @@ impl Working {
     }
 
     /// A group is lost as a whole, should the server be restored to an earlier state, and comes again as a whole or is
-    /// refused. So members that found it so already rest on what the others changed.
+    /// refused. So members that found it so already rest on what the others changed; on the first of that, for whoever
+    /// rests on a version comes before those that left later ones.
     fn rest_together(&mut self, run: &mut GroupRun<'_, '_>) {
         let rests = |member: &Member<'_, '_>| match member.outcome.as_ref()?.original() {
             Outcome::Applied { version, rests_on, .. } => Some(rests_on.unwrap_or(*version)),
@@ -97,7 +98,7 @@ impl Working {
             let earlier = rests(member).is_some_and(|version| version < own);
             if let (true, Some(outcome @ Outcome::Applied { .. })) = (earlier, &mut member.outcome) {
                 if let Outcome::Applied { rests_on, .. } = outcome {
-                    *rests_on = Some(last);
+                    *rests_on = Some(own);
                 }
                 if let Some(Some(receipt)) = self.receipts.get_mut(&member.incoming.id) {
                     receipt.outcome = outcome.clone();
