@@ -20,7 +20,7 @@ use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::Schema;
-use crate::value::KeyRange;
+use crate::value::{Change, Delta, KeyRange, Object};
 
 /// Goes over to another lineage.
 #[derive(Clone, Debug)]
@@ -61,7 +61,12 @@ impl Decision for ChangeEpoch {
             row.version = row.version.and(Some(Version::LOST));
             row.waiting = None;
             // What the base held of them went with the lineage.
-            row.ops.iter_mut().for_each(|op| op.based = false);
+            for op in row.ops.iter_mut().filter(|op| op.based) {
+                op.based = false;
+                if let Ok(at) = operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq) {
+                    forget(row.base.as_mut(), &operations[at].1.action);
+                }
+            }
         }
         // The server's side of an open conflict is of the old lineage too.
         let open: Vec<Read> = rows.iter().filter_map(|row| row.conflict).map(|id| Read::Get(Table::Conflicts, id.into())).collect();
@@ -155,6 +160,18 @@ fn over_base(entity: &str, key: &RecordId, id: RecordId, base: Option<BaseRow>) 
     OverlayRow { id, version: Some(Version::LOST), base: data.clone(), view: data, ..OverlayRow::fresh(entity, key.clone()) }
 }
 
+/// Takes out of a base what an operation had done to it. What was there before is not known; but the base shall not say
+/// that the server has it, for then the operation would want nothing.
+fn forget(base: Option<&mut Object>, action: &Action) {
+    if let (Some(base), Action::Update { delta }) = (base, action) {
+        let mut gone = Delta::default();
+        for (pointer, _) in delta.changes() {
+            gone.insert(pointer.clone(), Change::Unset);
+        }
+        gone.apply(base);
+    }
+}
+
 /// The view of a record with all its operations on top again. What is created again, the server never had.
 fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[(OutboxRow, Operation)]) -> Run<()> {
     let at = |op: &OpRef| operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq).ok();
@@ -162,6 +179,9 @@ fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[
     if own.first().is_some_and(|(stored, first)| matches!(first.action, Action::Create { .. }) && acknowledged(stored).is_some()) {
         (row.base, row.version) = (None, None);
     }
-    row.view = with(row.base.clone(), own);
+    row.view = with(row.base.clone(), own.iter().copied());
+    for (_, operation) in own.iter().filter(|(stored, _)| acknowledged(stored).is_some()) {
+        forget(row.base.as_mut(), &operation.action);
+    }
     map_temps(db, work, &row.entity, &mut row.view)
 }
