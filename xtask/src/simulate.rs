@@ -12,18 +12,23 @@ use anyhow::Result;
 const FIXED_SEEDS: &str = "0..600";
 /// Those that also run over the server's SQLite store, with the same trace.
 const SQLITE_SEEDS: &str = "0..40";
-const PACKAGE: [&str; 4] = ["--profile", "simulation", "--package", "fieldsync-simulation"];
+const PACKAGE: [&str; 2] = ["--package", "fieldsync-simulation"];
+const PROFILE: &str = "simulation";
+/// Asks for the profile that takes longer to build and runs faster.
+const LONG: &str = "--long";
+const LONG_PROFILE: &str = "simulation-long";
 /// Mistakes on demand. What is built with it is never shipped.
 const PLANTED: [&str; 2] = ["--features", "planted"];
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
+    let profile = if arguments.iter().any(|argument| argument == LONG) { LONG_PROFILE } else { PROFILE };
     let cargo = |command: &str, planted: bool| {
-        let run = Run::new("cargo", &place.root).arg(command).args(PACKAGE);
+        let run = Run::new("cargo", &place.root).args([command, "--profile", profile]).args(PACKAGE);
         if planted { run.args(PLANTED) } else { run }
     };
     let simulate = |planted: bool, arguments: &[&str]| cargo("run", planted).args(["--bin", "simulate", "--"]).args(arguments).check();
     if !arguments.is_empty() {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| *argument != LONG).collect();
         simulate(arguments.iter().any(|argument| argument.starts_with("--bug")), &arguments)?;
         return Ok(Tally::HELD);
     }
