@@ -40,6 +40,11 @@ pub(super) fn unreadable(error: crate::value::ReadError) -> Stop {
     Stop::corrupt("integrity", Table::Outbox, error.to_string())
 }
 
+/// What only a newer release of the app can write.
+pub(super) fn outdated(table: Table, entity: &str) -> Stop {
+    Stop::corrupt("outdated", table, format!("a newer release of the app declares {entity}"))
+}
+
 /// The result of one run of a decision.
 pub(super) type Run<T> = Result<T, Stop>;
 

@@ -7,12 +7,13 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each, unreadable};
 use super::chain::{Queued, with};
+use super::effects::Effects;
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::map_temps;
 use super::rows::{BaseRow, IdRow, last_audit, seals};
 use super::state::SyncState;
-use super::work::{Effects, Work};
+use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::Conflict;
 use crate::model::{Action, Base, Epoch, Operation, RecordId, Version};

@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::chain::operations;
+use super::effects::Effects;
 use super::overlay::OverlayRow;
 use super::rebase::after;
 use super::rows::{IdRow, last_audit};
-use super::work::{Effects, Work};
+use super::work::Work;
 use crate::model::{RecordId, TempId};
 use crate::outbox::OutboxRow;
 use crate::plan::WriteBatch;

@@ -7,12 +7,13 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, around, conflict_of, operations, reissue, renew_view};
+use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, rebase};
 use super::rows::{last_audit, seals, trail_of};
 use super::state::SyncState;
-use super::work::{Effects, Settled, Work};
+use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState};
 use crate::model::{Action, Base, OpId, Operation};

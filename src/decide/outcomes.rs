@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, operations, reissue, renew_view, stood_on, with};
+use super::effects::{Effects, Settled};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
 use super::rows::{BaseRow, last_audit, seals};
 use super::state::SyncState;
-use super::work::{Effects, Settled, Work};
+use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::Conflict;
 use crate::model::{Action, Base, Epoch, OpId, Operation, RecordId, Version};

@@ -12,11 +12,12 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{operations, renew_view};
+use super::effects::Effects;
 use super::overlay::{OverlayRow, once};
 use super::rebase::{ServerClock, rebase};
 use super::rows::{BaseRow, Seen, base_row, last_audit, row, seals};
 use super::state::{Filling, Scope, SyncState};
-use super::work::{Effects, Work};
+use super::work::Work;
 use crate::conflict::Conflict;
 use crate::model::{Epoch, RecordId, Stamp, TempId, Version};
 use crate::outbox::State;

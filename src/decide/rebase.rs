@@ -2,9 +2,10 @@
 //! the operations that were never sealed are judged again and move with it (DESIGN 5.12, 5.13).
 
 use super::cache::{Cache, Run};
+use super::effects::Settled;
 use super::overlay::{OpRef, OverlayRow};
 use super::rows::IdRow;
-use super::work::{Settled, Work};
+use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Local, Verdict, judge};
 use crate::model::{Action, Base, Operation, RecordId, Stamp};

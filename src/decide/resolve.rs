@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::chain::{Fresh, Instead, reissue, stood_on};
+use super::effects::Effects;
 use super::rebase::ServerClock;
 use super::rows::{last_audit, seals, trail_of};
 use super::state::SyncState;
-use super::work::{Effects, Work};
+use super::work::Work;
 use crate::conflict::{Conflict, ConflictState};
 use crate::model::{Action, Base, Operation, Version};
 use crate::plan::{Read, Table, WriteBatch};

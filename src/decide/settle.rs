@@ -4,9 +4,10 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, unreadable};
+use super::effects::Effects;
 use super::rows::{last_audit, seals};
 use super::state::SyncState;
-use super::work::{Effects, Work};
+use super::work::Work;
 use crate::audit::Event;
 use crate::model::{Epoch, Version};
 use crate::outbox::{OutboxRow, State};

@@ -6,14 +6,15 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, Decision, Run, each, unreadable};
+use super::cache::{Cache, Decision, Run, each, outdated, unreadable};
+use super::effects::Effects;
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{after, map_temps};
 use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals};
 use super::shown::Present;
 use super::state::SyncState;
-use super::work::{Effects, Work, outdated};
+use super::work::Work;
 use crate::audit::{self, Event};
 use crate::model::{Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};

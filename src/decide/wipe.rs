@@ -4,8 +4,9 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, unreadable};
+use super::effects::{Effects, Settled};
 use super::rows::{Device, last_audit};
-use super::work::{Effects, Settled, Work};
+use super::work::Work;
 use crate::audit::{self, Event};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};

@@ -1,67 +1,19 @@
 //! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
 //! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
 
-use super::cache::{Cache, Run, Stop, unreadable};
+use super::cache::{Cache, Run, outdated, unreadable};
 use super::chain::Fresh;
+use super::effects::{Effects, Settled};
 use super::overlay::{OverlayRow, once};
 use super::rows::{IdRow, Seen, base_row, last_audit, row, seals, seals_row};
-use super::state::SyncState;
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;
-use crate::model::{IdSource, OpId, Operation, RecordId, Stamp, Version};
-use crate::outbox::{Failure, OutboxRow, Seals};
+use crate::model::{IdSource, OpId, Operation, RecordId, Stamp};
+use crate::outbox::{OutboxRow, Seals};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::{Schema, map_references};
 use crate::value::Key;
-
-/// How an operation ended, for whoever waits for it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Settled {
-    /// Applied.
-    Applied {
-        /// The record's version after it.
-        version: Version,
-    },
-    /// In a conflict.
-    Conflict {
-        /// The conflict's key.
-        conflict: u64,
-    },
-    /// Parked.
-    Rejected(Failure),
-    /// Given up by the user, or annulled by a later write: it never reaches the server.
-    Discarded,
-}
-
-/// What changed, for whoever shows it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Effects {
-    /// Entity and present ID of every record that looks different now.
-    pub changed: Vec<(String, RecordId)>,
-    /// Earlier IDs and what they became.
-    pub mapped: Vec<(String, RecordId, RecordId)>,
-    /// Operations that ended.
-    pub settled: Vec<(OpId, Settled)>,
-    /// Operations in whose place another stands now.
-    pub superseded: Vec<(OpId, OpId)>,
-    /// Outbox rows written, by sequence.
-    pub queued: Vec<OutboxRow>,
-    /// Outbox rows taken away.
-    pub ended: Vec<u64>,
-    /// How many conflicts were found.
-    pub found: u64,
-    /// Conflicts found, renewed or ended.
-    pub conflicts: Vec<u64>,
-    /// Records that could not be read and went into quarantine.
-    pub quarantined: u64,
-    /// Where the database stands against the server, if that is another now.
-    pub sync: Option<Box<SyncState>>,
-    /// The sequence of the audit row, if one was written.
-    pub seq: Option<u64>,
-    /// The sequence that stood before.
-    pub after_seq: u64,
-}
 
 /// An overlay row as it shall be; nothing if it goes.
 #[derive(Debug)]
@@ -396,9 +348,4 @@ impl<'w> Work<'w> {
         }
         Ok((self.writes, self.effects))
     }
-}
-
-/// What only a newer release of the app can write.
-pub(super) fn outdated(table: Table, entity: &str) -> Stop {
-    Stop::corrupt("outdated", table, format!("a newer release of the app declares {entity}"))
 }

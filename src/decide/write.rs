@@ -8,12 +8,13 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
+use super::effects::{Effects, Settled};
 use super::intent::{Intent, Place, WriteError};
 use super::merge::{self, Merged};
 use super::overlay::{OpRef, OverlayRow, RecordView};
 use super::rows::{last_audit, seals, trail_of};
 use super::state::SyncState;
-use super::work::{Effects, Settled, Work};
+use super::work::Work;
 use crate::audit::Event;
 use crate::model::{Action, Base, Group, OpId, Operation};
 use crate::outbox::OutboxRow;

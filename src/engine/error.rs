@@ -45,7 +45,7 @@ impl EngineError {
     pub fn with(code: &'static str, message: &str, details: Value) -> Self {
         Self(Box::new(Facts { code, message: message.to_owned(), retryable: false, details }))
     }
-    /// With one fact more, if it has any.
+    /// With a fact more for an error that tells facts; the others tell none.
     pub(super) fn fact(mut self, name: &str, value: Value) -> Self {
         if let Some(details) = self.0.details.as_object_mut() {
             details.insert(name.to_owned(), value);
