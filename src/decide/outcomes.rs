@@ -104,6 +104,14 @@ impl Outcomes {
         ServerClock { offset_ms: self.offset_ms, now: self.now }
     }
 
+    /// The states that the answer shows of the record of one of its operations.
+    fn shown(&self, of: &Sent) -> impl Iterator<Item = &ServerState> {
+        self.sent.iter().filter(|sent| sent.row == of.row && sent.entity == of.entity).filter_map(|sent| match sent.outcome.original() {
+            Outcome::Conflict { server, .. } => Some(server),
+            _ => None,
+        })
+    }
+
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, sent: &Sent) -> Run<()> {
         let Some((stored, operation)) = work.outbox(db, sent.seq)? else { return Ok(()) };
         if !is(Bug::OutcomeUnguarded) && (stored.state != State::Pending || operation.id != sent.id) {
@@ -117,6 +125,8 @@ impl Outcomes {
                 self.applied(db, work, row, &stored, &operation, Receipt { real_id, version: *version, rests_on, again })
             }
             Outcome::Conflict { conflict_id, real_id, server, .. } => {
+                // What follows is judged with this one, so that its own answer finds another in its place.
+                let server = self.shown(sent).max_by_key(|state| state.version).unwrap_or(server);
                 let row = match real_id.as_ref().filter(|real_id| row.id != **real_id) {
                     // Another device sent the record in another operation's name.
                     Some(real_id) => told_of(db, work, row, real_id, server.version)?,
