@@ -76,6 +76,17 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// A create that was never sent and the delete of its record: they end together, as if neither had been written.
+    pub const fn annulled() -> Self {
+        Self::Coalesced { by: None, version: None }
+    }
+    /// Whether nobody here wants the operation any more.
+    pub fn is_given_up(&self) -> bool {
+        *self == Self::Discarded || *self == Self::annulled()
+    }
+}
+
 /// One operation's line in a row. As JSON an object with `event` and, beside it, the facts of that event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "EntryWire", into = "EntryWire")]

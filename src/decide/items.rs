@@ -11,7 +11,7 @@ use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, rebase};
-use super::rows::{last_audit, seals, trail_of};
+use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
@@ -63,7 +63,7 @@ impl Decision for Retry {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let refused = |error: ItemError| Ok((Vec::new(), Err(error)));
-        let by_operation = trail_of(&self.fresh.first());
+        let by_operation = last_audit_of(&self.fresh.first());
         db.prefetch([last_audit(), seals(), SyncState::read(), by_operation.clone(), Read::Get(Table::Outbox, self.operation.0.into())]);
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: it stands.

@@ -8,7 +8,7 @@ use super::cache::{Cache, Decision, Run};
 use super::chain::{Fresh, Instead, reissue, stood_on};
 use super::effects::Effects;
 use super::rebase::ServerClock;
-use super::rows::{last_audit, seals, trail_of};
+use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::conflict::{Conflict, ConflictState};
@@ -74,7 +74,7 @@ impl Decision for Resolve {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let read = Read::Get(Table::Conflicts, self.conflict.into());
-        let by_operation = trail_of(&self.fresh.first());
+        let by_operation = last_audit_of(&self.fresh.first());
         db.prefetch([last_audit(), seals(), SyncState::read(), read.clone(), by_operation.clone()]);
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: the decision stands.

@@ -16,11 +16,6 @@ pub(super) fn last_audit() -> Read {
     Read::last(Table::Audit)
 }
 
-/// What the trail says of an operation, at its place in it.
-pub(super) fn trail_of(operation: &OpId) -> Read {
-    Read::index(Table::Audit, KeyRange::only(operation.as_str().into()))
-}
-
 /// The trail's last row about an operation: there is one if it was ever here.
 pub(super) fn last_audit_of(operation: &OpId) -> Read {
     let range = KeyRange::only(operation.as_str().into());

@@ -172,12 +172,12 @@ impl Decision for Import {
 }
 
 impl Import {
-    /// Takes one operation in, unless it was here already. What was given up here, or went with a wipe, comes again:
-    /// other work in the file may follow it.
+    /// Takes one operation in, unless it was here already. What was discarded or annulled here, or went with a wipe,
+    /// comes again: other work in the file may follow it.
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, sync: &SyncState, carried: &Carried, mut operation: Operation) -> Run<bool> {
         let trail: Option<audit::Row> = db.one(&last_audit_of(&operation.id))?;
         let last = trail.and_then(|row| row.entries.into_iter().rfind(|entry| entry.operation == operation.id));
-        if last.is_some_and(|entry| !matches!(entry.event, Event::Discarded | Event::Coalesced { by: None, version: None })) {
+        if last.is_some_and(|entry| !entry.event.is_given_up()) {
             return Ok(false);
         }
         if self.schema.entity(&operation.entity).is_none() {

@@ -12,7 +12,7 @@ use super::effects::{Effects, Settled};
 use super::intent::{Intent, Place, WriteError};
 use super::merge::{self, Merged};
 use super::overlay::{OpRef, OverlayRow, RecordView};
-use super::rows::{last_audit, seals, trail_of};
+use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
@@ -68,11 +68,11 @@ struct New {
 }
 
 impl Decision for LocalWrite {
-    /// A refusal names the place of the write that caused it.
-    type Out = Result<Written, (usize, WriteError)>;
+    /// A refusal names the place of the write that caused it, where one did.
+    type Out = Result<Written, (Option<usize>, WriteError)>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let by_operation = self.wanted.first().map(|first| trail_of(&first.operation));
+        let by_operation = self.wanted.first().map(|first| last_audit_of(&first.operation));
         db.prefetch([last_audit(), SyncState::read(), seals()]);
         db.prefetch(by_operation.clone());
         for wanted in &self.wanted {
@@ -96,7 +96,7 @@ impl Decision for LocalWrite {
                 }
                 // With rows missing before it, nobody knows yet whether it is really refused.
                 Ok(Err(_)) if missing => {}
-                Ok(Err(error)) => return Ok((Vec::new(), Err((at, error)))),
+                Ok(Err(error)) => return Ok((Vec::new(), Err((Some(at), error)))),
                 // Let the others name their rows too, so that they all come in one round.
                 Err(Stop::Wait) => missing = true,
                 Err(corrupt @ Stop::Corrupt(_)) => return Err(corrupt),
@@ -109,7 +109,7 @@ impl Decision for LocalWrite {
         if new.len() > 1 && (new.len() > OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
             let error =
                 WriteError::Value { code: "too_large", reason: "a transaction holds at most 1,000 operations and 1 MiB".to_owned() };
-            return Ok((Vec::new(), Err((self.wanted.len() - 1, error))));
+            return Ok((Vec::new(), Err((None, error))));
         }
         let group = new.first().filter(|_| new.len() > 1).map(|first| Group { id: first.operation.id.clone(), of: new.len() });
         for New { mut operation, row } in new {
@@ -249,11 +249,11 @@ impl LocalWrite {
         let Some(pending) = merge::annullable(db, work, &self.schema, row)? else { return Ok(Merged::Not) };
         for (stored, old) in &pending {
             work.end(old.seq);
-            work.note_all(stored, old, &Event::Coalesced { by: None, version: None });
+            work.note_all(stored, old, &Event::annulled());
             work.settle(&old.id, Settled::Discarded);
         }
         work.note(operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });
-        work.note(operation, Event::Coalesced { by: None, version: None });
+        work.note(operation, Event::annulled());
         work.settle(&operation.id, Settled::Discarded);
         // A tombstone stays until the next page, so that a late reference to the record is refused and does not
         // wait for ever.

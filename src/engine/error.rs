@@ -8,7 +8,7 @@ use crate::decide::{Corrupt, WriteError};
 use crate::query::QueryError;
 use crate::schema::SchemaError;
 use crate::store::StoreError;
-use crate::value::ValueError;
+use crate::value::{Object, ValueError};
 
 /// What every call of the engine may fail with. JavaScript sees it as `FieldSyncError`. Boxed, because every result in
 /// the engine would be as large as it (measured, see docs/decisions.md).
@@ -25,7 +25,7 @@ pub struct Facts {
     pub message: String,
     /// Whether the same call may succeed later without anybody doing anything.
     pub retryable: bool,
-    /// Facts: `path`, `id`, `dependents`.
+    /// Facts: `path`, `id`, `dependents`, `write`; null where there are none.
     pub details: Value,
 }
 
@@ -45,8 +45,11 @@ impl EngineError {
     pub fn with(code: &'static str, message: &str, details: Value) -> Self {
         Self(Box::new(Facts { code, message: message.to_owned(), retryable: false, details }))
     }
-    /// With a fact more for an error that tells facts; the others tell none.
-    pub(super) fn fact(mut self, name: &str, value: Value) -> Self {
+    /// With a fact more.
+    pub(super) fn with_detail(mut self, name: &str, value: Value) -> Self {
+        if self.0.details.is_null() {
+            self.0.details = Value::Object(Object::new());
+        }
         if let Some(details) = self.0.details.as_object_mut() {
             details.insert(name.to_owned(), value);
         }

@@ -15,7 +15,7 @@ use crate::platform::Host;
 use crate::query::Query;
 use crate::schema::KeyPolicy;
 use crate::store::{Durability, Store, StoreError};
-use crate::value::{Limits, Object, from_value, parse, to_value};
+use crate::value::{Limits, Object, check, from_value, parse, to_value};
 
 /// Bytes of the text of a transaction: what one upload holds, with room for its spelling.
 const TRANSACTION_BYTES_MAX: usize = 4 << 20;
@@ -44,33 +44,40 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// `{"kind": "create", "entity", "data"}`, `{"kind": "update", "entity", "id", "set", "unset"}` and
     /// `{"kind": "delete", "entity", "id"}`.
     pub async fn transaction(&self, writes: &str) -> Result<Value, EngineError> {
-        let invalid = |at: usize, what: &str| EngineError::with("invalid_value", &format!("write {at}: {what}"), json!({"write": at}));
         let Value::Array(list) = parse(writes, &Limits { bytes_max: TRANSACTION_BYTES_MAX, ..Limits::RECORD })? else {
             return Err(EngineError::new("invalid_value", "a transaction is a list of writes"));
         };
         let mut wanted: Vec<(String, Intent)> = Vec::new();
         for (at, write) in list.into_iter().enumerate() {
-            let Value::Object(mut write) = write else { return Err(invalid(at, "it is no object")) };
-            let Some(Value::String(entity)) = write.remove("entity") else { return Err(invalid(at, "it names no entity")) };
-            self.entity(&entity)?;
-            let id =
-                |value: Option<&Value>| value.and_then(|id| RecordId::from_value(id).ok()).ok_or_else(|| invalid(at, "it names no record"));
-            let intent = match write.get("kind").and_then(Value::as_str) {
-                Some("create") => match write.remove("data") {
-                    Some(Value::Object(data)) => self.creation(&entity, data)?,
-                    _ => return Err(invalid(at, "it has no data")),
-                },
-                Some("update") => {
-                    let id = id(write.get("id"))?;
-                    let (set, unset) = changes_of(write)?;
-                    Intent::Update { id, set, unset }
-                }
-                Some("delete") => Intent::Delete { id: id(write.get("id"))? },
-                _ => return Err(invalid(at, "its kind is none of create, update and delete")),
-            };
-            wanted.push((entity, intent));
+            wanted.push(self.member(write).map_err(|error| error.with_detail("write", Value::from(at)))?);
         }
         self.write_all(wanted).await.map(Value::Array)
+    }
+
+    /// One write of a transaction.
+    fn member(&self, write: Value) -> Result<(String, Intent), EngineError> {
+        let invalid = |what: &str| EngineError::new("invalid_value", &format!("a write of the transaction {what}"));
+        let Value::Object(mut write) = write else { return Err(invalid("is no object")) };
+        let Some(Value::String(entity)) = write.remove("entity") else { return Err(invalid("names no entity")) };
+        self.entity(&entity)?;
+        let id = |value: Option<&Value>| value.and_then(|id| RecordId::from_value(id).ok()).ok_or_else(|| invalid("names no record"));
+        let intent = match write.get("kind").and_then(Value::as_str) {
+            Some("create") => {
+                let mut data = write.remove("data").unwrap_or_default();
+                // The bounds of the list are wider than those of a record.
+                check(&mut data, &Limits::RECORD)?;
+                let Value::Object(data) = data else { return Err(invalid("has no data")) };
+                self.creation(&entity, data)?
+            }
+            Some("update") => {
+                let id = id(write.get("id"))?;
+                let (set, unset) = changes_of(write)?;
+                Intent::Update { id, set, unset }
+            }
+            Some("delete") => Intent::Delete { id: id(write.get("id"))? },
+            _ => return Err(invalid("is none of create, update and delete")),
+        };
+        Ok((entity, intent))
     }
 
     fn creation(&self, entity: &str, mut data: Object) -> Result<Intent, EngineError> {
@@ -115,7 +122,10 @@ impl<S: Store, H: Host> Engine<S, H> {
         let durability = if is(Bug::RelaxedSave) { Durability::Relaxed } else { Durability::Strict };
         let written: Written = self.decide(durability, decision).await?.map_err(|(at, error)| {
             let error = EngineError::from(error);
-            if several { error.fact("write", Value::from(at)) } else { error }
+            match at {
+                Some(at) if several => error.with_detail("write", Value::from(at)),
+                _ => error,
+            }
         })?;
         for operation in written.operations.iter().flatten() {
             self.inner.watches.borrow_mut().begin(operation.clone());

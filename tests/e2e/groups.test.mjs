@@ -99,6 +99,7 @@ describe('groups', { timeout: 120_000 }, () => {
         { kind: 'update', entity: 'client', id: 4711, changes: { name: 'nobody' } },
         { kind: 'create', entity: 'pet', data: { clientId: true } },
         { kind: 'create', entity: 'pet', data: { weight: Number.NaN } },
+        { kind: 'create', entity: 'pet', data: { name: 'x'.repeat(1_100_000) } },
       ];
       const errors = [];
       for (const write of bad) {
@@ -112,6 +113,7 @@ describe('groups', { timeout: 120_000 }, () => {
       ['unknown_record', 1],
       ['invalid_reference', 1],
       ['invalid_value', 1],
+      ['too_large', 1],
     ]);
     assert.deepEqual(await queue(page), []);
     assert.equal((await all(page, 'client')).length, 1);

@@ -82,7 +82,7 @@ impl Desk {
     pub fn temp_id(&mut self) -> RecordId {
         self.ids.temp_id(NOW, [3; 10], "pet").into()
     }
-    pub fn local(&self, operation: &OpId, intent: Intent) -> Result<Written, (usize, WriteError)> {
+    pub fn local(&self, operation: &OpId, intent: Intent) -> Result<Written, (Option<usize>, WriteError)> {
         self.decide(LocalWrite {
             schema: self.schema.clone(),
             wanted: vec![Wanted { entity: "pet".to_owned(), intent, operation: operation.clone() }],

@@ -53,11 +53,19 @@ fn a_write_that_is_refused_here_takes_the_whole_transaction_back() {
         ]);
         let refused = tab.engine.transaction(&writes.to_string()).await.expect_err("refused");
         assert_eq!((refused.code, &refused.details["write"]), ("unknown_record", &json!(1)));
+        let huge = json!([{"kind": "create", "entity": "client", "data": {"name": "A"}}, {"kind": "create", "entity": "client", "data": {"name": "x".repeat(1 << 20)}}]);
+        let refused = tab.engine.transaction(&huge.to_string()).await.expect_err("refused");
+        assert_eq!((refused.code, &refused.details["write"]), ("too_large", &json!(1)));
+        let foreign =
+            json!([{"kind": "create", "entity": "client", "data": {"name": "A"}}, {"kind": "delete", "entity": "unheard", "id": 1}]);
+        let refused = tab.engine.transaction(&foreign.to_string()).await.expect_err("refused");
+        assert_eq!((refused.code, &refused.details["write"]), ("unknown_entity", &json!(1)));
         for bad in [json!([{"kind": "create", "entity": "client"}]), json!([{"kind": "swap", "entity": "client"}]), json!({}), json!([7])] {
             assert_eq!(tab.engine.transaction(&bad.to_string()).await.expect_err("refused").code, "invalid_value", "{bad}");
         }
         let many: Vec<Value> = (0..1_001).map(|n| json!({"kind": "create", "entity": "client", "data": {"name": n}})).collect();
-        assert_eq!(tab.engine.transaction(&Value::Array(many).to_string()).await.expect_err("refused").code, "too_large");
+        let refused = tab.engine.transaction(&Value::Array(many).to_string()).await.expect_err("refused");
+        assert_eq!((refused.code, refused.details.get("write")), ("too_large", None), "no single write is to blame");
         assert_eq!((tab.queue().await.len(), tab.all("client").await.len()), (0, 0));
         assert_eq!(transaction(&tab, json!([])).await.len(), 0);
     });
