@@ -1,7 +1,7 @@
-//! Another lineage of the server: it was restored to an earlier time. One transaction makes this database
-//! ready to heal it. What the server had applied, but could still lose, waits to be sent again, in its old
-//! bytes and the order in which the server had applied it; every version that is known here is older than any of the new lineage; and a
-//! resync fills the next generation once everything is sent.
+//! Another lineage of the server: it was restored to an earlier time. One transaction makes this database ready to heal
+//! it. What the server had applied, but could still lose, waits to be sent again, in its old bytes and the order in which
+//! the server had applied it; every version that is known here is older than any of the new lineage; and a resync fills
+//! the next generation once everything is sent.
 
 use std::rc::Rc;
 
@@ -64,8 +64,8 @@ impl Decision for ChangeEpoch {
             // What the base held of them went with the lineage.
             for op in row.ops.iter_mut().filter(|op| op.based) {
                 op.based = false;
-                if let Ok(at) = operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq) {
-                    forget(row.base.as_mut(), &operations[at].1.action);
+                if let Some((_, operation)) = find(&operations, op) {
+                    forget(row.base.as_mut(), &operation.action);
                 }
             }
         }
@@ -104,16 +104,17 @@ impl Decision for ChangeEpoch {
                 }
             };
             again[at] = true;
-            // In the order in which the server had applied them, which need not be that of their sequences; and
-            // under everything that it had not.
+            // In the order in which the server had applied them, which need not be that of their sequences; and under
+            // everything that it had not. Whoever rests on a version that another left came after that one and before
+            // all that left a later one. Of two that rest on the same, one found that it was so already, so that both
+            // orders leave the same: a member of a group rests at the earliest on what the group left first. What wanted
+            // nothing may stand anywhere.
             let version = acknowledged(&stored);
             let ops = &mut rows[at].ops;
-            let above = |op: &OpRef| match operations.binary_search_by_key(&op.seq, |(_, other)| other.seq) {
-                Ok(at) => {
-                    let (stored, other) = &operations[at];
+            let above = |op: &OpRef| {
+                find(&operations, op).is_none_or(|(stored, other)| {
                     acknowledged(stored).is_none() || acknowledged(stored) > version || other.base == Base::After(operation.id.clone())
-                }
-                Err(_) => true,
+                })
             };
             let place = ops.iter().position(above).unwrap_or(ops.len());
             ops.insert(place, OpRef::to(&operation));
@@ -144,10 +145,12 @@ impl Decision for ChangeEpoch {
     }
 }
 
-/// The version that an operation rests on. Whoever rests on one that another left came after that one and before all
-/// that left a later one, so versions give the order; and of two that rest on the same, one found that it was so
-/// already, so that both orders leave the same: a member of a group rests at the earliest on what the group left first. What
-/// wanted nothing may stand anywhere.
+/// The operation that a row of the overlay names, of all in the order of their sequences.
+fn find<'o>(operations: &'o [(OutboxRow, Operation)], op: &OpRef) -> Option<&'o (OutboxRow, Operation)> {
+    operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq).ok().map(|at| &operations[at])
+}
+
+/// The version that an operation rests on.
 fn acknowledged(stored: &OutboxRow) -> Option<Version> {
     match stored.state {
         State::Acknowledged { version } => Some(version),
@@ -175,8 +178,7 @@ fn forget(base: Option<&mut Object>, action: &Action) {
 
 /// The view of a record with all its operations on top again. What is created again, the server never had.
 fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[(OutboxRow, Operation)]) -> Run<()> {
-    let at = |op: &OpRef| operations.binary_search_by_key(&op.seq, |(_, operation)| operation.seq).ok();
-    let own: Vec<&Queued> = row.ops.iter().filter_map(at).map(|at| &operations[at]).collect();
+    let own: Vec<&Queued> = row.ops.iter().filter_map(|op| find(operations, op)).collect();
     if own.first().is_some_and(|(stored, first)| matches!(first.action, Action::Create { .. }) && acknowledged(stored).is_some()) {
         (row.base, row.version) = (None, None);
     }

@@ -8,9 +8,10 @@ use super::chain::operations;
 use super::effects::Effects;
 use super::overlay::OverlayRow;
 use super::rebase::after;
-use super::rows::{IdRow, last_audit};
+use super::rows::{BaseRow, IdRow, last_audit};
+use super::state::SyncState;
 use super::work::Work;
-use crate::model::{RecordId, TempId};
+use crate::model::{RecordId, TempId, Version};
 use crate::outbox::OutboxRow;
 use crate::plan::WriteBatch;
 use crate::protocol::ServerState;
@@ -53,6 +54,24 @@ impl Work<'_> {
         row.parked |= twin.parked;
         self.drop_overlay(&twin);
         Ok(true)
+    }
+
+    /// Learns a record's real ID with an answer at `version` of the record, where another device may have sent it too:
+    /// work of that device, and pages, can have told of the record under that ID since.
+    pub(super) fn learn_id(&mut self, db: &mut Cache, row: OverlayRow, real: &RecordId, version: Version) -> Run<OverlayRow> {
+        if row.id == *real {
+            return Ok(row);
+        }
+        let mut row = self.map_all(db, row, real)?;
+        if self.join(db, &mut row)? {
+            // All that was known of it.
+            return Ok(row);
+        }
+        let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
+        let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &row.entity, real))?;
+        let through = sync.through_of(&row.entity).filter(|through| *through >= version);
+        row.meet(base.map(|base| base.state(&sync)).or_else(|| through.map(|through| ServerState::plain(through, None))));
+        Ok(row)
     }
 }
 

@@ -9,7 +9,7 @@ use super::chain::{Fresh, Instead, operations, reissue, renew_view, stood_on, wi
 use super::effects::{Effects, Settled};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
-use super::rows::{BaseRow, last_audit, seals};
+use super::rows::{last_audit, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
@@ -127,9 +127,8 @@ impl Outcomes {
             Outcome::Conflict { conflict_id, real_id, server, .. } => {
                 // What follows is judged with this one, so that its own answer finds another in its place.
                 let server = self.shown(sent).max_by_key(|state| state.version).unwrap_or(server);
-                let row = match real_id.as_ref().filter(|real_id| row.id != **real_id) {
-                    // Another device sent the record in another operation's name.
-                    Some(real_id) => told_of(db, work, row, real_id, server.version)?,
+                let row = match real_id {
+                    Some(real_id) => work.learn_id(db, row, real_id, server.version)?,
                     None => row,
                 };
                 self.conflict(db, work, row, &stored, operation, conflict_id, server)
@@ -162,16 +161,13 @@ impl Outcomes {
     ) -> Run<()> {
         let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
         let through = sync.through_of(&row.entity);
-        if row.id != *real_id {
-            row = if self.imported || again {
-                // Another device may have sent it.
-                told_of(db, work, row, real_id, version)?
-            } else {
-                work.map_all(db, row, real_id)?
-            };
+        if self.imported || again {
+            row = work.learn_id(db, row, real_id, version)?;
+        } else if row.id != *real_id {
+            row = work.map_all(db, row, real_id)?;
         }
         // The server applied what it stands on too, even if the word on that is still on its way.
-        let earlier = stands_on(operations(db, work, &row)?, operation);
+        let earlier = earlier_than(operations(db, work, &row)?, operation);
         row.ops.retain(|op| op.seq != operation.seq);
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
@@ -290,9 +286,9 @@ impl Outcomes {
     }
 }
 
-/// Those of a record's operations that one of them stands on, directly or over others. What another device wrote stands on nothing that was
-/// written here.
-fn stands_on(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation) -> Vec<(OutboxRow, Operation)> {
+/// Those of a record's operations that one of them stands on, directly or over others. What another device wrote stands
+/// on nothing that was written here.
+fn earlier_than(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation) -> Vec<(OutboxRow, Operation)> {
     operations.truncate(operations.iter().position(|(_, other)| other.seq == operation.seq).unwrap_or_default());
     operations.reverse();
     let mut base = operation.base.clone();
@@ -305,21 +301,6 @@ fn stands_on(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation)
     });
     operations.reverse();
     operations
-}
-
-/// A record whose real ID comes with an answer to what another device sent too: pages can have told of it since, under
-/// that ID alone.
-fn told_of(db: &mut Cache, work: &mut Work<'_>, row: OverlayRow, real_id: &RecordId, version: Version) -> Run<OverlayRow> {
-    let mut row = work.map_all(db, row, real_id)?;
-    if work.join(db, &mut row)? {
-        // All that was known of it.
-        return Ok(row);
-    }
-    let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
-    let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &row.entity, real_id))?;
-    let through = sync.through_of(&row.entity).filter(|through| *through >= version);
-    row.meet(base.map(|base| base.state(&sync)).or_else(|| through.map(|through| ServerState::plain(through, None))));
-    Ok(row)
 }
 
 /// The operation of this record that waits for a person's decision already.

@@ -227,6 +227,13 @@ impl Outcome {
             Self::Applied { .. } | Self::Conflict { .. } | Self::Rejected { .. } | Self::Blocked { .. } | Self::Deferred { .. } => self,
         }
     }
+    /// Of what is applied, the version that it is durable with.
+    pub fn rests_on(&self) -> Option<Version> {
+        match self.original() {
+            Self::Applied { version, rests_on, .. } => Some(rests_on.unwrap_or(*version)),
+            _ => None,
+        }
+    }
     /// Whether the server remembers it.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Applied { .. } | Self::Conflict { .. } | Self::Rejected { .. })

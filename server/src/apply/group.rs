@@ -88,21 +88,14 @@ impl Working {
     /// refused. So members that found it so already rest on what the others changed; on the first of that, for whoever
     /// rests on a version comes before those that left later ones.
     fn rest_together(&mut self, run: &mut GroupRun<'_, '_>) {
-        let rests = |member: &Member<'_, '_>| match member.outcome.as_ref()?.original() {
-            Outcome::Applied { version, rests_on, .. } => Some(rests_on.unwrap_or(*version)),
-            _ => None,
-        };
-        let Some(last) = run.members.iter().filter_map(rests).max() else { return };
+        let Some(last) = run.members.iter().filter_map(|member| member.outcome.as_ref()?.rests_on()).max() else { return };
         let own = self.savepoint.as_ref().and_then(|savepoint| savepoint.first_change(&self.changes)).unwrap_or(last);
         for member in &mut run.members {
-            let earlier = rests(member).is_some_and(|version| version < own);
-            if let (true, Some(outcome @ Outcome::Applied { .. })) = (earlier, &mut member.outcome) {
-                if let Outcome::Applied { rests_on, .. } = outcome {
-                    *rests_on = Some(own);
-                }
-                if let Some(Some(receipt)) = self.receipts.get_mut(&member.incoming.id) {
-                    receipt.outcome = outcome.clone();
-                }
+            let Some(outcome) = &mut member.outcome else { continue };
+            let earlier = outcome.rests_on().is_some_and(|version| version < own);
+            if let (true, Outcome::Applied { rests_on, .. }) = (earlier, &mut *outcome) {
+                *rests_on = Some(own);
+                self.amend_receipt(&member.incoming.id, outcome);
             }
         }
     }

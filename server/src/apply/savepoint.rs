@@ -2,6 +2,7 @@
 //! before. So a group costs what it writes, however large the batch around it is.
 
 use fieldsync::model::{OpId, TempId, Version};
+use fieldsync::protocol::Outcome;
 use fieldsync::schema::Reference;
 
 use super::Working;
@@ -165,5 +166,12 @@ impl Working {
         self.new_receipts.push(operation.clone());
         self.receipts.insert(operation.clone(), Some(receipt));
         self.note(Undo::Receipt { operation, supersedes });
+    }
+
+    /// Another outcome in a receipt that was put since the savepoint: taken back with it.
+    pub(super) fn amend_receipt(&mut self, operation: &OpId, outcome: &Outcome) {
+        if let Some(Some(receipt)) = self.receipts.get_mut(operation) {
+            receipt.outcome = outcome.clone();
+        }
     }
 }

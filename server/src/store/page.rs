@@ -58,7 +58,7 @@ impl Filling {
 fn size(row: &PageRow) -> usize {
     const HEAD: usize = 256;
     const STAMP: usize = 48;
-    // As JSON: a control character takes six bytes there.
+    // As JSON: a control character takes six bytes there, and others can take a backslash before them.
     let length = |character: char| if character.is_control() { 6 } else { character.len_utf8() + 1 };
     let stamps: usize = row.field_stamps.keys().map(|field| field.chars().map(length).sum::<usize>() + STAMP).sum();
     HEAD + row.data.as_ref().map_or(0, String::len) + stamps
