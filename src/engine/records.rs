@@ -17,20 +17,21 @@ use crate::schema::KeyPolicy;
 use crate::store::{Durability, Store, StoreError};
 use crate::value::{Limits, Object, check, from_value, parse, to_value};
 
-/// Bytes of the text of a transaction: what one upload holds, with room for its spelling.
-const TRANSACTION_BYTES_MAX: usize = 4 << 20;
+/// Of the text of a transaction: what one upload holds, with room for its spelling; and levels enough to say which of
+/// its records has too many.
+const BOUNDS: Limits = Limits { bytes_max: 4 << 20, depth_max: 2 * Limits::RECORD.depth_max };
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// A new record. `data` is JSON text; an `id` in it must be a temp ID, or where the client issues IDs, its own.
     pub async fn create(&self, entity: &str, data: &str) -> Result<Value, EngineError> {
-        let intent = self.creation(entity, object(data)?)?;
+        let intent = self.creation(entity, object(data, 0)?)?;
         self.write(entity, intent).await
     }
 
     /// Other values for some fields: `{"set": {...}, "unset": [...]}`.
     pub async fn update(&self, entity: &str, id: &str, changes: &str) -> Result<Value, EngineError> {
         self.entity(entity)?;
-        let (set, unset) = changes_of(object(changes)?)?;
+        let (set, unset) = changes_of(object(changes, 1)?)?;
         self.write(entity, Intent::Update { id: record_id(id)?, set, unset }).await
     }
 
@@ -44,7 +45,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// `{"kind": "create", "entity", "data"}`, `{"kind": "update", "entity", "id", "set", "unset"}` and
     /// `{"kind": "delete", "entity", "id"}`.
     pub async fn transaction(&self, writes: &str) -> Result<Value, EngineError> {
-        let Value::Array(list) = parse(writes, &Limits { bytes_max: TRANSACTION_BYTES_MAX, ..Limits::RECORD })? else {
+        let Value::Array(list) = parse(writes, &BOUNDS)? else {
             return Err(EngineError::new("invalid_value", "a transaction is a list of writes"));
         };
         let mut wanted: Vec<(String, Intent)> = Vec::new();
@@ -202,7 +203,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Ends an open conflict.
     pub async fn resolve(&self, id: u64, strategy: &str) -> Result<(), EngineError> {
-        let mut strategy = object(strategy)?;
+        let mut strategy = object(strategy, 0)?;
         let merged = match strategy.remove("mergedData") {
             Some(Value::Object(mut data)) => {
                 data.remove("id");
@@ -313,8 +314,10 @@ pub(super) fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), E
     Ok((set, unset))
 }
 
-pub(super) fn object(text: &str) -> Result<Object, EngineError> {
-    match parse(text, &Limits::RECORD)? {
+/// An object with the bounds of a record, in which the record's own fields lie some levels down.
+pub(super) fn object(text: &str, down: usize) -> Result<Object, EngineError> {
+    let record = Limits::RECORD;
+    match parse(text, &Limits { depth_max: record.depth_max + down, ..record })? {
         Value::Object(mut object) => {
             object.remove("_sync");
             Ok(object)

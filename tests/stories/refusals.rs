@@ -33,6 +33,27 @@ fn bad_records_are_refused_with_their_code_and_nothing_is_queued() {
 }
 
 #[test]
+fn a_record_may_have_as_many_levels_in_a_transaction_or_by_an_update_as_alone() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab().await;
+        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        let member = |levels: usize| {
+            format!(r#"[{{"kind":"create","entity":"pet","data":{{}}}},{{"kind":"create","entity":"pet","data":{}}}]"#, nested(levels))
+        };
+        let pet = tab.create("pet", json!({})).await;
+        for (levels, code) in [(64, None), (65, Some("too_deep"))] {
+            let updated = tab.engine.update("pet", &pet, &format!(r#"{{"set":{}}}"#, nested(levels))).await;
+            let written = tab.engine.transaction(&member(levels)).await;
+            let place = written.as_ref().err().and_then(|error| error.details["write"].as_u64());
+            assert_eq!(tab.engine.create("pet", &nested(levels)).await.err().map(|error| error.code), code);
+            assert_eq!(updated.err().map(|error| error.code), code);
+            assert_eq!((written.err().map(|error| error.code), place), (code, code.map(|_| 1)));
+        }
+    });
+}
+
+#[test]
 fn bad_edits_are_refused_too() {
     tell(async {
         let world = World::new();
