@@ -1,6 +1,7 @@
 /**
- * The queue: every unfinished operation, and what a person can do with it. Nothing leaves it but by the server's answer
- * or by one of these calls, each of which the audit trail keeps.
+ * The queue: every unfinished operation, and what a person can do with it. Nothing leaves it but by the server's answer,
+ * one of these calls, `resolveConflict`, `wipe`, a later write that it becomes part of or that annuls it, or a page that
+ * shows that nothing of it is left to send. The audit trail keeps each.
  */
 import type { Bridge } from './bridge.js';
 import { FieldSyncError } from './errors.js';
@@ -34,7 +35,7 @@ export class Queue {
 
   /**
    * Gives an operation up, with its group and all that depends on it. Fails with `sealed` for what the server may have
-   * already.
+   * and has not refused, with `in_conflict` for what waits for `resolveConflict`.
    */
   async discard(operation: OperationRef): Promise<{ discarded: string[] }> {
     return this.#bridge.call('discard', operationIdOf(operation));
@@ -51,7 +52,9 @@ export class Queue {
 
   /**
    * Reads a file of unsent work of the same tenant and user. `known`: operations that were here already. What was given
-   * up here, or went with a wipe, comes again. Fails with `outdated` where this release does not declare an entity.
+   * up here, or went with a wipe, comes again. Takes nothing and fails with `identity_mismatch` for a file of another
+   * tenant or user, `invalid_file` or `invalid_value` for what is no such file, `outdated` where it holds new work of an
+   * entity that this release does not declare.
    */
   async import(file: string | Blob): Promise<{ imported: number; known: number }> {
     const text: unknown = typeof file === 'string' ? file : await file?.text?.();

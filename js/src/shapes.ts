@@ -192,7 +192,7 @@ export interface QueueItem {
   attempts: number;
   lane: string | null;
   createdAt: number;
-  /** It was claimed for sending, exported or imported: never rewritten, and `discard` refuses it while it is pending. */
+  /** A tab picked it for sending, or it was exported or imported: never rewritten; `discard` refuses it while pending. */
   sealed: boolean;
   operation?: SyncOperation;
 }
@@ -231,6 +231,7 @@ export type SyncedOutcome<T> =
   | { status: 'applied'; version: string | null; record?: Stored<T> | null }
   | { status: 'conflict'; conflictId: string | number }
   | { status: 'rejected'; error: { code: string; message: string; path?: string | null } }
+  /** Given up, wiped, or created and deleted again before anything was sent: it never takes effect from here. */
   | { status: 'discarded' }
   /** The record was so already: nothing is to be sent. */
   | { status: 'unchanged' }
