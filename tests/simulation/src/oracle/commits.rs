@@ -10,16 +10,14 @@ use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
 
 use crate::sim::Invariant;
 
-/// On this rests what wanted nothing: no backup can lack it.
-const BEFORE_ALL: Version = Version(0);
-
 /// What the server said of an operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Word {
     pub(crate) outcome: Outcome,
     /// Who was told.
     client: ClientId,
-    /// The version that its record had when it was found to be as wanted already, and nothing was changed.
+    /// The version that it is lost with, should the server be restored: the one that it left, or the one that its record
+    /// had when it was found to be as wanted already. Nothing of what took no effect.
     rests_on: Option<Version>,
 }
 
@@ -107,8 +105,9 @@ impl Commits {
         };
         for receipt in &batch.receipts {
             // Whoever was put on a state in the place of an operation that met one knew that one, if the same device was
-            // told of it, and what was decided on it is not asked again. Not so, once, if it stands on a version of a lineage that was lost: that
-            // says nothing of this one, and the device sees by the content whether its decision holds.
+            // told of it, and what was decided on it is not asked again. Not so, once, if it stands on a version of a
+            // lineage that was lost: that says nothing of this one, and the device sees by the content whether its
+            // decision holds.
             let sent = bodies.get(&receipt.operation).map(|(operation, _)| operation);
             if let Some((Base::Version(base), Some(before))) = sent.map(|sent| (&sent.base, &sent.supersedes)) {
                 let told = known.words.get(before).filter(|word| word.client == receipt.client);
@@ -124,10 +123,21 @@ impl Commits {
                 });
             }
             excused.remove(&receipt.operation);
-            let word =
-                Word { outcome: receipt.outcome.clone(), client: receipt.client.clone(), rests_on: known.rests_on(batch, receipt, bodies) };
+            let rests_on = known.rests_on(batch, receipt, bodies, stands);
+            let word = Word { outcome: receipt.outcome.clone(), client: receipt.client.clone(), rests_on };
             let before = known.words.insert(receipt.operation.clone(), word);
             hold(Invariant::I3, before.is_none(), &|| format!("{} got a second receipt", receipt.operation));
+        }
+        let groups = groups(bodies, batch);
+        groups.values().for_each(|group| known.rest_together(batch, group));
+        for receipt in &batch.receipts {
+            // A device keeps what it sent until this is durable.
+            let found = known.words.get(&receipt.operation).and_then(|word| word.rests_on);
+            let told = match receipt.outcome {
+                Outcome::Applied { version, rests_on, .. } => Some(rests_on.unwrap_or(version)),
+                _ => None,
+            };
+            hold(Invariant::I1, told == found, &|| format!("{} is said to rest on {told:?} and rests on {found:?}", receipt.operation));
         }
         for change in &batch.changes {
             hold(Invariant::I21, change.version > known.sequence, &|| {
@@ -142,11 +152,7 @@ impl Commits {
             hold(Invariant::I15, operation.author == change.user, &|| {
                 format!("{} of {} was applied for {}", change.operation, operation.author, change.user)
             });
-            let left = match &operation.base {
-                Base::None => None,
-                Base::Version(version) => Some(*version),
-                Base::After(earlier) => known.left_by(earlier).or_else(|| stands.get(&change.operation).copied()),
-            };
+            let left = known.stands_on(operation, stands);
             let chain = known.chains.entry(change.key.clone()).or_default();
             let stood = (chain.version != Version(0)).then_some(chain.version);
             // Who made a full download since a record was deleted knows it as gone at the version of that download.
@@ -166,7 +172,7 @@ impl Commits {
             (chain.version, chain.deleted) = (change.version, change.kind == Kind::Delete);
             known.changes.push(change.clone());
         }
-        for (group, Members { of, first_of, there }) in groups(bodies, batch) {
+        for (group, Members { of, first_of, there }) in groups {
             hold(Invariant::I3, of == there.len() && first_of.iter().all(|first| *first == of), &|| {
                 format!("of the {of} operations of the group {group}, once {first_of:?}, {there:?} took effect together")
             });
@@ -218,21 +224,53 @@ fn groups<'b>(bodies: &'b BTreeMap<OpId, (Operation, String)>, batch: &WriteBatc
 }
 
 impl Tenant {
-    /// The version that a record had when an operation found that it was as wanted already.
-    fn rests_on(&self, batch: &WriteBatch, receipt: &Receipt, bodies: &BTreeMap<OpId, (Operation, String)>) -> Option<Version> {
+    /// The version that an operation by itself is lost with.
+    fn rests_on(
+        &self,
+        batch: &WriteBatch,
+        receipt: &Receipt,
+        bodies: &BTreeMap<OpId, (Operation, String)>,
+        stands: &BTreeMap<OpId, Version>,
+    ) -> Option<Version> {
         let (Outcome::Applied { real_id, .. }, (operation, _)) = (&receipt.outcome, bodies.get(&receipt.operation)?) else { return None };
-        if operation.action == Action::nothing() {
-            return Some(BEFORE_ALL);
+        if let Some(change) = batch.changes.iter().find(|change| change.operation == receipt.operation) {
+            return Some(change.version);
         }
         let key = RecordKey { entity: operation.entity.clone(), id: real_id.clone() };
-        if batch.changes.iter().any(|change| change.operation == receipt.operation) {
-            return None;
-        }
         // Receipts stand in the order in which the operations were judged.
         let earlier = batch.receipts.iter().take_while(|earlier| earlier.operation != receipt.operation);
-        let changes = earlier.flat_map(|earlier| batch.changes.iter().filter(|change| change.operation == earlier.operation));
-        let last = changes.filter(|change| change.key == key).map(|change| change.version).max();
-        last.or_else(|| self.chains.get(&key).map(|chain| chain.version))
+        let changes = || earlier.clone().flat_map(|earlier| batch.changes.iter().filter(|change| change.operation == earlier.operation));
+        let changed = changes().filter(|change| change.key == key).max_by_key(|change| change.version);
+        let there = self.chains.get(&key).map(|chain| (chain.version, chain.deleted));
+        let (version, deleted) = changed.map(|change| (change.version, change.kind == Kind::Delete)).or(there)?;
+        if operation.action != Action::nothing() {
+            return Some(version);
+        }
+        // Whatever the record has become, its writer had seen this; or that it was deleted, by a full download since.
+        let sequence = changes().map(|change| change.version).max().unwrap_or(self.sequence);
+        let stood = self.stands_on(operation, stands);
+        Some(version).filter(|version| deleted && stood.is_some_and(|stood| (*version..=sequence).contains(&stood))).or(stood)
+    }
+
+    /// A group is lost as a whole, and comes again as a whole: no member rests on less than the first that the group
+    /// changed; or, where all of it was so already, on less than the last of what its members found.
+    fn rest_together(&mut self, batch: &WriteBatch, group: &Members<'_>) {
+        let changed = batch.changes.iter().filter(|change| group.there.contains(&change.operation)).map(|change| change.version).min();
+        let found = group.there.iter().filter_map(|member| self.words.get(member)?.rests_on).max();
+        for member in &group.there {
+            if let Some(Word { rests_on: Some(version), .. }) = self.words.get_mut(member) {
+                *version = (*version).max(changed.or(found).unwrap_or(*version));
+            }
+        }
+    }
+
+    /// The version that an operation was written on, by the account of its client.
+    fn stands_on(&self, operation: &Operation, stands: &BTreeMap<OpId, Version>) -> Option<Version> {
+        match &operation.base {
+            Base::None => None,
+            Base::Version(version) => Some(*version),
+            Base::After(earlier) => self.left_by(earlier).or_else(|| stands.get(&operation.id).copied()),
+        }
     }
 
     /// The version that an operation left. What stands in its place may stand on more than it did, of which whoever
