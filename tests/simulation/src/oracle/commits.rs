@@ -49,6 +49,8 @@ pub(crate) struct Commits {
     pub(crate) stands: BTreeMap<OpId, Version>,
     /// Operations that were carried from one device to another: they keep the numbers of the first.
     pub(crate) carried: BTreeSet<OpId>,
+    /// What the trails of all devices of a tenant ever told to be written, those that were wiped or lost included.
+    pub(crate) written: BTreeMap<String, BTreeSet<OpId>>,
     backup: BTreeMap<String, Tenant>,
     /// Operations whose word was lost with a lineage, and which need not be sent again for that: what they wanted was
     /// so already, and what made it so was in the backup.

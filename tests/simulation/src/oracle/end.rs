@@ -175,11 +175,13 @@ impl Look<'_> {
             });
             self.payload(saved, gone, &visible, event);
         }
+        let elsewhere = commits.written.get(&self.database.plan.tenant);
         for (id, events) in &watch.trail {
             // A wipe tells what went with it, and takes the rows that told of its beginning. What was imported has had
-            // other names elsewhere, under which it is given up too.
-            let named = |event: &Event| matches!(event, Event::Written { .. } | Event::Imported { .. });
-            let written = watch.forgotten.contains(id) || events.iter().any(named) || events.iter().all(|event| *event == Event::Discarded);
+            // other names elsewhere, under which it is given up too; but under each of them somebody wrote it.
+            let here = watch.forgotten.contains(id) || events.iter().any(|event| matches!(event, Event::Written { .. }));
+            let brought = events.iter().any(|event| matches!(event, Event::Imported { .. })) || events.iter().all(is_given_up);
+            let written = here || brought && elsewhere.is_some_and(|elsewhere| elsewhere.contains(id));
             self.sim.check(Invariant::I12, written, || format!("{}: {id} was never written: {events:?}", self.database.name));
         }
     }
@@ -303,6 +305,11 @@ impl Look<'_> {
             }
         });
     }
+}
+
+/// Whether an event tells of every name of an operation that a person, or a delete of what was never sent, gave it up.
+fn is_given_up(event: &Event) -> bool {
+    matches!(event, Event::Discarded | Event::Coalesced { by: None, version: None })
 }
 
 /// Where a saved operation came to: the last one that stands in its place or that it became part of, its last

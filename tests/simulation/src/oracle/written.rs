@@ -12,6 +12,7 @@ use fieldsync::value::{Hash, Key, canonical, hash_bytes, to_value};
 use serde::Deserialize;
 
 use crate::oracle::stored::{Queued, Stored, number};
+use crate::seams::server::lock;
 use crate::sim::{Invariant, Sim};
 
 #[derive(Deserialize)]
@@ -61,6 +62,14 @@ impl Stored {
                     if anew > 1 {
                         sim.mark("group issued anew");
                     }
+                    let written = audit.entries.iter().filter(|entry| matches!(entry.event, Event::Written { .. }));
+                    let mut watch = lock(&self.truth.watch);
+                    watch
+                        .commits
+                        .written
+                        .entry(self.truth.tenant.clone())
+                        .or_default()
+                        .extend(written.map(|entry| entry.operation.clone()));
                 }
                 for entry in audit.entries {
                     if let Event::Coalesced { by: Some(by), .. } = &entry.event {
