@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Faults;
 use crate::plan::{Plan, What};
-use crate::run::{Outcome, Wanted};
+use crate::run::Outcome;
 use crate::script::DONE;
-use crate::shrink::Shrunk;
-use crate::sim::{Invariant, Violation};
-use crate::swarm::run_guarded;
+use crate::sim::Invariant;
 
 /// A plan and why it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,14 +26,6 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// A shrunk run with all that it comes by: whoever keeps it leaves what the story is about.
-    pub fn of(shrunk: Shrunk) -> Self {
-        let marks = run_guarded(&shrunk.plan, Wanted::default()).marks;
-        let needs = marks.into_iter().map(|(name, times)| (name.to_owned(), times)).collect();
-        let Violation { invariant, what } = shrunk.violation;
-        Self { why: what.chars().take(300).collect(), invariant, needs, plan: shrunk.plan }
-    }
-
     /// What the plan needs and a run of it did not come by.
     pub fn missed(&self, outcome: &Outcome) -> Vec<String> {
         let reached = |name: &str| outcome.marks.get(name).or(outcome.faults.get(name)).copied().unwrap_or(0);

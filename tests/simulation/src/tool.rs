@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use fieldsync_simulation::found::{self, End, Found};
 use fieldsync_simulation::plan::Plan;
 use fieldsync_simulation::scenarios::jepsen::{self, Nemesis};
 use fieldsync_simulation::shrink::{self, Shrunk};
 use fieldsync_simulation::swarm::run_guarded;
-use fieldsync_simulation::{Violation, Wanted, Workload, exhaustive, file, found, scenarios};
+use fieldsync_simulation::{Violation, Wanted, Workload, exhaustive, file, scenarios};
 
 /// So many broken runs of a scenario are printed.
 const SHOWN_MAX: usize = 5;
@@ -120,7 +121,7 @@ pub(crate) fn shrink(plan: &Plan, path: Option<&str>, runs_max: u32) -> bool {
     tell(plan);
     println!("{} contexts, {} actions, {:?}, after {runs} runs", plan.contexts.len(), plan.actions.len(), plan.faults);
     if let Some(path) = path {
-        let written = file::write(Path::new(path), &file::Kept::of(shrunk));
+        let written = file::write(Path::new(path), &found::kept(shrunk));
         println!("{}", written.map_or_else(|error| error, |()| format!("written to {path}")));
     }
     false
@@ -131,7 +132,19 @@ pub(crate) fn keep(violations: &[(u64, Violation)], workload: Workload, folder: 
     std::panic::set_hook(Box::new(|_| {}));
     let beside = std::env::current_exe().ok().and_then(|tool| Some(tool.parent()?.join("found")));
     let folder = folder.map(PathBuf::from).or(beside).unwrap_or_else(|| PathBuf::from("found"));
-    found::write(violations, workload, &folder, runs_max, |line| println!("{line}"));
+    let all = match found::write(violations, workload, &folder, runs_max) {
+        Ok(all) => all,
+        Err(error) => return println!("{error}"),
+    };
+    for Found { invariant, seed, end } in all {
+        match end {
+            End::Holds => println!("{invariant:?}: seed {seed}, run alone and over memory, breaks no promise"),
+            End::Written { path, actions, runs } => {
+                println!("{invariant:?}: seed {seed}, {actions} actions after {runs} runs, written to {}", path.display());
+            }
+            End::Lost(error) => println!("{error}"),
+        }
+    }
 }
 
 /// Runs a plan and tells its story; says whether no promise was broken.

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use fieldsync::planted::{Bug, plant};
+use fieldsync_simulation::found::{self, End, Found};
 use fieldsync_simulation::swarm::{Many, run_guarded, run_many};
-use fieldsync_simulation::{Wanted, Workload, file, found};
+use fieldsync_simulation::{Wanted, Workload, file};
 
 /// One bug is planted at a time, for the whole process.
 static PLANTED: Mutex<()> = Mutex::new(());
@@ -31,9 +32,17 @@ fn what_many_seeds_broke_is_written_short_and_breaks_the_same_again() {
     plant(Some(Bug::RejectedDeleted));
     let many = Many { first: 0, threads: 2, double: false, workload: Workload::Eventful, sqlite: false };
     let sum = run_many(many, |seed| seed < 40);
-    found::write(&sum.violations, Workload::Eventful, &folder, 200, |line| assert!(line.contains("written to"), "{line}"));
+    let found: Vec<Found> = found::write(&sum.violations, Workload::Eventful, &folder, 200).expect("a folder").collect();
     let (seed, violation) = sum.violations.iter().min_by_key(|(seed, _)| *seed).expect("one of them breaks a promise");
-    let kept = file::read(&folder.join(format!("{:?}-eventful-{seed}.json", violation.invariant))).expect("a plan");
+    let mut broken: Vec<_> = sum.violations.iter().map(|(_, violation)| violation.invariant).collect();
+    broken.sort_unstable();
+    broken.dedup();
+    assert_eq!(found.iter().map(|found| found.invariant).collect::<Vec<_>>(), broken, "one of each, and no other");
+    assert!(found.iter().all(|found| matches!(found.end, End::Written { .. })), "{found:?}");
+    let lowest = found.iter().find(|found| found.seed == *seed).expect("the lowest of all is the lowest of its promise");
+    let End::Written { path, actions, .. } = &lowest.end else { panic!("{lowest:?}") };
+    let kept = file::read(path).expect("a plan");
+    assert_eq!(kept.plan.actions.len(), *actions);
     let broken = run_guarded(&kept.plan, Wanted::default()).violation;
     plant(None);
     std::fs::remove_dir_all(&folder).expect("removed");
