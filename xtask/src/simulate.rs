@@ -1,7 +1,7 @@
-//! `simulate`: the engine that ships, in a world that one number decides. Without arguments what every test run does: the
-//! package's tests, the fixed seeds, some of them over SQLite, and the planted bugs, each of which must be found. With
-//! arguments the simulator itself: `--seed S` tells one story, `--seeds A..B` and `--minutes N` run many and print what
-//! they did; `docs/testing.md` has the rest. `--long` is for this tool: it names the build, with or without others.
+//! `simulate`: the engine that ships, in a world that one number decides. Without arguments what every test run does:
+//! the package's tests, the fixed seeds, some of them over SQLite, and the planted bugs, each of which must be found.
+//! With arguments the simulator itself: `--seed S` tells one story, `--seeds A..B` and `--minutes N` run many and print
+//! what they did; `docs/testing.md` has the rest. `--long` is for this tool: it names the build.
 
 use crate::place::Place;
 use crate::run::Run;

@@ -43,8 +43,8 @@ impl Found {
     }
 }
 
-/// Plants one bug after the other and runs scenarios, kept plans and seeds from 0 on until one breaks a promise. No other world may run in
-/// this process meanwhile.
+/// Plants one bug after the other and runs scenarios, kept plans and seeds from 0 on until one breaks a promise. No
+/// other world may run in this process meanwhile.
 pub fn kill(wanted: impl Fn(Bug) -> bool, threads: usize, mut told: impl FnMut(&Kill)) -> Vec<Kill> {
     let mut kills = Vec::new();
     for (bug, what) in Bug::ALL.iter().filter(|(bug, _)| wanted(*bug)) {

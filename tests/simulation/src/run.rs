@@ -153,7 +153,7 @@ fn rest(world: &Rc<World>) -> bool {
     let (mut since, mut last) = (begun, None);
     while executor.now() < begun + REST_MS {
         ask(world);
-        // Somebody who is content may be woken by another who is not: everybody must be content at once.
+        // Somebody who is at rest may be woken by another who is not: all must be at rest at once.
         if !go(world, executor.now() + LOOK_MS, || false) {
             return false;
         }
@@ -172,8 +172,8 @@ fn rest(world: &Rc<World>) -> bool {
         if last.as_ref() != Some(&now) {
             (since, last) = (executor.now(), Some(now));
         }
-        // What the server does not know is asked for again and again: it may have come to know it. Otherwise it is enough
-        // that nothing has changed from one look to the next.
+        // What the server waits for is asked for again and again: somebody may have brought it. Where it waits for
+        // nothing, it is enough that nothing has changed from one look to the next.
         let asks = |database: &Rc<Database>| database.rows.watch.borrow().outbox.values().any(|queued| !queued.waits_for.is_empty());
         let unchanged_ms = if world.databases.iter().any(asks) { ASK_AGAIN_MS } else { LOOK_MS };
         let still = executor.now() >= since + unchanged_ms;

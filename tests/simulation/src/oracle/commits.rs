@@ -16,8 +16,8 @@ pub(crate) struct Word {
     pub(crate) outcome: Outcome,
     /// Who was told.
     client: ClientId,
-    /// The version that it is lost with, should the server be restored: the one that it left, or the one that its record
-    /// had when it was found to be as wanted already. Nothing of what took no effect.
+    /// The version that it is lost with, should the server be restored: the one that it left, or the one that its
+    /// record had when it was found to be as wanted already. Nothing of what took no effect.
     rests_on: Option<Version>,
 }
 
@@ -106,9 +106,9 @@ impl Commits {
             }
         };
         for receipt in &batch.receipts {
-            // Whoever was put on a state in the place of an operation that met one knew that one, if the same device was
-            // told of it, and what was decided on it is not asked again. Not so, once, if it stands on a version of a
-            // lineage that was lost: that says nothing of this one, and the device sees by the content whether its
+            // Whoever was put on a state in the place of an operation that met one knew that one, if the same device
+            // was told of it, and what was decided on it is not asked again. Not so, once, if it stands on a version of
+            // a lineage that was lost: that says nothing of this one, and the device sees by the content whether its
             // decision holds.
             let sent = bodies.get(&receipt.operation).map(|(operation, _)| operation);
             if let Some((Base::Version(base), Some(before))) = sent.map(|sent| (&sent.base, &sent.supersedes)) {

@@ -120,7 +120,8 @@ impl Look<'_> {
         for queued in watch.outbox.values() {
             marks(&queued.body, &mut visible);
         }
-        // The device that work was carried to may have issued it anew, and more than once: then that is what took effect.
+        // The device that work was carried to may have issued it anew, and more than once: then that is what took
+        // effect.
         let (mut open, mut seen): (Vec<&OpId>, BTreeSet<&OpId>) = (watch.trail.keys().collect(), BTreeSet::new());
         while let Some(operation) = open.pop() {
             if !seen.insert(operation) {
@@ -146,7 +147,7 @@ impl Look<'_> {
             };
             let word = words.and_then(|tenant| tenant.words.get(&last)).map(|word| &word.outcome);
             let (holds, gone) = match event {
-                // What found that it was so already may be forgotten by a server that is restored. That it is so, is not.
+                // What found that it was so already may be forgotten by a restored server. That it is so, is not.
                 Event::Applied { .. } | Event::Settled if word.is_none() && commits.excused.contains(&last) => (true, amended),
                 Event::Applied { version } => (matches!(word, Some(Outcome::Applied { version: there, .. }) if there == version), amended),
                 Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),

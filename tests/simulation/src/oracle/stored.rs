@@ -24,7 +24,7 @@ pub(crate) struct Queued {
     pub(crate) operation: Operation,
     pub(crate) body: String,
     pub(crate) state: State,
-    /// What the server does not know.
+    /// What the server waits for before it can apply it.
     pub(crate) waits_for: Vec<String>,
     pub(super) overlay: Key,
 }

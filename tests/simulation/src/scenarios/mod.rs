@@ -1,5 +1,6 @@
-//! The named scenarios: few devices, exact steps, no chance ([`jepsen`] is drawn, and runs by itself). Each is run without a disturbance, where it must
-//! reach what it is named for, and then once for every gate that it passes, with a death or a failure there.
+//! The named scenarios: few devices, exact steps, no chance ([`jepsen`] is drawn, and runs by itself). Each is run
+//! without a disturbance, where it must reach what it is named for, and then once for every gate that it passes, with a
+//! death or a failure there.
 
 mod apart;
 mod basics;
