@@ -5,6 +5,8 @@
 
 #[path = "stories/parts.rs"]
 mod parts;
+#[path = "stories/records.rs"]
+mod records;
 #[path = "stories/world.rs"]
 mod world;
 

@@ -4,7 +4,8 @@
 use fieldsync::engine::{Direction, Wanted};
 use serde_json::{Value, json};
 
-use crate::world::{Fault, World, parked, tell, value};
+use crate::records::{parked, value};
+use crate::world::{Fault, Tab, World, tell};
 
 #[test]
 fn unsent_work_carried_to_another_device_takes_effect_once_whoever_sends_first() {
@@ -51,7 +52,7 @@ fn carried_work_is_judged_by_what_its_writer_saw() {
         for tab in [&old, &new, &office] {
             assert!(tab.sync().await.success);
         }
-        let pet = old.get("pet", &temp).await.expect("there")["id"].to_string();
+        let pet = old.real_id("pet", &temp).await.to_string();
         old.update("pet", &pet, json!({"name": "Max"})).await;
         let file = old.engine.export().await.expect("written");
         world.pass(1_000);
@@ -109,7 +110,7 @@ fn a_file_of_somebody_else_or_of_nobody_is_refused() {
 }
 
 #[test]
-fn what_was_given_up_here_comes_again_with_a_file() {
+fn what_was_wiped_here_comes_again_with_a_file() {
     tell(async {
         let world = World::new();
         let anna = world.device("anna");
@@ -127,29 +128,47 @@ fn what_was_given_up_here_comes_again_with_a_file() {
             let pets = tab.all("pet").await;
             assert_eq!((pets.len(), &pets[0]["name"], tab.queue().await.len()), (1, &json!("Max"), 0));
         }
+    });
+}
 
-        let (_, _, operation) = parked(&again).await;
-        let file = again.engine.export().await.expect("written");
-        again.engine.discard(&operation).await.expect("given up");
-        assert_eq!(again.engine.import(&file).await.expect("read"), json!({"imported": 2, "known": 0}));
-        assert!(!again.sync().await.success);
-        let states: Vec<Value> = again.queue().await.iter().map(|item| item["state"].clone()).collect();
+/// Work that the server refuses is written out, given up, and read again: the file, and the refused operation.
+async fn refused_and_read_again(tab: &Tab) -> (String, String) {
+    let (_, _, operation) = parked(tab).await;
+    let file = tab.engine.export().await.expect("written");
+    tab.engine.discard(&operation).await.expect("given up");
+    assert!(tab.queue().await.is_empty());
+    assert_eq!(tab.engine.import(&file).await.expect("read"), json!({"imported": 2, "known": 0}));
+    assert!(!tab.sync().await.success);
+    (file, operation)
+}
+
+#[test]
+fn what_was_refused_and_given_up_here_comes_again_with_a_file() {
+    tell(async {
+        let tab = World::new().device("anna").tab().await;
+        refused_and_read_again(&tab).await;
+        let states: Vec<Value> = tab.queue().await.iter().map(|item| item["state"].clone()).collect();
         assert_eq!(states, ["parked", "blocked"], "the server says again what it said");
+    });
+}
 
-        // However often it is sent again, it is known under its first name, and given up under that too.
-        let mut anew = operation.clone();
+#[test]
+fn however_often_it_was_sent_again_it_is_known_and_given_up_under_its_first_name_too() {
+    tell(async {
+        let tab = World::new().device("anna").tab().await;
+        let (file, mut anew) = refused_and_read_again(&tab).await;
         for _ in 0..10 {
-            again.engine.retry(&anew, None).await.expect("written anew");
-            let queue = again.queue().await;
+            tab.engine.retry(&anew, None).await.expect("written anew");
+            let queue = tab.queue().await;
             let pet = queue.iter().find(|item| item["entity"] == "pet").expect("the pet");
             assert_ne!(pet["operationId"], anew);
             anew = pet["operationId"].as_str().expect("an ID").to_owned();
-            assert!(!again.sync().await.success);
+            assert!(!tab.sync().await.success);
         }
-        assert_eq!(again.engine.import(&file).await.expect("read"), json!({"imported": 0, "known": 2}));
-        again.engine.discard(&anew).await.expect("given up");
-        assert!(again.queue().await.is_empty());
-        assert_eq!(again.engine.import(&file).await.expect("read"), json!({"imported": 2, "known": 0}));
+        assert_eq!(tab.engine.import(&file).await.expect("read"), json!({"imported": 0, "known": 2}));
+        tab.engine.discard(&anew).await.expect("given up");
+        assert!(tab.queue().await.is_empty());
+        assert_eq!(tab.engine.import(&file).await.expect("read"), json!({"imported": 2, "known": 0}));
     });
 }
 
@@ -178,7 +197,7 @@ fn what_was_carried_here_does_not_take_along_what_this_device_has_not_sent() {
         let (old, new) = (world.device("anna").tab().await, world.device("anna").tab().await);
         let temp = old.create("pet", json!({"name": "Rex"})).await;
         assert!(old.sync().await.success && new.sync().await.success);
-        let pet = old.get("pet", &temp).await.expect("there")["id"].to_string();
+        let pet = old.real_id("pet", &temp).await.to_string();
         let stays = new.update("pet", &pet, json!({"age": 3})).await["operationId"].clone();
         let carried = old.update("pet", &pet, json!({"name": "Max"})).await["operationId"].clone();
         new.engine.import(&old.engine.export().await.expect("written")).await.expect("read");
@@ -200,7 +219,7 @@ fn a_carried_create_is_one_record_although_only_a_conflict_tells_its_id() {
         for tab in [&old, &office] {
             assert!(tab.sync().await.success);
         }
-        let client = old.get("client", &temp).await.expect("there")["id"].clone();
+        let client = old.real_id("client", &temp).await;
         let writes = json!([
             {"kind": "update", "entity": "client", "id": client, "set": {"phone": "1"}},
             {"kind": "create", "entity": "pet", "data": {"name": "Rex"}},
@@ -295,7 +314,7 @@ fn work_that_is_carried_over_a_restore_is_decided_once() {
             let temp = old.create("pet", json!({"name": "Rex"})).await;
             assert!(old.sync().await.success);
             let backup = world.backup().await;
-            let pet = old.get("pet", &temp).await.expect("there")["id"].to_string();
+            let pet = old.real_id("pet", &temp).await.to_string();
             old.update("pet", &pet, json!({"name": "Max"})).await;
             assert!(old.sync().await.success);
             old.update("pet", &pet, json!({"name": "Moritz"})).await;

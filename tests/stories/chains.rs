@@ -43,7 +43,7 @@ fn a_chain_goes_up_in_one_request_and_a_second_device_reads_it_with_real_ids() {
 
         // A reload forgets the list keys, not the IDs.
         let again = field.tab().await;
-        assert_eq!(again.get("note", &note).await.expect("there")["id"], here["id"]);
+        assert_eq!(again.real_id("note", &note).await, here["id"]);
     });
 }
 

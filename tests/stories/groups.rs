@@ -3,7 +3,8 @@
 use futures_util::future::join;
 use serde_json::{Value, json};
 
-use crate::world::{Fault, Tab, World, tell, value};
+use crate::records::value;
+use crate::world::{Fault, Tab, World, tell};
 
 async fn transaction(tab: &Tab, writes: Value) -> Vec<Value> {
     let saved = tab.engine.transaction(&writes.to_string()).await.expect("written");
@@ -185,7 +186,7 @@ fn a_member_that_a_person_has_to_decide_holds_the_group_until_then() {
         let world = World::new();
         for sealed in [true, false] {
             let (one, two, pet, client) = two_devices(&world).await;
-            let id = one.get("pet", &pet).await.expect("there")["id"].to_string();
+            let id = one.real_id("pet", &pet).await.to_string();
             two.sync().await;
             two.update("pet", &id, json!({"dose": if sealed { 5 } else { 6 }})).await;
             two.sync().await;
@@ -266,7 +267,7 @@ fn a_transaction_with_two_writes_of_one_record_meets_one_conflict_after_another(
         let tab = world.device("anna").tab().await;
         let client = tab.create("client", json!({"name": "Smith"})).await;
         assert!(tab.sync().await.success);
-        let client = tab.get("client", &client).await.expect("there")["id"].clone();
+        let client = tab.real_id("client", &client).await;
         // Three others wrote before, and send it one after another while the answers are on their way.
         let mut others = Vec::new();
         for (user, phone) in [("ben", "2"), ("carl", "3"), ("dora", "4")] {

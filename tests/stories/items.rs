@@ -4,7 +4,8 @@ use fieldsync::plan::Table;
 use futures_util::future::join;
 use serde_json::json;
 
-use crate::world::{Fault, World, parked, tell, value};
+use crate::records::{parked, value};
+use crate::world::{Fault, World, tell};
 
 #[test]
 fn a_parked_operation_is_edited_and_goes_with_all_that_waited_for_it() {

@@ -92,7 +92,7 @@ fn an_abort_at_any_moment_loses_nothing_and_doubles_nothing() {
             assert!(result.success, "aborted at turn {turn}: {result:?}");
             assert!(tab.queue().await.is_empty());
             assert_eq!(world.changes().await.len(), 5, "aborted at turn {turn}: each exactly once");
-            let real = tab.get("client", &client).await.expect("there")["id"].clone();
+            let real = tab.real_id("client", &client).await;
             let pets = tab.all("pet").await;
             assert_eq!(pets.len(), 4);
             assert!(pets.iter().all(|pet| pet["clientId"] == real), "aborted at turn {turn}: {pets:?}");

@@ -3,7 +3,8 @@
 use futures_util::future::join;
 use serde_json::json;
 
-use crate::world::{Fault, World, tell, value};
+use crate::records::value;
+use crate::world::{Fault, World, tell};
 
 #[test]
 fn an_order_of_twelve_new_products_is_sent_whole_in_one_batch_or_in_many() {
@@ -67,7 +68,7 @@ fn the_queue_calls_every_record_by_its_present_id() {
             gate.open();
         })
         .await;
-        let real = tab.get("client", &client).await.expect("there")["id"].clone();
+        let real = tab.real_id("client", &client).await;
         assert!(real.is_i64());
         let queue = tab.queue().await;
         assert_eq!(queue.len(), 2, "{queue:?}");
@@ -102,7 +103,7 @@ fn a_conflict_calls_every_record_by_its_present_id() {
         assert_eq!(here.engine.conflicts().await.expect("read")[0]["localData"]["clientId"], value(&client));
         assert!(here.up().await.success);
 
-        let real = here.get("client", &client).await.expect("there")["id"].clone();
+        let real = here.real_id("client", &client).await;
         assert!(real.is_i64());
         let conflict = here.engine.conflicts().await.expect("read").remove(0);
         assert_eq!(conflict["localData"]["clientId"], real);
@@ -127,7 +128,7 @@ fn the_app_cannot_name_a_record_whose_create_is_on_its_way() {
         assert_eq!(refused.code, "unfinished");
 
         assert!(tab.sync().await.success);
-        let real = tab.get("client", &client).await.expect("its first ID still finds it")["id"].clone();
+        let real = tab.real_id("client", &client).await;
         assert_eq!(tab.get("pet", &pet).await.expect("there")["clientId"], real);
         assert_eq!(tab.all("client").await.len(), 4, "it is one record, and nobody else's");
         tab.engine.map_temp(&temp, &real.to_string()).await.expect("that is what it became");

@@ -88,7 +88,7 @@ fn a_create_that_is_issued_anew_after_a_restore_keeps_the_id_of_its_record() {
         let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
         let client = tab.create("client", json!({"name": "Smith"})).await;
         assert!(tab.sync().await.success && office.sync().await.success);
-        let client = tab.get("client", &client).await.expect("there")["id"].clone();
+        let client = tab.real_id("client", &client).await;
         let backup = world.backup().await;
         let writes = json!([
             {"kind": "update", "entity": "client", "id": client, "set": {"phone": "1"}},

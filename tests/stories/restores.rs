@@ -4,7 +4,8 @@ use fieldsync::model::Version;
 use fieldsync_server::store::ServerStore;
 use serde_json::json;
 
-use crate::world::{Fault, World, tell, turns, value};
+use crate::records::value;
+use crate::world::{Fault, World, tell, turns};
 
 #[test]
 fn what_the_server_lost_goes_up_again_and_every_record_keeps_its_id() {
@@ -192,7 +193,7 @@ fn what_somebody_else_had_fulfilled_goes_up_again_when_that_is_lost() {
         let (vet, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
         let client = vet.create("client", json!({"name": "Smith"})).await;
         assert!(vet.sync().await.success && office.sync().await.success);
-        let client = vet.get("client", &client).await.expect("there")["id"].to_string();
+        let client = vet.real_id("client", &client).await.to_string();
         let backup = world.backup().await;
         // Both write the same. The office is first; the vet is told that it is so, on a version that the backup holds.
         office.update("client", &client, json!({"phone": "1"})).await;
@@ -225,7 +226,7 @@ fn a_transaction_of_which_a_part_was_so_already_goes_up_again_as_a_whole() {
         let (vet, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
         let client = vet.create("client", json!({"name": "Smith"})).await;
         assert!(vet.sync().await.success && office.sync().await.success);
-        let client = vet.get("client", &client).await.expect("there")["id"].clone();
+        let client = vet.real_id("client", &client).await;
         office.update("client", &client.to_string(), json!({"phone": "1"})).await;
         assert!(office.sync().await.success);
         let backup = world.backup().await;

@@ -5,7 +5,8 @@ use futures_util::future::join;
 use futures_util::join;
 use serde_json::{Value, json};
 
-use crate::world::{Tab, World, tell, turns, value};
+use crate::records::value;
+use crate::world::{Tab, World, tell, turns};
 
 fn entity(direction: Direction, name: &str) -> Wanted {
     Wanted { entity: Some(name.to_owned()), ..Wanted::all(direction) }

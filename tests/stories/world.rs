@@ -373,22 +373,3 @@ pub async fn turns(count: usize) {
     })
     .await;
 }
-
-/// An ID, given as JSON text, as it stands in a record.
-pub fn value(id: &str) -> Value {
-    serde_json::from_str(id).expect("an ID")
-}
-
-/// A pet of a client that the server does not have, and an appointment of that pet: the pet is parked, the
-/// appointment waits for it.
-pub async fn parked(tab: &Tab) -> (String, String, String) {
-    let pet = tab.create("pet", json!({"name": "Rex", "clientId": 999})).await;
-    let appointment = tab.create("appointment", json!({"petId": value(&pet)})).await;
-    assert!(!tab.sync().await.success);
-    let queue = tab.queue().await;
-    assert_eq!(
-        (&queue[0]["state"], &queue[0]["reason"]["code"], &queue[1]["state"]),
-        (&json!("parked"), &json!("reference_missing"), &json!("blocked"))
-    );
-    (pet, appointment, queue[0]["operationId"].as_str().expect("an ID").to_owned())
-}
