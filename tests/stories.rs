@@ -50,3 +50,5 @@ mod starving;
 mod stealing;
 #[path = "stories/tabs.rs"]
 mod tabs;
+#[path = "stories/unjudged.rs"]
+mod unjudged;

@@ -176,9 +176,16 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     let issued: Vec<(OpId, u64)> = members.iter().map(|_| (work.take_id(fresh), work.take_seq())).collect();
     let group =
         issued.first().filter(|_| old.group.is_some() && !is(Bug::GroupBroken)).map(|(id, _)| Group { id: id.clone(), of: members.len() });
-    let (mut new, mut followers) = (Vec::new(), Vec::new());
+    let mut new: Vec<(&Operation, Operation)> = Vec::new();
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
         let mut like = if member.id == old.id { by.clone() } else { member.clone() };
+        // Two writes of one record in a group: the later one follows, whatever it is decided on.
+        let earlier = members.iter().take_while(|(_, other)| other.id != member.id);
+        if let Some((_, earlier)) =
+            earlier.filter(|(other, _)| other.row == stored.row).last().filter(|(_, earlier)| earlier.entity == member.entity)
+        {
+            like.base = Base::After(earlier.id.clone());
+        }
         if let Some(base) = replaced_base(&new, &like.base) {
             like.base = base;
         }
@@ -214,10 +221,12 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         let (id, seq) = (work.take_id(fresh), work.take_seq());
         let by = Operation { id, seq, base, supersedes: Some(operation.id.clone()), ..operation.clone() };
         work.supersede(stored, operation, &by);
-        followers.push(by.seq);
         new.push((operation, by));
     }
-    let reference = |op: OpRef| replaced(&new, &op.id).map_or(op, OpRef::to);
+    let reference = |op: OpRef| match replaced(&new, &op.id) {
+        Some(by) => OpRef { ground: op.ground, ..OpRef::to(by) },
+        None => op,
+    };
     for mut other in others.into_iter().filter(|other| !other.is(row)) {
         other.ops = other.ops.into_iter().map(reference).collect();
         work.put(other);
@@ -227,7 +236,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     for (stored, operation) in &pending {
         match replaced(&new, &operation.id) {
             Some(by) => {
-                if (judged || operation.id != old.id) && !followers.contains(&by.seq) {
+                if judged && operation.id == old.id {
                     kept.push(by.seq);
                 }
                 chain.extend(work.outbox(db, by.seq)?);
@@ -244,7 +253,12 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     }
     row.parked = parked;
     match server {
-        Some(server) => rebase(db, work, row, server, clock, chain, &kept)?,
+        Some(server) => {
+            rebase(db, work, row, server, clock, chain, &kept)?;
+            for op in row.ops.iter_mut().filter(|op| judged && replaced(&new, &old.id).is_some_and(|by| by.id == op.id)) {
+                op.ground = None;
+            }
+        }
         None => renew_view(db, work, row)?,
     }
     Ok(())

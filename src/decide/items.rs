@@ -2,13 +2,13 @@
 //! together with all that depends on it. Both are acts that the audit trail tells; what the server may
 //! already have is never given up.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, around, conflict_of, operations, reissue, renew_view};
 use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
+use super::merge::join;
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, rebase};
 use super::rows::{last_audit, last_audit_of, seals};
@@ -84,7 +84,7 @@ impl Decision for Retry {
         let mut by = old.clone();
         if let Some((set, unset)) = &self.changes {
             match self.changed(db, &work, &old, set, unset)? {
-                Ok(action) => by = Operation { action, stamp: work.stamp(), stamps: BTreeMap::new(), schema: self.schema.version, ..by },
+                Ok(changed) => by = changed,
                 Err(error) => return refused(error),
             }
         }
@@ -94,8 +94,11 @@ impl Decision for Retry {
             pending.iter().any(|(other, operation)| other.state == State::Pending && sealed.contains(operation.seq))
         };
         let server = if waits { None } else { row.waiting.take() };
+        let moved = row.ops.iter().any(|op| op.seq == old.seq && op.ground.is_some());
         by.base = match (&old.base, row.version) {
             (Base::After(earlier), _) => Base::After(earlier.clone()),
+            // Whether the record's later state is in the way is judged: here where that state is told of, or by the server.
+            (Base::Version(version), _) if moved => Base::Version(*version),
             (_, Some(version)) => Base::Version(version),
             (_, None) => Base::None,
         };
@@ -109,7 +112,14 @@ impl Decision for Retry {
 }
 
 impl Retry {
-    fn changed(&self, db: &mut Cache, work: &Work<'_>, old: &Operation, set: &Object, unset: &[String]) -> Run<Result<Action, ItemError>> {
+    fn changed(
+        &self,
+        db: &mut Cache,
+        work: &Work<'_>,
+        old: &Operation,
+        set: &Object,
+        unset: &[String],
+    ) -> Run<Result<Operation, ItemError>> {
         let place = Place { schema: &self.schema, entity: &old.entity };
         let set = match place.mapped(db, set)? {
             Ok(set) => set,
@@ -122,20 +132,22 @@ impl Retry {
         for field in unset {
             delta.insert(Pointer::field(field), Change::Unset);
         }
-        let action = match &old.action {
-            Action::Create { data } => {
-                let mut data = data.clone();
-                delta.apply(&mut data);
-                if let Err(error) = check_size(&data) {
-                    return Ok(Err(error.into()));
-                }
-                Action::Create { data }
-            }
-            Action::Update { delta: earlier } => Action::Update { delta: earlier.clone().compose(delta) },
-            Action::Delete => return Ok(Err(ItemError::NotParked)),
+        if old.action == Action::Delete {
+            return Ok(Err(ItemError::NotParked));
+        }
+        // What is not named was written when it was.
+        let later = Operation { action: Action::Update { delta }, stamp: work.stamp(), schema: self.schema.version, ..old.clone() };
+        let Some(by) = join(old, &later) else {
+            let reason = "with these values the operation is too large".to_owned();
+            return Ok(Err(WriteError::Value { code: "too_large", reason }.into()));
         };
-        let refused = place.check_targets(db, work, &action)?;
-        Ok(refused.map_or(Ok(action), |error| Err(error.into())))
+        if let Action::Create { data } = &by.action
+            && let Err(error) = check_size(data)
+        {
+            return Ok(Err(error.into()));
+        }
+        let refused = place.check_targets(db, work, &by.action)?;
+        Ok(refused.map_or(Ok(by), |error| Err(error.into())))
     }
 }
 

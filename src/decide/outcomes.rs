@@ -168,6 +168,11 @@ impl Outcomes {
         }
         // The server applied what it stands on too, even if the word on that is still on its way.
         let earlier = earlier_than(operations(db, work, &row)?, operation);
+        if !row.has_based(operation.seq) {
+            for ground in row.ops.iter_mut().filter_map(|op| op.ground.as_mut()) {
+                *ground = after(with(Some(std::mem::take(ground)), &earlier), &operation.action).unwrap_or_default();
+            }
+        }
         row.ops.retain(|op| op.seq != operation.seq);
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
@@ -242,27 +247,31 @@ impl Outcomes {
         conflict_id: &str,
         server: &ServerState,
     ) -> Run<()> {
-        let server = match row.waiting.take() {
-            Some(state) if state.version > server.version => state,
-            _ => server.clone(),
+        // A newer state counts here if it is known when it was written; else once this is judged.
+        let (server, later) = match row.waiting.take().filter(|state| state.version > server.version) {
+            Some(state) if state.is_dated() => (state, None),
+            later => (server.clone(), later),
         };
         let server = row.newest(server);
         if let Some(first) = in_conflict(db, work, &row)? {
             // One decision is asked for at a time: this one waits for it, and is judged by what it leaves.
             let by = Operation { base: Base::After(first), ..operation.clone() };
-            row.waiting = Some(server);
+            row.waiting = Some(later.unwrap_or(server));
             let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true };
             reissue(db, work, &mut row, instead, &self.fresh)?;
             work.put(row);
             return Ok(());
         }
-        let local = after(row.base.clone(), &operation.action);
+        let mut ground = row.ground_of(operation.seq);
+        map_temps(db, work, &row.entity, &mut ground)?;
+        let local = after(ground.clone(), &operation.action);
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
         let on = stood_on(db, work, &row, &operation, &server)?;
-        let verdict = self.clock().judge(&operation, row.base.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
+        let verdict = self.clock().judge(&operation, ground.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
         let named = |conflict: Conflict| Conflict { conflict_id: conflict_id.to_owned(), ..conflict };
         if verdict.ask {
-            let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, None));
+            let server = later.unwrap_or(server);
+            let conflict = named(record(work, &row, &operation, &ground, &local, &server, &verdict, None));
             row.conflict = Some(conflict.id);
             row.waiting = Some(server);
             work.found(&conflict);
@@ -273,7 +282,7 @@ impl Outcomes {
             return Ok(());
         }
         if !verdict.fields.is_empty() && !is(Bug::LoserDropped) {
-            let conflict = named(record(work, &row, &operation, &row.base, &local, &server, &verdict, Some("rule")));
+            let conflict = named(record(work, &row, &operation, &ground, &local, &server, &verdict, Some("rule")));
             work.found(&conflict);
         }
         // The server's copy of the conflict closes with an operation in any case, if need be an empty one.
@@ -281,6 +290,8 @@ impl Outcomes {
         let by = Operation { action, base: Base::Version(server.version), ..operation.clone() };
         let instead = Instead { old: &operation, by, server: Some(&server), clock: self.clock(), judged: true };
         reissue(db, work, &mut row, instead, &self.fresh)?;
+        row.waiting = later;
+        self.settle_waiting(db, work, &mut row)?;
         work.put(row);
         Ok(())
     }

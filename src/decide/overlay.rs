@@ -21,12 +21,16 @@ pub struct OpRef {
     /// Whether what it does is in the row's base already: a later one was applied, and only its own receipt is missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub based: bool,
+    /// What the server had of the record when it was written, where the row's base has moved since and it was not judged:
+    /// it was sent by then, is parked, or waits for a decision before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground: Option<Object>,
 }
 
 impl OpRef {
     /// To an operation that is still to be applied.
     pub(super) fn to(operation: &Operation) -> Self {
-        Self { seq: operation.seq, id: operation.id.clone(), based: false }
+        Self { seq: operation.seq, id: operation.id.clone(), based: false, ground: None }
     }
 }
 
@@ -135,6 +139,10 @@ impl OverlayRow {
     /// Whether the base holds already what this operation of the record does.
     pub(super) fn has_based(&self, seq: u64) -> bool {
         self.ops.iter().any(|op| op.seq == seq && op.based)
+    }
+    /// What the server had of the record when one of its operations was written.
+    pub(super) fn ground_of(&self, seq: u64) -> Option<Object> {
+        self.ops.iter().find(|op| op.seq == seq).and_then(|op| op.ground.clone()).or_else(|| self.base.clone())
     }
     /// Whether both are the row of one record.
     pub(super) fn is(&self, other: &Self) -> bool {

@@ -79,8 +79,8 @@ pub(super) fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mu
     Ok(())
 }
 
-/// Moves a record to a newer state of the server and judges what is pending on it. None of `pending` is
-/// sealed, except those in `kept`, which only go on top: they were judged, or must not be.
+/// Moves a record to a newer state of the server and judges what is pending on it. None of `pending` is sealed, except
+/// those in `kept`, which only go on top. Whatever is not judged now keeps what it was written on, for when it is.
 pub(super) fn rebase(
     db: &mut Cache,
     work: &mut Work<'_>,
@@ -99,20 +99,30 @@ pub(super) fn rebase(
     for (stored, mut operation) in pending {
         let reference = row.ops.iter().find(|op| op.seq == operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
         local = after(local, &operation.action);
+        let mut ground = reference.ground.clone().or_else(|| old_base.clone());
+        let unjudged = |ground: Option<Object>| OpRef { ground: Some(ground.unwrap_or_default()), ..reference.clone() };
         if kept.contains(&operation.seq) || open || stored.state != State::Pending {
             view = after(view, &operation.action);
-            ops.push(reference);
+            ops.push(unjudged(ground));
             continue;
         }
+        map_temps(db, work, &row.entity, &mut ground)?;
         // Once an earlier operation of this chain has brought a deleted record back, the next ones stand on that.
         let restored = server.data.is_none() && view.is_some();
         let verdict = if restored {
             Verdict::unopposed(operation.action.clone())
         } else {
-            clock.judge(&operation, old_base.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
+            clock.judge(&operation, ground.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
         };
+        if !verdict.fields.is_empty() && server.data.is_some() && !server.is_dated() {
+            // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.
+            view = after(view, &operation.action);
+            ops.push(unjudged(ground));
+            continue;
+        }
+        let reference = OpRef { ground: None, ..reference };
         if verdict.ask {
-            let conflict = record(work, row, &operation, &old_base, &local, server, &verdict, None);
+            let conflict = record(work, row, &operation, &ground, &local, server, &verdict, None);
             row.conflict = Some(conflict.id);
             work.queue(&operation, stored.with(State::Conflict { conflict: conflict.id }));
             work.note(&operation, Event::Conflict { conflict: conflict.id });
@@ -123,8 +133,7 @@ pub(super) fn rebase(
             open = true;
             continue;
         }
-        let conflict =
-            (!verdict.fields.is_empty()).then(|| record(work, row, &operation, &old_base, &local, server, &verdict, Some("rule")));
+        let conflict = (!verdict.fields.is_empty()).then(|| record(work, row, &operation, &ground, &local, server, &verdict, Some("rule")));
         if let Some(conflict) = &conflict {
             work.found(conflict);
         }

@@ -195,6 +195,10 @@ impl Import {
                 }
             },
         };
+        if row.ops.iter().any(|op| op.id == operation.id) {
+            // Another of its names was given up since.
+            return Ok(false);
+        }
         operation.seq = work.take_seq();
         row.view = after(row.view.take(), &operation.action);
         map_temps(db, work, &operation.entity, &mut row.view)?;

@@ -275,6 +275,10 @@ impl ServerState {
     pub fn plain(version: Version, data: Option<Object>) -> Self {
         Self { version, data, stamp: Stamp::default(), field_stamps: BTreeMap::new() }
     }
+    /// Whether it is known when it was written.
+    pub fn is_dated(&self) -> bool {
+        self.stamp != Stamp::default() || !self.field_stamps.is_empty()
+    }
     /// The effective stamp of a top-level field.
     pub fn stamp_of(&self, field: &str) -> Stamp {
         self.field_stamps.get(field).copied().unwrap_or(self.stamp)

@@ -1,0 +1,126 @@
+//! What was not judged yet when its record moved on is judged later by what it was written on, so that nobody's change
+//! is gone over unseen.
+
+use serde_json::{Value, json};
+
+use crate::world::{Tab, World, tell};
+
+/// Both devices have a pet; gives its real ID.
+async fn shared(world: &World) -> (Tab, Tab, Value) {
+    let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
+    here.create("pet", json!({"name": "Rex", "age": 1, "dose": 1})).await;
+    assert!(here.sync().await.success && there.sync().await.success);
+    let id = there.all("pet").await[0]["id"].clone();
+    (here, there, id)
+}
+
+async fn transaction(tab: &Tab, writes: Value) {
+    tab.engine.transaction(&writes.to_string()).await.expect("written");
+}
+
+/// Both come to this record, and nothing is left to send.
+async fn both_have(tabs: [&Tab; 2], fields: Value) {
+    for tab in [tabs[0], tabs[1], tabs[0]] {
+        assert!(tab.sync().await.success, "{:?}", tab.queue().await);
+    }
+    for tab in tabs {
+        let record = tab.all("pet").await.remove(0);
+        for (field, value) in fields.as_object().expect("fields") {
+            assert_eq!(record[field], *value, "{field}");
+        }
+        assert!(tab.queue().await.is_empty());
+    }
+}
+
+async fn told(tab: &Tab) -> Vec<Value> {
+    let conflicts = tab.engine.conflicts().await.expect("read");
+    conflicts.iter().flat_map(|conflict| conflict["affectedFields"].as_array().cloned().expect("a list")).collect()
+}
+
+#[test]
+fn a_transaction_that_writes_a_record_twice_is_judged_in_both_writes() {
+    for other in [json!({"name": "Tom", "age": 9}), json!({"age": 9})] {
+        tell(async {
+            let world = World::new();
+            let (here, there, id) = shared(&world).await;
+            let update = |set: Value| json!({"kind": "update", "entity": "pet", "id": id, "set": set});
+            transaction(&here, json!([update(json!({"name": "Max"})), update(json!({"age": 2}))])).await;
+            world.pass(1_000);
+            there.update("pet", &id.to_string(), other.clone()).await;
+            assert!(there.sync().await.success);
+            here.up().await;
+            let name = other.get("name").cloned().unwrap_or(json!("Max"));
+            both_have([&here, &there], json!({"name": name, "age": 9})).await;
+            assert!(told(&here).await.contains(&json!("age")), "what lost is kept: {:?}", told(&here).await);
+        });
+    }
+}
+
+#[test]
+fn what_was_sent_behind_a_conflict_is_judged_by_what_it_was_written_on() {
+    tell(async {
+        let world = World::new();
+        let (here, there, id) = shared(&world).await;
+        here.update("pet", &id.to_string(), json!({"name": "Max"})).await;
+        let update = json!({"kind": "update", "entity": "pet", "id": id, "set": {"age": 2}});
+        transaction(&here, json!([update, {"kind": "create", "entity": "client", "data": {"name": "Ada"}}])).await;
+        world.pass(1_000);
+        there.update("pet", &id.to_string(), json!({"name": "Tom", "age": 9})).await;
+        assert!(there.sync().await.success);
+        here.up().await;
+        both_have([&here, &there], json!({"name": "Tom", "age": 9})).await;
+        assert_eq!(told(&here).await, ["name", "age"]);
+    });
+}
+
+#[test]
+fn what_waited_behind_an_open_conflict_is_judged_with_the_decision() {
+    tell(async {
+        let world = World::new();
+        let (here, there, id) = shared(&world).await;
+        here.update("pet", &id.to_string(), json!({"dose": 2})).await;
+        here.update("pet", &id.to_string(), json!({"name": "Max"})).await;
+        world.pass(1_000);
+        there.update("pet", &id.to_string(), json!({"dose": 3, "name": "Tom"})).await;
+        assert!(there.sync().await.success && here.down().await.errors.is_empty());
+        let open = here.engine.conflicts().await.expect("read").remove(0);
+        here.engine.resolve(open["id"].as_u64().expect("a key"), r#"{"type":"client-wins"}"#).await.expect("decided");
+        both_have([&here, &there], json!({"dose": 2, "name": "Tom"})).await;
+        assert_eq!(told(&here).await, ["dose", "name"]);
+    });
+}
+
+#[test]
+fn what_was_parked_while_its_record_moved_on_goes_over_nobody_unseen() {
+    tell(async {
+        let world = World::new();
+        let (here, there, id) = shared(&world).await;
+        here.update("pet", &id.to_string(), json!({"name": "Max", "clientId": 4_711})).await;
+        assert!(!here.up().await.success);
+        world.pass(1_000);
+        there.update("pet", &id.to_string(), json!({"name": "Tom", "age": 9})).await;
+        assert!(there.sync().await.success && here.down().await.errors.is_empty());
+        world.pass(1_000);
+        let parked = here.queue().await.remove(0);
+        assert_eq!(parked["state"], "parked");
+        let operation = parked["operationId"].as_str().expect("an ID");
+        here.engine.retry(operation, Some(r#"{"set":{"clientId":null},"unset":[]}"#)).await.expect("sent again");
+        both_have([&here, &there], json!({"name": "Tom", "age": 9, "clientId": null})).await;
+        assert_eq!(told(&here).await, ["name"], "what was put right is the other field");
+    });
+}
+
+#[test]
+fn a_decision_on_the_second_write_of_a_transaction_follows_the_first() {
+    tell(async {
+        let world = World::new();
+        let (here, there, id) = shared(&world).await;
+        let update = |set: Value| json!({"kind": "update", "entity": "pet", "id": id, "set": set});
+        transaction(&here, json!([update(json!({"name": "Max"})), update(json!({"dose": 2}))])).await;
+        there.update("pet", &id.to_string(), json!({"dose": 3})).await;
+        assert!(there.sync().await.success && here.down().await.errors.is_empty());
+        let open = here.engine.conflicts().await.expect("read").remove(0);
+        here.engine.resolve(open["id"].as_u64().expect("a key"), r#"{"type":"client-wins"}"#).await.expect("decided");
+        both_have([&here, &there], json!({"name": "Max", "dose": 2})).await;
+    });
+}
