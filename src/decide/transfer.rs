@@ -39,6 +39,9 @@ pub struct Carried {
     /// The record as the server has it at that version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Object>,
+    /// As in [`OpRef`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground: Option<Object>,
     /// As in [`OutboxRow`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drops: Vec<(String, RecordId)>,
@@ -101,13 +104,14 @@ impl Decision for Export {
         }
         for (stored, operation) in unsent {
             let row = work.overlay(db, &operation.entity, &stored.row)?;
+            let ground = row.as_ref().and_then(|row| row.ops.iter().find(|op| op.seq == operation.seq)?.ground.clone());
             let (id, version, base) = row.map_or((stored.row.clone(), None, None), |row| (row.id, row.version, row.base));
             if !is(Bug::ExportUnsealed) {
                 work.seal(operation.seq);
             }
             work.note(&operation, Event::Exported);
             let OutboxRow { body, row, drops, replaces, created, .. } = stored;
-            out.operations.push(Carried { body, row, id, version, base, drops, replaces, created });
+            out.operations.push(Carried { body, row, id, version, base, ground, drops, replaces, created });
         }
         let (batch, effects) = work.finish()?;
         Ok((batch, (out, effects)))
@@ -203,7 +207,7 @@ impl Import {
         row.view = after(row.view.take(), &operation.action);
         map_temps(db, work, &operation.entity, &mut row.view)?;
         row.stamp = Some(operation.stamp);
-        row.ops.push(OpRef::to(&operation));
+        row.ops.push(OpRef { ground: carried.ground.clone(), ..OpRef::to(&operation) });
         let Carried { body, drops, replaces, created, .. } = carried.clone();
         let here = (!is(Bug::ImportedAsOwn)).then_some(operation.seq);
         let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, replaces, waits_for: Vec::new(), here };
