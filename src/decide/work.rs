@@ -312,7 +312,8 @@ impl<'w> Work<'w> {
             let (mapping, at) = (&self.mapping, &self.mapping_at);
             let mut map = |entity: &str, id: &RecordId| at.get(entity, id).map(|at| mapping[at].clone());
             let waiting = row.waiting.as_mut().and_then(|state| state.data.as_mut());
-            for data in [row.view.as_mut(), row.base.as_mut(), waiting].into_iter().flatten() {
+            let grounds = row.ops.iter_mut().filter_map(|op| op.ground.as_mut());
+            for data in [row.view.as_mut(), row.base.as_mut(), waiting].into_iter().flatten().chain(grounds) {
                 map_references(declared, data, &mut map);
             }
             self.writes.push(Write::Put(Table::Overlay, row.row(declared)));
