@@ -3,7 +3,7 @@
 
 use super::cache::{Cache, Decision, Run};
 use super::overlay::OverlayRow;
-use super::rows::{last_audit, seals, seals_row};
+use super::rows::{last_audit, last_audit_of, seals, seals_row};
 use crate::audit::{self, Event};
 use crate::model::{OpId, RecordId, Version};
 use crate::outbox::{OutboxRow, Seals, State};
@@ -21,37 +21,46 @@ pub struct Claim {
 }
 
 /// The versions that operations stand on which are the first of their record to be still unfinished, but for what is
-/// parked.
+/// parked. One that came with a file can follow an operation that has gone its way here: it stands on none, and the
+/// server finds it in conflict.
 #[derive(Clone, Debug)]
 pub struct Stands {
-    /// Each operation, its entity, and the ID under which its record's overlay row is kept.
-    pub wanted: Vec<(OpId, String, RecordId)>,
+    /// Each operation, the one that it follows, its entity, and the ID under which its record's overlay row is kept.
+    pub wanted: Vec<(OpId, OpId, String, RecordId)>,
 }
 
 impl Decision for Stands {
     type Out = Vec<(OpId, Version)>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        db.prefetch(self.wanted.iter().map(|(_, entity, row)| OverlayRow::read(entity, row)));
+        db.prefetch(self.wanted.iter().map(|(.., entity, row)| OverlayRow::read(entity, row)));
+        db.prefetch(self.wanted.iter().map(|(_, earlier, ..)| last_audit_of(earlier)));
         db.settle()?;
         let stored = |seq: u64| Read::Get(Table::Outbox, seq.into());
         let mut found = Vec::new();
-        for (operation, entity, row) in &self.wanted {
+        for (operation, earlier, entity, row) in &self.wanted {
             let Some(row): Option<OverlayRow> = db.one(&OverlayRow::read(entity, row))? else { continue };
             let Some(place) = row.ops.iter().position(|op| op.id == *operation) else { continue };
             db.prefetch(row.ops[..place].iter().map(|op| stored(op.seq)));
-            found.push((operation.clone(), row, place));
+            found.push((operation.clone(), earlier, row, place));
         }
         db.settle()?;
         let mut standing = Vec::new();
-        for (operation, row, place) in found {
+        for (operation, earlier, row, place) in found {
             // What is parked before it is no part of what it was written on, or it would not have gone.
             let mut alone = true;
+            let mut waits = false;
             for op in &row.ops[..place] {
                 let before: Option<OutboxRow> = db.one(&stored(op.seq))?;
-                alone &= before.is_some_and(|before| matches!(before.state, State::Parked { .. }));
+                alone &= before.as_ref().is_some_and(|before| matches!(before.state, State::Parked { .. }));
+                waits |= op.id == *earlier || before.is_some_and(|before| before.replaces.contains(earlier));
             }
-            standing.extend(row.version.filter(|_| alone).map(|version| (operation, version)));
+            let trail: Option<audit::Row> = db.one(&last_audit_of(earlier))?;
+            let mut entries = trail.iter().flat_map(|row| &row.entries).filter(|entry| entry.operation == *earlier);
+            let ended = |event: &Event| matches!(event, Event::Superseded { .. } | Event::Applied { .. } | Event::Settled);
+            let gone = !waits && entries.next_back().is_some_and(|entry| ended(&entry.event));
+            let version = row.version.or(gone.then_some(Version::LOST));
+            standing.extend(version.filter(|_| alone).map(|version| (operation, version)));
         }
         Ok((Vec::new(), standing))
     }

@@ -141,7 +141,7 @@ impl Decision for Import {
         for carried in &self.unsent.operations {
             let operation: Operation = crate::value::from_text(&carried.body).map_err(unreadable)?;
             db.prefetch([last_audit_of(&operation.id), OverlayRow::read_by_id(&operation.entity, &carried.row)]);
-            db.prefetch([OverlayRow::read_by_id(&operation.entity, &carried.id)]);
+            db.prefetch([OverlayRow::read_by_id(&operation.entity, &carried.id), IdRow::read(&operation.entity, &carried.id)]);
             operations.push((carried, operation));
         }
         db.prefetch(self.unsent.ids.iter().map(|(entity, id, _)| IdRow::read(entity, id)));
@@ -155,7 +155,10 @@ impl Decision for Import {
             work.write(Write::Put(Table::State, sync.row()));
         }
         // All at once, so that the number of rounds does not grow with the file.
-        db.prefetch(operations.iter().map(|(carried, operation)| BaseRow::read(sync.generation, &operation.entity, &carried.id)));
+        for (carried, operation) in &operations {
+            let id = present(db, &operation.entity, &carried.id)?;
+            db.prefetch([BaseRow::read(sync.generation, &operation.entity, &id), OverlayRow::read_by_id(&operation.entity, &id)]);
+        }
         let named = Present::wanted(operations.iter().map(|(_, operation)| operation), &self.schema).ids;
         db.prefetch(named.iter().map(|(entity, id)| IdRow::read(entity, id)));
         db.prefetch(self.unsent.ids.iter().flat_map(|(entity, id, _)| work.referring(entity, id)));
@@ -187,15 +190,17 @@ impl Import {
         if self.schema.entity(&operation.entity).is_none() {
             return Err(outdated(Table::Outbox, &operation.entity));
         }
-        let mut row = match work.overlay_by_id(db, &operation.entity, &carried.id)? {
+        // The other device need not know yet what the record became.
+        let id = present(db, &operation.entity, &carried.id)?;
+        let mut row = match work.overlay_by_id(db, &operation.entity, &id)? {
             Some(row) => row,
             None => match work.overlay_by_id(db, &operation.entity, &carried.row)? {
                 Some(row) => row,
                 None => {
-                    let base = db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &carried.id))?;
+                    let base = db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &id))?;
                     // A version of another lineage is none of this one.
                     let version = carried.version.map(|version| if sync.epoch == self.unsent.epoch { version } else { Version::LOST });
-                    as_written(carried, &operation.entity, version, base, sync)
+                    as_written(carried, &operation.entity, id, version, base, sync)
                 }
             },
         };
@@ -207,7 +212,9 @@ impl Import {
         row.view = after(row.view.take(), &operation.action);
         map_temps(db, work, &operation.entity, &mut row.view)?;
         row.stamp = Some(operation.stamp);
-        row.ops.push(OpRef { ground: carried.ground.clone(), ..OpRef::to(&operation) });
+        let written_on = || (row.base != carried.base).then(|| carried.base.clone().unwrap_or_default());
+        let ground = carried.ground.clone().or_else(written_on);
+        row.ops.push(OpRef { ground, ..OpRef::to(&operation) });
         let Carried { body, drops, replaces, created, .. } = carried.clone();
         let here = (!is(Bug::ImportedAsOwn)).then_some(operation.seq);
         let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, replaces, waits_for: Vec::new(), here };
@@ -221,8 +228,15 @@ impl Import {
 
 /// The record as the operation was written on it. What this device knows beyond that is shown, but waits for the
 /// outcome as if it had come meanwhile: only so is the operation judged by what its writer saw.
-fn as_written(carried: &Carried, entity: &str, version: Option<Version>, base: Option<BaseRow>, sync: &SyncState) -> OverlayRow {
-    let key = if base.is_some() { &carried.id } else { &carried.row };
+fn as_written(
+    carried: &Carried,
+    entity: &str,
+    id: RecordId,
+    version: Option<Version>,
+    base: Option<BaseRow>,
+    sync: &SyncState,
+) -> OverlayRow {
+    let key = if base.is_some() { id.clone() } else { carried.row.clone() };
     let here = match base {
         Some(base) => Some(base.state(sync)),
         // Everything up to `through` is here, and this record is not: it was deleted.
@@ -230,11 +244,11 @@ fn as_written(carried: &Carried, entity: &str, version: Option<Version>, base: O
     };
     let newer = here.filter(|state| version < Some(state.version));
     OverlayRow {
-        id: carried.id.clone(),
+        id,
         version,
         base: carried.base.clone(),
         view: newer.as_ref().map_or_else(|| carried.base.clone(), |state| state.data.clone()),
         waiting: newer,
-        ..OverlayRow::fresh(entity, key.clone())
+        ..OverlayRow::fresh(entity, key)
     }
 }

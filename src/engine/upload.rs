@@ -164,12 +164,17 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// The versions under operations that the server made wait before, though nothing is left here for them to wait for.
     async fn bases(&self, batch: &[u64]) -> Result<Vec<Stand>, SyncError> {
-        let follows = |base: &Base| matches!(base, Base::After(_));
-        let wanted: Vec<(OpId, String, RecordId)> = {
+        let wanted: Vec<(OpId, OpId, String, RecordId)> = {
             let (queue, attempts) = (self.inner.queue.borrow(), self.inner.attempts.borrow());
             let waited = attempts.iter().filter(|(seq, attempt)| batch.contains(seq) && attempt.count > 0);
-            let items = waited.filter_map(|(seq, _)| queue.get(*seq)).filter(|item| follows(&item.operation.base));
-            items.map(|item| (item.operation.id.clone(), item.operation.entity.clone(), item.row.row.clone())).collect()
+            let items = waited.filter_map(|(seq, _)| queue.get(*seq));
+            let following = items.filter_map(|item| match &item.operation.base {
+                Base::After(earlier) => {
+                    Some((item.operation.id.clone(), earlier.clone(), item.operation.entity.clone(), item.row.row.clone()))
+                }
+                Base::None | Base::Version(_) => None,
+            });
+            following.collect()
         };
         if wanted.is_empty() {
             return Ok(Vec::new());

@@ -158,7 +158,7 @@ fn what_follows_an_operation_that_ended_here_stands_on_what_that_left_whatever_i
     let (refused, first) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"dose": 1})));
     let second = desk.update(&REX, json!({"note": "calm"}));
     desk.claim(&[&refused, &first, &second], desk.known());
-    let wanted = vec![(second.id.clone(), "pet".to_owned(), second.row.clone())];
+    let wanted = vec![(second.id.clone(), first.id.clone(), "pet".to_owned(), second.row.clone())];
     let stands = |desk: &Desk| desk.decide(Stands { wanted: wanted.clone() });
     desk.answer(epoch(1), 0, &[(&refused, rejected())]).expect("it is ours");
     assert_eq!(stands(&desk), [], "the first is still to be sent");

@@ -124,3 +124,21 @@ fn a_decision_on_the_second_write_of_a_transaction_follows_the_first() {
         both_have([&here, &there], json!({"name": "Max", "dose": 2})).await;
     });
 }
+
+#[test]
+fn what_came_with_a_file_is_judged_by_what_it_was_written_on_whatever_was_written_here() {
+    tell(async {
+        let world = World::new();
+        let (here, _, id) = shared(&world).await;
+        let other = world.device("anna").tab().await;
+        assert!(other.sync().await.success);
+        other.update("pet", &id.to_string(), json!({"name": "Max"})).await;
+        let file = other.engine.export().await.expect("written");
+        world.pass(1_000);
+        here.update("pet", &id.to_string(), json!({"name": "Tom"})).await;
+        assert!(here.up().await.success);
+        here.engine.import(&file).await.expect("read");
+        both_have([&here, &other], json!({"name": "Tom"})).await;
+        assert_eq!(told(&here).await, ["name"]);
+    });
+}

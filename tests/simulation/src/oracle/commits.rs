@@ -53,8 +53,9 @@ pub(crate) struct Commits {
     pub(crate) written: BTreeMap<String, BTreeSet<OpId>>,
     backup: BTreeMap<String, Tenant>,
     /// Operations whose word was lost with a lineage, and which need not be sent again for that: what they wanted was
-    /// so already, and what made it so was in the backup.
-    pub(crate) excused: BTreeSet<OpId>,
+    /// so already, and what made it so was in the backup. Each with the version that it was told. Whoever brings it again
+    /// with a file gets a word of his own.
+    pub(crate) excused: BTreeMap<OpId, Version>,
     /// Operations that met the state with which the one before them was in conflict.
     met_again: BTreeSet<OpId>,
     /// The lineage that the last restore began.
@@ -77,7 +78,10 @@ impl Commits {
             let now = self.tenants.entry(tenant).or_default();
             let kept = |word: &Word| word.rests_on.is_some_and(|version| version <= now.sequence);
             let gone = before.words.iter().filter(|(id, word)| !now.words.contains_key(id) && kept(word));
-            self.excused.extend(gone.map(|(id, _)| id.clone()));
+            self.excused.extend(gone.filter_map(|(id, word)| match word.outcome {
+                Outcome::Applied { version, .. } => Some((id.clone(), version)),
+                _ => None,
+            }));
             // Whatever was issued stays issued.
             now.sequence = now.sequence.max(before.sequence);
             now.restored = true;
@@ -97,7 +101,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, excused, met_again, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, met_again, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -124,7 +128,6 @@ impl Commits {
                     format!("{} meets the state {earlier:?} with which the operation before it was in conflict", receipt.operation)
                 });
             }
-            excused.remove(&receipt.operation);
             let rests_on = known.rests_on(batch, receipt, bodies, stands);
             let word = Word { outcome: receipt.outcome.clone(), client: receipt.client.clone(), rests_on };
             let before = known.words.insert(receipt.operation.clone(), word);

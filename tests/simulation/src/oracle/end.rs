@@ -148,7 +148,8 @@ impl Look<'_> {
             let word = words.and_then(|tenant| tenant.words.get(&last)).map(|word| &word.outcome);
             let (holds, gone) = match event {
                 // What found that it was so already may be forgotten by a restored server. That it is so, is not.
-                Event::Applied { .. } | Event::Settled if word.is_none() && commits.excused.contains(&last) => (true, amended),
+                Event::Settled if commits.excused.contains_key(&last) => (true, amended),
+                Event::Applied { version } if commits.excused.get(&last) == Some(version) => (true, amended),
                 Event::Applied { version } => (matches!(word, Some(Outcome::Applied { version: there, .. }) if there == version), amended),
                 Event::Settled => (matches!(word, Some(Outcome::Applied { .. })), amended),
                 Event::Conflict { .. } => (matches!(queued.get(&last), Some(State::Conflict { .. })), amended),
