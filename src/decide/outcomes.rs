@@ -167,9 +167,18 @@ impl Outcomes {
             row = work.map_all(db, row, real_id)?;
         }
         // The server applied what it stands on too, even if the word on that is still on its way.
-        let earlier = earlier_than(operations(db, work, &row)?, operation);
-        if !row.has_based(operation.seq) {
-            for ground in row.ops.iter_mut().filter_map(|op| op.ground.as_mut()) {
+        let pending = operations(db, work, &row)?;
+        let earlier = earlier_than(pending.clone(), operation);
+        let based = row.has_based(operation.seq);
+        // Whoever wrote elsewhere saw nothing of what was written here, nor the other way round: what the one stands on does
+        // not move with the other.
+        let foreign = stored.here.is_some() || row.ops.iter().any(|op| op.seq == operation.seq && op.ground.is_some());
+        for op in &mut row.ops {
+            let other = pending.iter().find(|(_, other)| other.seq == op.seq).map(|(_, other)| other);
+            let on_it = |other: &Operation| earlier_than(pending.clone(), other).iter().any(|(_, earlier)| earlier.seq == operation.seq);
+            if (foreign || op.ground.is_some()) && !other.is_some_and(on_it) {
+                op.ground = op.ground.take().or_else(|| Some(row.base.clone().unwrap_or_default()));
+            } else if let Some(ground) = op.ground.as_mut().filter(|_| !based) {
                 *ground = after(with(Some(std::mem::take(ground)), &earlier), &operation.action).unwrap_or_default();
             }
         }

@@ -22,7 +22,8 @@ pub struct OpRef {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub based: bool,
     /// What the server had of the record when it was written, where the row's base has moved since and it was not judged:
-    /// it was sent by then, is parked, or waits for a decision before it.
+    /// it was sent by then, is parked, or waits for a decision before it. And of what came with a file, and whatever stands
+    /// in its place here, always: what was written here is news to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ground: Option<Object>,
 }

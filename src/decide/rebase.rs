@@ -120,7 +120,8 @@ pub(super) fn rebase(
             ops.push(unjudged(ground));
             continue;
         }
-        let reference = OpRef { ground: None, ..reference };
+        let ground_then = reference.ground.is_some().then(|| server.data.clone().unwrap_or_default());
+        let reference = OpRef { ground: ground_then, ..reference };
         if verdict.ask {
             let conflict = record(work, row, &operation, &ground, &local, server, &verdict, None);
             row.conflict = Some(conflict.id);

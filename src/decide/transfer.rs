@@ -212,8 +212,7 @@ impl Import {
         row.view = after(row.view.take(), &operation.action);
         map_temps(db, work, &operation.entity, &mut row.view)?;
         row.stamp = Some(operation.stamp);
-        let written_on = || (row.base != carried.base).then(|| carried.base.clone().unwrap_or_default());
-        let ground = carried.ground.clone().or_else(written_on);
+        let ground = carried.ground.clone().or_else(|| Some(carried.base.clone().unwrap_or_default()));
         row.ops.push(OpRef { ground, ..OpRef::to(&operation) });
         let Carried { body, drops, replaces, created, .. } = carried.clone();
         let here = (!is(Bug::ImportedAsOwn)).then_some(operation.seq);
