@@ -100,6 +100,10 @@ bugs! {
     GroupBroken,
     /// What follows an operation in conflict is not judged with it.
     FollowersUnjudged,
+    /// The other members of a group that is issued anew go over what others wrote, without a look at it.
+    MembersUnjudged,
+    /// What an operation was written on is taken for what its record stands on by now.
+    GroundForgotten,
     /// The server remembers no updates.
     ServerNoReceipt,
     /// The server takes an update whatever version it was written on.

@@ -236,7 +236,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     for (stored, operation) in &pending {
         match replaced(&new, &operation.id) {
             Some(by) => {
-                if judged && operation.id == old.id {
+                if judged && operation.id == old.id || operation.group.is_some() && is(Bug::MembersUnjudged) {
                     kept.push(by.seq);
                 }
                 chain.extend(work.outbox(db, by.seq)?);

@@ -7,6 +7,7 @@ use super::rows::{BaseRow, Seen, index_values, row, under};
 use super::state::SyncState;
 use crate::model::{OpId, Operation, RecordId, Stamp, TempId, Version};
 use crate::plan::{Read, Row, Table};
+use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::schema::Entity;
 use crate::value::{Key, KeyRange, Object};
@@ -143,7 +144,7 @@ impl OverlayRow {
     }
     /// What the server had of the record when one of its operations was written.
     pub(super) fn ground_of(&self, seq: u64) -> Option<Object> {
-        self.ops.iter().find(|op| op.seq == seq).and_then(|op| op.ground.clone()).or_else(|| self.base.clone())
+        self.ops.iter().find(|op| op.seq == seq && !is(Bug::GroundForgotten)).and_then(|op| op.ground.clone()).or_else(|| self.base.clone())
     }
     /// Whether both are the row of one record.
     pub(super) fn is(&self, other: &Self) -> bool {

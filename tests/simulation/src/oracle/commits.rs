@@ -8,7 +8,11 @@ use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Ver
 use fieldsync::protocol::Outcome;
 use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
 
+use crate::oracle::silent::{Lines, Past};
 use crate::sim::Invariant;
+
+/// Operations as they came over the wire, with their text.
+pub(crate) type Bodies = BTreeMap<OpId, (Operation, String)>;
 
 /// What the server said of an operation.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub(crate) struct Tenant {
     pub(crate) changes: Vec<ChangeRow>,
     pub(crate) words: BTreeMap<OpId, Word>,
     pub(crate) chains: BTreeMap<RecordKey, Chain>,
+    /// What was done to its records, field by field.
+    past: Past,
     /// Whether the server ever went back to a backup of it, and lost what came since.
     pub(crate) restored: bool,
 }
@@ -44,7 +50,8 @@ pub(crate) struct Tenant {
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
     pub(crate) tenants: BTreeMap<String, Tenant>,
-    pub(crate) bodies: BTreeMap<OpId, (Operation, String)>,
+    pub(crate) bodies: Bodies,
+    pub(crate) lines: Lines,
     /// The versions that their clients said operations stand on, which follow one that the server cannot know.
     pub(crate) stands: BTreeMap<OpId, Version>,
     /// Operations that were carried from one device to another: they keep the numbers of the first.
@@ -73,6 +80,7 @@ impl Commits {
     /// The server goes back to its backup, and may give no number a second time.
     pub(crate) fn restore(&mut self, epoch: &Epoch) {
         self.epoch = Some(epoch.to_string());
+        self.lines.begin(epoch.to_string());
         let lost = std::mem::replace(&mut self.tenants, self.backup.clone());
         for (tenant, before) in lost {
             let now = self.tenants.entry(tenant).or_default();
@@ -83,6 +91,7 @@ impl Commits {
                 _ => None,
             }));
             // Whatever was issued stays issued.
+            now.past.lose(now.sequence, before.sequence);
             now.sequence = now.sequence.max(before.sequence);
             now.restored = true;
         }
@@ -101,7 +110,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, met_again, .. } = self;
+        let Self { tenants, bodies, stands, broken, checks, carried, met_again, lines, .. } = self;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -165,6 +174,9 @@ impl Commits {
             hold(Invariant::I7, gone || left == stood, &|| {
                 format!("{} on {:?}: written on {left:?}, applied on {stood:?}", change.operation, change.key)
             });
+            for gone_over in known.past.enter(lines, bodies, batch, change, operation) {
+                hold(Invariant::I7, gone_over.is_ok(), &|| gone_over.clone().err().unwrap_or_default());
+            }
             hold(Invariant::I11, !chain.deleted || change.kind == Kind::Create, &|| {
                 format!("{:?} of the deleted {:?} by {}", change.kind, change.key, change.operation)
             });

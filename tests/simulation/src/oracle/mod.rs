@@ -7,6 +7,7 @@ pub(crate) mod commits;
 mod decisions;
 pub(crate) mod end;
 mod records;
+pub(crate) mod silent;
 pub(crate) mod stored;
 mod waiting;
 pub(crate) mod wire;

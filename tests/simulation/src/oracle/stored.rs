@@ -15,7 +15,7 @@ use fieldsync::value::{Hash, Key, from_value, to_value};
 use crate::oracle::decisions::Decisions;
 use crate::oracle::records::Records;
 use crate::oracle::written::OverlaySeen;
-use crate::seams::server::Watch;
+use crate::seams::server::{Watch, lock};
 use crate::seams::store::Rows;
 use crate::sim::{Invariant, Sim};
 
@@ -104,8 +104,14 @@ impl Stored {
         }
     }
 
+    /// Nothing is left: a wipe, or the browser threw its storage away.
+    pub(crate) fn emptied(&mut self) {
+        lock(&self.truth.watch).commits.lines.emptied(&self.name);
+        self.forget();
+    }
+
     /// Begins with nothing.
-    pub(crate) fn forget(&mut self) {
+    fn forget(&mut self) {
         *self = Self::new(std::mem::take(&mut self.name), self.truth.clone());
     }
 
@@ -119,7 +125,7 @@ impl Stored {
         });
         let last = self.last.take();
         let forgotten: BTreeSet<OpId> = std::mem::take(&mut self.trail).into_keys().chain(std::mem::take(&mut self.forgotten)).collect();
-        self.forget();
+        self.emptied();
         (self.last, self.forgotten) = (last, forgotten);
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use fieldsync::model::{Operation, Version};
-use fieldsync::protocol::{DownloadRequest, Outcome, Stand, UploadResponse, paths};
+use fieldsync::protocol::{DownloadRequest, Outcome, RequestHead, Stand, UploadResponse, paths};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,6 +15,7 @@ use crate::sim::{Invariant, Sim};
 
 #[derive(Deserialize)]
 struct Uploaded<'b> {
+    head: RequestHead,
     #[serde(borrow)]
     operations: Vec<&'b RawValue>,
     #[serde(default)]
@@ -53,18 +54,20 @@ impl Wire {
         if path != paths::UPLOAD {
             return;
         }
-        let Ok(Uploaded { operations, stands }) = serde_json::from_str(body) else {
+        let Ok(Uploaded { head, operations, stands }) = serde_json::from_str(body) else {
             return sim.violate(Invariant::Sound, format!("context {owner} sent an upload that is none"));
         };
         sim.tell(|| format!("context {owner}: the server gets {} operations", operations.len()));
         let mut watch = lock(&self.watch);
         watch.commits.stands.extend(stands.into_iter().map(|stand| (stand.operation, stand.version)));
+        watch.commits.lines.request(&head);
         for text in operations {
             let Ok(operation) = serde_json::from_str::<Operation>(text.get()) else {
                 sim.violate(Invariant::Sound, format!("context {owner} sent an operation that is none: {text}"));
                 continue;
             };
             sim.tell(|| format!("  {text}"));
+            watch.commits.lines.came(&operation.id, &head);
             match watch.commits.bodies.get(&operation.id) {
                 Some((_, before)) => {
                     let same = before == text.get();

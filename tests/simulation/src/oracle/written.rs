@@ -72,6 +72,9 @@ impl Stored {
                         .extend(written.map(|entry| entry.operation.clone()));
                 }
                 for entry in audit.entries {
+                    if let Event::Superseded { by } | Event::Coalesced { by: Some(by), .. } = &entry.event {
+                        lock(&self.truth.watch).commits.lines.became(&entry.operation, by);
+                    }
                     if let Event::Coalesced { by: Some(by), .. } = &entry.event {
                         self.joined.insert(entry.operation.clone(), self.trail.get(by).map_or(0, Vec::len));
                     }
@@ -86,6 +89,7 @@ impl Stored {
                 let operation = stored
                     .operation()
                     .map_err(|error| (Invariant::Sound, format!("an operation cannot be read: {error}: {}", row.text)))?;
+                lock(&self.truth.watch).commits.lines.drafted(&operation, &self.name);
                 let seq = number(&row.key);
                 let overlay = [operation.entity.as_str().into(), stored.row.to_key()].into();
                 let before = self.outbox.get(&seq).map(|queued| queued.body == stored.body);
@@ -146,6 +150,7 @@ impl Stored {
                 if let (Some(sim), Some("rule")) = (sim, conflict.resolved_by.as_deref()) {
                     sim.mark("conflict by rule");
                 }
+                lock(&self.truth.watch).commits.lines.met(&conflict);
                 self.decisions.put(&conflict);
             }
             Table::Ids | Table::Sessions | Table::Quarantine => {}

@@ -8,6 +8,7 @@ mod firestore;
 pub mod jepsen;
 mod lineage;
 mod stage;
+mod unseen;
 
 use crate::plan::Plan;
 
@@ -29,7 +30,7 @@ pub struct Scenario {
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let mut all = Vec::new();
-    for make in [basics::all, apart::all, lineage::all, firestore::all] {
+    for make in [basics::all, apart::all, lineage::all, firestore::all, unseen::all] {
         all.extend(make());
     }
     all

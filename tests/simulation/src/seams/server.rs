@@ -162,6 +162,8 @@ impl Server {
     pub(crate) fn new(seed: u64, schema: &Schema, watermark: Watermark, sqlite: bool) -> Self {
         let clock = Arc::new(ServerClock { now: AtomicU64::new(START), jumped: AtomicI64::new(0) });
         let watch: Arc<Mutex<Watch>> = Arc::default();
+        lock(&watch).commits.lines.learn(schema);
+        lock(&watch).commits.lines.begin(epoch(0).to_string());
         let entropy = Arc::new(ServerEntropy(AtomicU64::new(mix(seed, 5))));
         let store = Database::new(epoch(0), sqlite);
         let backup = store.back_up();

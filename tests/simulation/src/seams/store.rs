@@ -145,7 +145,7 @@ impl Rows {
         self.damaged.borrow_mut().clear();
         self.tables.borrow_mut().iter_mut().for_each(|table| *table = Table::default());
         self.relaxed.borrow_mut().clear();
-        self.watch.borrow_mut().forget();
+        self.watch.borrow_mut().emptied();
     }
 
     fn commit(&self, sim: &Sim, durability: Durability, batch: Vec<Write>) {
