@@ -172,8 +172,8 @@ impl LocalWrite {
             entity: wanted.entity.clone(),
             record: row.id.clone(),
             action,
-            base: match (row.ops.last(), row.version) {
-                (Some(last), _) => Base::After(last.id.clone()),
+            base: match (followed(db, work, &row)?, row.version) {
+                (Some(earlier), _) => Base::After(earlier),
                 (None, Some(version)) => Base::Version(version),
                 (None, None) => Base::None,
             },
@@ -261,4 +261,17 @@ impl LocalWrite {
         work.put(row.clone());
         Ok(Merged::Annulled)
     }
+}
+
+/// The operation that a new write of a record follows: the last that was written here. What came with a file is on
+/// its own way, and stands before it only where there is no other.
+fn followed(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<OpId>> {
+    for op in row.ops.iter().rev() {
+        // What came with a file has a ground.
+        let carried = op.ground.is_some() && work.outbox(db, op.seq)?.is_some_and(|(stored, _)| stored.here.is_some());
+        if !carried {
+            return Ok(Some(op.id.clone()));
+        }
+    }
+    Ok(row.ops.last().map(|op| op.id.clone()))
 }

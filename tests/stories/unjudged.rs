@@ -142,3 +142,26 @@ fn what_came_with_a_file_is_judged_by_what_it_was_written_on_whatever_was_writte
         assert_eq!(told(&here).await, ["name"]);
     });
 }
+
+#[test]
+fn a_write_here_follows_the_last_one_here_whatever_came_with_a_file_between() {
+    tell(async {
+        let world = World::new();
+        let (here, _, id) = shared(&world).await;
+        let other = world.device("anna").tab().await;
+        assert!(other.sync().await.success);
+        other.update("pet", &id.to_string(), json!({"dose": 5})).await;
+        let file = other.engine.export().await.expect("written");
+        world.pass(1_000);
+        here.update("pet", &id.to_string(), json!({"name": "Max"})).await;
+        here.update("pet", &id.to_string(), json!({"age": 7})).await;
+        here.engine.import(&file).await.expect("read");
+        world.pass(1_000);
+        here.update("pet", &id.to_string(), json!({"age": 9})).await;
+        let queue = here.queue().await;
+        let own: Vec<&Value> = queue.iter().filter(|item| item["payload"]["set"].get("/age").is_some()).collect();
+        assert_eq!(own[1]["operation"]["base"]["after"], own[0]["operationId"], "{queue:?}");
+        assert!(other.up().await.success);
+        both_have([&here, &other], json!({"name": "Max", "age": 9, "dose": 5})).await;
+    });
+}
