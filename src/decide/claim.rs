@@ -21,8 +21,8 @@ pub struct Claim {
 }
 
 /// The versions that operations stand on which are the first of their record to be still unfinished, but for what is
-/// parked. One that came with a file can follow an operation that has gone its way here: it stands on none, and the
-/// server finds it in conflict.
+/// parked. One stands on none where the record has moved on since it was written, or where it came with a file and
+/// follows what has gone its way here: the server finds it in conflict, so that it is judged.
 #[derive(Clone, Debug)]
 pub struct Stands {
     /// Each operation, the one that it follows, its entity, and the ID under which its record's overlay row is kept.
@@ -59,7 +59,8 @@ impl Decision for Stands {
             let mut entries = trail.iter().flat_map(|row| &row.entries).filter(|entry| entry.operation == *earlier);
             let ended = |event: &Event| matches!(event, Event::Superseded { .. } | Event::Applied { .. } | Event::Settled);
             let gone = !waits && entries.next_back().is_some_and(|entry| ended(&entry.event));
-            let version = row.version.or(gone.then_some(Version::LOST));
+            let unjudged = row.ops[place].ground.as_ref().is_some_and(|ground| Some(ground) != row.base.as_ref());
+            let version = if unjudged { Some(Version::LOST) } else { row.version.or(gone.then_some(Version::LOST)) };
             standing.extend(version.filter(|_| alone).map(|version| (operation, version)));
         }
         Ok((Vec::new(), standing))

@@ -24,6 +24,8 @@ use super::commits::Bodies;
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     rules: BTreeMap<String, ConflictRules>,
+    /// Whether what wins by its rule may be told of by no conflict.
+    pub(crate) wins_untold: bool,
     /// The lineage of the server that stands now.
     lineage: String,
     /// The lineage that their sender knew when they first came.
@@ -317,7 +319,7 @@ fn judge(
         Rule::ClientWins => true,
         Rule::ServerWins | Rule::Manual => false,
     };
-    if wins && !told.is_empty() {
+    if wins && (lines.wins_untold || !told.is_empty()) {
         return Ok(());
     }
     let field = pointer.map_or_else(|| "*".to_owned(), Pointer::dotted);
