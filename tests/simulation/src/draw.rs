@@ -146,7 +146,6 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
         heal_at: length + 1_000,
         backups,
         new_entity: workload != Workload::Puts,
-        wins_untold: false,
         resolve_at_end: random.chance(500),
         expected: Vec::new(),
     }

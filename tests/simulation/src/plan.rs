@@ -218,9 +218,6 @@ pub struct Plan {
     /// Whether the newer release's people use its new entity.
     #[serde(default)]
     pub new_entity: bool,
-    /// Whether a later write may win over another's without an entry in the conflicts (docs/testing.md, open).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub wins_untold: bool,
     /// Whether somebody resolves what is in conflict at the end.
     pub resolve_at_end: bool,
     /// What must have come of a script in the end.

@@ -21,7 +21,7 @@ use crate::run::Wanted;
 use crate::script::Script;
 use crate::seams::host::{Bus, Device, Inbox, SimHost};
 use crate::seams::network::SimNetwork;
-use crate::seams::server::{Server, lock};
+use crate::seams::server::Server;
 use crate::seams::store::{Rows, SimStore};
 use crate::sim::{Invariant, Sim};
 use crate::user::History;
@@ -109,7 +109,6 @@ impl World {
         let (schema, earlier) = (parse(SCHEMA_NEXT), parse(SCHEMA));
         let watermark = if plan.backups { Watermark::Backup } else { Watermark::Commit };
         let server = Rc::new(Server::new(plan.seed, &schema, watermark, wanted.sqlite));
-        lock(&server.watch).commits.lines.wins_untold = plan.wins_untold;
         let canaries: BTreeMap<String, String> =
             plan.databases.iter().map(|database| (database.tenant.clone(), canary(&database.tenant))).collect();
         let wire = Rc::new(Wire::new(Arc::clone(&server.watch), canaries));

@@ -24,8 +24,6 @@ use super::commits::Bodies;
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     rules: BTreeMap<String, ConflictRules>,
-    /// Whether what wins by its rule may be told of by no conflict.
-    pub(crate) wins_untold: bool,
     /// The lineage of the server that stands now.
     lineage: String,
     /// The lineage that their sender knew when they first came.
@@ -38,6 +36,8 @@ pub(crate) struct Lines {
     /// written there before, since the last time.
     homes: BTreeMap<OpId, (String, usize)>,
     emptied: BTreeMap<String, usize>,
+    /// What the database had of their record from the server when they were written, where they stand in nobody's place.
+    saw: BTreeMap<OpId, Version>,
     /// In whose places they stand, or of what they are made.
     earlier: BTreeMap<OpId, BTreeSet<OpId>>,
     /// The conflicts that they were found in.
@@ -115,9 +115,12 @@ impl Lines {
         self.came_in.entry(operation.clone()).or_insert(lineage);
         self.senders.entry(operation.clone()).or_default().insert(head.client.clone());
     }
-    /// An operation stands in an outbox.
-    pub(crate) fn drafted(&mut self, operation: &Operation, database: &str) {
+    /// An operation stands in an outbox, where the record is known at a version.
+    pub(crate) fn drafted(&mut self, operation: &Operation, database: &str, known: Option<Version>) {
         if !self.homes.contains_key(&operation.id) {
+            if operation.supersedes.is_none() {
+                self.saw.extend(known.map(|version| (operation.id.clone(), version)));
+            }
             let emptied = self.emptied.get(database).copied().unwrap_or_default();
             self.homes.insert(operation.id.clone(), (database.to_owned(), emptied));
         }
@@ -164,7 +167,12 @@ impl Lines {
             own.insert(&self.first(bodies, at).id);
             match &at.base {
                 Base::None => return None,
-                Base::Version(on) => return (!past.is_lost(*on)).then_some(Origin { first, on: *on, own }),
+                Base::Version(on) if past.is_lost(*on) => return None,
+                Base::Version(on) => {
+                    // What it follows can have been written long before: by then its device can have been told of more.
+                    let saw = self.saw.get(&first.id).filter(|saw| !past.is_lost(**saw));
+                    return Some(Origin { first, on: saw.copied().unwrap_or(*on).max(*on), own });
+                }
                 Base::After(earlier) => at = self.body(bodies, earlier)?,
             }
             if !of_this(at) {
@@ -319,7 +327,7 @@ fn judge(
         Rule::ClientWins => true,
         Rule::ServerWins | Rule::Manual => false,
     };
-    if wins && (lines.wins_untold || !told.is_empty()) {
+    if wins && !told.is_empty() {
         return Ok(());
     }
     let field = pointer.map_or_else(|| "*".to_owned(), Pointer::dotted);

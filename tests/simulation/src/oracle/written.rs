@@ -89,9 +89,10 @@ impl Stored {
                 let operation = stored
                     .operation()
                     .map_err(|error| (Invariant::Sound, format!("an operation cannot be read: {error}: {}", row.text)))?;
-                lock(&self.truth.watch).commits.lines.drafted(&operation, &self.name);
                 let seq = number(&row.key);
                 let overlay = [operation.entity.as_str().into(), stored.row.to_key()].into();
+                let known = self.overlay.get(&overlay).and_then(|row| row.version);
+                lock(&self.truth.watch).commits.lines.drafted(&operation, &self.name, known);
                 let before = self.outbox.get(&seq).map(|queued| queued.body == stored.body);
                 self.outbox.insert(seq, Queued { operation, body: stored.body, state: stored.state, waits_for: stored.waits_for, overlay });
                 if before == Some(false) && self.seals.contains(seq) {

@@ -74,7 +74,6 @@ pub fn plan(seed: u64, nemesis: Nemesis) -> Plan {
     let mut random = Random::new(seed, 31);
     let mut stage = Stage::new(OPEN + LENGTH + 8_000);
     stage.plan.seed = seed;
-    stage.plan.wins_untold = true;
     let clients: Vec<u32> = (0..CLIENTS).map(|client| stage.device(&format!("user {client}"))).collect();
     let keys: Vec<String> = (0..KEYS).map(|key| format!("key {key}")).collect();
     for client in &clients {

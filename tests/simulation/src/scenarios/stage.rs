@@ -30,7 +30,6 @@ impl Stage {
             heal_at,
             backups: false,
             new_entity: true,
-            wins_untold: false,
             resolve_at_end: true,
             expected: Vec::new(),
         };
