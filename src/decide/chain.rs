@@ -180,10 +180,8 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     for ((stored, member), (id, seq)) in members.iter().zip(issued) {
         let mut like = if member.id == old.id { by.clone() } else { member.clone() };
         // Two writes of one record in a group: the later one follows, whatever it is decided on.
-        let earlier = members.iter().take_while(|(_, other)| other.id != member.id);
-        if let Some((_, earlier)) =
-            earlier.filter(|(other, _)| other.row == stored.row).last().filter(|(_, earlier)| earlier.entity == member.entity)
-        {
+        let before = members.iter().take_while(|(_, other)| other.id != member.id);
+        if let Some((_, earlier)) = before.filter(|(other, earlier)| other.row == stored.row && earlier.entity == member.entity).last() {
             like.base = Base::After(earlier.id.clone());
         }
         if let Some(base) = replaced_base(&new, &like.base) {

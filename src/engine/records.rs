@@ -203,7 +203,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Ends an open conflict.
     pub async fn resolve(&self, id: u64, strategy: &str) -> Result<(), EngineError> {
-        let mut strategy = object(strategy, 0)?;
+        let mut strategy = object(strategy, 1)?;
         let merged = match strategy.remove("mergedData") {
             Some(Value::Object(mut data)) => {
                 data.remove("id");

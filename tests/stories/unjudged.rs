@@ -165,3 +165,22 @@ fn a_write_here_follows_the_last_one_here_whatever_came_with_a_file_between() {
         both_have([&here, &other], json!({"name": "Max", "age": 9, "dose": 5})).await;
     });
 }
+
+#[test]
+fn a_decision_on_the_third_write_of_a_transaction_follows_the_first_whatever_has_the_same_id_between() {
+    tell(async {
+        let world = World::new();
+        let (here, there, id) = shared(&world).await;
+        here.create("client", json!({"name": "Ada"})).await;
+        assert!(here.sync().await.success && there.sync().await.success);
+        assert_eq!(here.all("client").await[0]["id"], id, "each entity counts for itself");
+        let update = |entity: &str, set: Value| json!({"kind": "update", "entity": entity, "id": id, "set": set});
+        let writes = [update("pet", json!({"name": "Max"})), update("client", json!({"name": "Eva"})), update("pet", json!({"dose": 2}))];
+        transaction(&here, json!(writes)).await;
+        there.update("pet", &id.to_string(), json!({"dose": 3})).await;
+        assert!(there.sync().await.success && here.down().await.errors.is_empty());
+        let open = here.engine.conflicts().await.expect("read").remove(0);
+        here.engine.resolve(open["id"].as_u64().expect("a key"), r#"{"type":"client-wins"}"#).await.expect("decided");
+        both_have([&here, &there], json!({"name": "Max", "dose": 2})).await;
+    });
+}
