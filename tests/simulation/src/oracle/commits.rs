@@ -8,11 +8,8 @@ use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Ver
 use fieldsync::protocol::Outcome;
 use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
 
-use crate::oracle::silent::{Lines, Past};
+use crate::oracle::silent::{Bodies, Lines, Past};
 use crate::sim::Invariant;
-
-/// Operations as they came over the wire, with their text.
-pub(crate) type Bodies = BTreeMap<OpId, (Operation, String)>;
 
 /// What the server said of an operation.
 #[derive(Clone, Debug)]
@@ -46,11 +43,10 @@ pub(crate) struct Tenant {
     pub(crate) restored: bool,
 }
 
-/// All tenants, the operations as they came over the wire, and the first broken promise.
+/// All tenants, what is known of operations, and the first broken promise.
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
     pub(crate) tenants: BTreeMap<String, Tenant>,
-    pub(crate) bodies: Bodies,
     pub(crate) lines: Lines,
     /// The versions that their clients said operations stand on, which follow one that the server cannot know.
     pub(crate) stands: BTreeMap<OpId, Version>,
@@ -100,7 +96,7 @@ impl Commits {
     /// What was sent in whose place. The server keeps a receipt only of a last word; over the wire they all came.
     pub(crate) fn successors(&self) -> BTreeMap<OpId, Vec<OpId>> {
         let mut successors: BTreeMap<OpId, Vec<OpId>> = BTreeMap::new();
-        for (by, (operation, _)) in &self.bodies {
+        for (by, (operation, _)) in &self.lines.bodies {
             if let Some(earlier) = &operation.supersedes {
                 successors.entry(earlier.clone()).or_default().push(by.clone());
             }
@@ -110,7 +106,8 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, bodies, stands, broken, checks, carried, met_again, lines, .. } = self;
+        let Self { tenants, stands, broken, checks, carried, met_again, lines, .. } = self;
+        let bodies = &lines.bodies;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
             *checks.entry(invariant).or_insert(0) += 1;
@@ -174,7 +171,7 @@ impl Commits {
             hold(Invariant::I7, gone || left == stood, &|| {
                 format!("{} on {:?}: written on {left:?}, applied on {stood:?}", change.operation, change.key)
             });
-            for gone_over in known.past.enter(lines, bodies, batch, change, operation) {
+            for gone_over in known.past.enter(lines, batch, change, operation) {
                 hold(Invariant::I7, gone_over.is_ok(), &|| gone_over.clone().err().unwrap_or_default());
             }
             hold(Invariant::I11, !chain.deleted || change.kind == Kind::Create, &|| {
@@ -222,7 +219,7 @@ struct Members<'b> {
 }
 
 /// The groups of which members were applied. One that is none any more counts as a group of one.
-fn groups<'b>(bodies: &'b BTreeMap<OpId, (Operation, String)>, batch: &WriteBatch) -> BTreeMap<&'b OpId, Members<'b>> {
+fn groups<'b>(bodies: &'b Bodies, batch: &WriteBatch) -> BTreeMap<&'b OpId, Members<'b>> {
     let mut found: BTreeMap<&OpId, Members<'_>> = BTreeMap::new();
     for receipt in batch.receipts.iter().filter(|receipt| matches!(receipt.outcome, Outcome::Applied { .. })) {
         let sent = |id: &OpId| bodies.get(id).map(|(operation, _)| operation);
@@ -242,13 +239,7 @@ fn groups<'b>(bodies: &'b BTreeMap<OpId, (Operation, String)>, batch: &WriteBatc
 
 impl Tenant {
     /// The version that an operation by itself is lost with.
-    fn rests_on(
-        &self,
-        batch: &WriteBatch,
-        receipt: &Receipt,
-        bodies: &BTreeMap<OpId, (Operation, String)>,
-        stands: &BTreeMap<OpId, Version>,
-    ) -> Option<Version> {
+    fn rests_on(&self, batch: &WriteBatch, receipt: &Receipt, bodies: &Bodies, stands: &BTreeMap<OpId, Version>) -> Option<Version> {
         let (Outcome::Applied { real_id, .. }, (operation, _)) = (&receipt.outcome, bodies.get(&receipt.operation)?) else { return None };
         if let Some(change) = batch.changes.iter().find(|change| change.operation == receipt.operation) {
             return Some(change.version);

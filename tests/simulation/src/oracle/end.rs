@@ -129,7 +129,7 @@ impl Look<'_> {
             }
             let Some(tenant) = words else { break };
             let applied = tenant.words.get(operation).map(|word| &word.outcome);
-            if let (Some(Outcome::Applied { .. }), Some((_, body))) = (applied, commits.bodies.get(operation)) {
+            if let (Some(Outcome::Applied { .. }), Some((_, body))) = (applied, commits.lines.bodies.get(operation)) {
                 marks(body, &mut visible);
             }
             open.extend(successors.get(operation).into_iter().flatten());
@@ -182,7 +182,7 @@ impl Look<'_> {
             // A wipe tells what went with it, and takes the rows that told of its beginning. What was imported has had
             // other names elsewhere, under which it is given up too; but under each of them somebody wrote it.
             let here = watch.forgotten.contains(id) || events.iter().any(|event| matches!(event, Event::Written { .. }));
-            let brought = events.iter().any(|event| matches!(event, Event::Imported { .. })) || events.iter().all(is_given_up);
+            let brought = events.iter().any(|event| matches!(event, Event::Imported { .. })) || events.iter().all(Event::is_given_up);
             let written = here || brought && elsewhere.is_some_and(|elsewhere| elsewhere.contains(id));
             self.sim.check(Invariant::I12, written, || format!("{}: {id} was never written: {events:?}", self.database.name));
         }
@@ -307,11 +307,6 @@ impl Look<'_> {
             }
         });
     }
-}
-
-/// Whether an event tells of every name of an operation that a person, or a delete of what was never sent, gave it up.
-fn is_given_up(event: &Event) -> bool {
-    matches!(event, Event::Discarded | Event::Coalesced { by: None, version: None })
 }
 
 /// Where a saved operation came to: the last one that stands in its place or that it became part of, its last

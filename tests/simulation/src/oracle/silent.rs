@@ -1,8 +1,11 @@
-//! Nothing is overwritten in silence. That an operation stands on the version of its record says little: it may have
-//! been brought there by its device, which may not have looked at what others changed meanwhile. So each that takes
-//! effect is led back to the first of its line and to the version that this one was written on. What others wrote
-//! since into a field that it changes must have been met by the field's rule, and a conflict must have been stored
-//! that tells of it.
+//! I7, no lost update: nothing is overwritten in silence. Where an operation takes effect over a value that its writer
+//! had not seen, a person decided so, or both of these hold: the field's rule let it win, and a stored conflict tells
+//! of it. By the rules `server-wins` and `manual` it never wins without a person's decision.
+//!
+//! That an operation stands on the version of its record says little: it may have been brought there by its device,
+//! which may not have looked at what others changed meanwhile. So each that takes effect is led back to the first of
+//! its line and to the version that this one was written on. What others wrote since into a field that it changes is
+//! what its writer had not seen.
 //!
 //! Where an operation comes from is taken from the wire and from the server's commits; of the devices count what stood
 //! in an outbox and was never sent, and the conflicts that they stored.
@@ -18,11 +21,13 @@ use fieldsync::value::{Object, Pointer};
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 use serde_json::Value;
 
-use super::commits::Bodies;
+/// Operations as they came over the wire, with their text.
+pub(crate) type Bodies = BTreeMap<OpId, (Operation, String)>;
 
-/// What is known of operations beside their bodies.
+/// What is known of operations.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
+    pub(crate) bodies: Bodies,
     rules: BTreeMap<String, ConflictRules>,
     /// The lineage of the server that stands now.
     lineage: String,
@@ -141,30 +146,30 @@ impl Lines {
         self.met.entry(conflict.operation.id.clone()).or_default().push(met);
     }
 
-    fn body<'l>(&'l self, bodies: &'l Bodies, operation: &OpId) -> Option<&'l Operation> {
-        bodies.get(operation).map(|(operation, _)| operation).or_else(|| self.drafts.get(operation))
+    fn body<'l>(&'l self, operation: &OpId) -> Option<&'l Operation> {
+        self.bodies.get(operation).map(|(operation, _)| operation).or_else(|| self.drafts.get(operation))
     }
 
     /// The operations of a line, back to its first.
-    fn line<'l>(&'l self, bodies: &'l Bodies, operation: &'l Operation) -> impl Iterator<Item = &'l Operation> {
-        std::iter::successors(Some(operation), move |operation| self.body(bodies, operation.supersedes.as_ref()?))
+    fn line<'l>(&'l self, operation: &'l Operation) -> impl Iterator<Item = &'l Operation> {
+        std::iter::successors(Some(operation), move |operation| self.body(operation.supersedes.as_ref()?))
     }
-    fn first<'l>(&'l self, bodies: &'l Bodies, operation: &'l Operation) -> &'l Operation {
-        self.line(bodies, operation).last().unwrap_or(operation)
+    fn first<'l>(&'l self, operation: &'l Operation) -> &'l Operation {
+        self.line(operation).last().unwrap_or(operation)
     }
 
     /// Follows a change back to the version that it was written on: what was written later can have become part of an
     /// operation. Nothing where there was no record; or where that was in another lineage, with whose versions those of
     /// this one cannot be compared.
-    fn origin<'l>(&'l self, bodies: &'l Bodies, past: &Past, operation: &'l Operation, pointer: Option<&Pointer>) -> Option<Origin<'l>> {
+    fn origin<'l>(&'l self, past: &Past, operation: &'l Operation, pointer: Option<&Pointer>) -> Option<Origin<'l>> {
         let of_this = |operation: &Operation| self.came_in.get(&operation.id).is_none_or(|lineage| *lineage == self.lineage);
-        if !self.line(bodies, operation).all(of_this) {
+        if !self.line(operation).all(of_this) {
             return None;
         }
-        let first = self.line(bodies, operation).filter(|earlier| pointer.is_none() || touches(earlier, pointer)).last()?;
+        let first = self.line(operation).filter(|earlier| pointer.is_none() || touches(earlier, pointer)).last()?;
         let (mut own, mut at) = (BTreeSet::new(), first);
         loop {
-            own.insert(&self.first(bodies, at).id);
+            own.insert(&self.first(at).id);
             match &at.base {
                 Base::None => return None,
                 Base::Version(on) if past.is_lost(*on) => return None,
@@ -173,7 +178,7 @@ impl Lines {
                     let saw = self.saw.get(&first.id).filter(|saw| !past.is_lost(**saw));
                     return Some(Origin { first, on: saw.copied().unwrap_or(*on).max(*on), own });
                 }
-                Base::After(earlier) => at = self.body(bodies, earlier)?,
+                Base::After(earlier) => at = self.body(earlier)?,
             }
             if !of_this(at) {
                 return None;
@@ -182,19 +187,19 @@ impl Lines {
     }
 
     /// Whether whoever wrote that had seen this operation.
-    fn is_own(&self, bodies: &Bodies, origin: &Origin<'_>, other: &Operation) -> bool {
-        let other = self.first(bodies, other);
+    fn is_own(&self, origin: &Origin<'_>, other: &Operation) -> bool {
+        let other = self.first(other);
         let at_home = self.homes.get(&other.id) == self.homes.get(&origin.first.id);
         origin.own.contains(&other.id) || at_home && other.seq < origin.first.seq
     }
 
     /// The names that an operation had before, with those of what became part of it.
-    fn names<'l>(&'l self, bodies: &'l Bodies, operation: &'l Operation) -> BTreeSet<&'l OpId> {
+    fn names<'l>(&'l self, operation: &'l Operation) -> BTreeSet<&'l OpId> {
         let (mut names, mut open) = (BTreeSet::new(), vec![&operation.id]);
         while let Some(name) = open.pop() {
             if names.insert(name) {
                 open.extend(self.earlier.get(name).into_iter().flatten());
-                open.extend(self.body(bodies, name).and_then(|operation| operation.supersedes.as_ref()));
+                open.extend(self.body(name).and_then(|operation| operation.supersedes.as_ref()));
             }
         }
         names
@@ -242,7 +247,6 @@ impl Past {
     pub(crate) fn enter(
         &mut self,
         lines: &Lines,
-        bodies: &Bodies,
         batch: &WriteBatch,
         change: &ChangeRow,
         operation: &Operation,
@@ -258,12 +262,12 @@ impl Past {
             None => after(before, &operation.action),
         };
         let left = Left { version: change.version, by: operation.clone(), clock, data };
-        let looked_at = self.look(lines, bodies, &left, &change.key);
+        let looked_at = self.look(lines, &left, &change.key);
         self.records.entry(change.key.clone()).or_default().push(left);
         looked_at
     }
 
-    fn look(&self, lines: &Lines, bodies: &Bodies, left: &Left, key: &RecordKey) -> Vec<Result<(), String>> {
+    fn look(&self, lines: &Lines, left: &Left, key: &RecordKey) -> Vec<Result<(), String>> {
         let past = self.records.get(key).map(Vec::as_slice).unwrap_or_default();
         let Some(there) = past.last() else { return Vec::new() };
         let pointers: Vec<Option<&Pointer>> = match &left.by.action {
@@ -273,7 +277,7 @@ impl Past {
         };
         let mut looked_at = Vec::new();
         for pointer in pointers {
-            let Some(origin) = lines.origin(bodies, self, &left.by, pointer) else { continue };
+            let Some(origin) = lines.origin(self, &left.by, pointer) else { continue };
             let (known, since) = past.split_at(past.partition_point(|left| left.version <= origin.on));
             let at = |left: &Left| left.data.pointer(pointer.map_or("", Pointer::as_str)).cloned();
             // Nothing is gone over that is as it was, nor what both wrote.
@@ -281,10 +285,10 @@ impl Past {
                 continue;
             }
             // What is own and went over all of it already had to be later itself.
-            let own = |other: &&Left| lines.is_own(bodies, &origin, &other.by);
+            let own = |other: &&Left| lines.is_own(&origin, &other.by);
             let mut over = since.iter().rev().take_while(|other| !(own(other) && other.covers(pointer)));
             if let Some(over) = over.find(|other| !own(other) && touches(&other.by, pointer)) {
-                looked_at.push(judge(lines, bodies, left, key, origin.on, over, pointer));
+                looked_at.push(judge(lines, left, key, origin.on, over, pointer));
             }
         }
         looked_at
@@ -292,16 +296,8 @@ impl Past {
 }
 
 /// Whether an operation may take effect over what another one did.
-fn judge(
-    lines: &Lines,
-    bodies: &Bodies,
-    left: &Left,
-    key: &RecordKey,
-    on: Version,
-    over: &Left,
-    pointer: Option<&Pointer>,
-) -> Result<(), String> {
-    let names = lines.names(bodies, &left.by);
+fn judge(lines: &Lines, left: &Left, key: &RecordKey, on: Version, over: &Left, pointer: Option<&Pointer>) -> Result<(), String> {
+    let names = lines.names(&left.by);
     let met: Vec<&Met> = names.iter().filter_map(|name| lines.met.get(*name)).flatten().filter(|met| met.version >= over.version).collect();
     // A person who decides sees both sides, and may write anything.
     if met.iter().any(|met| met.decided) {

@@ -92,7 +92,7 @@ fn is_created(world: &World, database: &Database, queue: &[Value], item: &Value,
     }
     let commits = &server.commits;
     let Some(tenant) = commits.tenants.get(&database.plan.tenant) else { return false };
-    let creates = commits.bodies.values().filter(|(operation, _)| {
+    let creates = commits.lines.bodies.values().filter(|(operation, _)| {
         operation.action.kind() == Kind::Create && matches!(&operation.record, RecordId::Text(text) if text == temp)
     });
     let applied = |id| matches!(tenant.words.get(id), Some(word) if matches!(word.outcome, Outcome::Applied { .. }));

@@ -68,13 +68,13 @@ impl Wire {
             };
             sim.tell(|| format!("  {text}"));
             watch.commits.lines.came(&operation.id, &head);
-            match watch.commits.bodies.get(&operation.id) {
+            match watch.commits.lines.bodies.get(&operation.id) {
                 Some((_, before)) => {
                     let same = before == text.get();
                     sim.mark("operation sent again");
                     sim.check(Invariant::I16, same, || format!("{} was sent as {before} and then as {text}", operation.id));
                 }
-                None => drop(watch.commits.bodies.insert(operation.id.clone(), (operation, text.get().to_owned()))),
+                None => drop(watch.commits.lines.bodies.insert(operation.id.clone(), (operation, text.get().to_owned()))),
             }
         }
     }
@@ -133,7 +133,7 @@ impl Wire {
         let watch = lock(&self.watch);
         let Some(known) = watch.commits.tenants.get(tenant) else { return };
         let at = |version: Version| known.changes.partition_point(|change| change.version <= version);
-        let group = |operation| watch.commits.bodies.get(operation)?.0.group.as_ref();
+        let group = |operation| watch.commits.lines.bodies.get(operation)?.0.group.as_ref();
         let last = known.changes[..at(end)].last().filter(|change| change.version == end);
         let Some(of) = last.and_then(|change| group(&change.operation)) else { return };
         let rest = known.changes[at(end)..].iter().take_while(|change| group(&change.operation).is_some_and(|other| other.id == of.id));

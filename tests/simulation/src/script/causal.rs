@@ -41,7 +41,7 @@ impl Order {
         let Some(known) = commits.tenants.get(tenant) else { return Self(BTreeMap::new()) };
         let (mut names, mut order) = (BTreeMap::new(), BTreeMap::new());
         for change in &known.changes {
-            let Some((operation, _)) = commits.bodies.get(&change.operation) else { continue };
+            let Some((operation, _)) = commits.lines.bodies.get(&change.operation) else { continue };
             let mut fields = Object::new();
             match &operation.action {
                 Action::Create { data } => {

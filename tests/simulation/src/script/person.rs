@@ -157,7 +157,7 @@ impl World {
         let mark = marker(number);
         let queued = database.rows.watch.borrow().outbox.values().any(|queued| queued.body.contains(&mark));
         let server = lock(&self.server.watch);
-        let done = queued || server.commits.bodies.values().any(|(_, body)| body.contains(&mark));
+        let done = queued || server.commits.lines.bodies.values().any(|(_, body)| body.contains(&mark));
         if done {
             self.sim.tell(|| format!("context {}: finds its work {number} done", context.owner));
             self.sim.mark("work found done after a death");
