@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::Scenario;
-use super::stage::{OPEN, Stage, create};
+use super::stage::{OPEN, Stage, create, update};
 use crate::fault::{Fault, Site};
 use crate::plan::What;
 use crate::script::Step;
@@ -47,17 +47,10 @@ fn group() -> Scenario {
     let parts = vec![
         create("pet", "rex", json!({"clientId": "@ann"})),
         create("appointment", "visit", json!({"petId": "@rex", "clientId": "@ann"})),
-        Step::Update { name: "ann".to_owned(), set: json!({"visits": 1}) },
+        update("ann", json!({"visits": 1})),
     ];
     stage.step(6_500, vet, Step::Together(parts));
-    stage.step(
-        6_500,
-        vet,
-        Step::Together(vec![
-            Step::Update { name: "rex".to_owned(), set: json!({"name": "Rex"}) },
-            Step::Update { name: "visit".to_owned(), set: json!({"room": "2"}) },
-        ]),
-    );
+    stage.step(6_500, vet, Step::Together(vec![update("rex", json!({"name": "Rex"})), update("visit", json!({"room": "2"}))]));
     // Meanwhile the office changes another field of what the group changes.
     stage.update(6_500, office, "ann", json!({"phone": "1"}));
     stage.expect("ann", json!({"name": "Ann", "visits": 1, "phone": "1"}));
@@ -139,12 +132,9 @@ fn taken_back() -> Scenario {
     stage.create(OPEN, vet, "client", "kept", json!({"name": "Ann"}));
     stage.create(OPEN, vet, "client", "gone", json!({"name": "Ann?"}));
     stage.create(OPEN, vet, "pet", "rex", json!({"name": "Rex"}));
-    let parts = ["rex", "kept"].map(|name| Step::Update {
-        name: name.to_owned(),
-        set: if name == "rex" { json!({"clientId": "@gone"}) } else { json!({"phone": "1"}) },
-    });
+    let parts = vec![update("rex", json!({"clientId": "@gone"})), update("kept", json!({"phone": "1"}))];
     // A transaction stays what it was, so it goes on naming her.
-    stage.step(OPEN, vet, Step::Together(parts.into()));
+    stage.step(OPEN, vet, Step::Together(parts));
     stage.update(OPEN, vet, "rex", json!({"clientId": "@kept"}));
     stage.delete(OPEN, vet, "gone");
     stage.step(OPEN, vet, Step::Sync);

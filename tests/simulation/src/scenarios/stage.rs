@@ -92,7 +92,7 @@ impl Stage {
         self.step(at, actor, create(entity, name, set));
     }
     pub(super) fn update(&mut self, at: u64, actor: Owner, name: &str, set: Value) {
-        self.step(at, actor, Step::Update { name: name.to_owned(), set });
+        self.step(at, actor, update(name, set));
     }
     pub(super) fn delete(&mut self, at: u64, actor: Owner, name: &str) {
         self.step(at, actor, Step::Delete { name: name.to_owned() });
@@ -130,6 +130,10 @@ impl Stage {
 
 pub(super) fn create(entity: &str, name: &str, set: Value) -> Step {
     Step::Create { name: name.to_owned(), entity: entity.to_owned(), set }
+}
+
+pub(super) fn update(name: &str, set: Value) -> Step {
+    Step::Update { name: name.to_owned(), set }
 }
 
 fn place(owner: Owner) -> usize {

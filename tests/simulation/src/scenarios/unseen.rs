@@ -2,10 +2,10 @@
 //! stands: whichever operation of a transaction met it first, however many are on their way behind it, and whatever
 //! device sends it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Scenario;
-use super::stage::{OPEN, Stage};
+use super::stage::{OPEN, Stage, update};
 use crate::executor::Owner;
 use crate::script::Step;
 
@@ -16,10 +16,6 @@ const LATER: u64 = 60_000;
 
 pub(super) fn all() -> Vec<Scenario> {
     vec![twice_in_one(), two_behind_another(), carried()]
-}
-
-fn update(name: &str, set: Value) -> Step {
-    Step::Update { name: name.to_owned(), set }
 }
 
 /// A device that knows what is there and fetches seldom.
