@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::json;
+
 use crate::fault::{Death, Fault, Faults, Gate, Site};
 use crate::plan::Plan;
 use crate::run::Wanted;
@@ -76,6 +78,13 @@ pub fn with(plan: &Plan, gate: Gate, fault: Fault) -> Plan {
     list.retain(|(known, _)| *known != gate);
     list.push((gate, fault));
     Plan { faults: Faults::List(list), ..plan.clone() }
+}
+
+/// What `simulate` is asked to run one of these again, ready for a shell: in single quotes, which neither a scenario's
+/// name nor a gate and a fault as JSON contain.
+pub fn again(name: &str, place: Option<(Gate, Fault)>) -> String {
+    let disturbed = place.map(|(gate, fault)| format!(" --disturbed '{}'", json!([gate, fault])));
+    format!("--scenario '{name}'{}", disturbed.unwrap_or_default())
 }
 
 /// Runs a scenario undisturbed; gives the gates that it passes.

@@ -37,7 +37,7 @@ pub(crate) fn exhaust(part: Option<&str>, threads: usize) -> bool {
         }
         for (place, violation) in report.broken.iter().take(SHOWN_MAX) {
             let what: String = violation.what.chars().take(600).collect();
-            println!("  {place:?}: {:?}: {what}", violation.invariant);
+            println!("  {}: {:?}: {what}", exhaustive::again(report.name, *place), violation.invariant);
         }
         if report.broken.len() > SHOWN_MAX {
             println!("  and {} more", report.broken.len() - SHOWN_MAX);
