@@ -253,10 +253,10 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     match server {
         Some(server) => {
             let is_by = |op: &OpRef| replaced(&new, &old.id).is_some_and(|by| by.id == op.id);
-            let foreign = row.ops.iter().any(|op| is_by(op) && op.ground.is_some());
+            let has_ground = row.ops.iter().any(|op| is_by(op) && op.ground.is_some());
             rebase(db, work, row, server, clock, chain, &kept)?;
             for op in row.ops.iter_mut().filter(|op| judged && is_by(op)) {
-                op.ground = foreign.then(|| server.data.clone().unwrap_or_default());
+                op.ground = has_ground.then(|| server.data.clone().unwrap_or_default());
             }
         }
         None => renew_view(db, work, row)?,

@@ -25,20 +25,33 @@ pub struct Claim {
 /// follows what has gone its way here: the server finds it in conflict, so that it is judged.
 #[derive(Clone, Debug)]
 pub struct Stands {
-    /// Each operation, the one that it follows, its entity, and the ID under which its record's overlay row is kept.
-    pub wanted: Vec<(OpId, OpId, String, RecordId)>,
+    /// Those that follow another.
+    pub wanted: Vec<Follower>,
+}
+
+/// An operation that follows another one of its record.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    /// Its ID.
+    pub operation: OpId,
+    /// The one that it follows.
+    pub earlier: OpId,
+    /// Its entity type.
+    pub entity: String,
+    /// The ID under which its record's overlay row is kept.
+    pub row: RecordId,
 }
 
 impl Decision for Stands {
     type Out = Vec<(OpId, Version)>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        db.prefetch(self.wanted.iter().map(|(.., entity, row)| OverlayRow::read(entity, row)));
-        db.prefetch(self.wanted.iter().map(|(_, earlier, ..)| last_audit_of(earlier)));
+        db.prefetch(self.wanted.iter().map(|wanted| OverlayRow::read(&wanted.entity, &wanted.row)));
+        db.prefetch(self.wanted.iter().map(|wanted| last_audit_of(&wanted.earlier)));
         db.settle()?;
         let stored = |seq: u64| Read::Get(Table::Outbox, seq.into());
         let mut found = Vec::new();
-        for (operation, earlier, entity, row) in &self.wanted {
+        for Follower { operation, earlier, entity, row } in &self.wanted {
             let Some(row): Option<OverlayRow> = db.one(&OverlayRow::read(entity, row))? else { continue };
             let Some(place) = row.ops.iter().position(|op| op.id == *operation) else { continue };
             db.prefetch(row.ops[..place].iter().map(|op| stored(op.seq)));

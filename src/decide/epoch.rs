@@ -183,8 +183,14 @@ fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[
         (row.base, row.version) = (None, None);
     }
     row.view = with(row.base.clone(), own.iter().copied());
-    for (_, operation) in own.iter().filter(|(stored, _)| acknowledged(stored).is_some()) {
+    let mut carried: Vec<u64> = Vec::new();
+    for (stored, operation) in own.iter().filter(|(stored, _)| acknowledged(stored).is_some()) {
         forget(row.base.as_mut(), &operation.action);
+        carried.extend(stored.here.as_ref().map(|_| operation.seq));
+    }
+    // What came with a file keeps what it was written on, this time too.
+    for op in row.ops.iter_mut().filter(|op| carried.contains(&op.seq)) {
+        op.ground = Some(row.base.clone().unwrap_or_default());
     }
     map_temps(db, work, &row.entity, &mut row.view)
 }

@@ -94,11 +94,11 @@ impl Decision for Retry {
             pending.iter().any(|(other, operation)| other.state == State::Pending && sealed.contains(operation.seq))
         };
         let server = if waits { None } else { row.waiting.take() };
-        let moved = row.ops.iter().any(|op| op.seq == old.seq && op.ground.is_some());
+        let has_ground = row.has_ground(old.seq);
         by.base = match (&old.base, row.version) {
             (Base::After(earlier), _) => Base::After(earlier.clone()),
             // Whether the record's later state is in the way is judged: here where that state is told of, or by the server.
-            (Base::Version(version), _) if moved => Base::Version(*version),
+            (Base::Version(version), _) if has_ground => Base::Version(*version),
             (_, Some(version)) => Base::Version(version),
             (_, None) => Base::None,
         };

@@ -37,7 +37,7 @@ mod write;
 
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;
-pub use claim::{Claim, Claimed, Stands};
+pub use claim::{Claim, Claimed, Follower, Stands};
 pub use effects::{Effects, Settled};
 pub use epoch::ChangeEpoch;
 pub use ids::{MapId, Mapping, ResolveId};

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
-use super::chain::{Fresh, Instead, operations, reissue, renew_view, stood_on, with};
+use super::chain::{Fresh, Instead, Queued, operations, reissue, renew_view, stood_on, with};
 use super::effects::{Effects, Settled};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
@@ -168,20 +168,8 @@ impl Outcomes {
         }
         // The server applied what it stands on too, even if the word on that is still on its way.
         let pending = operations(db, work, &row)?;
-        let earlier = earlier_than(pending.clone(), operation);
-        let based = row.has_based(operation.seq);
-        // Whoever wrote elsewhere saw nothing of what was written here, nor the other way round: what the one stands on does
-        // not move with the other.
-        let foreign = stored.here.is_some() || row.ops.iter().any(|op| op.seq == operation.seq && op.ground.is_some());
-        for op in &mut row.ops {
-            let other = pending.iter().find(|(_, other)| other.seq == op.seq).map(|(_, other)| other);
-            let on_it = |other: &Operation| earlier_than(pending.clone(), other).iter().any(|(_, earlier)| earlier.seq == operation.seq);
-            if (foreign || op.ground.is_some()) && !other.is_some_and(on_it) {
-                op.ground = op.ground.take().or_else(|| Some(row.base.clone().unwrap_or_default()));
-            } else if let Some(ground) = op.ground.as_mut().filter(|_| !based) {
-                *ground = after(with(Some(std::mem::take(ground)), &earlier), &operation.action).unwrap_or_default();
-            }
-        }
+        let earlier = earlier_than(&pending, operation);
+        move_grounds(&mut row, &pending, stored, operation);
         row.ops.retain(|op| op.seq != operation.seq);
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
@@ -194,7 +182,7 @@ impl Outcomes {
             let told = row.waiting.take_if(|state| stored.here.is_none() && state.version <= version);
             let mut base = match told {
                 Some(state) if state.version == version => state.data,
-                told => after(with(told.map_or_else(|| row.base.take(), |state| state.data), &earlier), &operation.action),
+                told => after(with(told.map_or_else(|| row.base.take(), |state| state.data), earlier.iter().copied()), &operation.action),
             };
             map_temps(db, work, &row.entity, &mut base)?;
             row.base = base;
@@ -308,19 +296,37 @@ impl Outcomes {
 
 /// Those of a record's operations that one of them stands on, directly or over others. What another device wrote stands
 /// on nothing that was written here.
-fn earlier_than(mut operations: Vec<(OutboxRow, Operation)>, operation: &Operation) -> Vec<(OutboxRow, Operation)> {
-    operations.truncate(operations.iter().position(|(_, other)| other.seq == operation.seq).unwrap_or_default());
-    operations.reverse();
-    let mut base = operation.base.clone();
-    operations.retain(|(stored, other)| {
-        let found = matches!(&base, Base::After(id) if other.id == *id || stored.replaces.contains(id));
-        if found {
+fn earlier_than<'q>(operations: &'q [Queued], operation: &Operation) -> Vec<&'q Queued> {
+    let place = operations.iter().position(|(_, other)| other.seq == operation.seq).unwrap_or_default();
+    let (mut base, mut found) = (operation.base.clone(), Vec::new());
+    for queued in operations[..place].iter().rev() {
+        let (stored, other) = queued;
+        if matches!(&base, Base::After(id) if other.id == *id || stored.replaces.contains(id)) {
             base.clone_from(&other.base);
+            found.extend((stored.state == State::Pending).then_some(queued));
         }
-        found && stored.state == State::Pending
-    });
-    operations.reverse();
-    operations
+    }
+    found.reverse();
+    found
+}
+
+/// What a record's operations were written on, once one of them is applied: it moves with those that stand on that one.
+/// Whoever wrote elsewhere saw nothing of what was written here, nor the other way round: that does not move, and is
+/// kept from now on.
+fn move_grounds(row: &mut OverlayRow, pending: &[Queued], stored: &OutboxRow, applied: &Operation) {
+    let apart = stored.here.is_some() || row.has_ground(applied.seq);
+    let based = row.has_based(applied.seq);
+    let earlier = earlier_than(pending, applied);
+    for op in &mut row.ops {
+        let other = pending.iter().find(|(_, other)| other.seq == op.seq);
+        let on_it = other.is_some_and(|(_, other)| earlier_than(pending, other).iter().any(|(_, earlier)| earlier.seq == applied.seq));
+        if (apart || op.ground.is_some()) && !on_it {
+            op.ground = op.ground.take().or_else(|| Some(row.base.clone().unwrap_or_default()));
+        } else if let Some(ground) = op.ground.as_mut().filter(|_| !based) {
+            let left = with(Some(std::mem::take(ground)), earlier.iter().copied());
+            *ground = after(left, &applied.action).unwrap_or_default();
+        }
+    }
 }
 
 /// The operation of this record that waits for a person's decision already.

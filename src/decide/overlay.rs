@@ -24,7 +24,8 @@ pub struct OpRef {
     pub based: bool,
     /// What the server had of the record when it was written, where the row's base has moved since and it was not judged:
     /// it was sent by then, is parked, or waits for a decision before it. And of what came with a file, and whatever stands
-    /// in its place here, always: what was written here is news to it.
+    /// in its place here, always: what was written here is news to it. Whoever has one keeps one: once judged, it is the
+    /// state that it was judged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ground: Option<Object>,
 }
@@ -138,13 +139,22 @@ impl OverlayRow {
             }
         }
     }
+    /// One of its operations.
+    pub(super) fn op(&self, seq: u64) -> Option<&OpRef> {
+        self.ops.iter().find(|op| op.seq == seq)
+    }
     /// Whether the base holds already what this operation of the record does.
     pub(super) fn has_based(&self, seq: u64) -> bool {
-        self.ops.iter().any(|op| op.seq == seq && op.based)
+        self.op(seq).is_some_and(|op| op.based)
+    }
+    /// Whether what this operation was written on is kept with it.
+    pub(super) fn has_ground(&self, seq: u64) -> bool {
+        self.op(seq).is_some_and(|op| op.ground.is_some())
     }
     /// What the server had of the record when one of its operations was written.
     pub(super) fn ground_of(&self, seq: u64) -> Option<Object> {
-        self.ops.iter().find(|op| op.seq == seq && !is(Bug::GroundForgotten)).and_then(|op| op.ground.clone()).or_else(|| self.base.clone())
+        let kept = self.op(seq).filter(|_| !is(Bug::GroundForgotten)).and_then(|op| op.ground.clone());
+        kept.or_else(|| self.base.clone())
     }
     /// Whether both are the row of one record.
     pub(super) fn is(&self, other: &Self) -> bool {

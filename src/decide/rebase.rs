@@ -8,7 +8,7 @@ use super::rows::IdRow;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Local, Verdict, judge};
-use crate::model::{Action, Base, OpId, Operation, RecordId, Stamp};
+use crate::model::{Action, Base, Operation, RecordId, Stamp};
 use crate::outbox::{OutboxRow, State};
 use crate::protocol::ServerState;
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
@@ -90,23 +90,19 @@ pub(super) fn rebase(
     pending: Vec<(OutboxRow, Operation)>,
     kept: &[u64],
 ) -> Run<()> {
-    let old_base = row.base.take();
-    let mut local = old_base.clone();
+    let mut local = row.base.clone();
     let mut view = server.data.clone();
     let mut ops: Vec<OpRef> = Vec::new();
-    // What the next one follows: the last of here, as when it was written.
-    let mut previous: Option<OpId> = None;
+    let carried: Vec<u64> = pending.iter().filter(|(stored, _)| stored.here.is_some()).map(|(_, operation)| operation.seq).collect();
     let mut open = false;
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
     for (stored, mut operation) in pending {
-        let reference = row.ops.iter().find(|op| op.seq == operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
+        let reference = row.op(operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
         local = after(local, &operation.action);
-        let carried = stored.here.is_some();
-        let mut ground = reference.ground.clone().or_else(|| old_base.clone());
+        let mut ground = row.ground_of(operation.seq);
         let unjudged = |ground: Option<Object>| OpRef { ground: Some(ground.unwrap_or_default()), ..reference.clone() };
         if kept.contains(&operation.seq) || open || stored.state != State::Pending {
             view = after(view, &operation.action);
-            previous = previous.filter(|_| carried).or(Some(operation.id));
             ops.push(unjudged(ground));
             continue;
         }
@@ -121,7 +117,6 @@ pub(super) fn rebase(
         if !verdict.fields.is_empty() && server.data.is_some() && !server.is_dated() {
             // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.
             view = after(view, &operation.action);
-            previous = previous.filter(|_| carried).or(Some(operation.id));
             ops.push(unjudged(ground));
             continue;
         }
@@ -135,7 +130,6 @@ pub(super) fn rebase(
             work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
             work.found(&conflict);
             view = after(view, &operation.action);
-            previous = previous.filter(|_| carried).or(Some(operation.id));
             ops.push(reference);
             open = true;
             continue;
@@ -155,14 +149,15 @@ pub(super) fn rebase(
             continue;
         };
         view = after(view, &action);
-        let base = previous.clone().map_or(Base::Version(server.version), Base::After);
+        // As when it was written: see `followed` in [`super::write`].
+        let own = ops.iter().rev().find(|op| !carried.contains(&op.seq));
+        let base = own.or(ops.last()).map_or(Base::Version(server.version), |op| Base::After(op.id.clone()));
         if operation.action != action || operation.base != base {
             operation.action = action;
             operation.base = base;
             work.queue(&operation, stored.instead(&operation));
             work.note(&operation, Event::Rebased { version: server.version });
         }
-        previous = previous.filter(|_| carried).or(Some(operation.id));
         ops.push(reference);
     }
     map_temps(db, work, &row.entity, &mut view)?;

@@ -104,7 +104,7 @@ impl Decision for Export {
         }
         for (stored, operation) in unsent {
             let row = work.overlay(db, &operation.entity, &stored.row)?;
-            let ground = row.as_ref().and_then(|row| row.ops.iter().find(|op| op.seq == operation.seq)?.ground.clone());
+            let ground = row.as_ref().and_then(|row| row.op(operation.seq)?.ground.clone());
             let (id, version, base) = row.map_or((stored.row.clone(), None, None), |row| (row.id, row.version, row.base));
             if !is(Bug::ExportUnsealed) {
                 work.seal(operation.seq);

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::records::{changes_of, object};
+use super::records::changes_in;
 use super::{Engine, EngineError};
 use crate::decide::{Discard, Export, Import, ItemError, Retry, Unsent, Wipe};
 use crate::model::{ClientId, OpId, Operation};
@@ -34,7 +34,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Sends a parked operation again, as it was or with other values for some fields (`{"set", "unset"}`). A new
     /// operation stands in its place, and new ones in the places of the rest of its group.
     pub async fn retry(&self, operation: &str, changes: Option<&str>) -> Result<(), EngineError> {
-        let changes = changes.map(|text| changes_of(object(text, 1)?)).transpose()?;
+        let changes = changes.map(changes_in).transpose()?;
         let decision = Retry {
             schema: self.inner.settings.schema.clone(),
             operation: self.queued(operation).await?,

@@ -19,7 +19,7 @@ use crate::value::{Limits, Object, check, from_value, parse, to_value};
 
 /// Of the text of a transaction: what one upload holds, with room for its spelling; and levels enough to say which of
 /// its records has too many.
-const BOUNDS: Limits = Limits { bytes_max: 4 << 20, depth_max: 2 * Limits::RECORD.depth_max };
+const TRANSACTION_BOUNDS: Limits = Limits { bytes_max: 4 << 20, depth_max: 2 * Limits::RECORD.depth_max };
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// A new record. `data` is JSON text; an `id` in it must be a temp ID, or where the client issues IDs, its own.
@@ -31,7 +31,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Other values for some fields: `{"set": {...}, "unset": [...]}`.
     pub async fn update(&self, entity: &str, id: &str, changes: &str) -> Result<Value, EngineError> {
         self.entity(entity)?;
-        let (set, unset) = changes_of(object(changes, 1)?)?;
+        let (set, unset) = changes_in(changes)?;
         self.write(entity, Intent::Update { id: record_id(id)?, set, unset }).await
     }
 
@@ -45,7 +45,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// `{"kind": "create", "entity", "data"}`, `{"kind": "update", "entity", "id", "set", "unset"}` and
     /// `{"kind": "delete", "entity", "id"}`.
     pub async fn transaction(&self, writes: &str) -> Result<Value, EngineError> {
-        let Value::Array(list) = parse(writes, &BOUNDS)? else {
+        let Value::Array(list) = parse(writes, &TRANSACTION_BOUNDS)? else {
             return Err(EngineError::new("invalid_value", "a transaction is a list of writes"));
         };
         let mut wanted: Vec<(String, Intent)> = Vec::new();
@@ -299,7 +299,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 }
 
 /// Fields to set and fields to take away.
-pub(super) fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), EngineError> {
+fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), EngineError> {
     let set = match changes.remove("set") {
         Some(Value::Object(mut set)) => {
             set.remove("id");
@@ -314,8 +314,13 @@ pub(super) fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), E
     Ok((set, unset))
 }
 
+/// The same, from a text. They lie a level further down than a record's own.
+pub(super) fn changes_in(text: &str) -> Result<(Object, Vec<String>), EngineError> {
+    changes_of(object(text, 1)?)
+}
+
 /// An object with the bounds of a record, in which the record's own fields lie some levels down.
-pub(super) fn object(text: &str, down: usize) -> Result<Object, EngineError> {
+fn object(text: &str, down: usize) -> Result<Object, EngineError> {
     let record = Limits::RECORD;
     match parse(text, &Limits { depth_max: record.depth_max + down, ..record })? {
         Value::Object(mut object) => {

@@ -7,7 +7,7 @@ use super::events::Event;
 use super::session::{SyncError, SyncResult, Wanted};
 use super::sync::count;
 use super::{Cancel, Engine, shown};
-use crate::decide::{Claim, Claimed, Outcomes, ResolveId, Sent, Stands};
+use crate::decide::{Claim, Claimed, Follower, Outcomes, ResolveId, Sent, Stands};
 use crate::model::{Base, Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals};
 use crate::planted::{Bug, is};
@@ -164,14 +164,17 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// The versions under operations that the server made wait before, though nothing is left here for them to wait for.
     async fn bases(&self, batch: &[u64]) -> Result<Vec<Stand>, SyncError> {
-        let wanted: Vec<(OpId, OpId, String, RecordId)> = {
+        let wanted: Vec<Follower> = {
             let (queue, attempts) = (self.inner.queue.borrow(), self.inner.attempts.borrow());
             let waited = attempts.iter().filter(|(seq, attempt)| batch.contains(seq) && attempt.count > 0);
             let items = waited.filter_map(|(seq, _)| queue.get(*seq));
             let following = items.filter_map(|item| match &item.operation.base {
-                Base::After(earlier) => {
-                    Some((item.operation.id.clone(), earlier.clone(), item.operation.entity.clone(), item.row.row.clone()))
-                }
+                Base::After(earlier) => Some(Follower {
+                    operation: item.operation.id.clone(),
+                    earlier: earlier.clone(),
+                    entity: item.operation.entity.clone(),
+                    row: item.row.row.clone(),
+                }),
                 Base::None | Base::Version(_) => None,
             });
             following.collect()

@@ -265,6 +265,29 @@ fn what_the_old_lineage_had_comes_back_over_no_work_that_was_carried() {
 }
 
 #[test]
+fn what_came_with_a_file_and_waits_again_is_still_not_what_a_write_of_here_follows() {
+    let mut away = Desk::with_rex();
+    // Another device: no operation of its own is called what one of here is.
+    away.op_id();
+    away.op_id();
+    away.update(&REX, json!({"age": 9}));
+    let (schema, user) = (away.schema.clone(), "anna".to_owned());
+    let (unsent, _) = away.decide(Export { schema: schema.clone(), now: 1_700_000_000_000, user: user.clone() });
+
+    let mut desk = Desk::with_rex();
+    let own = desk.update(&REX, json!({"name": "Max"}));
+    acknowledge(&mut desk, &own, &REX, 2);
+    let (new, _) = desk.decide(Import { schema, unsent: Rc::new(unsent), now: 1_700_000_000_000, user });
+    assert_eq!(new, 1);
+    let (stored, operation) = desk.outbox().pop().expect("it came");
+    acknowledge(&mut desk, &Op { seq: operation.seq, id: operation.id, row: stored.row }, &REX, 3);
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    let later = desk.update(&REX, json!({"note": "calm"}));
+    let (_, operation) = desk.outbox().into_iter().find(|(_, operation)| operation.id == later.id).expect("it waits");
+    assert_eq!(operation.base, Base::After(own.id));
+}
+
+#[test]
 fn a_decision_stands_on_no_version_of_the_old_lineage() {
     let mut desk = Desk::with_rex();
     let schema =

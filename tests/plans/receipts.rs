@@ -1,12 +1,12 @@
 //! The outcomes of an upload: each applies once, to the operation that waits for it, in its own epoch.
 
-use fieldsync::decide::{PageResult, Stands};
+use fieldsync::decide::{Follower, PageResult, Stands};
 use fieldsync::model::{RecordId, Version};
 use fieldsync::outbox::State;
 use fieldsync::protocol::Outcome;
 use serde_json::json;
 
-use crate::desk::{Desk, REX, applied, epoch, rejected, rex};
+use crate::desk::{Desk, Op, REX, applied, epoch, rejected, rex};
 
 #[test]
 fn an_outcome_for_an_operation_that_has_one_changes_nothing() {
@@ -158,11 +158,32 @@ fn what_follows_an_operation_that_ended_here_stands_on_what_that_left_whatever_i
     let (refused, first) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"dose": 1})));
     let second = desk.update(&REX, json!({"note": "calm"}));
     desk.claim(&[&refused, &first, &second], desk.known());
-    let wanted = vec![(second.id.clone(), first.id.clone(), "pet".to_owned(), second.row.clone())];
-    let stands = |desk: &Desk| desk.decide(Stands { wanted: wanted.clone() });
+    let stands = |desk: &Desk| desk.decide(Stands { wanted: vec![behind(&second, &first)] });
     desk.answer(epoch(1), 0, &[(&refused, rejected())]).expect("it is ours");
     assert_eq!(stands(&desk), [], "the first is still to be sent");
     // A server that was restored since can know it under another name, and not that it is the same.
     desk.answer(epoch(1), 9, &[(&first, applied(&REX, 2))]).expect("it is ours");
     assert_eq!(stands(&desk), [(second.id.clone(), Version(2))]);
+}
+
+#[test]
+fn what_follows_an_operation_that_ended_stands_on_nothing_if_the_record_had_moved_on_unseen() {
+    let mut desk = Desk::with_rex();
+    let (first, second) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"name": "Moritz"})));
+    let stands = |desk: &Desk| desk.decide(Stands { wanted: vec![behind(&second, &first)] });
+    // Another device has named him too; nobody here knows when, so that the server has to judge both.
+    let mut undated = rex(5, json!({"name": "Rolf", "age": 5}));
+    undated["stamp"] = json!([0, 0]);
+    desk.page(Some("one"), "two", vec![undated]);
+    desk.claim(&[&first], desk.known());
+    desk.answer(epoch(1), 9, &[(&first, applied(&REX, 6))]).expect("it is ours");
+    let record = desk.get(&REX).expect("there");
+    assert_eq!((record.version, record.data["age"].clone()), (Some(Version(6)), json!(5)));
+    // Named as the one that it stands on, version 6 would let it go over what it never saw.
+    assert_eq!(stands(&desk), [(second.id.clone(), Version::LOST)]);
+}
+
+/// An operation of the pet that follows another.
+fn behind(later: &Op, earlier: &Op) -> Follower {
+    Follower { operation: later.id.clone(), earlier: earlier.id.clone(), entity: "pet".to_owned(), row: later.row.clone() }
 }

@@ -37,6 +37,12 @@ async fn told(tab: &Tab) -> Vec<Value> {
     conflicts.iter().flat_map(|conflict| conflict["affectedFields"].as_array().cloned().expect("a list")).collect()
 }
 
+/// The person decides for what was written here.
+async fn decide_for_own(here: &Tab) {
+    let open = here.engine.conflicts().await.expect("read").remove(0);
+    here.engine.resolve(open["id"].as_u64().expect("a key"), r#"{"type":"client-wins"}"#).await.expect("decided");
+}
+
 #[test]
 fn a_transaction_that_writes_a_record_twice_is_judged_in_both_writes() {
     for other in [json!({"name": "Tom", "age": 9}), json!({"age": 9})] {
@@ -83,8 +89,7 @@ fn what_waited_behind_an_open_conflict_is_judged_with_the_decision() {
         world.pass(1_000);
         there.update("pet", &id.to_string(), json!({"dose": 3, "name": "Tom"})).await;
         assert!(there.sync().await.success && here.down().await.errors.is_empty());
-        let open = here.engine.conflicts().await.expect("read").remove(0);
-        here.engine.resolve(open["id"].as_u64().expect("a key"), r#"{"type":"client-wins"}"#).await.expect("decided");
+        decide_for_own(&here).await;
         both_have([&here, &there], json!({"dose": 2, "name": "Tom"})).await;
         assert_eq!(told(&here).await, ["dose", "name"]);
     });
@@ -119,8 +124,7 @@ fn a_decision_on_the_second_write_of_a_transaction_follows_the_first() {
         transaction(&here, json!([update(json!({"name": "Max"})), update(json!({"dose": 2}))])).await;
         there.update("pet", &id.to_string(), json!({"dose": 3})).await;
         assert!(there.sync().await.success && here.down().await.errors.is_empty());
-        let open = here.engine.conflicts().await.expect("read").remove(0);
-        here.engine.resolve(open["id"].as_u64().expect("a key"), r#"{"type":"client-wins"}"#).await.expect("decided");
+        decide_for_own(&here).await;
         both_have([&here, &there], json!({"name": "Max", "dose": 2})).await;
     });
 }
@@ -179,8 +183,7 @@ fn a_decision_on_the_third_write_of_a_transaction_follows_the_first_whatever_has
         transaction(&here, json!(writes)).await;
         there.update("pet", &id.to_string(), json!({"dose": 3})).await;
         assert!(there.sync().await.success && here.down().await.errors.is_empty());
-        let open = here.engine.conflicts().await.expect("read").remove(0);
-        here.engine.resolve(open["id"].as_u64().expect("a key"), r#"{"type":"client-wins"}"#).await.expect("decided");
+        decide_for_own(&here).await;
         both_have([&here, &there], json!({"name": "Max", "dose": 2})).await;
     });
 }
