@@ -42,7 +42,7 @@ pub(crate) struct Lines {
     homes: BTreeMap<OpId, (String, usize)>,
     emptied: BTreeMap<String, usize>,
     /// What the database had of their record from the server when they were written, where they stand in nobody's place.
-    saw: BTreeMap<OpId, Version>,
+    saw: BTreeMap<OpId, Saw>,
     /// In whose places they stand, or of what they are made.
     earlier: BTreeMap<OpId, BTreeSet<OpId>>,
     /// The conflicts that they were found in.
@@ -50,6 +50,14 @@ pub(crate) struct Lines {
     /// How far the devices that sent them held their clocks to be behind the server's, whenever they asked it.
     measured: BTreeMap<ClientId, BTreeSet<i64>>,
     senders: BTreeMap<OpId, BTreeSet<ClientId>>,
+}
+
+/// What a database had of a record from the server.
+#[derive(Debug)]
+struct Saw {
+    version: Version,
+    /// Of whatever lineage: until a restored server has told of the record, what it had said before stands. Nothing: deleted.
+    data: Value,
 }
 
 /// A conflict as a device stored it.
@@ -120,11 +128,11 @@ impl Lines {
         self.came_in.entry(operation.clone()).or_insert(lineage);
         self.senders.entry(operation.clone()).or_default().insert(head.client.clone());
     }
-    /// An operation stands in an outbox, where the record is known at a version.
-    pub(crate) fn drafted(&mut self, operation: &Operation, database: &str, known: Option<Version>) {
+    /// An operation stands in an outbox, where the record is known at a version, as this data.
+    pub(crate) fn drafted(&mut self, operation: &Operation, database: &str, known: impl FnOnce() -> Option<(Version, Value)>) {
         if !self.homes.contains_key(&operation.id) {
             if operation.supersedes.is_none() {
-                self.saw.extend(known.map(|version| (operation.id.clone(), version)));
+                self.saw.extend(known().map(|(version, data)| (operation.id.clone(), Saw { version, data })));
             }
             let emptied = self.emptied.get(database).copied().unwrap_or_default();
             self.homes.insert(operation.id.clone(), (database.to_owned(), emptied));
@@ -175,8 +183,8 @@ impl Lines {
                 Base::Version(on) if past.is_lost(*on) => return None,
                 Base::Version(on) => {
                     // What it follows can have been written long before: by then its device can have been told of more.
-                    let saw = self.saw.get(&first.id).filter(|saw| !past.is_lost(**saw));
-                    return Some(Origin { first, on: saw.copied().unwrap_or(*on).max(*on), own });
+                    let saw = self.saw.get(&first.id).map(|saw| saw.version).filter(|saw| !past.is_lost(*saw));
+                    return Some(Origin { first, on: saw.unwrap_or(*on).max(*on), own });
                 }
                 Base::After(earlier) => at = self.body(earlier)?,
             }
@@ -279,9 +287,14 @@ impl Past {
         for pointer in pointers {
             let Some(origin) = lines.origin(self, &left.by, pointer) else { continue };
             let (known, since) = past.split_at(past.partition_point(|left| left.version <= origin.on));
-            let at = |left: &Left| left.data.pointer(pointer.map_or("", Pointer::as_str)).cloned();
+            let of = |data: &Value| data.pointer(pointer.map_or("", Pointer::as_str)).cloned();
+            let at = |left: &Left| of(&left.data);
             // Nothing is gone over that is as it was, nor what both wrote.
             if known.last().and_then(at) == at(there) || at(there) == at(left) {
+                continue;
+            }
+            // Nor is anything unseen that stood before the writer, whatever version he had it of.
+            if lines.saw.get(&origin.first.id).is_some_and(|saw| of(&saw.data) == at(there)) {
                 continue;
             }
             // What is own and went over all of it already had to be later itself.

@@ -10,6 +10,7 @@ use fieldsync::outbox::OutboxRow;
 use fieldsync::plan::{Row, Table};
 use fieldsync::value::{Hash, Key, canonical, hash_bytes, to_value};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::oracle::stored::{Queued, Stored, number};
 use crate::seams::server::lock;
@@ -91,7 +92,11 @@ impl Stored {
                     .map_err(|error| (Invariant::Sound, format!("an operation cannot be read: {error}: {}", row.text)))?;
                 let seq = number(&row.key);
                 let overlay = [operation.entity.as_str().into(), stored.row.to_key()].into();
-                let known = self.overlay.get(&overlay).and_then(|row| row.version);
+                let known = || {
+                    let row = self.overlay.get(&overlay)?;
+                    let text: Value = serde_json::from_str(&row.text).ok()?;
+                    Some((row.version?, text.get("base").cloned().unwrap_or_default()))
+                };
                 lock(&self.truth.watch).commits.lines.drafted(&operation, &self.name, known);
                 let before = self.outbox.get(&seq).map(|queued| queued.body == stored.body);
                 self.outbox.insert(seq, Queued { operation, body: stored.body, state: stored.state, waits_for: stored.waits_for, overlay });
