@@ -186,7 +186,7 @@ fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[
     let mut carried: Vec<u64> = Vec::new();
     for (stored, operation) in own.iter().filter(|(stored, _)| acknowledged(stored).is_some()) {
         forget(row.base.as_mut(), &operation.action);
-        carried.extend(stored.here.as_ref().map(|_| operation.seq));
+        carried.extend(stored.is_carried().then_some(operation.seq));
     }
     // What came with a file keeps what it was written on, this time too.
     for op in row.ops.iter_mut().filter(|op| carried.contains(&op.seq)) {

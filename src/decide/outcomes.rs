@@ -314,7 +314,7 @@ fn earlier_than<'q>(operations: &'q [Queued], operation: &Operation) -> Vec<&'q 
 /// Whoever wrote elsewhere saw nothing of what was written here, nor the other way round: that does not move, and is
 /// kept from now on.
 fn move_grounds(row: &mut OverlayRow, pending: &[Queued], stored: &OutboxRow, applied: &Operation) {
-    let apart = stored.here.is_some() || row.has_ground(applied.seq);
+    let apart = stored.is_carried() || row.has_ground(applied.seq);
     let based = row.has_based(applied.seq);
     let earlier = earlier_than(pending, applied);
     for op in &mut row.ops {

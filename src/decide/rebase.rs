@@ -93,7 +93,7 @@ pub(super) fn rebase(
     let mut local = row.base.clone();
     let mut view = server.data.clone();
     let mut ops: Vec<OpRef> = Vec::new();
-    let carried: Vec<u64> = pending.iter().filter(|(stored, _)| stored.here.is_some()).map(|(_, operation)| operation.seq).collect();
+    let carried: Vec<u64> = pending.iter().filter(|(stored, _)| stored.is_carried()).map(|(_, operation)| operation.seq).collect();
     let mut open = false;
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
     for (stored, mut operation) in pending {
@@ -149,9 +149,16 @@ pub(super) fn rebase(
             continue;
         };
         view = after(view, &action);
-        // As when it was written: see `followed` in [`super::write`].
-        let own = ops.iter().rev().find(|op| !carried.contains(&op.seq));
-        let base = own.or(ops.last()).map_or(Base::Version(server.version), |op| Base::After(op.id.clone()));
+        let base = match &operation.base {
+            Base::After(earlier) if ops.iter().rev().any(|op| op.id == *earlier) => operation.base.clone(),
+            // Not on what stands before it here: the server meets the one with the other.
+            _ if stored.is_carried() => Base::Version(server.version),
+            // As when it was written: see `followed` in [`super::write`].
+            _ => {
+                let own = ops.iter().rev().find(|op| !carried.contains(&op.seq));
+                own.or(ops.last()).map_or(Base::Version(server.version), |op| Base::After(op.id.clone()))
+            }
+        };
         if operation.action != action || operation.base != base {
             operation.action = action;
             operation.base = base;

@@ -216,7 +216,17 @@ impl Import {
         row.ops.push(OpRef { ground, ..OpRef::to(&operation) });
         let Carried { body, drops, replaces, created, .. } = carried.clone();
         let here = (!is(Bug::ImportedAsOwn)).then_some(operation.seq);
-        let stored = OutboxRow { body, state: State::Pending, row: row.key.clone(), drops, created, replaces, waits_for: Vec::new(), here };
+        let stored = OutboxRow {
+            body,
+            state: State::Pending,
+            row: row.key.clone(),
+            drops,
+            created,
+            replaces,
+            waits_for: Vec::new(),
+            here,
+            carried: false,
+        };
         work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });
         work.queue(&operation, stored);
         work.seal(operation.seq);

@@ -66,17 +66,26 @@ pub struct OutboxRow {
     /// Its client sequence here, if it was written on another device and imported. Such a row is always sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub here: Option<u64>,
+    /// Whether it stands in the place of one that was imported: then it was not written on what was written here either.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried: bool,
 }
 
 impl OutboxRow {
     /// The row for a new operation.
     pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
         let body = crate::value::to_text(operation);
-        Self { body, state: State::Pending, row, drops, created, replaces: Vec::new(), waits_for: Vec::new(), here: None }
+        let (replaces, waits_for) = (Vec::new(), Vec::new());
+        Self { body, state: State::Pending, row, drops, created, replaces, waits_for, here: None, carried: false }
     }
     /// The row for another operation in the place of this one, or for this one in another shape.
     pub fn instead(&self, by: &Operation) -> Self {
-        Self { replaces: self.replaces.clone(), ..Self::new(by, self.row.clone(), self.drops.clone(), self.created) }
+        let (replaces, carried) = (self.replaces.clone(), self.is_carried());
+        Self { replaces, carried, ..Self::new(by, self.row.clone(), self.drops.clone(), self.created) }
+    }
+    /// Whether it came with a file, under this name or another.
+    pub fn is_carried(&self) -> bool {
+        self.carried || self.here.is_some()
     }
     /// The operation, with the sequence that it has here. A row that we cannot read any more was written by
     /// nobody we know.

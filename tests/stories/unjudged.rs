@@ -187,3 +187,27 @@ fn a_decision_on_the_third_write_of_a_transaction_follows_the_first_whatever_has
         both_have([&here, &there], json!({"name": "Max", "dose": 2})).await;
     });
 }
+
+#[test]
+fn what_stands_in_the_place_of_carried_work_goes_over_nothing_of_here_unseen() {
+    tell(async {
+        let world = World::new();
+        let (here, _, id) = shared(&world).await;
+        let (there, id) = (world.device("anna").tab().await, id.to_string());
+        assert!(there.sync().await.success);
+        here.update("pet", &id, json!({"dose": 2})).await;
+        let file = here.engine.export().await.expect("written");
+        there.update("pet", &id, json!({"name": "Tom"})).await;
+        assert!(there.sync().await.success);
+        there.engine.import(&file).await.expect("read");
+        there.update("pet", &id, json!({"age": 7})).await;
+        let back = there.engine.export().await.expect("written");
+        world.pass(1_000);
+        here.update("pet", &id, json!({"age": 8})).await;
+        assert_eq!(here.engine.import(&back).await.expect("read"), json!({"imported": 1, "known": 1}));
+        assert!(there.sync().await.success);
+        // Here the older age stands behind the later one, and both find another state at the server.
+        both_have([&here, &there], json!({"name": "Tom", "dose": 2, "age": 8})).await;
+        assert!(told(&here).await.contains(&json!("age")), "and the other is kept");
+    });
+}

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use fieldsync::audit::Event;
-use fieldsync::model::{ClientId, OpId, RecordId, Version};
+use fieldsync::model::{Action, ClientId, OpId, RecordId, Version};
 use fieldsync::outbox::State;
 use fieldsync::plan::Table;
 use fieldsync::protocol::Outcome;
@@ -175,7 +175,10 @@ impl Look<'_> {
                     queued.get(&last)
                 )
             });
-            self.payload(saved, gone, &visible, event);
+            // What is left of a member of a group, or of what closes the server's copy of a conflict, can want nothing too.
+            let nothing = commits.lines.bodies.get(&last).is_some_and(|(operation, _)| operation.action == Action::nothing());
+            let elsewhere = nothing || matches!(event, Event::Coalesced { .. });
+            self.payload(saved, gone, elsewhere, &visible, event);
         }
         let elsewhere = commits.written.get(&self.database.plan.tenant);
         for (id, events) in &watch.trail {
@@ -198,9 +201,10 @@ impl Look<'_> {
         others.any(holds)
     }
 
-    fn payload(&self, saved: &Saved, gone: bool, visible: &BTreeSet<String>, event: &Event) {
+    /// `elsewhere`: whether the server's state held it already.
+    fn payload(&self, saved: &Saved, gone: bool, elsewhere: bool, visible: &BTreeSet<String>, event: &Event) {
         let Some(marker) = &saved.marker else { return };
-        let there = || visible.contains(marker) || matches!(event, Event::Coalesced { .. }) && self.is_kept_elsewhere(marker);
+        let there = || visible.contains(marker) || elsewhere && self.is_kept_elsewhere(marker);
         self.sim.check(Invariant::I1, gone || there(), || {
             format!(
                 "{}: the payload of {saved:?} is nowhere: not applied, not queued, in no conflict; it ended with {event:?}",
