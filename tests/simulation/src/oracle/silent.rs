@@ -17,7 +17,7 @@ use fieldsync::model::{Action, Base, ClientId, OpId, Operation, Stamp, Version};
 use fieldsync::protocol::RequestHead;
 use fieldsync::protocol::limits::CLOCK_TOLERANCE_MS;
 use fieldsync::schema::{ConflictRules, Rule, Schema};
-use fieldsync::value::{Object, Pointer};
+use fieldsync::value::{Change, Object, Pointer};
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 use serde_json::Value;
 
@@ -43,6 +43,10 @@ pub(crate) struct Lines {
     emptied: BTreeMap<String, usize>,
     /// What the database had of their record from the server when they were written, where they stand in nobody's place.
     saw: BTreeMap<OpId, Saw>,
+    /// What later writes that became part of them made of them.
+    joined: BTreeMap<OpId, Vec<Joined>>,
+    /// The last change of a draft: what it was before, and what the database had of its record then.
+    changed: BTreeMap<OpId, (Action, Option<Saw>)>,
     /// In whose places they stand, or of what they are made.
     earlier: BTreeMap<OpId, BTreeSet<OpId>>,
     /// The conflicts that they were found in.
@@ -53,11 +57,20 @@ pub(crate) struct Lines {
 }
 
 /// What a database had of a record from the server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Saw {
     version: Version,
     /// Of whatever lineage: until a restored server has told of the record, what it had said before stands. Nothing: deleted.
     data: Value,
+}
+
+/// A write that became part of an operation which was there already.
+#[derive(Debug)]
+struct Joined {
+    before: Action,
+    after: Action,
+    /// What its writer saw of the record.
+    saw: Option<Saw>,
 }
 
 /// A conflict as a device stored it.
@@ -103,6 +116,8 @@ struct Origin<'o> {
     first: &'o Operation,
     /// The version that this one was written on.
     on: Version,
+    /// What its writer saw of the record, where that is known.
+    saw: Option<&'o Saw>,
     /// The firsts of the lines that it followed, and of its own.
     own: BTreeSet<&'o OpId>,
 }
@@ -130,14 +145,25 @@ impl Lines {
     }
     /// An operation stands in an outbox, where the record is known at a version, as this data.
     pub(crate) fn drafted(&mut self, operation: &Operation, database: &str, known: impl FnOnce() -> Option<(Version, Value)>) {
+        let saw = || known().map(|(version, data)| Saw { version, data });
         if !self.homes.contains_key(&operation.id) {
             if operation.supersedes.is_none() {
-                self.saw.extend(known().map(|(version, data)| (operation.id.clone(), Saw { version, data })));
+                self.saw.extend(saw().map(|saw| (operation.id.clone(), saw)));
             }
             let emptied = self.emptied.get(database).copied().unwrap_or_default();
             self.homes.insert(operation.id.clone(), (database.to_owned(), emptied));
+            self.drafts.insert(operation.id.clone(), operation.clone());
+            return;
         }
-        self.drafts.insert(operation.id.clone(), operation.clone());
+        let before = self.drafts.insert(operation.id.clone(), operation.clone());
+        if let Some(before) = before.filter(|before| before.action != operation.action) {
+            self.changed.insert(operation.id.clone(), (before.action, saw()));
+        }
+    }
+    /// The last change of a draft was that a write became part of it.
+    pub(crate) fn joined(&mut self, operation: &OpId) {
+        let Some(((before, saw), draft)) = self.changed.remove(operation).zip(self.drafts.get(operation)) else { return };
+        self.joined.entry(operation.clone()).or_default().push(Joined { before, after: draft.action.clone(), saw });
     }
     /// A database has nothing any more.
     pub(crate) fn emptied(&mut self, database: &str) {
@@ -174,7 +200,17 @@ impl Lines {
         if !self.line(operation).all(of_this) {
             return None;
         }
-        let first = self.line(operation).filter(|earlier| pointer.is_none() || touches(earlier, pointer)).last()?;
+        let mut first = None;
+        for earlier in self.line(operation) {
+            if let Some(joined) = pointer.and_then(|pointer| self.written_later(earlier, pointer)) {
+                first = Some((earlier, joined.saw.as_ref()));
+                break;
+            }
+            if pointer.is_none() || touches(earlier, pointer) {
+                first = Some((earlier, self.saw.get(&earlier.id)));
+            }
+        }
+        let (first, saw) = first?;
         let (mut own, mut at) = (BTreeSet::new(), first);
         loop {
             own.insert(&self.first(at).id);
@@ -183,8 +219,8 @@ impl Lines {
                 Base::Version(on) if past.is_lost(*on) => return None,
                 Base::Version(on) => {
                     // What it follows can have been written long before: by then its device can have been told of more.
-                    let saw = self.saw.get(&first.id).map(|saw| saw.version).filter(|saw| !past.is_lost(*saw));
-                    return Some(Origin { first, on: saw.unwrap_or(*on).max(*on), own });
+                    let known = saw.map(|saw| saw.version).filter(|version| !past.is_lost(*version));
+                    return Some(Origin { first, on: known.unwrap_or(*on).max(*on), saw, own });
                 }
                 Base::After(earlier) => at = self.body(earlier)?,
             }
@@ -192,6 +228,12 @@ impl Lines {
                 return None;
             }
         }
+    }
+
+    /// The write that gave a field of an operation its value, where it came after the operation's first.
+    fn written_later<'l>(&'l self, operation: &Operation, pointer: &Pointer) -> Option<&'l Joined> {
+        let joined = self.joined.get(&operation.id)?.iter().rev();
+        joined.into_iter().find(|joined| wanted(&joined.after, pointer) != wanted(&joined.before, pointer))
     }
 
     /// Whether whoever wrote that had seen this operation.
@@ -294,12 +336,16 @@ impl Past {
                 continue;
             }
             // Nor is anything unseen that stood before the writer, whatever version he had it of.
-            if lines.saw.get(&origin.first.id).is_some_and(|saw| of(&saw.data) == at(there)) {
+            if origin.saw.is_some_and(|saw| of(&saw.data) == at(there)) {
                 continue;
             }
-            // What is own and went over all of it already had to be later itself.
+            // What is own and went over all of it already had to be later itself; and it was what the writer saw.
             let own = |other: &&Left| lines.is_own(&origin, &other.by);
-            let mut over = since.iter().rev().take_while(|other| !(own(other) && other.covers(pointer)));
+            let covers = |other: &&Left| own(other) && other.covers(pointer);
+            if since.iter().rev().find(covers).is_some_and(|own| at(own) == at(there)) {
+                continue;
+            }
+            let mut over = since.iter().rev().take_while(|other| !covers(other));
             if let Some(over) = over.find(|other| !own(other) && touches(&other.by, pointer)) {
                 looked_at.push(judge(lines, left, key, origin.on, over, pointer));
             }
@@ -345,6 +391,20 @@ fn judge(lines: &Lines, left: &Left, key: &RecordKey, on: Version, over: &Left, 
         "{} ({own:?}), written on {on}, takes effect as {} over {} ({other:?}, version {}) in {field} of {key:?}: {rule:?}, {told}",
         left.by.id, left.version, over.by.id, over.version
     ))
+}
+
+/// What an action makes of a field; nothing if it does not change all of it.
+fn wanted<'a>(action: &'a Action, pointer: &Pointer) -> Option<Option<&'a Value>> {
+    match action {
+        Action::Update { delta } => {
+            let (at, change) = delta.changes().find(|(at, _)| pointer.is_within(at))?;
+            Some(match change {
+                Change::Set(value) => value.pointer(&pointer.as_str()[at.as_str().len()..]),
+                Change::Unset => None,
+            })
+        }
+        Action::Create { .. } | Action::Delete => None,
+    }
 }
 
 /// Whether an operation changes something of a field, or of the whole record.

@@ -76,6 +76,9 @@ impl Stored {
                     if let Event::Superseded { by } | Event::Coalesced { by: Some(by), .. } = &entry.event {
                         lock(&self.truth.watch).commits.lines.became(&entry.operation, by);
                     }
+                    if matches!(entry.event, Event::Amended { .. }) {
+                        lock(&self.truth.watch).commits.lines.joined(&entry.operation);
+                    }
                     if let Event::Coalesced { by: Some(by), .. } = &entry.event {
                         self.joined.insert(entry.operation.clone(), self.trail.get(by).map_or(0, Vec::len));
                     }
