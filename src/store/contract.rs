@@ -2,7 +2,6 @@
 //! in the browser on IndexedDB. A case panics with a sentence when the promise is broken.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 
 use futures_util::future::join_all;
 
@@ -51,36 +50,40 @@ async fn count(store: &impl Store, table: Table, range: KeyRange) -> u64 {
     store.read(once(vec![Read::Count(table, range)], |seen| (Vec::new(), seen.count(0)))).await.expect("a count succeeds")
 }
 
-/// Runs every case, each on an empty store. `reopen` closes nothing: it opens the same database again.
-pub async fn run_all<S, F, R, O, P>(empty: F, reopen: R)
-where
-    S: Store,
-    F: Fn() -> O,
-    O: Future<Output = S>,
-    R: Fn(S) -> P,
-    P: Future<Output = S>,
-{
-    rows_come_back_in_key_order(&empty().await).await;
-    a_range_goes_at_once(&empty().await).await;
-    ranges_and_counts(&empty().await).await;
-    index_entries_follow_their_rows(&empty().await).await;
-    an_empty_batch_writes_nothing(&empty().await).await;
-    overlapping_plans_see_each_other(&empty().await).await;
-    a_plan_that_never_ends_is_stopped(&empty().await).await;
-    a_read_may_not_write(&empty().await).await;
-    texts_come_back_as_they_were(&empty().await).await;
-    random_writes_match_a_model(&empty().await).await;
-    let store = empty().await;
-    write(&store, vec![Write::Put(Table::Audit, row(1.into(), "1", &["a".into()]))]).await;
-    store.close();
-    let closed = store.transact(Durability::Strict, once(Vec::new(), |_| (Vec::new(), ()))).await;
-    assert_eq!(closed, Err(StoreError::Closed), "a closed store says so");
-    let store = reopen(store).await;
-    assert_eq!(texts(&store, Read::last(Table::Audit)).await, ["1"], "what was committed is there after reopening");
-    store.close();
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => {
+        /// The name of every case.
+        pub const CASES: &[&str] = &[$(stringify!($case)),*];
+
+        /// Runs one case on an empty store. `again` opens the same database once more, as another context would. Panics
+        /// with a sentence where the promise is broken.
+        pub async fn run<S: Store>(case: &str, store: S, again: impl AsyncFn(&S) -> S) {
+            match case {
+                $(stringify!($case) => $case(&store, &again).await,)*
+                unknown => panic!("there is no case {unknown}"),
+            }
+            store.close();
+        }
+    };
 }
 
-async fn rows_come_back_in_key_order(store: &impl Store) {
+cases! {
+    rows_come_back_in_key_order,
+    a_range_goes_at_once,
+    ranges_and_counts,
+    index_entries_follow_their_rows,
+    an_empty_batch_writes_nothing,
+    overlapping_plans_see_each_other,
+    overlapping_contexts_see_each_other,
+    a_plan_that_never_ends_is_stopped,
+    a_read_may_not_write,
+    texts_come_back_as_they_were,
+    a_large_row_comes_back_as_it_was,
+    random_writes_match_a_model,
+    what_was_committed_is_there_after_opening_again,
+}
+
+async fn rows_come_back_in_key_order<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     let keys = [
         Key::from(2),
         "a".into(),
@@ -104,10 +107,9 @@ async fn rows_come_back_in_key_order(store: &impl Store) {
     .await;
     assert_eq!(texts(store, Read::Get(Table::State, 2.into())).await, ["3"], "a put replaces");
     assert_eq!(texts(store, Read::Get(Table::State, "a".into())).await, Vec::<String>::new(), "a delete takes away");
-    store.close();
 }
 
-async fn a_range_goes_at_once(store: &impl Store) {
+async fn a_range_goes_at_once<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     for table in [Table::Base, Table::Overlay] {
         let put = |generation: u64, n: u64| {
             let key: Key = [generation.into(), "e".into(), n.into()].into();
@@ -123,10 +125,9 @@ async fn a_range_goes_at_once(store: &impl Store) {
         write(store, vec![Write::DeleteRange(table, KeyRange::all())]).await;
         assert_eq!(count(store, table, KeyRange::all()).await, 0, "all rows are a range too");
     }
-    store.close();
 }
 
-async fn ranges_and_counts(store: &impl Store) {
+async fn ranges_and_counts<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     let put = |n: u64| Write::Put(Table::Outbox, row(n.into(), &n.to_string(), &[]));
     write(store, (1..=9).map(put).collect()).await;
     let ranged = |lower: Option<(u64, bool)>, upper: Option<(u64, bool)>| KeyRange {
@@ -141,10 +142,9 @@ async fn ranges_and_counts(store: &impl Store) {
     assert_eq!(texts(store, read(KeyRange::above(9.into()), None, true)).await, Vec::<String>::new(), "nothing beyond the end");
     assert_eq!(count(store, Table::Outbox, ranged(Some((3, false)), None)).await, 7, "a count counts");
     assert_eq!(count(store, Table::Ids, KeyRange::all()).await, 0, "an empty table counts nothing");
-    store.close();
 }
 
-async fn index_entries_follow_their_rows(store: &impl Store) {
+async fn index_entries_follow_their_rows<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     let entry = |name: &str, n: u64| -> Key { [name.into(), n.into()].into() };
     for table in [Table::Base, Table::Overlay] {
         let put = |n: u64, index: &[Key]| Write::Put(table, row([0.into(), "e".into(), n.into()].into(), &n.to_string(), index));
@@ -165,46 +165,56 @@ async fn index_entries_follow_their_rows(store: &impl Store) {
         let last = store.transact(Durability::Relaxed, last).await.expect("read");
         assert_eq!(last, ["4"], "backwards, the last row of an entry comes first");
     }
-    store.close();
 }
 
-async fn an_empty_batch_writes_nothing(store: &impl Store) {
+async fn an_empty_batch_writes_nothing<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     let before = store.counts().writes;
     assert_eq!(
         store.transact(Durability::Strict, once(vec![Read::last(Table::Audit)], |seen| (Vec::new(), seen.rows(0).len()))).await,
         Ok(0)
     );
     assert_eq!(store.counts().writes, before, "an empty batch writes nothing");
-    store.close();
 }
 
-/// Each plan reads a counter, waits a round, and writes it one higher: only if each sees the rows as its
-/// predecessor left them does the counter reach their number.
-async fn overlapping_plans_see_each_other(store: &impl Store) {
-    #[derive(Clone)]
-    struct Increment(u8);
-    impl Plan for Increment {
-        type Out = u64;
-        fn step(&mut self, seen: &View) -> Step<u64> {
-            self.0 += 1;
-            if self.0 < 3 {
-                return Step::Read(vec![Read::Get(Table::State, "n".into())]);
-            }
-            let next = seen.row(0).and_then(|row| row.text.parse::<u64>().ok()).unwrap_or(0) + 1;
-            Step::Done(vec![Write::Put(Table::State, row("n".into(), &next.to_string(), &[]))], next)
+/// Reads a counter, waits a round, and writes it one higher: only if each sees the rows as its predecessor left them does
+/// the counter reach their number.
+#[derive(Clone)]
+struct Increment(u8);
+
+impl Plan for Increment {
+    type Out = u64;
+    fn step(&mut self, seen: &View) -> Step<u64> {
+        self.0 += 1;
+        if self.0 < 3 {
+            return Step::Read(vec![Read::Get(Table::State, "n".into())]);
         }
+        let next = seen.row(0).and_then(|row| row.text.parse::<u64>().ok()).unwrap_or(0) + 1;
+        Step::Done(vec![Write::Put(Table::State, row("n".into(), &next.to_string(), &[]))], next)
     }
-    let mut seen: Vec<u64> = join_all((0..100).map(|_| store.transact(Durability::Strict, Increment(0))))
-        .await
-        .into_iter()
-        .map(|out| out.expect("commits"))
-        .collect();
-    seen.sort_unstable();
-    assert_eq!(seen, (1..=100).collect::<Vec<_>>(), "a hundred overlapping plans, one after another");
-    store.close();
 }
 
-async fn a_plan_that_never_ends_is_stopped(store: &impl Store) {
+async fn overlapping_plans_see_each_other<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
+    let seen = join_all((0..100).map(|_| store.transact(Durability::Strict, Increment(0)))).await;
+    assert_eq!(counted(seen), (1..=100).collect::<Vec<_>>(), "a hundred overlapping plans, one after another");
+}
+
+async fn overlapping_contexts_see_each_other<S: Store>(store: &S, again: &impl AsyncFn(&S) -> S) {
+    let other = again(store).await;
+    let turn = |at: usize| if at.is_multiple_of(2) { store } else { &other };
+    let seen = join_all((0..40).map(|at| turn(at).transact(Durability::Strict, Increment(0)))).await;
+    assert_eq!(counted(seen), (1..=40).collect::<Vec<_>>(), "twenty plans of each, one after another");
+    assert_eq!(texts(&other, Read::Get(Table::State, "n".into())).await, ["40"], "what one commits the other reads");
+    other.close();
+    assert_eq!(texts(store, Read::Get(Table::State, "n".into())).await, ["40"], "and whoever closes closes nobody else");
+}
+
+fn counted(seen: Vec<Result<u64, StoreError>>) -> Vec<u64> {
+    let mut seen: Vec<u64> = seen.into_iter().map(|out| out.expect("commits")).collect();
+    seen.sort_unstable();
+    seen
+}
+
+async fn a_plan_that_never_ends_is_stopped<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     #[derive(Clone)]
     struct Endless;
     impl Plan for Endless {
@@ -216,27 +226,31 @@ async fn a_plan_that_never_ends_is_stopped(store: &impl Store) {
     assert!(matches!(store.transact(Durability::Strict, Endless).await, Err(StoreError::Contract { .. })), "more than {ROUNDS_MAX} rounds");
     write(store, vec![Write::Put(Table::State, row("n".into(), "1", &[]))]).await;
     assert_eq!(count(store, Table::State, KeyRange::all()).await, 1, "and does no harm to others");
-    store.close();
 }
 
-async fn a_read_may_not_write(store: &impl Store) {
+async fn a_read_may_not_write<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     let plan = once(Vec::new(), |_| (vec![Write::Put(Table::State, row("n".into(), "1", &[]))], ()));
     assert!(matches!(store.read(plan).await, Err(StoreError::Contract { .. })), "a read that writes is refused");
     assert_eq!(count(store, Table::State, KeyRange::all()).await, 0, "and has written nothing");
-    store.close();
 }
 
-async fn texts_come_back_as_they_were(store: &impl Store) {
+async fn texts_come_back_as_they_were<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     let nasty = r#"{"__proto__":{"x":1},"a":[1,-0.5,1e+30,null,true,"\u0000\ud83d\ude00\n€"],"constructor":"","k":[1],"ix":["x"],"v":{}}"#;
     let expected: serde_json::Value = serde_json::from_str(nasty).expect("JSON");
     write(store, vec![Write::Put(Table::Quarantine, row("k".into(), nasty, &[]))]).await;
     let back = texts(store, Read::Get(Table::Quarantine, "k".into())).await;
     let back: serde_json::Value = serde_json::from_str(back.first().expect("the row")).expect("JSON");
     assert_eq!(back, expected, "content survives, whatever its keys are called");
-    store.close();
 }
 
-async fn random_writes_match_a_model(store: &impl Store) {
+/// The largest record that is taken, and more: a row may hold several.
+async fn a_large_row_comes_back_as_it_was<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
+    let text = serde_json::Value::from("é🐾\u{0}x".repeat(1 << 19)).to_string();
+    write(store, vec![Write::Put(Table::Quarantine, row("k".into(), &text, &[]))]).await;
+    assert!(texts(store, Read::Get(Table::Quarantine, "k".into())).await == [text], "four million characters survive");
+}
+
+async fn random_writes_match_a_model<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     let mut model: BTreeMap<Key, String> = BTreeMap::new();
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..60_u64 {
@@ -262,5 +276,14 @@ async fn random_writes_match_a_model(store: &impl Store) {
         let some = model.keys().filter(|key| prefix.contains(key)).count();
         assert_eq!(count(store, Table::Base, prefix).await, some as u64, "by count, round {round}");
     }
+}
+
+async fn what_was_committed_is_there_after_opening_again<S: Store>(store: &S, again: &impl AsyncFn(&S) -> S) {
+    write(store, vec![Write::Put(Table::Audit, row(1.into(), "1", &["a".into()]))]).await;
+    store.close();
+    let closed = store.transact(Durability::Strict, once(Vec::new(), |_| (Vec::new(), ()))).await;
+    assert_eq!(closed, Err(StoreError::Closed), "a closed store says so");
+    let store = again(store).await;
+    assert_eq!(texts(&store, Read::last(Table::Audit)).await, ["1"], "what was committed is there");
     store.close();
 }

@@ -49,10 +49,17 @@ export async function servePage(stage, pages = join(HERE, 'page'), answer = asyn
   const unpacked = join(stage.folder, 'unpacked');
   await mkdir(unpacked);
   await promisify(execFile)('tar', ['-xzf', required('FIELDSYNC_TARBALL'), '-C', unpacked]);
+  const folders = { '/package/': join(unpacked, 'package'), '/': pages };
+  return { ...(await serveFolders(stage, folders, answer)), unpacked: join(unpacked, 'package') };
+}
+
+/** Serves folders, each under its prefix; the first that fits counts. `answer` as in `servePage`. */
+export async function serveFolders(stage, folders, answer = async () => false) {
   const server = createServer(async (request, response) => {
     if (await answer(request, response)) return;
     const path = normalize(new URL(request.url, 'http://page').pathname);
-    const file = path.startsWith('/package/') ? join(unpacked, path) : join(pages, path === '/' ? 'index.html' : path);
+    const [prefix, folder] = Object.entries(folders).find(([under]) => path.startsWith(under));
+    const file = join(folder, path === '/' ? 'index.html' : path.slice(prefix.length));
     try {
       const content = await readFile(file);
       response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(content);
@@ -66,7 +73,7 @@ export async function servePage(stage, pages = join(HERE, 'page'), answer = asyn
     server.closeAllConnections();
     return new Promise((resolve) => server.close(resolve));
   });
-  return { address: `http://127.0.0.1:${server.address().port}`, unpacked: join(unpacked, 'package') };
+  return { address: `http://127.0.0.1:${server.address().port}` };
 }
 
 /**

@@ -1,44 +1,44 @@
-//! `browser`: the Rust tests that need IndexedDB, locks or fetch, in Chromium.
+//! `browser`: what the browser adapters promise, in Chromium, Firefox and WebKitGTK.
 //!
-//! A file `tests/browser_*.rs` is one test binary; wasm-bindgen's runner serves it to the browser.
+//! `tests/engines/contract` is built for the browser; `tests/engines/*.test.mjs`, run by node's runner, have its cases
+//! run in a window, a worker and a service worker of each engine.
 
 use crate::place::Place;
 use crate::run::Run;
 use crate::tally::Tally;
-use crate::{setup, tools};
-use anyhow::{Result, bail};
-
-/// How long one test binary may take in the browser; the runner's own 20 s are short on a busy machine.
-const BROWSER_TEST_LIMIT_SECONDS: &str = "300";
+use crate::{node, setup, tools};
+use anyhow::Result;
+use std::path::PathBuf;
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
-    setup::wasm_target()?;
-    let browser = setup::browser()?;
-    let bindgen = tools::wasm_bindgen(place)?;
-    let tests = test_arguments(place)?;
-    if tests.is_empty() {
-        bail!("there is no tests/browser_*.rs");
-    }
-    Run::new("cargo", &place.root)
-        .args(["test", "--package", "fieldsync", "--target", "wasm32-unknown-unknown", "--features", "testing"])
-        .arg("--no-fail-fast")
+    setup::node_modules(place)?;
+    let engines = setup::engines()?;
+    let contract = contract(place)?;
+    let tests = if arguments.is_empty() { node::files(place, "tests/engines")? } else { arguments.to_vec() };
+    // One file after the other: they share two cores.
+    node::tests(place)
+        .arg("--test-concurrency=1")
         .args(tests)
-        .args(arguments)
-        .path_first(&[&bindgen])?
-        .env("CHROMEDRIVER", browser.driver)
-        .env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_TEST_LIMIT_SECONDS)
+        .env("FIELDSYNC_CONTRACT", contract)
+        .env("FIELDSYNC_CHROMIUM", engines.chromium)
+        .env("FIELDSYNC_FIREFOX", engines.firefox)
+        .env("FIELDSYNC_WEBKIT", engines.webkit)
+        .env("FIELDSYNC_WEBKIT_DRIVER", engines.webkit_driver)
+        .env("FIELDSYNC_XVFB", engines.xvfb)
         .tally()
 }
 
-/// `--test browser_x` for each of them.
-pub(crate) fn test_arguments(place: &Place) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(place.root.join("tests"))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if let Some(name) = name.strip_suffix(".rs").filter(|name| name.starts_with("browser_")) {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort();
-    Ok(names.into_iter().flat_map(|name| ["--test".to_owned(), name]).collect())
+/// The folder with the module of the contracts and its glue.
+fn contract(place: &Place) -> Result<PathBuf> {
+    setup::wasm_target()?;
+    let bindgen = tools::wasm_bindgen(place)?;
+    Run::new("cargo", &place.root).args(["build", "--package", "fieldsync-contract", "--target", setup::WASM_TARGET]).check()?;
+    let module = place.target.join(setup::WASM_TARGET).join("debug/fieldsync_contract.wasm");
+    let folder = place.target.join("contract");
+    Run::new(bindgen.join("wasm-bindgen"), &place.root)
+        .args(["--target", "web", "--no-typescript", "--out-dir"])
+        .arg(&folder)
+        .arg(module)
+        .check()?;
+    Ok(folder)
 }

@@ -75,14 +75,17 @@ fn require_wasm_opt(place: &Place, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The client: JavaScript and declarations beside the glue.
+/// The client, and the fault proxy for tests: JavaScript and declarations beside the glue.
 pub(crate) fn typescript(place: &Place) -> Result<()> {
     setup::node_modules(place)?;
-    let inputs = ["js/src", "js/tsconfig.json", "package-lock.json"].map(PathBuf::from);
-    let outputs = [place.dist().join("index.js"), place.dist().join("index.d.ts")];
+    let inputs = ["js/src", "js/tsconfig.json", "js/fault-proxy", "package-lock.json"].map(PathBuf::from);
+    let outputs = ["index.js", "index.d.ts", "fault-proxy/main.js"].map(|file| place.dist().join(file));
     let ran = when_changed(place, "typescript", &inputs, "", &outputs, || {
         clear_client(place)?;
-        Run::new(place.root.join("node_modules/.bin/tsc"), &place.root).args(["--project", "js/tsconfig.json"]).check()
+        for project in ["js/tsconfig.json", "js/fault-proxy/tsconfig.json"] {
+            Run::new(place.root.join("node_modules/.bin/tsc"), &place.root).args(["--project", project]).check()?;
+        }
+        Ok(())
     })?;
     println!("client: {}", if ran { "built" } else { "unchanged" });
     Ok(())

@@ -2,8 +2,8 @@
 
 use crate::place::Place;
 use crate::run::Run;
+use crate::setup;
 use crate::tally::Tally;
-use crate::{browser, setup};
 use anyhow::Result;
 
 pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
@@ -12,9 +12,8 @@ pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
         .args(["clippy", "--workspace", "--all-targets", "--features", "fieldsync/testing", "--", "-D", "warnings"])
         .check();
     let wasm = Run::new("cargo", &place.root)
-        .args(["clippy", "--package", "fieldsync", "--target", "wasm32-unknown-unknown", "--features", "testing"])
-        .arg("--lib")
-        .args(browser::test_arguments(place)?)
+        .args(["clippy", "--package", "fieldsync", "--package", "fieldsync-contract", "--target", setup::WASM_TARGET])
+        .args(["--features", "fieldsync/testing", "--lib"])
         .args(["--", "-D", "warnings"])
         .check();
     // Both are run before either is judged: one look should tell everything.

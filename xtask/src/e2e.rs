@@ -21,7 +21,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// The browser and the package.
     pub(crate) fn package(place: &Place) -> Result<Self> {
-        Ok(Self { chromium: setup::browser()?.chromium, tarball: build::package(place)?, server: None })
+        Ok(Self { chromium: setup::chromium()?, tarball: build::package(place)?, server: None })
     }
 
     /// The browser, the package and the server.

@@ -57,7 +57,7 @@ const COMMANDS: &[(&str, Command, &str)] = &[
     ("native", native::run, "Rust tests of the engine and of this tool"),
     ("server", server::run, "Rust tests of the server"),
     ("js", js::run, "unit tests of the TypeScript client"),
-    ("browser", browser::run, "Rust tests in Chromium"),
+    ("browser", browser::run, "what the adapters promise, in Chromium, Firefox and WebKitGTK"),
     ("package", package::run, "the tarball: its files, and that a plain page can load it"),
     ("size", size::run, "the package against its size budget"),
     ("e2e", e2e::run, "the package, the server and the app together, in Chromium"),

@@ -15,13 +15,53 @@ use std::path::{Path, PathBuf};
 /// The oldest Node that our tools run on.
 const NODE_MAJOR_MIN: u32 = 20;
 
-const WASM_TARGET: &str = "wasm32-unknown-unknown";
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// Chromium and the driver that belongs to it.
+/// Where the engines are, and what drives WebKit on a screen that nobody sees.
 #[derive(Debug)]
-pub(crate) struct Browser {
+pub(crate) struct Engines {
     pub(crate) chromium: PathBuf,
-    pub(crate) driver: PathBuf,
+    pub(crate) firefox: PathBuf,
+    pub(crate) webkit: PathBuf,
+    pub(crate) webkit_driver: PathBuf,
+    pub(crate) xvfb: PathBuf,
+}
+
+/// A program that the system's packages have.
+struct Program {
+    /// Its name for people.
+    what: &'static str,
+    /// The variable that names it, where it is somewhere else.
+    variable: &'static str,
+    /// What it is called, on PATH or as a whole path.
+    names: &'static [&'static str],
+    /// Debian's package.
+    package: &'static str,
+}
+
+const CHROMIUM: Program = Program {
+    what: "Chromium",
+    variable: "FIELDSYNC_CHROMIUM",
+    names: &["chromium", "chromium-browser", "google-chrome"],
+    package: "chromium",
+};
+const FIREFOX: Program =
+    Program { what: "Firefox", variable: "FIELDSYNC_FIREFOX", names: &["firefox-esr", "firefox"], package: "firefox-esr" };
+/// The package of the driver brings the browser too, outside PATH.
+const WEBKIT: Program = Program {
+    what: "WebKitGTK's MiniBrowser",
+    variable: "FIELDSYNC_WEBKIT",
+    names: &["/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser", "/usr/lib/aarch64-linux-gnu/webkit2gtk-4.1/MiniBrowser"],
+    package: "webkit2gtk-driver",
+};
+const WEBKIT_DRIVER: Program =
+    Program { what: "WebKitWebDriver", variable: "FIELDSYNC_WEBKIT_DRIVER", names: &["WebKitWebDriver"], package: "webkit2gtk-driver" };
+const XVFB: Program = Program { what: "Xvfb", variable: "FIELDSYNC_XVFB", names: &["Xvfb"], package: "xvfb" };
+
+impl Program {
+    fn find(&self) -> Option<PathBuf> {
+        std::env::var_os(self.variable).map(PathBuf::from).or_else(|| which(self.names))
+    }
 }
 
 pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
@@ -31,8 +71,8 @@ pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
     tools::cargo_deny(place)?;
     node_modules(place)?;
     www::modules(place)?;
-    let browser = browser()?;
-    println!("all tools are in place; browser: {}", browser.chromium.display());
+    let engines = engines()?;
+    println!("all tools are in place; browser: {}", engines.chromium.display());
     Ok(Tally::default())
 }
 
@@ -71,35 +111,37 @@ pub(crate) fn npm_ci(place: &Place, folder: &Path, what: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// Chromium and ChromeDriver: on PATH, or named by `FIELDSYNC_CHROMIUM` and `CHROMEDRIVER`, or from
-/// Debian's packages.
-pub(crate) fn browser() -> Result<Browser> {
-    if let Some(browser) = find_browser() {
-        return Ok(browser);
-    }
-    let root = Run::new("id", Path::new(".")).arg("-u").read().is_ok_and(|id| id.trim_ascii() == b"0");
-    if !root || which(&["apt-get"]).is_none() {
-        bail!(
-            "Chromium and ChromeDriver are missing: install them (Debian: 'apt-get install chromium chromium-driver'), \
-             or name them in FIELDSYNC_CHROMIUM and CHROMEDRIVER"
-        );
-    }
-    println!("installing Chromium and ChromeDriver from the system's packages");
-    let apt = || Run::new("apt-get", Path::new("/")).env("DEBIAN_FRONTEND", "noninteractive");
-    apt().args(["update", "--quiet"]).check()?;
-    apt().args(["install", "--quiet", "--yes", "--no-install-recommends", "chromium", "chromium-driver"]).check()?;
-    find_browser().context("the packages brought no chromium and chromedriver")
+/// Chromium: on PATH, or named by `FIELDSYNC_CHROMIUM`, or from Debian's packages.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    program(&CHROMIUM)
 }
 
-fn find_browser() -> Option<Browser> {
-    let named = |variable: &str, names: &[&str]| match std::env::var_os(variable) {
-        Some(path) => Some(PathBuf::from(path)),
-        None => which(names),
-    };
-    Some(Browser {
-        chromium: named("FIELDSYNC_CHROMIUM", &["chromium", "chromium-browser", "google-chrome"])?,
-        driver: named("CHROMEDRIVER", &["chromedriver"])?,
+/// The three engines and what drives them.
+pub(crate) fn engines() -> Result<Engines> {
+    Ok(Engines {
+        chromium: chromium()?,
+        firefox: program(&FIREFOX)?,
+        webkit: program(&WEBKIT)?,
+        webkit_driver: program(&WEBKIT_DRIVER)?,
+        xvfb: program(&XVFB)?,
     })
+}
+
+/// Where a program is; as root on Debian, it is installed if it is nowhere.
+fn program(wanted: &Program) -> Result<PathBuf> {
+    if let Some(path) = wanted.find() {
+        return Ok(path);
+    }
+    let Program { what, variable, package, .. } = wanted;
+    let root = Run::new("id", Path::new(".")).arg("-u").read().is_ok_and(|id| id.trim_ascii() == b"0");
+    if !root || which(&["apt-get"]).is_none() {
+        bail!("{what} is missing: install it (Debian: 'apt-get install {package}'), or name it in {variable}");
+    }
+    println!("installing {what} from the system's packages");
+    let apt = || Run::new("apt-get", Path::new("/")).env("DEBIAN_FRONTEND", "noninteractive");
+    apt().args(["update", "--quiet"]).check()?;
+    apt().args(["install", "--quiet", "--yes", "--no-install-recommends", package]).check()?;
+    wanted.find().with_context(|| format!("the package {package} brought no {what}"))
 }
 
 fn node() -> Result<()> {

@@ -18,9 +18,9 @@ pub(crate) fn wasm_pack(place: &Place) -> Result<PathBuf> {
     installed(place, "wasm-pack", &place.inputs.tools.wasm_pack, "wasm-pack")
 }
 
-/// The folder of wasm-bindgen and of its test runner.
+/// The folder of wasm-bindgen.
 pub(crate) fn wasm_bindgen(place: &Place) -> Result<PathBuf> {
-    installed(place, "wasm-bindgen-cli", &place.inputs.tools.wasm_bindgen, "wasm-bindgen-test-runner")
+    installed(place, "wasm-bindgen-cli", &place.inputs.tools.wasm_bindgen, "wasm-bindgen")
 }
 
 /// The folder of cargo-deny.

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
     setup::node_modules(place)?;
-    for project in ["js/tsconfig.json", "js/types/tsconfig.json"] {
+    for project in ["js/tsconfig.json", "js/fault-proxy/tsconfig.json", "js/types/tsconfig.json"] {
         Run::new(place.root.join("node_modules/.bin/tsc"), &place.root)
             .args(["--noEmit", "--pretty", "false", "--project", project])
             .check()?;

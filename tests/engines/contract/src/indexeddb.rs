@@ -1,18 +1,30 @@
-//! The store's contract on the real IndexedDB, in a window of a real browser; and what only a browser can
-//! show: that strict durability is really asked for, and that a lost connection comes back.
-#![cfg(target_arch = "wasm32")]
-#![allow(missing_docs, reason = "test support is not an API")]
+//! What only a browser can show of the store: that strict durability is really asked for and taken, that overlapping
+//! saves share a commit, and that whoever stands on a database that is gone or newer is told.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use fieldsync::plan::{Plan, Row, Step, Table, View, Write};
 use fieldsync::store::indexeddb::IndexedDbStore;
-use fieldsync::store::{Durability, Store, StoreError, contract};
+use fieldsync::store::{Durability, Store, StoreError};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
-wasm_bindgen_test_configure!(run_in_browser);
+pub(crate) const CASES: &[&str] = &[
+    "what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not",
+    "overlapping_saves_share_a_commit_with_the_strictest_durability",
+    "a_deleted_database_makes_the_context_outdated_and_says_so",
+    "a_database_of_a_newer_layout_is_not_opened_and_says_why",
+];
+
+pub(crate) async fn run(case: &str) {
+    match case {
+        "what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not" => strict_and_relaxed().await,
+        "overlapping_saves_share_a_commit_with_the_strictest_durability" => shared_commit().await,
+        "a_deleted_database_makes_the_context_outdated_and_says_so" => deleted().await,
+        "a_database_of_a_newer_layout_is_not_opened_and_says_why" => newer_layout().await,
+        unknown => panic!("there is no case {unknown}"),
+    }
+}
 
 #[wasm_bindgen(inline_js = r#"
 let seen = [];
@@ -39,34 +51,13 @@ export function unique() { return `test/${Math.random()}`; }
 extern "C" {
     fn watch();
     fn unwatch() -> String;
-    fn unique() -> String;
+    pub(crate) fn unique() -> String;
     #[wasm_bindgen(catch)]
     async fn newer(name: &str) -> Result<JsValue, JsValue>;
 }
 
-async fn open(name: &str) -> IndexedDbStore {
+pub(crate) async fn open(name: &str) -> IndexedDbStore {
     IndexedDbStore::open(name, || {}).await.expect("the database opens")
-}
-
-#[wasm_bindgen_test]
-async fn indexeddb_keeps_the_contract() {
-    let name = unique();
-    // Each case begins with an empty database; the last is opened again.
-    let number = Rc::new(Cell::new(0));
-    let next = {
-        let (number, name) = (number.clone(), name.clone());
-        move || {
-            number.set(number.get() + 1);
-            let name = format!("{name}/{}", number.get());
-            async move { open(&name).await }
-        }
-    };
-    let again = move |store: IndexedDbStore| {
-        drop(store);
-        let name = format!("{name}/{}", number.get());
-        async move { open(&name).await }
-    };
-    contract::run_all(next, again).await;
 }
 
 #[derive(Clone)]
@@ -79,8 +70,7 @@ impl Plan for Put {
     }
 }
 
-#[wasm_bindgen_test]
-async fn what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not() {
+async fn strict_and_relaxed() {
     let store = open(&unique()).await;
     watch();
     let strict = store.transact(Durability::Strict, Put("a")).await;
@@ -94,8 +84,7 @@ async fn what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not() {
     store.close();
 }
 
-#[wasm_bindgen_test]
-async fn overlapping_saves_share_a_commit_with_the_strictest_durability() {
+async fn shared_commit() {
     let store = open(&unique()).await;
     watch();
     let plans = futures_util::future::join_all(["a", "b", "c", "d"].map(|key| {
@@ -109,8 +98,7 @@ async fn overlapping_saves_share_a_commit_with_the_strictest_durability() {
     store.close();
 }
 
-#[wasm_bindgen_test]
-async fn a_deleted_database_makes_the_context_outdated_and_says_so() {
+async fn deleted() {
     let name = unique();
     let told = Rc::new(Cell::new(0));
     let tell = told.clone();
@@ -121,8 +109,7 @@ async fn a_deleted_database_makes_the_context_outdated_and_says_so() {
     assert_eq!(store.read(Put("a")).await, Err(StoreError::Outdated));
 }
 
-#[wasm_bindgen_test]
-async fn a_database_of_a_newer_layout_is_not_opened_and_says_why() {
+async fn newer_layout() {
     let name = unique();
     drop(open(&name).await);
     newer(&name).await.expect("another app made it newer");

@@ -1,16 +1,26 @@
-//! The sender's lock on the browser's own lock manager: given one after the other, taken away from a holder
-//! that then notices, and given back by nobody else.
-#![cfg(target_arch = "wasm32")]
-#![allow(missing_docs, reason = "test support is not an API")]
+//! The sender's lock on the browser's own lock manager: given one after the other, taken away from a holder that then
+//! notices, and given back by nobody else.
 
 use std::pin::pin;
 
-use fieldsync::platform::browser::BrowserLocks;
-use fieldsync::platform::{Clock, Locks, browser::BrowserClock};
+use fieldsync::platform::browser::{BrowserClock, BrowserLocks};
+use fieldsync::platform::{Clock, Locks};
 use futures_util::future::{Either, select};
-use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
-wasm_bindgen_test_configure!(run_in_browser);
+pub(crate) const CASES: &[&str] = &[
+    "a_lock_is_given_to_one_and_then_to_the_next",
+    "a_stolen_lock_says_so_to_its_holder_who_cannot_give_it_back",
+    "a_lock_that_nobody_holds_can_be_stolen_too",
+];
+
+pub(crate) async fn run(case: &str) {
+    match case {
+        "a_lock_is_given_to_one_and_then_to_the_next" => in_turn().await,
+        "a_stolen_lock_says_so_to_its_holder_who_cannot_give_it_back" => stolen().await,
+        "a_lock_that_nobody_holds_can_be_stolen_too" => free().await,
+        unknown => panic!("there is no case {unknown}"),
+    }
+}
 
 /// Long for a lock, short for a test.
 const WHILE_MS: u64 = 200;
@@ -23,8 +33,7 @@ async fn ends(work: impl Future) -> bool {
     }
 }
 
-#[wasm_bindgen_test]
-async fn a_lock_is_given_to_one_and_then_to_the_next() {
+async fn in_turn() {
     let first = BrowserLocks.acquire("in turn").await;
     assert!(first.is_some(), "this browser has locks");
     assert!(!ends(BrowserLocks.acquire("in turn")).await, "it is held");
@@ -33,8 +42,7 @@ async fn a_lock_is_given_to_one_and_then_to_the_next() {
     assert!(ends(BrowserLocks.acquire("in turn")).await, "and who gave up waiting does not hold it");
 }
 
-#[wasm_bindgen_test]
-async fn a_stolen_lock_says_so_to_its_holder_who_cannot_give_it_back() {
+async fn stolen() {
     let first = BrowserLocks.acquire("stolen").await;
     let second = BrowserLocks.steal("stolen").await;
     assert!(second.is_some());
@@ -46,8 +54,7 @@ async fn a_stolen_lock_says_so_to_its_holder_who_cannot_give_it_back() {
     assert!(ends(BrowserLocks.acquire("stolen")).await);
 }
 
-#[wasm_bindgen_test]
-async fn a_lock_that_nobody_holds_can_be_stolen_too() {
+async fn free() {
     let held = BrowserLocks.steal("free").await;
     assert!(held.is_some() && !ends(BrowserLocks.acquire("free")).await);
 }

@@ -1,0 +1,67 @@
+/**
+ * Every case of the contracts, in every engine, in a window, a dedicated worker and a service worker. What was seen is
+ * compared with the table in docs/browsers.md: a difference between engines is written down, or it is a fault.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { openStage, serveFolders } from '../replay/stage.mjs';
+import { ENGINES, startEngine } from './drivers.mjs';
+import { compareTable, openTable } from './table.mjs';
+
+const CONTEXTS = ['window', 'worker', 'service-worker'];
+const table = openTable('promise');
+
+for (const name of ENGINES) {
+  describe(`contracts in ${name}`, { timeout: 600_000 }, () => {
+    let stage;
+    let engine;
+    let address;
+
+    before(async () => {
+      stage = await openStage();
+      const contract = process.env.FIELDSYNC_CONTRACT;
+      if (!contract) throw new Error('FIELDSYNC_CONTRACT is not set: run this by cargo xtask engines');
+      const pages = fileURLToPath(new URL('page', import.meta.url));
+      ({ address } = await serveFolders(stage, { '/contract/': contract, '/': pages }));
+      engine = await startEngine(stage, name);
+    });
+    after(() => stage?.close());
+
+    test('a window that plants relaxed durability is caught', async () => {
+      const page = await engine.open(`${address}/?plant=relaxed`);
+      const run = 'indexeddb/what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not';
+      const { broken } = await page.call('rig.ask', 'window', { run });
+      assert.match(broken, /strict\/relaxed/);
+      await page.close();
+    });
+
+    for (const context of CONTEXTS) {
+      test(`in a ${context}`, async (t) => {
+        let page = await engine.open(address);
+        const { names } = await page.call('rig.ask', context, { list: true });
+        assert.ok(names.length > 0);
+        for (const promise of names) {
+          await t.test(promise, async () => {
+            const { broken } = await page.call('rig.ask', context, { run: promise });
+            table.set(inWords(promise), `${name}, ${context}`, broken === undefined ? 'kept' : '**broken**');
+            if (broken === undefined) return;
+            // The instance is dead: the next case gets a new page.
+            await page.close();
+            page = await engine.open(address);
+            assert.fail(broken);
+          });
+        }
+        await page.close();
+      });
+    }
+  });
+}
+
+test('docs/browsers.md tells of every promise in every engine', () => compareTable('contracts', table.text()));
+
+/** A test's name as a sentence. */
+function inWords(promise) {
+  const [group, words] = promise.split('/');
+  return `${group}: ${words.replaceAll('_', ' ')}`;
+}
