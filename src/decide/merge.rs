@@ -36,7 +36,7 @@ impl Merged {
 
 /// Whether an operation of the outbox may still be changed.
 pub(super) fn is_open(work: &Work<'_>, stored: &OutboxRow, operation: &Operation) -> bool {
-    let sealed = stored.is_carried() || work.known_seals().is_none_or(|seals| seals.contains(operation.seq));
+    let sealed = stored.here.is_some() || work.known_seals().is_none_or(|seals| seals.contains(operation.seq));
     let sealed = sealed && !is(Bug::MergedIntoSealed);
     stored.state == State::Pending && !sealed && operation.group.is_none()
 }
