@@ -8,8 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { FAULTS, KINDS } from '../../pkg/dist/fault-proxy/faults.js';
-import { openProxy } from '../../pkg/dist/fault-proxy/proxy.js';
+import { KINDS, openProxy } from '../../pkg/dist/fault-proxy/proxy.js';
 import { newProfile, startBrowser } from './support-chromium.mjs';
 import { openStage, openTab, TENANT } from './support-stage.mjs';
 
@@ -209,7 +208,7 @@ describe('a hundred rounds of faults', { timeout: 900_000 }, () => {
     const receipts = database.receipts.map(({ operation }) => operation);
     assert.equal(new Set(receipts).size, receipts.length, 'each operation has one receipt');
     assert.deepEqual(troubles, []);
-    for (const kind of Object.keys(FAULTS)) t.diagnostic(`${String(proxy.counts.get(kind) ?? 0).padStart(5)} ${kind}`);
+    for (const kind of KINDS) t.diagnostic(`${String(proxy.counts.get(kind) ?? 0).padStart(5)} ${kind}`);
     for (const [death, times] of deaths) t.diagnostic(`${String(times).padStart(5)} death of the ${death}`);
   });
 });

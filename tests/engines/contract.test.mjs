@@ -21,7 +21,7 @@ for (const name of ENGINES) {
     before(async () => {
       stage = await openStage();
       const contract = process.env.FIELDSYNC_CONTRACT;
-      if (!contract) throw new Error('FIELDSYNC_CONTRACT is not set: run this by cargo xtask engines');
+      if (!contract) throw new Error('FIELDSYNC_CONTRACT is not set: run this by cargo xtask browser');
       const pages = fileURLToPath(new URL('page', import.meta.url));
       ({ address } = await serveFolders(stage, { '/contract/': contract, '/': pages }));
       engine = await startEngine(stage, name);

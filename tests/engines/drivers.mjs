@@ -2,7 +2,7 @@
  * The three engines behind one small face: a driver opens pages and calls functions of theirs.
  *
  * Chromium and Firefox by Playwright; WebKitGTK by WebDriver, because Playwright drives only a WebKit of its own build.
- * Where the programs are comes from the environment, set by `cargo xtask engines`.
+ * Where the programs are comes from the environment, set by `cargo xtask browser`.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -142,6 +142,6 @@ async function listening(port, ended) {
 
 function required(name) {
   const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run this by cargo xtask engines`);
+  if (!value) throw new Error(`${name} is not set: run this by cargo xtask browser`);
   return value;
 }

@@ -9,7 +9,7 @@ export const FAULTS = {
   'drop-after': 'the server has answered; the connection breaks before the answer passes',
   duplicate: 'the server gets the request twice in a row; the first answer passes',
   'late-duplicate': 'the answer passes; the server gets the request once more after later ones',
-  reorder: 'the request waits until a later one of the same client has passed',
+  reorder: 'the request waits until a later one has passed',
   delay: 'the answer waits',
   stall: 'the answer stops in the middle and the connection stays open',
   truncate: 'the connection breaks in the middle of the answer',

@@ -6,12 +6,13 @@
  * in part, or not at all. What was done is counted by kind.
  */
 import {
-  request as ask,
   createServer,
   type IncomingHttpHeaders,
   type IncomingMessage,
+  request as overHttp,
   type ServerResponse,
 } from 'node:http';
+import { request as overTls } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -19,9 +20,11 @@ import { createGzip } from 'node:zlib';
 import { choose, type Fault, type Rates } from './faults.js';
 import { openRandom } from './random.js';
 
+export * from './faults.js';
+
 /** Settings of a proxy. */
 export interface ProxyOptions {
-  /** The server, such as `http://127.0.0.1:8080`. */
+  /** The server, such as `http://127.0.0.1:8080` or `https://example.org/base`. */
   upstream: string;
   /** The port to listen on, of this machine alone; 0, the default, takes a free one. */
   port?: number;
@@ -29,6 +32,8 @@ export interface ProxyOptions {
   rates?: Rates;
   /** The first of the numbers by which faults are chosen; 1 if nothing else is said. */
   seed?: number;
+  /** How long an answer waits that is delayed, and at most a request that is to be overtaken, ms; 400 if nothing else is said. */
+  delayMs?: number;
   /** The requests that may meet a fault; every one if nothing else is said. */
   only?: (url: string) => boolean;
   /** Called for each fault as it begins, with the address of the request. */
@@ -64,7 +69,6 @@ interface Answer {
   body: Buffer;
 }
 
-/** How long an answer waits that is delayed, and a request that is overtaken, at most, ms. */
 const DELAY_MS = 400;
 /** How many later requests pass before a late duplicate. */
 const LATER = 3;
@@ -93,10 +97,11 @@ let bomb: Promise<Buffer> | undefined;
 export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   const random = openRandom(options.seed ?? 1);
   const counts = new Map<Fault | 'none', number>();
+  const delayMs = options.delayMs ?? DELAY_MS;
   let rates = options.rates ?? {};
   const forced: { fault: Fault; at: number | undefined }[] = [];
   /** Requests that come once more, each with how many others pass before. */
-  const late: { asked: Asked; after: number }[] = [];
+  let late: { asked: Asked; after: number }[] = [];
   /** Those that wait to be overtaken. */
   const overtaken = new Set<() => void>();
 
@@ -109,15 +114,17 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
     const fault = planned?.fault ?? (may ? choose(rates, draw) : undefined);
     counts.set(fault ?? 'none', (counts.get(fault ?? 'none') ?? 0) + 1);
     if (fault !== undefined) options.onFault?.(fault, asked.url);
-    if (fault !== 'reorder') {
-      for (const go of overtaken) go();
+    const earlier = fault === 'reorder' ? [] : [...overtaken];
+    try {
+      await meet(fault, asked, response, planned?.at ?? random());
+    } finally {
+      for (const go of earlier) go();
     }
-    await meet(fault, asked, response, planned?.at ?? random());
     for (const waiting of late) waiting.after -= 1;
-    for (const due of late.filter(({ after }) => after < 0)) {
-      late.splice(late.indexOf(due), 1);
-      await forward(options.upstream, due.asked).catch(() => {});
-    }
+    // Out of the list before anything is awaited: other exchanges end meanwhile.
+    const due = late.filter(({ after }) => after < 0);
+    late = late.filter(({ after }) => after >= 0);
+    for (const { asked } of due) await forward(options.upstream, asked).catch(() => {});
   }
 
   /** Has an exchange go wrong. `at` is where an answer is cut: a part of it below 1, else bytes. */
@@ -147,12 +154,12 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
           };
           overtaken.add(go);
           // Nobody may come after it.
-          void pause(DELAY_MS).then(go);
+          void pause(delayMs).then(go);
         });
         return pass(response, await answer());
       case 'delay': {
         const found = await answer();
-        await pause(DELAY_MS);
+        await pause(delayMs);
         return pass(response, found);
       }
       case 'stall':
@@ -238,7 +245,8 @@ async function read(request: IncomingMessage): Promise<Asked> {
 
 /** Lets the server work and keeps its answer: it has committed when this resolves. */
 function forward(upstream: string, { method, url, headers, body }: Asked): Promise<Answer> {
-  const target = new URL(url, upstream);
+  const target = new URL(upstream.replace(/\/$/, '') + url);
+  const ask = target.protocol === 'https:' ? overTls : overHttp;
   // No connection is kept: one that outlives a killed server would fail the first request to the next.
   const onward = { ...kept(headers), host: target.host, connection: 'close' };
   return new Promise((resolve, reject) => {
