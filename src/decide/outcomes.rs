@@ -169,7 +169,7 @@ impl Outcomes {
         // The server applied what it stands on too, even if the word on that is still on its way.
         let pending = operations(db, work, &row)?;
         let earlier = earlier_than(&pending, operation);
-        move_grounds(&mut row, &pending, stored, operation);
+        move_grounds(&mut row, &pending, &earlier, stored, operation);
         row.ops.retain(|op| op.seq != operation.seq);
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
@@ -312,11 +312,10 @@ fn earlier_than<'q>(operations: &'q [Queued], operation: &Operation) -> Vec<&'q 
 
 /// What a record's operations were written on, once one of them is applied: it moves with those that stand on that one.
 /// Whoever wrote elsewhere saw nothing of what was written here, nor the other way round: that does not move, and is
-/// kept from now on.
-fn move_grounds(row: &mut OverlayRow, pending: &[Queued], stored: &OutboxRow, applied: &Operation) {
+/// kept from now on. `earlier` is what the applied one stands on.
+fn move_grounds(row: &mut OverlayRow, pending: &[Queued], earlier: &[&Queued], stored: &OutboxRow, applied: &Operation) {
     let apart = stored.is_carried() || row.has_ground(applied.seq);
     let based = row.has_based(applied.seq);
-    let earlier = earlier_than(pending, applied);
     for op in &mut row.ops {
         let other = pending.iter().find(|(_, other)| other.seq == op.seq);
         let on_it = other.is_some_and(|(_, other)| earlier_than(pending, other).iter().any(|(_, earlier)| earlier.seq == applied.seq));

@@ -8,7 +8,7 @@ use super::rows::IdRow;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Local, Verdict, judge};
-use crate::model::{Action, Base, Operation, RecordId, Stamp};
+use crate::model::{Action, Base, OpId, Operation, RecordId, Stamp};
 use crate::outbox::{OutboxRow, State};
 use crate::protocol::ServerState;
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
@@ -94,7 +94,14 @@ pub(super) fn rebase(
     let mut view = server.data.clone();
     let mut ops: Vec<OpRef> = Vec::new();
     let carried: Vec<u64> = pending.iter().filter(|(stored, _)| stored.is_carried()).map(|(_, operation)| operation.seq).collect();
-    let mut open = false;
+    // What carried work may still name, and what leads on from there: the one in its place, or, if it ends here, its base.
+    let mut ended: Vec<(OpId, Base)> = Vec::new();
+    for (stored, operation) in pending.iter().filter(|_| !carried.is_empty()) {
+        let names = stored.replaces.iter().chain(&operation.supersedes);
+        ended.extend(names.map(|name| (name.clone(), Base::After(operation.id.clone()))));
+    }
+    // One open conflict of a record is enough: the rest waits for what is decided on it.
+    let mut open = pending.iter().any(|(stored, _)| matches!(stored.state, State::Conflict { .. }));
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
     for (stored, mut operation) in pending {
         let reference = row.op(operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
@@ -146,13 +153,20 @@ pub(super) fn rebase(
             let settled =
                 conflict.map_or(Settled::Applied { version: server.version }, |conflict| Settled::Conflict { conflict: conflict.id });
             work.settle(&operation.id, settled);
+            ended.push((operation.id, operation.base));
             continue;
         };
         view = after(view, &action);
-        let base = match &operation.base {
-            Base::After(earlier) if ops.iter().rev().any(|op| op.id == *earlier) => operation.base.clone(),
+        let mut base = operation.base.clone();
+        // As many steps as there are names, and no more: in a file they may go round in a circle.
+        for _ in 0..ended.len() {
+            let leads_on = ended.iter().find(|(gone, _)| matches!(&base, Base::After(earlier) if earlier == gone));
+            leads_on.into_iter().for_each(|(_, on)| base.clone_from(on));
+        }
+        let base = match &base {
+            Base::After(earlier) if ops.iter().any(|op| op.id == *earlier) => base,
             // Not on what stands before it here: the server meets the one with the other.
-            _ if stored.is_carried() => Base::Version(server.version),
+            _ if stored.is_carried() && !restored => Base::Version(server.version),
             // As when it was written: see `followed` in [`super::write`].
             _ => {
                 let own = ops.iter().rev().find(|op| !carried.contains(&op.seq));

@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
+use super::chain::operations;
 use super::effects::{Effects, Settled};
 use super::intent::{Intent, Place, WriteError};
 use super::merge::{self, Merged};
@@ -21,6 +22,7 @@ use crate::outbox::OutboxRow;
 use crate::plan::WriteBatch;
 use crate::protocol::limits::{BATCH_BYTES_MAX, OPERATIONS_MAX};
 use crate::schema::Schema;
+use crate::value::{Delta, Object};
 
 /// One thing that the app wants.
 #[derive(Clone, Debug)]
@@ -166,6 +168,7 @@ impl LocalWrite {
             }
         }
         let drops = place.drops(&row, &action);
+        let ground = written_on(db, work, &row)?;
         let mut operation = Operation {
             id: wanted.operation.clone(),
             seq: 0,
@@ -192,7 +195,7 @@ impl LocalWrite {
             return Ok(Ok((row.into_view(), Some(id))));
         }
         operation.seq = work.take_seq();
-        row.ops.push(OpRef::to(&operation));
+        row.ops.push(OpRef { ground, ..OpRef::to(&operation) });
         let stored = OutboxRow::new(&operation, row.key.clone(), drops, self.now);
         new.push(New { operation, row: stored });
         work.put(row.clone());
@@ -263,12 +266,33 @@ impl LocalWrite {
     }
 }
 
+/// What the server had of a record, as far as its writer sees it now: under what was not judged yet, that is what that
+/// one was written on, and not what the base has come to. Nothing where that is the base itself.
+fn written_on(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<Object>> {
+    let moved = |op: &OpRef| op.ground.is_some() && op.ground != row.base;
+    if !row.ops.iter().any(moved) {
+        return Ok(None);
+    }
+    let pending = operations(db, work, row)?;
+    let mut seen = row.base.clone().unwrap_or_default();
+    for op in &row.ops {
+        let Some(ground) = op.ground.as_ref().filter(|_| moved(op)) else { continue };
+        let action = pending.iter().find(|(_, operation)| operation.seq == op.seq).map(|(_, operation)| &operation.action);
+        let mut back = Delta::diff(&seen, ground);
+        if let Some(Action::Update { delta }) = action {
+            back.retain(|pointer, _| delta.touching(pointer).is_some());
+        }
+        back.apply(&mut seen);
+    }
+    Ok(Some(seen))
+}
+
 /// The operation that a new write of a record follows: the last that was written here. What came with a file is on
 /// its own way, and stands before it only where there is no other.
 fn followed(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<OpId>> {
     for op in row.ops.iter().rev() {
         // What came with a file has a ground.
-        let carried = op.ground.is_some() && work.outbox(db, op.seq)?.is_some_and(|(stored, _)| stored.here.is_some());
+        let carried = op.ground.is_some() && work.outbox(db, op.seq)?.is_some_and(|(stored, _)| stored.is_carried());
         if !carried {
             return Ok(Some(op.id.clone()));
         }

@@ -52,15 +52,17 @@ impl<S: Store, H: Host> Engine<S, H> {
         let attempts = self.inner.attempts.borrow();
         let is_due = |(seq, attempt): &&(u64, Attempt)| attempt.alone >= ALONE_MAX && attempt.rest.left(now) == 0 && !without.contains(seq);
         let mut due: Vec<&(u64, Attempt)> = attempts.iter().filter(is_due).collect();
-        due.sort_unstable_by_key(|(seq, attempt)| (attempt.alone, *seq));
         let queue = self.inner.queue.borrow();
-        let with = |(seq, _): &(u64, Attempt)| {
-            let unit = queue.unit(*seq);
+        while let Some(least) = (0..due.len()).min_by_key(|at| (due[*at].1.alone, due[*at].0)) {
+            let unit = queue.unit(due.swap_remove(least).0);
             let others: Vec<u64> = queue.items().map(|(other, _)| other).filter(|other| !unit.contains(other)).collect();
-            queue.batch(1, usize::MAX, &others)
-        };
-        // One that waits for another suspect cannot go, and must not stand in the way of that.
-        due.into_iter().map(with).find(|batch| !batch.is_empty()).unwrap_or_default()
+            let batch = queue.batch(1, usize::MAX, &others);
+            // One that waits for another suspect cannot go, and must not stand in the way of that.
+            if !batch.is_empty() {
+                return batch;
+            }
+        }
+        Vec::new()
     }
 
     pub(super) fn random(&self) -> u64 {

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
-use fieldsync::decide::{ChangeEpoch, Effects, Export, Fresh, Import, Intent, PageResult, Resolution, Resolve, Settle};
-use fieldsync::model::{Base, Epoch, RecordId, Stamp, Version};
+use fieldsync::decide::{ChangeEpoch, Effects, Export, Fresh, Import, Intent, PageResult, Resolution, Resolve, Settle, Unsent};
+use fieldsync::model::{Base, Epoch, OpId, Operation, RecordId, Stamp, Version};
 use fieldsync::outbox::State;
 use fieldsync::plan::Table;
 use fieldsync::protocol::{ConflictKind, Outcome, ServerState};
@@ -28,6 +28,13 @@ fn acknowledge(desk: &mut Desk, op: &Op, real: &RecordId, version: u64) {
     desk.claim(&[op], desk.known());
     desk.answer(epoch(1), 0, &[(op, applied(real, version))]).expect("it is ours");
     assert_eq!(desk.state(op), State::Acknowledged { version: Version(version) });
+}
+
+/// A conflict with an undated state of the server.
+fn met(version: u64, data: Value) -> Outcome {
+    let (stamp, field_stamps) = (Stamp::default(), std::collections::BTreeMap::new());
+    let server = ServerState { version: Version(version), data: Some(object(data)), stamp, field_stamps };
+    Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, real_id: None, server }
 }
 
 /// A page of the first lineage that brings nothing new, and says that everything is here.
@@ -171,14 +178,7 @@ fn what_waits_again_stands_in_the_order_in_which_the_server_had_applied_it() {
     let mut desk = Desk::with_rex();
     let (first, second) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"age": 2})));
     desk.claim(&[&first], desk.known());
-    let server = ServerState {
-        version: Version(2),
-        data: Some(object(json!({"name": "Rex", "age": 1, "tail": true}))),
-        stamp: Stamp::default(),
-        field_stamps: std::collections::BTreeMap::new(),
-    };
-    let conflict = Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, real_id: None, server };
-    desk.answer(epoch(1), 0, &[(&first, conflict)]).expect("it is ours");
+    desk.answer(epoch(1), 0, &[(&first, met(2, json!({"name": "Rex", "age": 1, "tail": true})))]).expect("it is ours");
     // Another operation stands in the place of the first: later written, and still before the second.
     let (stored, operation) = desk.outbox().pop().expect("it is the last");
     let instead = Op { seq: operation.seq, id: operation.id, row: stored.row };
@@ -285,6 +285,33 @@ fn what_came_with_a_file_and_waits_again_is_still_not_what_a_write_of_here_follo
     let later = desk.update(&REX, json!({"note": "calm"}));
     let (_, operation) = desk.outbox().into_iter().find(|(_, operation)| operation.id == later.id).expect("it waits");
     assert_eq!(operation.base, Base::After(own.id));
+}
+
+#[test]
+fn names_in_a_file_that_go_round_in_a_circle_lead_nowhere() {
+    let (mut unsent, mut ops, user) = (Unsent::default(), Vec::new(), "anna".to_owned());
+    let schema = Desk::new().schema;
+    for (place, set) in [json!({"age": 9}), json!({"name": "Max"}), json!({"tail": true})].into_iter().enumerate() {
+        let mut away = Desk::with_rex();
+        (0..place).for_each(|_| drop(away.op_id()));
+        ops.push(away.update(&REX, set));
+        let (of_one, _) = away.decide(Export { schema: schema.clone(), now: 1_700_000_000_000, user: user.clone() });
+        unsent.operations.extend(of_one.operations);
+        unsent.epoch = of_one.epoch;
+    }
+    unsent.operations[1].replaces = vec![ops[2].id.clone()];
+    unsent.operations[2].replaces = vec![ops[1].id.clone()];
+
+    let mut desk = Desk::with_rex();
+    let (new, _) = desk.decide(Import { schema, unsent: Rc::new(unsent), now: 1_700_000_000_000, user });
+    assert_eq!(new, 3);
+    let id: OpId = serde_json::from_value(json!("018bcfe5-6800-7303-8303-030303030399")).expect("an ID");
+    desk.local(&id, Intent::Update { id: REX, set: object(json!({"note": "calm"})), unset: Vec::new() }).expect("written");
+    desk.answer(epoch(1), 0, &[(&ops[0], met(2, json!({"name": "Rex", "age": 2})))]).expect("it came with the file");
+    let outbox: Vec<Operation> = desk.outbox().into_iter().map(|(_, operation)| operation).collect();
+    assert_eq!(outbox.iter().filter(|operation| operation.supersedes.as_ref() == Some(&ops[0].id)).count(), 1);
+    let own = outbox.into_iter().find(|operation| operation.id == id).expect("it waits");
+    assert!(ops[1..].iter().any(|op| own.base == Base::After(op.id.clone())), "{:?}", own.base);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use fieldsync::outbox::State;
 use fieldsync::protocol::Outcome;
 use serde_json::json;
 
-use crate::desk::{Desk, Op, REX, applied, epoch, rejected, rex};
+use crate::desk::{Desk, Op, REX, applied, epoch, object, rejected, rex};
 
 #[test]
 fn an_outcome_for_an_operation_that_has_one_changes_nothing() {
@@ -186,4 +186,18 @@ fn what_follows_an_operation_that_ended_stands_on_nothing_if_the_record_had_move
 /// An operation of the pet that follows another.
 fn behind(later: &Op, earlier: &Op) -> Follower {
     Follower { operation: later.id.clone(), earlier: earlier.id.clone(), entity: "pet".to_owned(), row: later.row.clone() }
+}
+
+#[test]
+fn a_write_over_one_that_was_not_judged_yet_was_written_on_what_that_one_was_written_on() {
+    let mut desk = Desk::with_rex();
+    desk.update(&REX, json!({"name": "Max"}));
+    // Nobody here knows when the other device wrote it, so that the name waits to be judged; the new one is not shown.
+    let mut undated = rex(5, json!({"name": "Rolf", "age": 5}));
+    undated["stamp"] = json!([0, 0]);
+    desk.page(Some("one"), "two", vec![undated]);
+    assert_eq!(desk.get(&REX).expect("there").data, object(json!({"name": "Max", "age": 5})));
+    desk.update(&REX, json!({"name": "Moritz", "age": 6}));
+    let second = desk.get(&REX).expect("there").ops.pop().expect("it waits");
+    assert_eq!(second.ground, Some(object(json!({"name": "Rex", "age": 5}))), "of the name its writer saw nothing new");
 }

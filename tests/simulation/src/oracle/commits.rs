@@ -120,7 +120,8 @@ impl Commits {
             // was told of it, and what was decided on it is not asked again. Not so, once, if it stands on a version of
             // a lineage that was lost: that says nothing of this one, and the device sees by the content whether its
             // decision holds.
-            let sent = bodies.get(&receipt.operation).map(|(operation, _)| operation);
+            // What came with a file was put there by another device.
+            let sent = bodies.get(&receipt.operation).filter(|_| !carried.contains(&receipt.operation)).map(|(operation, _)| operation);
             if let Some((Base::Version(base), Some(before))) = sent.map(|sent| (&sent.base, &sent.supersedes)) {
                 let told = known.words.get(before).filter(|word| word.client == receipt.client);
                 let earlier = told.and_then(|word| met(&word.outcome));

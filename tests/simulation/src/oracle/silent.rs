@@ -58,10 +58,12 @@ pub(crate) struct Lines {
 
 /// What a database had of a record from the server.
 #[derive(Clone, Debug)]
-struct Saw {
-    version: Version,
+pub(crate) struct Saw {
+    pub(crate) version: Version,
     /// Of whatever lineage: until a restored server has told of the record, what it had said before stands. Nothing: deleted.
-    data: Value,
+    pub(crate) data: Value,
+    /// The operations over it: what they change of it was not shown.
+    pub(crate) under: Vec<OpId>,
 }
 
 /// A write that became part of an operation which was there already.
@@ -143,9 +145,8 @@ impl Lines {
         self.came_in.entry(operation.clone()).or_insert(lineage);
         self.senders.entry(operation.clone()).or_default().insert(head.client.clone());
     }
-    /// An operation stands in an outbox, where the record is known at a version, as this data.
-    pub(crate) fn drafted(&mut self, operation: &Operation, database: &str, known: impl FnOnce() -> Option<(Version, Value)>) {
-        let saw = || known().map(|(version, data)| Saw { version, data });
+    /// An operation stands in an outbox, where this is known of its record.
+    pub(crate) fn drafted(&mut self, operation: &Operation, database: &str, saw: impl FnOnce() -> Option<Saw>) {
         if !self.homes.contains_key(&operation.id) {
             if operation.supersedes.is_none() {
                 self.saw.extend(saw().map(|saw| (operation.id.clone(), saw)));
@@ -211,6 +212,8 @@ impl Lines {
             }
         }
         let (first, saw) = first?;
+        let hidden = |id: &OpId| self.body(id).is_some_and(|over| touches(over, pointer));
+        let saw = saw.filter(|saw| !saw.under.iter().any(hidden));
         let (mut own, mut at) = (BTreeSet::new(), first);
         loop {
             own.insert(&self.first(at).id);

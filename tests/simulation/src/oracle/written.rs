@@ -12,6 +12,7 @@ use fieldsync::value::{Hash, Key, canonical, hash_bytes, to_value};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::oracle::silent::Saw;
 use crate::oracle::stored::{Queued, Stored, number};
 use crate::seams::server::lock;
 use crate::sim::{Invariant, Sim};
@@ -95,12 +96,17 @@ impl Stored {
                     .map_err(|error| (Invariant::Sound, format!("an operation cannot be read: {error}: {}", row.text)))?;
                 let seq = number(&row.key);
                 let overlay = [operation.entity.as_str().into(), stored.row.to_key()].into();
-                let known = || {
+                let saw = || {
                     let row = self.overlay.get(&overlay)?;
                     let text: Value = serde_json::from_str(&row.text).ok()?;
-                    Some((row.version?, text.get("base").cloned().unwrap_or_default()))
+                    let before = row.ops.iter().map_while(|op| (op.seq != seq).then_some(op.seq));
+                    let under = before.filter_map(|seq| self.outbox.get(&seq)).map(|queued| queued.operation.id.clone());
+                    Some(Saw { version: row.version?, data: text.get("base").cloned().unwrap_or_default(), under: under.collect() })
                 };
-                lock(&self.truth.watch).commits.lines.drafted(&operation, &self.name, known);
+                // What was imported was written elsewhere.
+                if stored.here.is_none() {
+                    lock(&self.truth.watch).commits.lines.drafted(&operation, &self.name, saw);
+                }
                 let before = self.outbox.get(&seq).map(|queued| queued.body == stored.body);
                 self.outbox.insert(seq, Queued { operation, body: stored.body, state: stored.state, waits_for: stored.waits_for, overlay });
                 if before == Some(false) && self.seals.contains(seq) {
