@@ -8,7 +8,7 @@ use super::rows::IdRow;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Local, Verdict, judge};
-use crate::model::{Action, Base, OpId, Operation, RecordId, Stamp};
+use crate::model::{Action, Base, OpId, Operation, RecordId, Stamp, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::protocol::ServerState;
 use crate::protocol::limits::CLOCK_TOLERANCE_MS;
@@ -100,6 +100,8 @@ pub(super) fn rebase(
         let names = stored.replaces.iter().chain(&operation.supersedes);
         ended.extend(names.map(|name| (name.clone(), Base::After(operation.id.clone()))));
     }
+    // Those that stand on the new state now. The server takes what follows them for written on that.
+    let mut moved: Vec<OpId> = Vec::new();
     // One open conflict of a record is enough: the rest waits for what is decided on it.
     let mut open = pending.iter().any(|(stored, _)| matches!(stored.state, State::Conflict { .. }));
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
@@ -108,7 +110,13 @@ pub(super) fn rebase(
         local = after(local, &operation.action);
         let mut ground = row.ground_of(operation.seq);
         let unjudged = |ground: Option<Object>| OpRef { ground: Some(ground.unwrap_or_default()), ..reference.clone() };
-        if kept.contains(&operation.seq) || open || stored.state != State::Pending {
+        let is_kept = kept.contains(&operation.seq);
+        if is_kept || open || stored.state != State::Pending {
+            if is_kept && operation.base == Base::Version(server.version) {
+                moved.push(operation.id.clone());
+            } else if !is_kept && stored.state == State::Pending {
+                part(work, &stored, &mut operation, &moved);
+            }
             view = after(view, &operation.action);
             ops.push(unjudged(ground));
             continue;
@@ -123,13 +131,14 @@ pub(super) fn rebase(
         };
         if !verdict.fields.is_empty() && server.data.is_some() && !server.is_dated() {
             // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.
+            part(work, &stored, &mut operation, &moved);
             view = after(view, &operation.action);
             ops.push(unjudged(ground));
             continue;
         }
-        let ground_then = reference.ground.is_some().then(|| server.data.clone().unwrap_or_default());
-        let reference = OpRef { ground: ground_then, ..reference };
         if verdict.ask {
+            // Whoever has it by a file may send it before somebody decides.
+            let stored = part(work, &stored, &mut operation, &moved).unwrap_or(stored);
             let conflict = record(work, row, &operation, &ground, &local, server, &verdict, None);
             row.conflict = Some(conflict.id);
             work.queue(&operation, stored.with(State::Conflict { conflict: conflict.id }));
@@ -137,7 +146,7 @@ pub(super) fn rebase(
             work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
             work.found(&conflict);
             view = after(view, &operation.action);
-            ops.push(reference);
+            ops.push(unjudged(ground));
             open = true;
             continue;
         }
@@ -179,7 +188,9 @@ pub(super) fn rebase(
             work.queue(&operation, stored.instead(&operation));
             work.note(&operation, Event::Rebased { version: server.version });
         }
-        ops.push(reference);
+        moved.push(operation.id);
+        let ground = reference.ground.is_some().then(|| server.data.clone().unwrap_or_default());
+        ops.push(OpRef { ground, ..reference });
     }
     map_temps(db, work, &row.entity, &mut view)?;
     row.version = Some(server.version);
@@ -187,6 +198,17 @@ pub(super) fn rebase(
     row.view = view;
     row.ops = ops;
     Ok(())
+}
+
+/// Takes what is not judged from behind what was, or the server would take it for judged. Gives its row, if that changed.
+fn part(work: &mut Work<'_>, stored: &OutboxRow, operation: &mut Operation, moved: &[OpId]) -> Option<OutboxRow> {
+    if !matches!(&operation.base, Base::After(earlier) if moved.contains(earlier)) {
+        return None;
+    }
+    operation.base = Base::Version(Version::LOST);
+    let parted = stored.instead(operation);
+    work.queue(operation, parted.clone());
+    Some(parted)
 }
 
 /// The conflict that a verdict found.

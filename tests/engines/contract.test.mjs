@@ -12,6 +12,16 @@ import { compareTable, openTable } from './table.mjs';
 const CONTEXTS = ['window', 'worker', 'service-worker'];
 const table = openTable('promise');
 
+/** Mistakes that `page/plant.mjs` can make, the case that must notice each, and by what. */
+const PLANTS = {
+  relaxed: ['indexeddb/what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not', /strict\/relaxed/],
+  abort: ['hard_days/an_aborted_commit_is_an_error_and_leaves_nothing', /Ok\(\(\)\)/],
+  checkpoint: ['hard_days/an_aborted_commit_is_an_error_and_leaves_nothing', /left: \(Ok\(true\)/],
+  late: ['hard_days/a_connection_that_was_closed_is_opened_again', /it does not end/],
+};
+/** Long for a case. */
+const CASE_LIMIT_MS = 3_000;
+
 for (const name of ENGINES) {
   describe(`contracts in ${name}`, { timeout: 600_000 }, () => {
     let stage;
@@ -28,13 +38,14 @@ for (const name of ENGINES) {
     });
     after(() => stage?.close());
 
-    test('a window that plants relaxed durability is caught', async () => {
-      const page = await engine.open(`${address}/?plant=relaxed`);
-      const run = 'indexeddb/what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not';
-      const { broken } = await page.call('rig.ask', 'window', { run });
-      assert.match(broken, /strict\/relaxed/);
-      await page.close();
-    });
+    for (const [plant, [run, sign]] of Object.entries(PLANTS)) {
+      test(`the planted mistake '${plant}' is caught`, async () => {
+        const page = await engine.open(`${address}/?plant=${plant}`);
+        const { broken } = await page.call('rig.ask', 'window', { run, limitMs: CASE_LIMIT_MS });
+        await page.close();
+        assert.match(broken, sign);
+      });
+    }
 
     for (const context of CONTEXTS) {
       test(`in a ${context}`, async (t) => {

@@ -91,7 +91,7 @@ impl Connection {
         }
         // Without a version this open would make a database without a layout, if there were none.
         self.for_reads().await?;
-        let unavailable = |error: idb::Error| StoreError::Unavailable { reason: convert::idb_cause(&error) };
+        let unavailable = |error: idb::Error| convert::refused(convert::idb_cause(&error));
         let opening = idb::Factory::new().and_then(|factory| factory.open(&self.name, None)).map_err(unavailable)?;
         let opened: IdbDatabase = opening.await.map_err(unavailable)?.into();
         if self.closed.get() {
@@ -168,7 +168,7 @@ fn unwatch(database: &IdbDatabase) {
 
 /// Whether nothing was ever stored here: who opens a database begins with its `state`.
 async fn is_empty(rexie: &Rexie) -> Result<bool, StoreError> {
-    let failed = |error: rexie::Error| StoreError::Unavailable { reason: convert::cause(&error) };
+    let failed = |error: rexie::Error| convert::refused(convert::cause(&error));
     let state = crate::plan::Table::State.name();
     let transaction = rexie.transaction(&[state], rexie::TransactionMode::ReadOnly).map_err(failed)?;
     let rows = transaction.store(state).map_err(failed)?.count(None).await.map_err(failed)?;
@@ -185,5 +185,5 @@ fn close_rexie(rexie: Rc<Rexie>) {
 fn open_failed(error: &rexie::Error) -> StoreError {
     // The only open that asks for a version: a newer one there means a newer app elsewhere.
     let reason = convert::cause(error);
-    if reason == "VersionError" { StoreError::Outdated } else { StoreError::Unavailable { reason } }
+    if reason == "VersionError" { StoreError::Outdated } else { convert::refused(reason) }
 }

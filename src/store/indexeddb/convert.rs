@@ -27,7 +27,7 @@ pub(super) fn range(range: &KeyRange) -> Result<Option<IdbKeyRange>, StoreError>
             IdbKeyRange::bound_with_lower_open_and_upper_open(&key(lower), &key(upper), *lower_open, *upper_open)
         }
     };
-    made.map(Some).map_err(|error| StoreError::Unavailable { reason: name(&error) })
+    made.map(Some).map_err(failed)
 }
 
 /// The values to put for these rows.
@@ -49,7 +49,7 @@ pub(super) fn values<'r>(rows: impl Iterator<Item = &'r Row>) -> Result<js_sys::
         text.push('}');
     }
     text.push(']');
-    let parsed = js_sys::JSON::parse(&text).map_err(|error| StoreError::Unavailable { reason: name(&error) })?;
+    let parsed = js_sys::JSON::parse(&text).map_err(failed)?;
     Ok(parsed.unchecked_into())
 }
 
@@ -58,11 +58,10 @@ pub(super) fn rows(found: &JsValue) -> Result<Vec<Row>, StoreError> {
     if found.is_undefined() || found.is_null() {
         return Ok(Vec::new());
     }
-    let unreadable = |reason: String| StoreError::Unavailable { reason };
     let list: JsValue = if js_sys::Array::is_array(found) { found.clone() } else { js_sys::Array::of1(found).into() };
-    let text = js_sys::JSON::stringify(&list).map_err(|error| unreadable(name(&error)))?;
+    let text = js_sys::JSON::stringify(&list).map_err(failed)?;
     let text = String::from(text);
-    let strange = || unreadable("a row of another form".to_owned());
+    let strange = || refused("a row of another form".to_owned());
     let mut rows = Vec::new();
     for stored in items(&text).ok_or_else(strange)? {
         let stored = members(stored).ok_or_else(strange)?;
@@ -100,6 +99,17 @@ pub(super) fn idb_cause(error: &idb::Error) -> String {
         | Idb::CursorContinueFailed(said) => name(said),
         _ => UNKNOWN.to_owned(),
     }
+}
+
+/// What the browser's name for a refusal means: a full disk can show itself at any call.
+pub(super) fn refused(reason: String) -> StoreError {
+    if reason == "QuotaExceededError" { StoreError::Full } else { StoreError::Unavailable { reason } }
+}
+
+/// The same for what was thrown.
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+pub(super) fn failed(error: JsValue) -> StoreError {
+    refused(name(&error))
 }
 
 const UNKNOWN: &str = "unknown";

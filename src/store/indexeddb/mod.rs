@@ -41,7 +41,7 @@ impl IndexedDbStore {
 
     /// Deletes a database of this name. Whoever has it open is told to let it go.
     pub async fn delete(name: &str) -> Result<(), StoreError> {
-        rexie::Rexie::delete(name).await.map_err(|error| StoreError::Unavailable { reason: convert::cause(&error) })
+        rexie::Rexie::delete(name).await.map_err(|error| convert::refused(convert::cause(&error)))
     }
 }
 

@@ -110,5 +110,5 @@ fn values<K>(pairs: Vec<(K, wasm_bindgen::JsValue)>) -> Vec<wasm_bindgen::JsValu
 
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn failed(error: rexie::Error) -> StoreError {
-    StoreError::Unavailable { reason: convert::cause(&error) }
+    convert::refused(convert::cause(&error))
 }

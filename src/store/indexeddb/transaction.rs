@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{IdbCursorDirection, IdbObjectStore, IdbRequest, IdbTransaction};
 
 use super::super::StoreError;
-use super::convert;
+use super::convert::{self, failed};
 use super::writer::{Next, Waiting, Writer};
 use crate::plan::{Answer, ROUNDS_MAX, Read, Table, View, Write, WriteBatch};
 
@@ -281,10 +281,6 @@ impl Run {
         writer.busy.set(false);
         writer.next();
     }
-}
-
-fn failed(error: JsValue) -> StoreError {
-    StoreError::Unavailable { reason: convert::name(&error) }
 }
 
 fn handler(run: &Rc<RefCell<Run>>, then: fn(&Rc<RefCell<Run>>)) -> Closure<dyn FnMut()> {

@@ -173,7 +173,7 @@ impl Writer {
                 });
             }
             Err(error) => {
-                let error = self.connection.refusal().unwrap_or_else(|| StoreError::Unavailable { reason: convert::name(&error) });
+                let error = self.connection.refusal().unwrap_or_else(|| convert::failed(error));
                 self.finish(jobs, &error);
             }
         }

@@ -10,7 +10,10 @@ let fail = () => {};
 /** Called by the module when it panics: its own promise never settles then, and the instance is dead. */
 globalThis.contractPanicked = (message) => fail(new Error(message));
 
-/** Answers `{ list: true }` with the names of the cases, and `{ run: name }` with `{}` or `{ broken }`. */
+/**
+ * Answers `{ list: true }` with the names of the cases, and `{ run: name }` with `{}` or `{ broken }`. With `limitMs`, a
+ * case that has not ended by then is broken.
+ */
 export async function answer(message) {
   ready ??= init().then(tellPanics);
   await ready;
@@ -18,6 +21,7 @@ export async function answer(message) {
   const panic = new Promise((_, reject) => {
     fail = reject;
   });
+  if (message.limitMs) setTimeout(() => fail(new Error('it does not end')), message.limitMs);
   try {
     await Promise.race([run(message.run), panic]);
     return {};

@@ -9,21 +9,11 @@ use fieldsync::store::indexeddb::IndexedDbStore;
 use fieldsync::store::{Durability, Store, StoreError};
 use wasm_bindgen::prelude::*;
 
-pub(crate) const CASES: &[&str] = &[
-    "what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not",
-    "overlapping_saves_share_a_commit_with_the_strictest_durability",
-    "a_deleted_database_makes_the_context_outdated_and_says_so",
-    "a_database_of_a_newer_layout_is_not_opened_and_says_why",
-];
-
-pub(crate) async fn run(case: &str) {
-    match case {
-        "what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not" => strict_and_relaxed().await,
-        "overlapping_saves_share_a_commit_with_the_strictest_durability" => shared_commit().await,
-        "a_deleted_database_makes_the_context_outdated_and_says_so" => deleted().await,
-        "a_database_of_a_newer_layout_is_not_opened_and_says_why" => newer_layout().await,
-        unknown => panic!("there is no case {unknown}"),
-    }
+cases! {
+    "what_is_strict_is_asked_for_strictly_and_what_is_relaxed_is_not" => strict_and_relaxed(),
+    "overlapping_saves_share_a_commit_with_the_strictest_durability" => shared_commit(),
+    "a_deleted_database_makes_the_context_outdated_and_says_so" => deleted(),
+    "a_database_of_a_newer_layout_is_not_opened_and_says_why" => newer_layout(),
 }
 
 #[wasm_bindgen(inline_js = r#"

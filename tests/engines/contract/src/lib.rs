@@ -2,11 +2,26 @@
 //! runs them one by one. A broken promise is a panic with a sentence; the instance is dead then, and whoever asked takes
 //! a new page for the next case.
 //!
-//! `store` is the contract of every store, here on IndexedDB; `indexeddb` what only a browser can show of it; `locks`
-//! the sender's lock on the browser's lock manager.
+//! `store` is the contract of every store, here on IndexedDB; `indexeddb` what only a browser can show of it;
+//! `hard_days` what a browser does to a database that is open; `locks` the sender's lock on the browser's lock manager.
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs, reason = "test support is not an API")]
 
+/// The cases of a group: each with its promise as a name.
+macro_rules! cases {
+    ($($name:literal => $case:expr),* $(,)?) => {
+        pub(crate) const CASES: &[&str] = &[$($name),*];
+
+        pub(crate) async fn run(case: &str) {
+            match case {
+                $($name => $case.await,)*
+                unknown => panic!("there is no case {unknown}"),
+            }
+        }
+    };
+}
+
+mod hard_days;
 mod indexeddb;
 mod locks;
 mod store;
@@ -29,7 +44,7 @@ pub fn tell_panics() {
 /// The names of all cases: the group, a slash, and what is promised.
 #[wasm_bindgen]
 pub fn cases() -> Vec<String> {
-    let groups = [("store", store::CASES), ("indexeddb", indexeddb::CASES), ("locks", locks::CASES)];
+    let groups = [("store", store::CASES), ("indexeddb", indexeddb::CASES), ("hard_days", hard_days::CASES), ("locks", locks::CASES)];
     groups.into_iter().flat_map(|(group, cases)| cases.iter().map(move |case| format!("{group}/{case}"))).collect()
 }
 
@@ -39,6 +54,7 @@ pub async fn run(name: String) {
     match name.split_once('/') {
         Some(("store", case)) => store::run(case).await,
         Some(("indexeddb", case)) => indexeddb::run(case).await,
+        Some(("hard_days", case)) => hard_days::run(case).await,
         Some(("locks", case)) => locks::run(case).await,
         _ => panic!("there is no case {name}"),
     }

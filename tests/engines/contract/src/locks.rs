@@ -7,19 +7,10 @@ use fieldsync::platform::browser::{BrowserClock, BrowserLocks};
 use fieldsync::platform::{Clock, Locks};
 use futures_util::future::{Either, select};
 
-pub(crate) const CASES: &[&str] = &[
-    "a_lock_is_given_to_one_and_then_to_the_next",
-    "a_stolen_lock_says_so_to_its_holder_who_cannot_give_it_back",
-    "a_lock_that_nobody_holds_can_be_stolen_too",
-];
-
-pub(crate) async fn run(case: &str) {
-    match case {
-        "a_lock_is_given_to_one_and_then_to_the_next" => in_turn().await,
-        "a_stolen_lock_says_so_to_its_holder_who_cannot_give_it_back" => stolen().await,
-        "a_lock_that_nobody_holds_can_be_stolen_too" => free().await,
-        unknown => panic!("there is no case {unknown}"),
-    }
+cases! {
+    "a_lock_is_given_to_one_and_then_to_the_next" => in_turn(),
+    "a_stolen_lock_says_so_to_its_holder_who_cannot_give_it_back" => stolen(),
+    "a_lock_that_nobody_holds_can_be_stolen_too" => free(),
 }
 
 /// Long for a lock, short for a test.

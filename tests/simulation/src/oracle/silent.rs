@@ -212,9 +212,12 @@ impl Lines {
             }
         }
         let (first, saw) = first?;
+        // What stood over it was shown.
+        let over = saw.iter().flat_map(|saw| &saw.under).filter_map(|id| self.body(id));
+        let mut own: BTreeSet<&OpId> = over.map(|over| &self.first(over).id).collect();
         let hidden = |id: &OpId| self.body(id).is_some_and(|over| touches(over, pointer));
         let saw = saw.filter(|saw| !saw.under.iter().any(hidden));
-        let (mut own, mut at) = (BTreeSet::new(), first);
+        let mut at = first;
         loop {
             own.insert(&self.first(at).id);
             match &at.base {
