@@ -94,9 +94,10 @@ pub(super) fn rebase(
     let mut view = server.data.clone();
     let mut ops: Vec<OpRef> = Vec::new();
     let carried: Vec<u64> = pending.iter().filter(|(stored, _)| stored.is_carried()).map(|(_, operation)| operation.seq).collect();
-    // What carried work may still name, and what leads on from there: the one in its place, or, if it ends here, its base.
+    // What may be followed still, and what leads on from there: what stands in the place of carried work, or, of what ends
+    // here, its base. Carried work follows nothing of here in another's place: it only waited for what was decided on that.
     let mut ended: Vec<(OpId, Base)> = Vec::new();
-    for (stored, operation) in pending.iter().filter(|_| !carried.is_empty()) {
+    for (stored, operation) in pending.iter().filter(|(stored, _)| stored.is_carried()) {
         let names = stored.replaces.iter().chain(&operation.supersedes);
         ended.extend(names.map(|name| (name.clone(), Base::After(operation.id.clone()))));
     }
