@@ -8,7 +8,7 @@ use crate::run::Run;
 use crate::tally::Tally;
 use crate::{build, node, server, setup, www};
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a browser test finds built.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl Stage {
     /// The same with the optimised server, for times.
     pub(crate) fn for_times(place: &Place) -> Result<Self> {
         Ok(Self { server: Some(server::optimised_binary(place)?), ..Self::package(place)? })
+    }
+
+    /// The packed package.
+    pub(crate) fn tarball(&self) -> &Path {
+        &self.tarball
     }
 
     /// Tells a node program where they are.

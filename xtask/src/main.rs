@@ -21,6 +21,7 @@ mod lint_js;
 mod native;
 mod node;
 mod package;
+mod packages;
 mod place;
 mod replay;
 mod run;
@@ -59,6 +60,7 @@ const COMMANDS: &[(&str, Command, &str)] = &[
     ("js", js::run, "unit tests of the TypeScript client"),
     ("browser", browser::run, "what the adapters promise, in Chromium, Firefox and WebKitGTK"),
     ("package", package::run, "the tarball: its files, and that a plain page can load it"),
+    ("packages", packages::run, "the tarball with bundlers, in workers, in Node, under each TypeScript"),
     ("size", size::run, "the package against its size budget"),
     ("e2e", e2e::run, "the package, the server and the app together, in Chromium"),
     ("replay", replay::run, "a folder of records through two browsers and the server; `[DIR [--seed N]]`"),

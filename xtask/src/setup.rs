@@ -7,7 +7,7 @@ use crate::inputs;
 use crate::place::Place;
 use crate::run::{Run, which};
 use crate::tally::Tally;
-use crate::{tools, www};
+use crate::{packages, tools, www};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,6 +71,7 @@ pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
     tools::cargo_deny(place)?;
     node_modules(place)?;
     www::modules(place)?;
+    packages::modules(place)?;
     let engines = engines()?;
     println!("all tools are in place; browser: {}", engines.chromium.display());
     Ok(Tally::default())

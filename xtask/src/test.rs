@@ -6,7 +6,8 @@
 use crate::place::Place;
 use crate::tally::Tally;
 use crate::{
-    Command, browser, build, clippy, deny, doc, e2e, fmt, js, lint_js, native, package, replay, server, setup, simulate, size, types,
+    Command, browser, build, clippy, deny, doc, e2e, fmt, js, lint_js, native, package, packages, replay, server, setup, simulate, size,
+    types,
 };
 use anyhow::Result;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ const PARTS: &[(&str, Command)] = &[
     ("build", build::run),
     ("js", js::run),
     ("package", package::run),
+    ("packages", packages::run),
     ("size", size::run),
     ("browser", browser::run),
     ("e2e", e2e::run),
