@@ -5,7 +5,7 @@
  * What was seen is compared with the table in docs/packages.md.
  */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openTable } from '../engines/table.mjs';
@@ -100,12 +100,15 @@ describe('the packed package', { timeout: 300_000 }, () => {
     await assert.rejects(under("script-src 'self'"), /Content Security Policy/);
   });
 
-  for (const [bundler, script] of [
-    ['Turbopack', 'build'],
-    ['webpack', 'build:webpack'],
+  const external = "{ serverExternalPackages: ['fieldsync'] }";
+  for (const [bundler, script, config] of [
+    ['Turbopack', 'build', '{}'],
+    ['webpack', 'build:webpack', '{}'],
+    ['webpack, external on the server', 'build:webpack', external],
   ]) {
     consumer(`Next.js with ${bundler}`, async () => {
-      const app = await freshApp('next', `next-${bundler.toLowerCase()}`);
+      const app = await freshApp('next', `next-${bundler.replace(/\W+/g, '-').toLowerCase()}`);
+      await writeFile(join(app, 'next.config.mjs'), `export default ${config};\n`);
       await runScript(app, script);
       const address = await serve(stage, app, 'next', ['start', '--hostname', '127.0.0.1', '--port', '0']);
       assert.deepEqual(await answerOfServer(address), { temporary: true, refusals: ['not_initialized', 'no_browser'] });
