@@ -1,8 +1,12 @@
-/** The methods that were asked for: each class can be used through the signatures copied here. */
+/**
+ * The methods that were asked for: each class can be used through the signatures copied here. They are written as
+ * properties, because of a method TypeScript lets the parameters narrow.
+ */
 import type {
   BatchResult,
   Conflict,
   ConflictStrategy,
+  Deleted,
   DependencyNode,
   EntitySyncResult,
   IdMapping,
@@ -17,6 +21,7 @@ import type {
   SyncEngine,
   SyncOperation,
   SyncProgress,
+  SyncReport,
   SyncResult,
   SyncStatus,
   TempIdResolver,
@@ -30,53 +35,74 @@ type Session = (options?: {
   onProgress?: (progress: SyncProgress) => void;
 }) => Promise<SyncResult>;
 
+type Fields = Record<string, unknown>;
+
+// Of the client without a description of its records.
+interface AskedClient {
+  engine: AskedEngine;
+  tempIds: AskedTempIds;
+  relationships: AskedRelationships;
+  queue: AskedQueue;
+  conflicts: { list(): Promise<Conflict[]> };
+  create: (entity: string, data: Fields) => Promise<Saved<Fields>>;
+  update: (entity: string, id: string | number, changes: Fields) => Promise<Saved<Fields>>;
+  delete: (entity: string, id: string | number) => Promise<Deleted>;
+  get: (entity: string, id: string | number) => Promise<Fields | undefined>;
+  query: (entity: string, query?: { where?: Fields; orderBy?: string; limit?: number }) => Promise<Fields[]>;
+  count: (entity: string, query?: { where?: Fields }) => Promise<number>;
+  close: () => Promise<void>;
+}
+
 interface AskedEngine {
   syncToServer: Session;
   syncFromServer: Session;
   bidirectionalSync: Session;
   sync: Session;
-  detectConflicts(operation: SyncOperation, options?: { refresh?: boolean }): Promise<Conflict | null>;
+  detectConflicts: (operation: SyncOperation, options?: { refresh?: boolean }) => Promise<Conflict | null>;
   // Widened: a conflict also by id, a strategy also by its bare name.
-  resolveConflict(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<void>;
-  processSyncBatch(operations: SyncOperation[]): Promise<BatchResult>;
-  syncEntityType(entityType: string): Promise<EntitySyncResult>;
-  pause(): Promise<void>;
-  resume(): Promise<void>;
-  abort(): void;
-  status(): SyncStatus;
+  resolveConflict: (conflict: Conflict | number, strategy: ConflictStrategy | StrategyName) => Promise<void>;
+  processSyncBatch: (operations: SyncOperation[]) => Promise<BatchResult>;
+  syncEntityType: (entityType: string) => Promise<EntitySyncResult>;
+  pause: () => Promise<void>;
+  resume: () => Promise<void>;
+  abort: () => void;
+  status: () => SyncStatus;
+  report: () => Promise<SyncReport>;
 }
 
 interface AskedTempIds {
-  generateTempId(entityType: string): string;
+  generateTempId: (entityType: string) => string;
   // Widened: a real ID may be text.
-  mapTempToReal(tempId: string, realId: number | string): Promise<void>;
-  resolveTempId(tempId: string): Promise<number | string | null>;
-  resolveDependentOperations(mapping: IdMapping): Promise<void>;
-  updateReferences(entityType: string, oldId: string, newId: number | string): Promise<void>;
-  isTempId(id: string | number): boolean;
+  mapTempToReal: (tempId: string, realId: number | string) => Promise<void>;
+  resolveTempId: (tempId: string) => Promise<number | string | null>;
+  resolveDependentOperations: (mapping: IdMapping) => Promise<void>;
+  updateReferences: (entityType: string, oldId: string, newId: number | string) => Promise<void>;
+  isTempId: (id: string | number) => boolean;
   // Widened: what is not answered has no real ID yet.
-  getPendingMappings(): Promise<PendingMapping[]>;
+  getPendingMappings: () => Promise<PendingMapping[]>;
 }
 
 interface AskedRelationships {
-  extractRelationships(entityType: string, data: unknown): RelationshipMap;
-  buildDependencyGraph(operations: SyncOperation[]): DependencyNode[];
-  topologicalSort(nodes: DependencyNode[]): SyncOperation[];
-  findCycles(nodes: DependencyNode[]): { operations: string[]; fields: string[] }[];
-  validateRelationships(entity: unknown, entityType?: string): ValidationResult;
+  extractRelationships: (entityType: string, data: unknown) => RelationshipMap;
+  buildDependencyGraph: (operations: SyncOperation[]) => DependencyNode[];
+  topologicalSort: (nodes: DependencyNode[]) => SyncOperation[];
+  findCycles: (nodes: DependencyNode[]) => { operations: string[]; fields: string[] }[];
+  validateRelationships: (entity: unknown, entityType?: string) => ValidationResult;
 }
 
 // Names were asked for. An operation goes by its id, or as it is listed.
 interface AskedQueue {
-  list(): Promise<QueueItem[]>;
-  retry(operation: string | QueueItem | SyncOperation): Promise<void>;
-  edit(operation: string | QueueItem | SyncOperation, changes: Record<string, unknown>): Promise<void>;
-  discard(operation: string | QueueItem | SyncOperation): Promise<{ discarded: string[] }>;
-  export(): Promise<string>;
+  list: () => Promise<QueueItem[]>;
+  retry: (operation: string | QueueItem | SyncOperation) => Promise<void>;
+  edit: (operation: string | QueueItem | SyncOperation, changes: Record<string, unknown>) => Promise<void>;
+  discard: (operation: string | QueueItem | SyncOperation) => Promise<{ discarded: string[] }>;
+  export: () => Promise<string>;
   // A text, or the file that a person chose.
-  import(file: string | Blob): Promise<{ imported: number; known: number }>;
+  import: (file: string | Blob) => Promise<{ imported: number; known: number }>;
 }
 
+expect<Assignable<FieldSync, AskedClient>>(true);
+expect<Assignable<typeof FieldSync.open, (config: SyncConfig) => Promise<FieldSync>>>(true);
 expect<Assignable<SyncEngine, AskedEngine>>(true);
 expect<Assignable<Queue, AskedQueue>>(true);
 expect<Assignable<TempIdResolver, AskedTempIds>>(true);
@@ -100,6 +126,8 @@ export async function untyped(config: SyncConfig): Promise<void> {
   expect<Assignable<typeof client.engine, AskedEngine>>(true);
   expect<Assignable<typeof client.tempIds, AskedTempIds>>(true);
   expect<Assignable<typeof client.queue, AskedQueue>>(true);
+  client.on('status', ({ pending, state }) => [pending satisfies number, state satisfies string]);
+  client.on('progress', ({ phase, done, total }) => [phase satisfies string, (done / total) satisfies number]);
   (await client.wipe()).discarded satisfies number;
   await client.wipe({ force: true });
   expect<Assignable<typeof client.relationships, AskedRelationships>>(true);

@@ -9,6 +9,7 @@ import type {
   EntitySyncResult,
   IdMapping,
   OperationResult,
+  QueueItem,
   RelationshipMap,
   SyncOperation,
   SyncProgress,
@@ -98,6 +99,11 @@ expect<Assignable<keyof Asked.SyncResult, keyof SyncResult>>(true);
 expect<Assignable<SyncResult, Asked.SyncResult>>(true);
 // Records and operations show these three.
 expect<Assignable<'version' | 'serverVersion' | 'lastModified', keyof SyncOperation>>(true);
+
+// The queue shows these of each item.
+expect<Assignable<'lane' | 'entity' | 'recordId' | 'payload' | 'state' | 'attempts' | 'createdAt', keyof QueueItem>>(
+  true,
+);
 
 const asked: Asked.Conflict = {} as Conflict;
 asked satisfies Conflict;
