@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The oldest Node that our tools run on.
-const NODE_MAJOR_MIN: u32 = 20;
+/// The oldest Node that our tools run on, Vite among them: major and minor.
+const NODE_MIN: (u32, u32) = (20, 19);
 
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -146,14 +146,15 @@ fn program(wanted: &Program) -> Result<PathBuf> {
 }
 
 fn node() -> Result<()> {
+    let (major, minor) = NODE_MIN;
     let printed = Run::new("node", Path::new("."))
         .arg("--version")
         .read()
-        .with_context(|| format!("Node {NODE_MAJOR_MIN} or newer is needed, with npm"))?;
+        .with_context(|| format!("Node {major}.{minor} or newer is needed, with npm"))?;
     let printed = String::from_utf8_lossy(&printed).trim().to_owned();
-    let major = printed.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major < NODE_MAJOR_MIN) {
-        bail!("Node {NODE_MAJOR_MIN} or newer is needed; this is {printed}");
+    let mut numbers = printed.trim_start_matches('v').split('.').map_while(|number| number.parse::<u32>().ok());
+    if numbers.next().zip(numbers.next()).is_none_or(|version| version < NODE_MIN) {
+        bail!("Node {major}.{minor} or newer is needed; this is {printed}");
     }
     Ok(())
 }
