@@ -16,7 +16,7 @@ import { compareTable } from './table.mjs';
 const table = openTable('where');
 const COLUMNS = ['a note is kept', 'wasm files in the build', 'loaded from'];
 
-describe('the packed package', { timeout: 300_000 }, () => {
+describe('the packed package', { timeout: 900_000 }, () => {
   let stage;
   let browser;
   before(async () => {

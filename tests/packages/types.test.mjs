@@ -28,7 +28,7 @@ async function compile(compiler, folder, args) {
 }
 
 for (const compiler of COMPILERS) {
-  describe(compiler, { timeout: 120_000 }, () => {
+  describe(compiler, { timeout: 300_000 }, () => {
     let app;
     let name;
     before(async () => {
