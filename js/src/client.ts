@@ -6,6 +6,7 @@
  * gives the same client, which closes when the last who opened it has closed it. The table of clients hangs on
  * `globalThis`, so that two copies of this package in one page still share one engine for one database.
  */
+import { askForSync } from './background-sync.js';
 import type { EngineEvent } from './boundary.js';
 import { Bridge } from './bridge.js';
 import { readConfig, type Settings, type SyncConfig } from './config.js';
@@ -53,12 +54,14 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly #bridge: Bridge;
   readonly #events: Events;
   readonly #identity: string;
+  readonly #stopAsking: () => void;
   #closed = false;
 
-  private constructor(bridge: Bridge, events: Events, identity: string) {
+  private constructor(bridge: Bridge, events: Events, { identity, backgroundSync }: Settings) {
     this.#bridge = bridge;
     this.#events = events;
     this.#identity = identity;
+    this.#stopAsking = backgroundSync ? askForSync(events) : () => undefined;
     this.engine = new SyncEngine(bridge, events);
     this.tempIds = new TempIdResolver(bridge);
     this.relationships = new RelationshipManager(bridge);
@@ -92,14 +95,15 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     }
   }
 
-  static async #start<R extends RecordsOf<R>>({ text, token, identity }: Settings): Promise<FieldSync<R>> {
+  static async #start<R extends RecordsOf<R>>(settings: Settings): Promise<FieldSync<R>> {
+    const { text, token } = settings;
     await init();
     const events = new Events();
     const engine = await loaded().Engine.open(text, {
       token: async (tenant, user, refresh) => (await token?.({ tenant, user, refresh })) ?? null,
       event: (json) => events.deliver(shown(JSON.parse(json))),
     });
-    return new FieldSync<R>(new Bridge(engine), events, identity);
+    return new FieldSync<R>(new Bridge(engine), events, settings);
   }
 
   /** Stores a new record and queues it. Without an `id` it gets one. */
@@ -174,6 +178,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   async #end(): Promise<void> {
     const { open, closing } = table();
     this.#closed = true;
+    this.#stopAsking();
     open.delete(this.#identity);
     const done = this.#bridge.close().finally(() => {
       this.#events.clear();

@@ -63,6 +63,11 @@ export interface SyncConfig<R = AnyRecords> {
   token?: TokenProvider | undefined;
   /** Sync after each write, at the start and on reconnect. Default true. */
   autoSync?: boolean | undefined;
+  /**
+   * In a page with `autoSync`: whether the browser is asked to wake the app's service worker for what the page could not
+   * send (`fieldsync/service-worker`). Default true; without a worker, or without Background Sync, nothing happens.
+   */
+  backgroundSync?: boolean | undefined;
   /** Whether a write may become part of an earlier unsent one of its record. Default true. */
   coalesce?: boolean | undefined;
   /** Operations in the first batch; it doubles with each that went well. Default 50. */
@@ -91,6 +96,8 @@ export interface Settings {
   /** For the engine. */
   text: string;
   token: TokenProvider | undefined;
+  /** Whether the service worker may be asked for. */
+  backgroundSync: boolean;
   /** Same tenant and same user, however they are written. */
   identity: string;
   /** What must be equal for two who open one client: everything else that the engine is told. */
@@ -99,8 +106,9 @@ export interface Settings {
 
 export function readConfig(config: SyncConfig<never>): Settings {
   if (typeof config !== 'object' || config === null) throw badSetting('', 'the configuration is an object');
-  const { token, ...plain } = config;
+  const { token, backgroundSync = true, ...plain } = config;
   if (token !== undefined && typeof token !== 'function') throw badSetting('token', 'the token provider is a function');
+  if (typeof backgroundSync !== 'boolean') throw badSetting('backgroundSync', 'backgroundSync is true or false');
   for (const setting of ['tenant', 'user'] as const) {
     const value: unknown = plain[setting];
     if (!(typeof value === 'string' && value !== '') && !(typeof value === 'number' && Number.isSafeInteger(value))) {
@@ -110,7 +118,8 @@ export function readConfig(config: SyncConfig<never>): Settings {
   const text = optionsText(plain, 'bad_setting');
   const { tenant, user, ...rest } = plain;
   const identity = JSON.stringify([String(tenant), String(user)]);
-  return { text, token, identity, comparable: JSON.stringify(rest) };
+  const comparable = JSON.stringify({ ...rest, backgroundSync });
+  return { text, token, backgroundSync: backgroundSync && rest.autoSync !== false, identity, comparable };
 }
 
 function badSetting(path: string, message: string): FieldSyncError {

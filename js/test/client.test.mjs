@@ -67,6 +67,7 @@ describe('a client', () => {
     ['user', null],
     ['token', 'a token'],
     ['batchSize', Number.NaN],
+    ['backgroundSync', 1],
     ['onError', () => {}],
   ]) {
     test(`a bad ${setting} is refused with its path`, async () => {
