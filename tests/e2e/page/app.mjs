@@ -17,6 +17,13 @@ const app = {
     return app.client;
   },
 
+  /** Registers a service worker and leaves for it who is signed in: settings, each with its token. */
+  async register(script, users) {
+    await (await caches.open('session')).put('/signed-in', new Response(JSON.stringify(users)));
+    await navigator.serviceWorker.register(script, { type: script.includes('.mjs') ? 'module' : 'classic' });
+    await navigator.serviceWorker.ready;
+  },
+
   /** Waits until the client's status is as wanted: now, or at one of its next status events. */
   when(wanted) {
     return new Promise((resolve) => {
