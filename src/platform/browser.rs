@@ -88,7 +88,7 @@ pub struct BrowserLocks;
 /// Holds a lock, or waits for it, until it is dropped.
 #[derive(Debug)]
 pub struct LockGuard {
-    release: Option<js_sys::Function>,
+    /// Its abort ends the wait, or gives the lock back: whoever clears up after a dead instance knows no more than that.
     waiting: AbortController,
     /// Closed when the lock is given back or taken away.
     lost: RefCell<Option<oneshot::Receiver<()>>>,
@@ -97,10 +97,6 @@ pub struct LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if let Some(release) = self.release.take() {
-            // Resolving a promise does not throw.
-            let _ = release.call0(&JsValue::UNDEFINED);
-        }
         self.waiting.abort();
     }
 }
@@ -127,11 +123,8 @@ async fn lock(name: &str, steal: bool) -> Option<LockGuard> {
     let navigator = js_sys::Reflect::get(&js_sys::global(), &"navigator".into()).ok()?;
     let manager = js_sys::Reflect::get(&navigator, &"locks".into()).ok().filter(|locks| locks.is_object())?;
     let waiting = AbortController::new().ok()?;
-    let release = Rc::new(RefCell::new(None));
-    let keep = release.clone();
-    let until = js_sys::Promise::new(&mut move |resolve, _| {
-        keep.borrow_mut().replace(js_sys::Function::from(JsValue::from(resolve)));
-    });
+    let given_back = waiting.signal();
+    let until = js_sys::Promise::new(&mut |resolve, _| given_back.set_onabort(Some(JsValue::from(resolve).unchecked_ref())));
     let (tell, told) = oneshot::channel();
     let tell = Rc::new(RefCell::new(Some(tell)));
     let refused = tell.clone();
@@ -150,7 +143,7 @@ async fn lock(name: &str, steal: bool) -> Option<LockGuard> {
         js_sys::Reflect::set(&options, &"signal".into(), &waiting.signal()).ok()?;
     }
     let (losing, lost) = oneshot::channel::<()>();
-    let guard = LockGuard { release: release.borrow_mut().take(), waiting, lost: RefCell::new(Some(lost)), _held: held.clone() };
+    let guard = LockGuard { waiting, lost: RefCell::new(Some(lost)), _held: held.clone() };
     let request = manager.unchecked_ref::<LockManager>().request(name, &options, &held).ok()?;
     wasm_bindgen_futures::spawn_local(async move {
         // Rejected when the wait was given up, which is no error, when another context took the lock away, or
