@@ -13,11 +13,21 @@ import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events } from './events.js';
 import { changesText, idText, name, optionsText, recordText, writesText } from './input.js';
-import { init, loaded } from './load.js';
+import { init } from './load.js';
 import { Queue } from './queue.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
 import { RelationshipManager } from './relationships.js';
-import type { Conflict, Deleted, EventName, Saved, SavedAll, SyncEvent, SyncEvents, SyncedOutcome } from './shapes.js';
+import type {
+  Conflict,
+  Deleted,
+  EventName,
+  Saved,
+  SavedAll,
+  SyncEvent,
+  SyncEvents,
+  SyncedOutcome,
+  SyncStatus,
+} from './shapes.js';
 import { SyncEngine } from './sync-engine.js';
 import { TempIdResolver } from './temp-ids.js';
 
@@ -55,12 +65,14 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly #events: Events;
   readonly #identity: string;
   readonly #stopAsking: () => void;
+  readonly #wishes: Wishes;
   #closed = false;
 
-  private constructor(bridge: Bridge, events: Events, { identity, backgroundSync }: Settings) {
+  private constructor(bridge: Bridge, events: Events, { identity, backgroundSync }: Settings, wishes: Wishes) {
     this.#bridge = bridge;
     this.#events = events;
     this.#identity = identity;
+    this.#wishes = wishes;
     this.#stopAsking = backgroundSync ? askForSync(events) : () => undefined;
     this.engine = new SyncEngine(bridge, events);
     this.tempIds = new TempIdResolver(bridge);
@@ -99,11 +111,27 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     const { text, token } = settings;
     await init();
     const events = new Events();
-    const engine = await loaded().Engine.open(text, {
-      token: async (tenant, user, refresh) => (await token?.({ tenant, user, refresh })) ?? null,
-      event: (json) => events.deliver(shown(JSON.parse(json))),
+    const wishes: Wishes = { offline: false };
+    const bridge: Bridge = await Bridge.open({
+      start: async ({ module }) => {
+        events.hold();
+        const engine = await module.Engine.open(text, {
+          token: async (tenant, user, refresh) => (await token?.({ tenant, user, refresh })) ?? null,
+          event: (json) => events.deliver(shown(JSON.parse(json))),
+        });
+        if (wishes.offline) engine.now('setOffline', 'true');
+        return engine;
+      },
+      started: (again) => {
+        events.release();
+        if (!again) return;
+        // Whatever happened meanwhile, here or in other tabs, nobody told: whoever shows something looks again.
+        for (const entity of settings.entities) events.deliver({ type: 'change', entity, source: 'elsewhere' });
+        events.deliver({ type: 'queue' });
+        events.deliver({ type: 'status', ...bridge.now<SyncStatus>('status') });
+      },
     });
-    return new FieldSync<R>(new Bridge(engine), events, settings);
+    return new FieldSync<R>(bridge, events, settings, wishes);
   }
 
   /** Stores a new record and queues it. Without an `id` it gets one. */
@@ -153,7 +181,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
 
   /** `true`: behave as if there were no network, until `false`. Saves go on as always. */
   setOffline(offline: boolean): void {
-    this.#bridge.now('setOffline', offline === true ? 'true' : 'false');
+    this.#wishes.offline = offline === true;
+    if (this.#bridge.alive) this.#bridge.now('setOffline', offline === true ? 'true' : 'false');
   }
 
   /** Closes the database, unless another who opened this client still uses it. Unsent work stays. */
@@ -195,6 +224,11 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   #saved<S>({ record, operationId }: WireSaved): S {
     return { record: record ?? null, operationId, synced: outcomeOf(this.#bridge, operationId) } as S;
   }
+}
+
+/** What was asked of the engine and is not stored: the next one is asked for it again. */
+interface Wishes {
+  offline: boolean;
 }
 
 /** What the engine says of a write. */

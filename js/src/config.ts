@@ -96,6 +96,8 @@ export interface Settings {
   /** For the engine. */
   text: string;
   token: TokenProvider | undefined;
+  /** Their names, as far as they can be read. */
+  entities: string[];
   /** Whether the service worker may be asked for. */
   backgroundSync: boolean;
   /** Same tenant and same user, however they are written. */
@@ -119,7 +121,8 @@ export function readConfig(config: SyncConfig<never>): Settings {
   const { tenant, user, ...rest } = plain;
   const identity = JSON.stringify([String(tenant), String(user)]);
   const comparable = JSON.stringify({ ...rest, backgroundSync });
-  return { text, token, backgroundSync: backgroundSync && rest.autoSync !== false, identity, comparable };
+  const entities = Object.keys(plain.schema?.entities ?? {});
+  return { text, token, entities, backgroundSync: backgroundSync && rest.autoSync !== false, identity, comparable };
 }
 
 function badSetting(path: string, message: string): FieldSyncError {

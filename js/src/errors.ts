@@ -92,11 +92,14 @@ export function isTrap(cause: unknown): boolean {
   return typeof WebAssembly !== 'undefined' && cause instanceof WebAssembly.RuntimeError;
 }
 
-/** The error for an instance that trapped. What was saved is in IndexedDB and stays there. */
+/**
+ * The error for an instance that trapped. What was saved is in IndexedDB and stays there. Not to be repeated blindly:
+ * what the call was about may have been done before nobody could say so.
+ */
 export function deadInstance(cause: unknown): FieldSyncError {
   return new FieldSyncError(
     'instance_dead',
-    'The FieldSync engine stopped unexpectedly. Saved work is safe; reload the page to go on.',
+    'The FieldSync engine stopped unexpectedly and is started again. Saved work is safe; whether this call took effect is to be looked up.',
     { cause },
   );
 }

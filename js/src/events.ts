@@ -10,6 +10,8 @@ type Listener = (event: never) => void;
 
 export class Events {
   readonly #listeners = new Map<string, Set<Listener>>();
+  /** Those that came too early. */
+  #held: SyncEvent[] | undefined;
 
   /** Listens to one kind of event. The function that comes back ends it. */
   on<E extends EventName>(event: E, listener: (event: SyncEvents[E]) => void): () => void {
@@ -21,8 +23,24 @@ export class Events {
     return () => set.delete(entry);
   }
 
+  /** Keeps what comes until `release`: a listener may call an engine that does not answer yet. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  /** Delivers what was kept, and what comes from now on. */
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const event of held) this.deliver(event);
+  }
+
   /** Hands one event to everyone who listens to its type. */
   deliver(event: SyncEvent): void {
+    if (this.#held) {
+      this.#held.push(event);
+      return;
+    }
     for (const listener of [...(this.#listeners.get(event.type) ?? [])]) {
       try {
         listener(event as never);

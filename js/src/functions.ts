@@ -30,7 +30,7 @@ export function hashData(value: unknown): string {
 
 function compute<T, F extends keyof Computed = keyof Computed>(name: F, ...args: Computed[F]): T {
   try {
-    return JSON.parse(loaded().compute(name, ...args));
+    return JSON.parse(loaded().module.compute(name, ...args));
   } catch (cause) {
     throw toFieldSyncError(cause);
   }

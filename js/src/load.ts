@@ -2,11 +2,12 @@
  * The wasm module of this realm: loaded once, on first need, never at import.
  *
  * Importing the package on a server costs nothing and touches nothing. A failed load is forgotten, so that the next
- * call tries again.
+ * call tries again. Where an instance has died, the next call gets another one of the same compiled module.
  */
 import type { WasmModule, WasmSource } from './boundary.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
-import initGlue, * as glue from './wasm/fieldsync.js';
+import { Instance } from './instance.js';
+import { type Glue, makeGlue } from './wasm/fieldsync.js';
 
 export interface InitOptions {
   /** The module itself or where it is. Default: the file beside this one, which bundlers find and copy. */
@@ -14,7 +15,7 @@ export interface InitOptions {
 }
 
 let loading: Promise<void> | undefined;
-let module: WasmModule | undefined;
+let present: Instance | undefined;
 
 /** Loads the wasm module. Optional: `FieldSync.open` does it. */
 export function init(options: InitOptions = {}): Promise<void> {
@@ -27,25 +28,27 @@ export function init(options: InitOptions = {}): Promise<void> {
 
 /** Loads the wasm module from bytes or a compiled module, at once. */
 export function initSync(wasm: BufferSource | WebAssembly.Module): void {
-  if (module) return;
+  if (present) return;
+  const { instance, glue } = unborn();
   try {
     glue.initSync({ module: wasm });
   } catch (cause) {
     throw notLoaded(cause);
   }
-  provide(glue);
+  put(instance);
 }
 
-/** The module, for functions that cannot wait. */
-export function loaded(): WasmModule {
-  if (module) return module;
-  throw new FieldSyncError('not_initialized', 'Call and await init() or FieldSync.open() first.');
+/** The living instance, for functions that cannot wait. */
+export function loaded(): Instance {
+  if (!present) throw new FieldSyncError('not_initialized', 'Call and await init() or FieldSync.open() first.');
+  if (present.death) present = present.renew();
+  return present;
 }
 
-/** Puts a module in place: the one that was loaded, or a scripted one in the tests of the facades. */
-export function provide(provided: WasmModule): void {
-  module = provided;
-  loading = Promise.resolve();
+/** Puts a scripted module in place, for the tests of the facades: the same one again after a death. */
+export function provide(module: WasmModule): void {
+  const scripted = (): Instance => Object.assign(new Instance(scripted), { module });
+  put(scripted());
 }
 
 async function load({ wasm }: InitOptions): Promise<void> {
@@ -53,13 +56,35 @@ async function load({ wasm }: InitOptions): Promise<void> {
   if (wasm === undefined && typeof self === 'undefined') {
     throw new FieldSyncError('no_browser', 'FieldSync runs in a browser; elsewhere pass the module: init({ wasm }).');
   }
+  const { instance, glue } = unborn();
   try {
     // The literal form is what bundlers look for.
-    await initGlue({ module_or_path: wasm ?? new URL('./wasm/fieldsync_bg.wasm', import.meta.url) });
+    await glue.init({ module_or_path: wasm ?? new URL('./wasm/fieldsync_bg.wasm', import.meta.url) });
   } catch (cause) {
     throw notLoaded(cause);
   }
-  provide(glue);
+  put(instance);
+}
+
+function put(instance: Instance): void {
+  present = instance;
+  loading = Promise.resolve();
+}
+
+/** An instance with a glue of its own, not instantiated yet. */
+function unborn(): { instance: Instance; glue: Glue } {
+  let compiled: WebAssembly.Module;
+  const instance = new Instance(() => {
+    const next = unborn();
+    next.glue.initSync({ module: compiled });
+    return next.instance;
+  });
+  const glue = makeGlue((exports, module) => {
+    compiled = module;
+    return instance.guard(exports);
+  });
+  instance.module = glue;
+  return { instance, glue };
 }
 
 function notLoaded(cause: unknown): FieldSyncError {

@@ -207,44 +207,6 @@ describe('a client', () => {
     assert.ok(await open());
   });
 
-  test('a trap is instance_dead for this call, for those that wait, and for every later one', async () => {
-    script.query = () => new Promise(() => {});
-    script.get = () => {
-      throw new WebAssembly.RuntimeError('unreachable');
-    };
-    const client = await open();
-    const waiting = client.query('pet');
-    await assert.rejects(client.get('pet', 1), { code: 'instance_dead' });
-    await assert.rejects(waiting, { code: 'instance_dead' });
-    await assert.rejects(client.create('pet', {}), { code: 'instance_dead' });
-  });
-
-  test('a trap between calls, which only the realm hears of, ends those that wait', async () => {
-    const realm = new EventTarget();
-    for (const method of ['addEventListener', 'removeEventListener']) {
-      globalThis[method] = EventTarget.prototype[method].bind(realm);
-    }
-    const uncaught = (frame) => {
-      const error = new WebAssembly.RuntimeError('unreachable');
-      error.stack = `RuntimeError: unreachable\n    at ${frame}`;
-      realm.dispatchEvent(Object.assign(new Event('error'), { error }));
-    };
-    try {
-      script.query = () => new Promise(() => {});
-      script.count = () => '5';
-      const client = await open();
-      const waiting = client.query('pet');
-      uncaught('http://localhost/other_module.wasm:wasm-function[3]:0x10');
-      assert.equal(await client.count('pet'), 5);
-      uncaught('http://localhost/_next/static/media/fieldsync_bg.1a2b.wasm:wasm-function[3]:0x10');
-      await assert.rejects(waiting, { code: 'instance_dead' });
-      await assert.rejects(client.count('pet'), { code: 'instance_dead' });
-    } finally {
-      delete globalThis.addEventListener;
-      delete globalThis.removeEventListener;
-    }
-  });
-
   test('events reach listeners, and no more after close', async () => {
     const client = await open();
     const seen = [];

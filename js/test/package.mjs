@@ -6,9 +6,10 @@ import { register } from 'node:module';
 
 const noGlue = `export async function resolve(specifier, context, next) {
   if (!specifier.endsWith('/wasm/fieldsync.js')) return next(specifier, context);
-  return { url: 'data:text/javascript,export default function init(){throw new Error("absent")}', shortCircuit: true };
+  return { url: 'data:text/javascript,export const makeGlue = () => ({ init() { throw new Error("absent") } })', shortCircuit: true };
 }`;
 register(`data:text/javascript,${encodeURIComponent(noGlue)}`);
 export const { FieldSync, init, deepEqual, hashData } = await import('../../pkg/dist/index.js');
 export const { provide } = await import('../../pkg/dist/load.js');
 export const { installFieldSync } = await import('../../pkg/dist/service-worker.js');
+export const { Instance } = await import('../../pkg/dist/instance.js');

@@ -4,6 +4,7 @@
 //! (`wasm-pack`), the client (`tsc`), the tarball (`npm pack`). Tests and the app use the tarball,
 //! never the working folder: what was not packed would be missed only by users.
 
+use crate::glue;
 use crate::inputs::when_changed;
 use crate::place::Place;
 use crate::run::Run;
@@ -30,7 +31,7 @@ pub(crate) fn package(place: &Place) -> Result<PathBuf> {
 
 /// The module and its glue.
 fn wasm(place: &Place) -> Result<()> {
-    let inputs = ["Cargo.toml", "Cargo.lock", "src", "wasm-pack.toml", "package-lock.json"].map(PathBuf::from);
+    let inputs = ["Cargo.toml", "Cargo.lock", "src", "wasm-pack.toml", "package-lock.json", "xtask/src/glue.rs"].map(PathBuf::from);
     let compiler = Run::new("rustc", &place.root).arg("--version").read()?;
     let outputs = [place.wasm(), place.wasm().with_file_name(format!("{}.js", place.inputs.build.out_name))];
     let ran = when_changed(place, "wasm", &inputs, &String::from_utf8_lossy(&compiler), &outputs, || wasm_pack(place))?;
@@ -54,8 +55,13 @@ fn wasm_pack(place: &Place) -> Result<()> {
         .arg(&out)
         .path_first(&[&bindgen, &npm])?
         .check()?;
-    // wasm-pack leaves a .gitignore of `*`, which npm obeys: the module would be missing in the tarball.
-    for stray in [".gitignore", "package.json", "README.md"] {
+    let name = &build.out_name;
+    let made = out.join(format!("{name}.js"));
+    fs::write(&made, glue::factory(&fs::read_to_string(&made)?)?)?;
+    // wasm-pack leaves a .gitignore of `*`, which npm obeys: the module would be missing in the tarball. The
+    // declarations are those of the glue as it was; the boundary is declared by hand.
+    let declared = [format!("{name}.d.ts"), format!("{name}_bg.wasm.d.ts")];
+    for stray in [".gitignore", "package.json", "README.md"].into_iter().chain(declared.iter().map(String::as_str)) {
         let stray = out.join(stray);
         if stray.exists() {
             fs::remove_file(stray)?;

@@ -15,6 +15,7 @@ mod deny;
 mod doc;
 mod e2e;
 mod fmt;
+mod glue;
 mod inputs;
 mod js;
 mod lint_js;

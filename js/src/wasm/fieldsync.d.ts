@@ -1,10 +1,15 @@
 /**
- * Stands where wasm-pack will put the glue (`pkg/dist/wasm/fieldsync.js`), so that the client compiles without it
- * and against the hand-written boundary.
+ * Stands where the build will put the glue (`pkg/dist/wasm/fieldsync.js`), so that the client compiles without it and
+ * against the hand-written boundary.
  */
 import type { WasmModule, WasmSource } from '../boundary.js';
 
-export const Engine: WasmModule['Engine'];
-export const compute: WasmModule['compute'];
-export function initSync(options: { module: BufferSource | WebAssembly.Module }): unknown;
-export default function init(options: { module_or_path: WasmSource | Promise<WasmSource> }): Promise<unknown>;
+export interface Glue extends WasmModule {
+  init(options: { module_or_path: WasmSource | Promise<WasmSource> }): Promise<unknown>;
+  initSync(options: { module: BufferSource | WebAssembly.Module }): unknown;
+}
+
+/** A glue for one instance. It works with what `guard` makes of the exports. */
+export function makeGlue(
+  guard: (exports: WebAssembly.Exports, module: WebAssembly.Module) => WebAssembly.Exports,
+): Glue;
