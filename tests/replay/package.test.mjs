@@ -43,6 +43,8 @@ test('the tarball holds what is exported, one module, and nothing else', async (
 test('importing it in node does nothing and fails at nothing', async () => {
   const { isTempId } = await import(`${site.unpacked}/dist/index.js`);
   assert.equal(isTempId('temp_1_abcdefghabcdefgh_pet'), true);
+  const { installFieldSync } = await import(`${site.unpacked}/dist/service-worker.js`);
+  assert.equal(typeof installFieldSync, 'function');
 });
 
 test('a plain page loads the module and runs it', async () => {
