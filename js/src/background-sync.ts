@@ -32,17 +32,20 @@ export function askForSync(events: Events): () => void {
     try {
       await registration?.sync?.register(SYNC_TAG);
     } catch {
-      // The worker is not active yet, or the person forbade it: then a page sends, as in browsers without this.
+      // The worker is not active yet, or is another one by now, or the person forbade it: then a page sends, as in
+      // browsers without this.
+      registration = undefined;
     }
   }
 
   const stop = events.on('status', (status) => {
+    const before = unsent;
     unsent = mayGo(status);
     if (!unsent) asked = false;
     else if (status.state === 'error' && !asked) {
       asked = true;
       void ask();
-    } else if (!registration) void find();
+    } else if (!before && !registration) void find();
   });
   const leave = (): void => {
     if (unsent && document.visibilityState === 'hidden') void ask();
