@@ -1,8 +1,9 @@
 /**
  * Asks the browser to wake the app's service worker when the network is back, for the case that no page lives by then.
  *
- * Only where the page itself may not get to send what waits: a session failed, or the page is put away with something
- * unsent. A tag that is registered while all is well fires at once, and would start a worker for every save.
+ * Only where the page itself may not get to send what waits: a session failed, or the page is hidden with something
+ * unsent and may never be shown again. A page that is being closed is too late: the browser takes a tag only from one that
+ * lives. And not for every save: a tag that is registered while all is well fires at once, and would start a worker.
  */
 import type { Events } from './events.js';
 import type { SyncEvents } from './shapes.js';
@@ -20,7 +21,7 @@ export function askForSync(events: Events): () => void {
   if (typeof document === 'undefined' || !navigator.serviceWorker) return () => undefined;
   let unsent = false;
   let asked = false;
-  // Known beforehand: a page that goes away does not live to hear an answer.
+  // Known beforehand: a hidden page may be frozen before it hears an answer.
   let registration: SyncRegistration | undefined;
 
   async function find(): Promise<void> {

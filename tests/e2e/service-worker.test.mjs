@@ -99,7 +99,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     assert.deepEqual(device.troubles, []);
   });
 
-  test('a page that is put away with unsent work asks for the worker', async () => {
+  test('a page that is hidden with unsent work asks for the worker', async () => {
     const device = await openWorkerDevice(stage, { user: 'bea', more: { autoSync: true } });
     await device.page.evaluate(() => globalThis.app.settled());
     // The answer never comes, so that no session has failed: only the hiding can ask.
