@@ -33,7 +33,7 @@ pub(crate) fn package(place: &Place) -> Result<PathBuf> {
 fn wasm(place: &Place) -> Result<()> {
     let inputs = ["Cargo.toml", "Cargo.lock", "src", "wasm-pack.toml", "package-lock.json", "xtask/src/glue.rs"].map(PathBuf::from);
     let compiler = Run::new("rustc", &place.root).arg("--version").read()?;
-    let outputs = [place.wasm(), place.wasm().with_file_name(format!("{}.js", place.inputs.build.out_name))];
+    let outputs = [place.wasm(), place.wasm().with_file_name(format!("{}.js", place.inputs.build.out_name)), declared(place)];
     let ran = when_changed(place, "wasm", &inputs, &String::from_utf8_lossy(&compiler), &outputs, || wasm_pack(place))?;
     println!("wasm: {}", if ran { "built" } else { "unchanged" });
     Ok(())
@@ -58,16 +58,23 @@ fn wasm_pack(place: &Place) -> Result<()> {
     let name = &build.out_name;
     let made = out.join(format!("{name}.js"));
     fs::write(&made, glue::factory(&fs::read_to_string(&made)?)?)?;
-    // wasm-pack leaves a .gitignore of `*`, which npm obeys: the module would be missing in the tarball. The
-    // declarations are those of the glue as it was; the boundary is declared by hand.
-    let declared = [format!("{name}.d.ts"), format!("{name}_bg.wasm.d.ts")];
-    for stray in [".gitignore", "package.json", "README.md"].into_iter().chain(declared.iter().map(String::as_str)) {
+    // They are those of the glue as it was, and not shipped: `packages` holds them against what is declared by hand.
+    let kept = declared(place);
+    fs::create_dir_all(kept.with_file_name(""))?;
+    fs::rename(out.join(format!("{name}.d.ts")), kept)?;
+    // wasm-pack leaves a .gitignore of `*`, which npm obeys: the module would be missing in the tarball.
+    for stray in [".gitignore", "package.json", "README.md", &format!("{name}_bg.wasm.d.ts")] {
         let stray = out.join(stray);
         if stray.exists() {
             fs::remove_file(stray)?;
         }
     }
     Ok(())
+}
+
+/// What wasm-bindgen declares of its glue.
+fn declared(place: &Place) -> PathBuf {
+    place.root.join(".fieldsync/glue").join(format!("{}.d.ts", place.inputs.build.out_name))
 }
 
 /// wasm-pack takes the first wasm-opt on PATH unseen; an old one breaks the module without a word.
