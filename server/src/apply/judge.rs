@@ -241,7 +241,11 @@ impl Case<'_> {
         let references = check_targets(self.view, self.entity, &before.key, current, &data)?;
         let mut record = Record { data: Some(within_limits(data)?), ..before.clone() };
         let touched = delta.changes().filter_map(|(pointer, _)| pointer.keys().next().map(|field| field.into_owned()));
-        let stamped = touched.map(|field| (self.context.effective(self.operation.stamp_of(&field)), field));
+        // Never back: it stands on what is there, whatever its clock says, and another part of the field may be younger.
+        let stamped = touched.map(|field| {
+            let there = before.field_stamps.get(&field).copied().unwrap_or(before.stamp);
+            (self.context.effective(self.operation.stamp_of(&field)).max(there), field)
+        });
         record.field_stamps.extend(stamped.map(|(stamp, field)| (field, stamp)));
         record.version = self.next_version();
         Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Update, named: None, counter: None })))

@@ -122,9 +122,16 @@ async fn each_field_has_the_stamp_of_its_last_change<S: ServerStore>(world: Worl
     assert_eq!(page[0]["stamp"], json!([NOW_MS + 1, 0]));
     assert_eq!(page[0]["fieldStamps"], json!({"address": [NOW_MS + 2, 0], "phone": [NOW_MS + 3, 0]}));
     assert_eq!(page[0]["data"], json!({"name": "A", "address": {"city": "Y", "street": "Z"}}));
-    world.upload(&anna, &[anna.delete(4, "client", 1, version(3))]).await;
+    // Of another part of the address, by a clock that is behind: what is there has not become older.
+    let mut behind = anna.update(4, "client", 1, json!({"/address/street": "W", "/name": "B"}), version(3));
+    behind["stamp"] = json!([NOW_MS - 500, 0]);
+    world.upload(&anna, &[behind]).await;
     let page = changes(&world.download(&anna, None, 10).await);
-    assert_eq!((&page[0]["stamp"], page[0].get("fieldStamps")), (&json!([NOW_MS + 4, 0]), None));
+    let stamps = json!({"address": [NOW_MS + 2, 0], "name": [NOW_MS + 1, 0], "phone": [NOW_MS + 3, 0]});
+    assert_eq!(page[0]["fieldStamps"], stamps);
+    world.upload(&anna, &[anna.delete(5, "client", 1, version(4))]).await;
+    let page = changes(&world.download(&anna, None, 10).await);
+    assert_eq!((&page[0]["stamp"], page[0].get("fieldStamps")), (&json!([NOW_MS + 5, 0]), None));
     Ok(())
 }
 
