@@ -82,15 +82,15 @@ describe('the fault proxy', { timeout: 60_000 }, () => {
 
   test('cuts an answer at every byte, with and without a sign of it', async () => {
     for (let at = 0; at < ANSWER.length; at += 1) {
-      proxy.next('truncate', at);
+      proxy.next('truncate', { at });
       await assert.rejects(text('a'), `cut at ${at}`);
-      proxy.next('end-early', at);
+      proxy.next('end-early', { at });
       assert.equal(await text('a'), ANSWER.slice(0, at));
     }
   });
 
   test('stops in the middle of an answer and stays connected', async () => {
-    proxy.next('stall', 10);
+    proxy.next('stall', { at: 10 });
     const leaving = new AbortController();
     const answer = await fetch(`${proxy.address}/upload`, { method: 'POST', body: 'a', signal: leaving.signal });
     const reader = answer.body.getReader();
@@ -178,6 +178,13 @@ describe('the fault proxy', { timeout: 60_000 }, () => {
     await text('i');
     const times = bodies.map((body) => got.filter((line) => line.endsWith(` ${body}`)).length);
     assert.deepEqual(times, [2, 2, 2], got.join(', '));
+  });
+
+  test('a fault that is asked for waits for its request', async () => {
+    proxy.next('drop-before', { only: (url) => url === '/upload' });
+    await (await fetch(`${proxy.address}/other`)).text();
+    await assert.rejects(text('a'));
+    assert.equal(await text('b'), ANSWER);
   });
 
   test('the server may lie below a path', async () => {

@@ -48,10 +48,18 @@ export interface Proxy {
   counts: Map<Fault | 'none', number>;
   /** Other rates from now on; `{}` ends all faults. */
   setRates(rates: Rates): void;
-  /** The next request meets this, whatever the rates say. `at` is where an answer is cut, in bytes. */
-  next(fault: Fault, at?: number): void;
+  /** The next request meets this, whatever the rates say. */
+  next(fault: Fault, how?: Planned): void;
   /** Ends it and every open connection. */
   close(): Promise<void>;
+}
+
+/** How a fault is met that was asked for. */
+export interface Planned {
+  /** Where an answer is cut, in bytes; the seed decides if nothing is said. */
+  at?: number;
+  /** The requests that may meet it, of those that may meet any; the first of them does. */
+  only?: (url: string) => boolean;
 }
 
 /** A request that was read whole. */
@@ -99,7 +107,7 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   const counts = new Map<Fault | 'none', number>();
   const delayMs = options.delayMs ?? DELAY_MS;
   let rates = options.rates ?? {};
-  const forced: { fault: Fault; at: number | undefined }[] = [];
+  const forced: (Planned & { fault: Fault })[] = [];
   /** Requests that come once more, each with how many others pass before. */
   let late: { asked: Asked; after: number }[] = [];
   /** Those that wait to be overtaken. */
@@ -108,7 +116,8 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   async function exchange(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const asked = await read(request);
     const may = options.only?.(asked.url) ?? true;
-    const planned = may ? forced.shift() : undefined;
+    const place = may ? forced.findIndex(({ only }) => only?.(asked.url) ?? true) : -1;
+    const planned = place < 0 ? undefined : forced.splice(place, 1)[0];
     // One number for each request that may meet a fault, whether it does or not: the next choices stay the same.
     const draw = may ? random() : 1;
     const fault = planned?.fault ?? (may ? choose(rates, draw) : undefined);
@@ -223,7 +232,7 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
     setRates: (wanted) => {
       rates = wanted;
     },
-    next: (fault, at) => void forced.push({ fault, at }),
+    next: (fault, how) => void forced.push({ ...how, fault }),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
