@@ -8,7 +8,8 @@ use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Ver
 use fieldsync::protocol::Outcome;
 use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
 
-use crate::oracle::silent::{Bodies, Lines, Past};
+use crate::oracle::lines::{Bodies, Lines};
+use crate::oracle::silent::Past;
 use crate::sim::Invariant;
 
 /// What the server said of an operation.

@@ -6,86 +6,18 @@
 //! which may not have looked at what others changed meanwhile. So each that takes effect is led back to the first of
 //! its line and to the version that this one was written on. What others wrote since into a field that it changes is
 //! what its writer had not seen.
-//!
-//! Where an operation comes from is taken from the wire and from the server's commits; of the devices count what stood
-//! in an outbox and was never sent, and the conflicts that they stored.
+//! [`super::lines`] does the leading back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use fieldsync::conflict::{Conflict, ConflictState};
-use fieldsync::model::{Action, Base, ClientId, OpId, Operation, Stamp, Version};
-use fieldsync::protocol::RequestHead;
+use fieldsync::model::{Action, Operation, Stamp, Version};
 use fieldsync::protocol::limits::CLOCK_TOLERANCE_MS;
-use fieldsync::schema::{ConflictRules, Rule, Schema};
-use fieldsync::value::{Change, Object, Pointer};
+use fieldsync::schema::Rule;
+use fieldsync::value::{Object, Pointer};
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 use serde_json::Value;
 
-/// Operations as they came over the wire, with their text.
-pub(crate) type Bodies = BTreeMap<OpId, (Operation, String)>;
-
-/// What is known of operations.
-#[derive(Debug, Default)]
-pub(crate) struct Lines {
-    pub(crate) bodies: Bodies,
-    rules: BTreeMap<String, ConflictRules>,
-    /// The lineage of the server that stands now.
-    lineage: String,
-    /// The lineage that their sender knew when they first came.
-    came_in: BTreeMap<OpId, String>,
-    /// How far a request says that the clock of its device is behind the server's.
-    offsets: BTreeMap<String, i64>,
-    /// Operations as a device had them last, sent or not.
-    drafts: BTreeMap<OpId, Operation>,
-    /// The database that had them first, and how often it was emptied by then: whoever writes there sees all that was
-    /// written there before, since the last time.
-    homes: BTreeMap<OpId, (String, usize)>,
-    emptied: BTreeMap<String, usize>,
-    /// What the database had of their record from the server when they were written, where they stand in nobody's place.
-    saw: BTreeMap<OpId, Saw>,
-    /// What later writes that became part of them made of them.
-    joined: BTreeMap<OpId, Vec<Joined>>,
-    /// The last change of a draft: what it was before, and what the database had of its record then.
-    changed: BTreeMap<OpId, (Action, Option<Saw>)>,
-    /// In whose places they stand, or of what they are made.
-    earlier: BTreeMap<OpId, BTreeSet<OpId>>,
-    /// The conflicts that they were found in.
-    met: BTreeMap<OpId, Vec<Met>>,
-    /// How far the devices that sent them held their clocks to be behind the server's, whenever they asked it.
-    measured: BTreeMap<ClientId, BTreeSet<i64>>,
-    senders: BTreeMap<OpId, BTreeSet<ClientId>>,
-}
-
-/// What a database had of a record from the server.
-#[derive(Clone, Debug)]
-pub(crate) struct Saw {
-    pub(crate) version: Version,
-    /// Of whatever lineage: until a restored server has told of the record, what it had said before stands. Nothing: deleted.
-    pub(crate) data: Value,
-    /// The operations over it: what they change of it was not shown.
-    pub(crate) under: Vec<OpId>,
-}
-
-/// A write that became part of an operation which was there already.
-#[derive(Debug)]
-struct Joined {
-    before: Action,
-    after: Action,
-    /// What its writer saw of the record.
-    saw: Option<Saw>,
-}
-
-/// A conflict as a device stored it.
-#[derive(Debug)]
-struct Met {
-    /// What the server had.
-    version: Version,
-    fields: Vec<String>,
-    /// When, by the device.
-    at: u64,
-    /// Whether a person decided.
-    decided: bool,
-}
+use super::lines::{Lines, Met, touches};
 
 /// A change of a record, and the record as it left it.
 #[derive(Clone, Debug)]
@@ -112,156 +44,6 @@ pub(crate) struct Past {
     lost: Vec<(Version, Version)>,
 }
 
-/// Where a change of a field comes from.
-struct Origin<'o> {
-    /// The first of its line that changes the field.
-    first: &'o Operation,
-    /// The version that this one was written on.
-    on: Version,
-    /// What its writer saw of the record, where that is known.
-    saw: Option<&'o Saw>,
-    /// The firsts of the lines that it followed, and of its own.
-    own: BTreeSet<&'o OpId>,
-}
-
-impl Lines {
-    /// The server stands in another lineage from now on.
-    pub(crate) fn begin(&mut self, lineage: String) {
-        self.lineage = lineage;
-    }
-    /// The rules that conflicts are met by.
-    pub(crate) fn learn(&mut self, schema: &Schema) {
-        let entities = schema.entities.iter().map(|(name, entity)| (name.clone(), entity.conflicts.clone()));
-        self.rules.extend(entities);
-    }
-    /// A request comes.
-    pub(crate) fn request(&mut self, head: &RequestHead) {
-        self.offsets.insert(head.request_id.clone(), head.offset_ms);
-        self.measured.entry(head.client.clone()).or_default().insert(head.offset_ms);
-    }
-    /// An operation comes in a request.
-    pub(crate) fn came(&mut self, operation: &OpId, head: &RequestHead) {
-        let lineage = head.epoch.as_ref().map_or_else(|| self.lineage.clone(), ToString::to_string);
-        self.came_in.entry(operation.clone()).or_insert(lineage);
-        self.senders.entry(operation.clone()).or_default().insert(head.client.clone());
-    }
-    /// An operation stands in an outbox, where this is known of its record.
-    pub(crate) fn drafted(&mut self, operation: &Operation, database: &str, saw: impl FnOnce() -> Option<Saw>) {
-        if !self.homes.contains_key(&operation.id) {
-            if operation.supersedes.is_none() {
-                self.saw.extend(saw().map(|saw| (operation.id.clone(), saw)));
-            }
-            let emptied = self.emptied.get(database).copied().unwrap_or_default();
-            self.homes.insert(operation.id.clone(), (database.to_owned(), emptied));
-            self.drafts.insert(operation.id.clone(), operation.clone());
-            return;
-        }
-        let before = self.drafts.insert(operation.id.clone(), operation.clone());
-        if let Some(before) = before.filter(|before| before.action != operation.action) {
-            self.changed.insert(operation.id.clone(), (before.action, saw()));
-        }
-    }
-    /// The last change of a draft was that a write became part of it.
-    pub(crate) fn joined(&mut self, operation: &OpId) {
-        let Some(((before, saw), draft)) = self.changed.remove(operation).zip(self.drafts.get(operation)) else { return };
-        self.joined.entry(operation.clone()).or_default().push(Joined { before, after: draft.action.clone(), saw });
-    }
-    /// A database has nothing any more.
-    pub(crate) fn emptied(&mut self, database: &str) {
-        *self.emptied.entry(database.to_owned()).or_default() += 1;
-    }
-    /// Another operation stands in the place of one, or it became part of another.
-    pub(crate) fn became(&mut self, operation: &OpId, by: &OpId) {
-        self.earlier.entry(by.clone()).or_default().insert(operation.clone());
-    }
-    /// A conflict is stored.
-    pub(crate) fn met(&mut self, conflict: &Conflict) {
-        let decided = conflict.state == ConflictState::Resolved && conflict.resolved_by.as_deref() != Some("rule");
-        let met = Met { version: conflict.server.version, fields: conflict.fields.clone(), at: conflict.detected_at, decided };
-        self.met.entry(conflict.operation.id.clone()).or_default().push(met);
-    }
-
-    fn body<'l>(&'l self, operation: &OpId) -> Option<&'l Operation> {
-        self.bodies.get(operation).map(|(operation, _)| operation).or_else(|| self.drafts.get(operation))
-    }
-
-    /// The operations of a line, back to its first.
-    fn line<'l>(&'l self, operation: &'l Operation) -> impl Iterator<Item = &'l Operation> {
-        std::iter::successors(Some(operation), move |operation| self.body(operation.supersedes.as_ref()?))
-    }
-    fn first<'l>(&'l self, operation: &'l Operation) -> &'l Operation {
-        self.line(operation).last().unwrap_or(operation)
-    }
-
-    /// Follows a change back to the version that it was written on: what was written later can have become part of an
-    /// operation. Nothing where there was no record; or where that was in another lineage, with whose versions those of
-    /// this one cannot be compared.
-    fn origin<'l>(&'l self, past: &Past, operation: &'l Operation, pointer: Option<&Pointer>) -> Option<Origin<'l>> {
-        let of_this = |operation: &Operation| self.came_in.get(&operation.id).is_none_or(|lineage| *lineage == self.lineage);
-        if !self.line(operation).all(of_this) {
-            return None;
-        }
-        let mut first = None;
-        for earlier in self.line(operation) {
-            if let Some(joined) = pointer.and_then(|pointer| self.written_later(earlier, pointer)) {
-                first = Some((earlier, joined.saw.as_ref()));
-                break;
-            }
-            if pointer.is_none() || touches(earlier, pointer) {
-                first = Some((earlier, self.saw.get(&earlier.id)));
-            }
-        }
-        let (first, saw) = first?;
-        // What stood over it was shown.
-        let over = saw.iter().flat_map(|saw| &saw.under).filter_map(|id| self.body(id));
-        let mut own: BTreeSet<&OpId> = over.map(|over| &self.first(over).id).collect();
-        let hidden = |id: &OpId| self.body(id).is_some_and(|over| touches(over, pointer));
-        let saw = saw.filter(|saw| !saw.under.iter().any(hidden));
-        let mut at = first;
-        loop {
-            own.insert(&self.first(at).id);
-            match &at.base {
-                Base::None => return None,
-                Base::Version(on) if past.is_lost(*on) => return None,
-                Base::Version(on) => {
-                    // What it follows can have been written long before: by then its device can have been told of more.
-                    let known = saw.map(|saw| saw.version).filter(|version| !past.is_lost(*version));
-                    return Some(Origin { first, on: known.unwrap_or(*on).max(*on), saw, own });
-                }
-                Base::After(earlier) => at = self.body(earlier)?,
-            }
-            if !of_this(at) {
-                return None;
-            }
-        }
-    }
-
-    /// The write that gave a field of an operation its value, where it came after the operation's first.
-    fn written_later<'l>(&'l self, operation: &Operation, pointer: &Pointer) -> Option<&'l Joined> {
-        let joined = self.joined.get(&operation.id)?.iter().rev();
-        joined.into_iter().find(|joined| wanted(&joined.after, pointer) != wanted(&joined.before, pointer))
-    }
-
-    /// Whether whoever wrote that had seen this operation.
-    fn is_own(&self, origin: &Origin<'_>, other: &Operation) -> bool {
-        let other = self.first(other);
-        let at_home = self.homes.get(&other.id) == self.homes.get(&origin.first.id);
-        origin.own.contains(&other.id) || at_home && other.seq < origin.first.seq
-    }
-
-    /// The names that an operation had before, with those of what became part of it.
-    fn names<'l>(&'l self, operation: &'l Operation) -> BTreeSet<&'l OpId> {
-        let (mut names, mut open) = (BTreeSet::new(), vec![&operation.id]);
-        while let Some(name) = open.pop() {
-            if names.insert(name) {
-                open.extend(self.earlier.get(name).into_iter().flatten());
-                open.extend(self.body(name).and_then(|operation| operation.supersedes.as_ref()));
-            }
-        }
-        names
-    }
-}
-
 impl Clock {
     /// When a field was written, or the last of all.
     fn counts(self, operation: &Operation, field: Option<&str>) -> Stamp {
@@ -281,21 +63,12 @@ impl Left {
     }
 }
 
-impl Met {
-    /// Whether it is about a field, or about the whole record.
-    fn names(&self, field: Option<&str>) -> bool {
-        self.fields.iter().any(|met| {
-            met == "*" || field.is_some_and(|field| met.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-        })
-    }
-}
-
 impl Past {
     /// What came after `kept` is lost; numbers up to `issued` do not come again.
     pub(crate) fn lose(&mut self, kept: Version, issued: Version) {
         self.lost.push((kept, issued));
     }
-    fn is_lost(&self, version: Version) -> bool {
+    pub(super) fn is_lost(&self, version: Version) -> bool {
         version == Version::LOST || self.lost.iter().any(|(kept, issued)| *kept < version && version <= *issued)
     }
 
@@ -397,29 +170,6 @@ fn judge(lines: &Lines, left: &Left, key: &RecordKey, on: Version, over: &Left, 
         "{} ({own:?}), written on {on}, takes effect as {} over {} ({other:?}, version {}) in {field} of {key:?}: {rule:?}, {told}",
         left.by.id, left.version, over.by.id, over.version
     ))
-}
-
-/// What an action makes of a field; nothing if it does not change all of it.
-fn wanted<'a>(action: &'a Action, pointer: &Pointer) -> Option<Option<&'a Value>> {
-    match action {
-        Action::Update { delta } => {
-            let (at, change) = delta.changes().find(|(at, _)| pointer.is_within(at))?;
-            Some(match change {
-                Change::Set(value) => value.pointer(&pointer.as_str()[at.as_str().len()..]),
-                Change::Unset => None,
-            })
-        }
-        Action::Create { .. } | Action::Delete => None,
-    }
-}
-
-/// Whether an operation changes something of a field, or of the whole record.
-fn touches(operation: &Operation, pointer: Option<&Pointer>) -> bool {
-    match (&operation.action, pointer) {
-        (Action::Update { delta }, Some(pointer)) => delta.touching(pointer).is_some(),
-        (Action::Update { delta }, None) => !delta.is_empty(),
-        (Action::Create { .. } | Action::Delete, _) => true,
-    }
 }
 
 /// A record after an action.

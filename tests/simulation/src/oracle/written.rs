@@ -12,7 +12,7 @@ use fieldsync::value::{Hash, Key, canonical, hash_bytes, to_value};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::oracle::silent::Saw;
+use crate::oracle::lines::Seen;
 use crate::oracle::stored::{Queued, Stored, number};
 use crate::seams::server::lock;
 use crate::sim::{Invariant, Sim};
@@ -101,7 +101,7 @@ impl Stored {
                     let text: Value = serde_json::from_str(&row.text).ok()?;
                     let before = row.ops.iter().map_while(|op| (op.seq != seq).then_some(op.seq));
                     let under = before.filter_map(|seq| self.outbox.get(&seq)).map(|queued| queued.operation.id.clone());
-                    Some(Saw { version: row.version?, data: text.get("base").cloned().unwrap_or_default(), under: under.collect() })
+                    Some(Seen { version: row.version?, data: text.get("base").cloned().unwrap_or_default(), under: under.collect() })
                 };
                 // What was imported was written elsewhere.
                 if stored.here.is_none() {
