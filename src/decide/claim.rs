@@ -72,8 +72,8 @@ impl Decision for Stands {
             let mut entries = trail.iter().flat_map(|row| &row.entries).filter(|entry| entry.operation == *earlier);
             let ended = |event: &Event| matches!(event, Event::Superseded { .. } | Event::Applied { .. } | Event::Settled);
             let gone = !waits && entries.next_back().is_some_and(|entry| ended(&entry.event));
-            let unjudged = row.ops[place].ground.as_ref().is_some_and(|ground| Some(ground) != row.base.as_ref());
-            let version = if unjudged { Some(Version::LOST) } else { row.version.or(gone.then_some(Version::LOST)) };
+            let version =
+                if row.is_unjudged(&row.ops[place]) { Some(Version::LOST) } else { row.version.or(gone.then_some(Version::LOST)) };
             standing.extend(version.filter(|_| alone).map(|version| (operation, version)));
         }
         Ok((Vec::new(), standing))

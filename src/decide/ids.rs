@@ -4,10 +4,9 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::chain::operations;
+use super::chain::{operations, renew_view};
 use super::effects::Effects;
 use super::overlay::OverlayRow;
-use super::rebase::after;
 use super::rows::{BaseRow, IdRow, last_audit};
 use super::state::SyncState;
 use super::work::Work;
@@ -43,16 +42,26 @@ impl Work<'_> {
     /// one: the two rows become one. Whether there were two.
     pub(super) fn join(&mut self, db: &mut Cache, row: &mut OverlayRow) -> Run<bool> {
         let Some(twin) = self.overlay_by_id(db, &row.entity, &row.id)?.filter(|twin| twin.key != row.key) else { return Ok(false) };
+        // All of both in one round: who is missing waits below.
+        let _ = operations(db, self, row);
         for (stored, operation) in operations(db, self, &twin)? {
-            row.view = after(row.view.take(), &operation.action);
             self.queue(&operation, OutboxRow { row: row.key.clone(), ..stored });
         }
         let known = twin.version.map(|version| ServerState::plain(version, twin.base.clone()));
         row.meet(known.into_iter().chain(twin.waiting.clone()));
-        row.ops.extend(twin.ops.iter().cloned());
+        // Each in its order, and those of both as they were written: an app that knew both IDs wrote to one record.
+        let (mut ours, mut theirs) = (std::mem::take(&mut row.ops).into_iter().peekable(), twin.ops.iter().cloned().peekable());
+        while let Some(next) = match (ours.peek(), theirs.peek()) {
+            (Some(our), Some(their)) if their.seq < our.seq => theirs.next(),
+            (None, _) => theirs.next(),
+            (Some(_), _) => ours.next(),
+        } {
+            row.ops.push(next);
+        }
         row.conflict = row.conflict.or(twin.conflict);
         row.parked |= twin.parked;
         self.drop_overlay(&twin);
+        renew_view(db, self, row)?;
         Ok(true)
     }
 

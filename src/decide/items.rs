@@ -43,7 +43,7 @@ pub enum ItemError {
     Write(#[from] WriteError),
 }
 
-/// Sends a parked operation again: a new one stands in its place.
+/// Sends a parked operation again: a new one in its place, or the same where the server has no last word on it.
 #[derive(Clone, Debug)]
 pub struct Retry {
     /// The app's schema.
@@ -74,8 +74,11 @@ impl Decision for Retry {
         let Some((stored, old)) = work.outbox(db, self.operation.0)?.filter(|(_, old)| old.id == self.operation.1) else {
             return refused(ItemError::Unknown);
         };
-        if !matches!(stored.state, State::Parked { .. }) {
-            return refused(ItemError::NotParked);
+        let State::Parked { unheard, .. } = stored.state else { return refused(ItemError::NotParked) };
+        if unheard && self.changes.is_none() {
+            send_again(db, &mut work, &old)?;
+            let (batch, effects) = work.finish()?;
+            return Ok((batch, Ok(effects)));
         }
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
         let _ = around(db, &work, &old);
@@ -109,6 +112,23 @@ impl Decision for Retry {
         let (batch, effects) = work.finish()?;
         Ok((batch, Ok(effects)))
     }
+}
+
+/// An operation and its group as they are: the server may have them from an earlier request, and knows them by their
+/// names. Others in their places would be judged on what they did themselves, and want nothing.
+fn send_again(db: &mut Cache, work: &mut Work<'_>, old: &Operation) -> Run<()> {
+    let (members, rows) = around(db, work, old)?;
+    for (stored, member) in members {
+        if matches!(stored.state, State::Parked { unheard: true, .. }) {
+            work.note(&member, Event::Returned);
+            work.queue(&member, stored.with(State::Pending));
+        }
+    }
+    each(rows, |mut row| {
+        row.parked = operations(db, work, &row)?.iter().any(|(stored, _)| matches!(stored.state, State::Parked { .. }));
+        work.put(row);
+        Ok(())
+    })
 }
 
 impl Retry {

@@ -37,7 +37,7 @@ impl Merged {
 /// Whether an operation of the outbox may still be changed.
 pub(super) fn is_open(work: &Work<'_>, stored: &OutboxRow, operation: &Operation) -> bool {
     // Not `is_carried`: what stands in the place of carried work was made here, and whoever else has the work has not that.
-    let sealed = stored.here.is_some() || work.known_seals().is_none_or(|seals| seals.contains(operation.seq));
+    let sealed = stored.is_imported() || work.known_seals().is_none_or(|seals| seals.contains(operation.seq));
     let sealed = sealed && !is(Bug::MergedIntoSealed);
     stored.state == State::Pending && !sealed && operation.group.is_none()
 }

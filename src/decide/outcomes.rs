@@ -136,7 +136,8 @@ impl Outcomes {
             Outcome::Rejected { .. } if is(Bug::RejectedRetried) => Ok(()),
             Outcome::Rejected { error } => {
                 let failure = Failure { code: error.code.clone(), message: error.message.clone(), path: error.path.clone() };
-                park(work, row, stored, &operation, failure);
+                // Without an answer, there is no lineage either.
+                park(work, row, stored, &operation, failure, self.epoch.is_none());
                 Ok(())
             }
             Outcome::Blocked { waits_for } => {
@@ -174,12 +175,12 @@ impl Outcomes {
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
         // counts alone.
-        let known = row.version.is_some_and(|known| known > version) || (stored.here.is_some() && through >= Some(version));
+        let known = row.version.is_some_and(|known| known > version) || (stored.is_imported() && through >= Some(version));
         if known {
             renew_view(db, work, &mut row)?;
         } else {
             // A page may have told of this very state, or of a newer one below it: what stands here can be another lineage's.
-            let told = row.waiting.take_if(|state| stored.here.is_none() && state.version <= version);
+            let told = row.waiting.take_if(|state| !stored.is_imported() && state.version <= version);
             let mut base = match told {
                 Some(state) if state.version == version => state.data,
                 told => after(with(told.map_or_else(|| row.base.take(), |state| state.data), earlier.iter().copied()), &operation.action),
@@ -196,11 +197,11 @@ impl Outcomes {
             }
             // What was written on a state that is not here leaves a version that does not fit this one: another device
             // wrote it, or another device sent the create that is parked here.
-            let fits = match (&stored.here, &operation.base) {
-                (None, _) => row.version.is_some() || row.base.is_some() || !matches!(operation.action, Action::Update { .. }),
-                (Some(_), Base::None) => row.version.is_none(),
-                (Some(_), Base::Version(base)) => row.version == Some(*base),
-                (Some(_), Base::After(_)) => false,
+            let fits = match (stored.is_imported(), &operation.base) {
+                (false, _) => row.version.is_some() || row.base.is_some() || !matches!(operation.action, Action::Update { .. }),
+                (true, Base::None) => row.version.is_none(),
+                (true, Base::Version(base)) => row.version == Some(*base),
+                (true, Base::After(_)) => false,
             };
             if fits && !is(Bug::VersionKept) {
                 row.version = Some(version);
@@ -208,7 +209,7 @@ impl Outcomes {
         }
         // What waits is news no more. The result of an imported operation can be less than what it left at the server.
         let past =
-            |state: &mut ServerState| if stored.here.is_none() { state.version <= version } else { Some(state.version) < row.version };
+            |state: &mut ServerState| if stored.is_imported() { Some(state.version) < row.version } else { state.version <= version };
         row.waiting.take_if(past);
         self.settle_waiting(db, work, &mut row)?;
         work.note(operation, Event::Applied { version });
@@ -252,7 +253,9 @@ impl Outcomes {
         let server = row.newest(server);
         if let Some(first) = in_conflict(db, work, &row)? {
             // One decision is asked for at a time: this one waits for it, and is judged by what it leaves.
-            let by = Operation { base: Base::After(first), ..operation.clone() };
+            // Carried work has seen nothing of the first: it only waits, and is met by what that leaves.
+            let base = if stored.is_carried() { operation.base.clone() } else { Base::After(first) };
+            let by = Operation { base, ..operation.clone() };
             row.waiting = Some(later.unwrap_or(server));
             let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true };
             reissue(db, work, &mut row, instead, &self.fresh)?;
@@ -337,7 +340,7 @@ fn in_conflict(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<
     Ok(pending.into_iter().find(|(stored, _)| matches!(stored.state, State::Conflict { .. })).map(|(_, operation)| operation.id))
 }
 
-fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: &Operation, failure: Failure) {
+fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: &Operation, failure: Failure, unheard: bool) {
     if is(Bug::RejectedDeleted) {
         row.ops.retain(|op| op.seq != operation.seq);
         row.view.clone_from(&row.base);
@@ -349,6 +352,6 @@ fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: 
     row.parked = true;
     work.note(operation, Event::Parked { code: failure.code.clone() });
     work.settle(&operation.id, Settled::Rejected(failure.clone()));
-    work.queue(operation, stored.with(State::Parked { failure }));
+    work.queue(operation, stored.with(State::Parked { failure, unheard }));
     work.put(row);
 }

@@ -23,8 +23,9 @@ pub struct OpRef {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub based: bool,
     /// What the server had of the record when it was written, where the row's base has moved since and it was not judged:
-    /// it was sent by then, is parked, or waits for a decision before it. And of what came with a file, and whatever stands
-    /// in its place here, always: what was written here is news to it. Whoever has one keeps one: once judged, it is the
+    /// it was sent by then, is parked, waits for a decision before it, or was written over such a one: then it is what its
+    /// writer was shown. And of what came with a file, and whatever stands in its place here, always: what was written here
+    /// is news to it. Whoever has one keeps one: once judged, it is the
     /// state that it was judged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ground: Option<Object>,
@@ -150,6 +151,10 @@ impl OverlayRow {
     /// Whether what this operation was written on is kept with it.
     pub(super) fn has_ground(&self, seq: u64) -> bool {
         self.op(seq).is_some_and(|op| op.ground.is_some())
+    }
+    /// Whether this one of its operations was written on something else than the base, and nobody has judged it yet.
+    pub(super) fn is_unjudged(&self, op: &OpRef) -> bool {
+        op.ground.is_some() && op.ground != self.base
     }
     /// What the server had of the record when one of its operations was written.
     pub(super) fn ground_of(&self, seq: u64) -> Option<Object> {

@@ -1,7 +1,7 @@
 //! Base and pending operations stay apart; the view is the one with the others on top. When the base moves,
 //! the operations that were never sealed are judged again and move with it (DESIGN 5.12, 5.13).
 
-use super::cache::{Cache, Run};
+use super::cache::{Cache, Run, each};
 use super::effects::Settled;
 use super::overlay::{OpRef, OverlayRow};
 use super::rows::IdRow;
@@ -90,36 +90,32 @@ pub(super) fn rebase(
     pending: Vec<(OutboxRow, Operation)>,
     kept: &[u64],
 ) -> Run<()> {
+    // All of them in one round.
+    each(row.ops.iter().map(|op| op.ground.clone()), |mut ground| map_temps(db, work, &row.entity, &mut ground))?;
     let mut local = row.base.clone();
     let mut view = server.data.clone();
     let mut ops: Vec<OpRef> = Vec::new();
-    let carried: Vec<u64> = pending.iter().filter(|(stored, _)| stored.is_carried()).map(|(_, operation)| operation.seq).collect();
-    // What may be followed still, and what leads on from there: what stands in the place of carried work, or, of what ends
-    // here, its base. Carried work follows nothing of here in another's place: it only waited for what was decided on that.
-    let mut ended: Vec<(OpId, Base)> = Vec::new();
-    for (stored, operation) in pending.iter().filter(|(stored, _)| stored.is_carried()) {
-        let names = stored.replaces.iter().chain(&operation.supersedes);
-        ended.extend(names.map(|name| (name.clone(), Base::After(operation.id.clone()))));
-    }
-    // Those that stand on the new state now. The server takes what follows them for written on that.
-    let mut moved: Vec<OpId> = Vec::new();
+    let carried_seqs: Vec<u64> = pending.iter().filter(|(stored, _)| stored.is_carried()).map(|(_, operation)| operation.seq).collect();
+    let mut links = Links::of(&pending);
+    // Those that stand on the new state now. The server takes what follows them for written on that, and judged.
+    let mut judged: Vec<OpId> = Vec::new();
     // One open conflict of a record is enough: the rest waits for what is decided on it.
-    let mut open = pending.iter().any(|(stored, _)| matches!(stored.state, State::Conflict { .. }));
+    let mut has_conflict = pending.iter().any(|(stored, _)| matches!(stored.state, State::Conflict { .. }));
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
     for (stored, mut operation) in pending {
         let reference = row.op(operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
         local = after(local, &operation.action);
         let mut ground = row.ground_of(operation.seq);
-        let unjudged = |ground: Option<Object>| OpRef { ground: Some(ground.unwrap_or_default()), ..reference.clone() };
+        let not_judged = |ground: Option<Object>| OpRef { ground: Some(ground.unwrap_or_default()), ..reference.clone() };
         let is_kept = kept.contains(&operation.seq);
-        if is_kept || open || stored.state != State::Pending {
+        if is_kept || has_conflict || stored.state != State::Pending {
             if is_kept && operation.base == Base::Version(server.version) {
-                moved.push(operation.id.clone());
+                judged.push(operation.id.clone());
             } else if !is_kept && stored.state == State::Pending {
-                part(work, &stored, &mut operation, &moved);
+                set_apart(work, &stored, &mut operation, &judged, server.version);
             }
             view = after(view, &operation.action);
-            ops.push(unjudged(ground));
+            ops.push(not_judged(ground));
             continue;
         }
         map_temps(db, work, &row.entity, &mut ground)?;
@@ -132,14 +128,14 @@ pub(super) fn rebase(
         };
         if !verdict.fields.is_empty() && server.data.is_some() && !server.is_dated() {
             // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.
-            part(work, &stored, &mut operation, &moved);
+            set_apart(work, &stored, &mut operation, &judged, server.version);
             view = after(view, &operation.action);
-            ops.push(unjudged(ground));
+            ops.push(not_judged(ground));
             continue;
         }
         if verdict.ask {
             // Whoever has it by a file may send it before somebody decides.
-            let stored = part(work, &stored, &mut operation, &moved).unwrap_or(stored);
+            let stored = set_apart(work, &stored, &mut operation, &judged, server.version).unwrap_or(stored);
             let conflict = record(work, row, &operation, &ground, &local, server, &verdict, None);
             row.conflict = Some(conflict.id);
             work.queue(&operation, stored.with(State::Conflict { conflict: conflict.id }));
@@ -147,8 +143,8 @@ pub(super) fn rebase(
             work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
             work.found(&conflict);
             view = after(view, &operation.action);
-            ops.push(unjudged(ground));
-            open = true;
+            ops.push(not_judged(ground));
+            has_conflict = true;
             continue;
         }
         let conflict = (!verdict.fields.is_empty()).then(|| record(work, row, &operation, &ground, &local, server, &verdict, Some("rule")));
@@ -163,23 +159,18 @@ pub(super) fn rebase(
             let settled =
                 conflict.map_or(Settled::Applied { version: server.version }, |conflict| Settled::Conflict { conflict: conflict.id });
             work.settle(&operation.id, settled);
-            ended.push((operation.id, operation.base));
+            links.ends(operation);
             continue;
         };
         view = after(view, &action);
-        let mut base = operation.base.clone();
-        // As many steps as there are names, and no more: in a file they may go round in a circle.
-        for _ in 0..ended.len() {
-            let leads_on = ended.iter().find(|(gone, _)| matches!(&base, Base::After(earlier) if earlier == gone));
-            leads_on.into_iter().for_each(|(_, on)| base.clone_from(on));
-        }
-        let base = match &base {
-            Base::After(earlier) if ops.iter().any(|op| op.id == *earlier) => base,
+        let base = links.lead_on(&operation.base);
+        let base = match base {
+            Base::After(earlier) if ops.iter().any(|op| op.id == *earlier) => base.clone(),
             // Not on what stands before it here: the server meets the one with the other.
             _ if stored.is_carried() && !restored => Base::Version(server.version),
             // As when it was written: see `followed` in [`super::write`].
             _ => {
-                let own = ops.iter().rev().find(|op| !carried.contains(&op.seq));
+                let own = ops.iter().rev().find(|op| !carried_seqs.contains(&op.seq));
                 own.or(ops.last()).map_or(Base::Version(server.version), |op| Base::After(op.id.clone()))
             }
         };
@@ -189,7 +180,7 @@ pub(super) fn rebase(
             work.queue(&operation, stored.instead(&operation));
             work.note(&operation, Event::Rebased { version: server.version });
         }
-        moved.push(operation.id);
+        judged.push(operation.id);
         let ground = reference.ground.is_some().then(|| server.data.clone().unwrap_or_default());
         ops.push(OpRef { ground, ..reference });
     }
@@ -201,15 +192,46 @@ pub(super) fn rebase(
     Ok(())
 }
 
+/// What may be followed still, and what leads on from there: what stands in the place of carried work, or, of what ended
+/// here, its base. Carried work follows nothing of here in another's place: it only waited for what was decided on that.
+struct Links(Vec<(OpId, Base)>);
+
+impl Links {
+    fn of(pending: &[(OutboxRow, Operation)]) -> Self {
+        let carried = pending.iter().filter(|(stored, _)| stored.is_carried());
+        let links = carried.flat_map(|(stored, operation)| {
+            let names = stored.replaces.iter().chain(&operation.supersedes);
+            names.map(|name| (name.clone(), Base::After(operation.id.clone())))
+        });
+        Self(links.collect())
+    }
+    /// An operation is no more: what followed it follows what it followed.
+    fn ends(&mut self, operation: Operation) {
+        self.0.push((operation.id, operation.base));
+    }
+    /// Where a base leads in the end.
+    fn lead_on<'l>(&'l self, mut base: &'l Base) -> &'l Base {
+        // As many steps as there are names, and no more: in a file they may go round in a circle.
+        for _ in &self.0 {
+            let next = self.0.iter().find(|(gone, _)| matches!(base, Base::After(earlier) if earlier == gone));
+            let Some((_, on)) = next else { break };
+            base = on;
+        }
+        base
+    }
+}
+
 /// Takes what is not judged from behind what was, or the server would take it for judged. Gives its row, if that changed.
-fn part(work: &mut Work<'_>, stored: &OutboxRow, operation: &mut Operation, moved: &[OpId]) -> Option<OutboxRow> {
-    if !matches!(&operation.base, Base::After(earlier) if moved.contains(earlier)) {
+fn set_apart(work: &mut Work<'_>, stored: &OutboxRow, operation: &mut Operation, judged: &[OpId], on: Version) -> Option<OutboxRow> {
+    if !matches!(&operation.base, Base::After(earlier) if judged.contains(earlier)) {
         return None;
     }
     operation.base = Base::Version(Version::LOST);
-    let parted = stored.instead(operation);
-    work.queue(operation, parted.clone());
-    Some(parted)
+    let apart = stored.instead(operation);
+    work.queue(operation, apart.clone());
+    // Whoever has it in memory learns by the audit trail that it is not what it was.
+    work.note(operation, Event::Rebased { version: on });
+    Some(apart)
 }
 
 /// The conflict that a verdict found.

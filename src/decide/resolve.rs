@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::chain::{Fresh, Instead, reissue, stood_on};
+use super::chain::{Fresh, Instead, around, reissue, stood_on};
 use super::effects::Effects;
 use super::rebase::ServerClock;
 use super::rows::{last_audit, last_audit_of, seals};
@@ -91,6 +91,8 @@ impl Decision for Resolve {
         let mut work = Work::begin(db, &self.schema, &self.user, self.fresh.now)?;
         work.seals(db)?;
         let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return unknown() };
+        // What it will need later too, so that it all comes in few rounds: who is missing waits below.
+        let _ = around(db, &work, &conflict.operation);
         let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return unknown() };
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };

@@ -225,7 +225,7 @@ impl Import {
             replaces,
             waits_for: Vec::new(),
             here,
-            carried: false,
+            replaces_carried: false,
         };
         work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });
         work.queue(&operation, stored);

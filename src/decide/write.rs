@@ -191,7 +191,10 @@ impl LocalWrite {
         row.view = super::rebase::after(row.view.take(), &operation.action);
         row.stamp = Some(work.stamp());
         let id = operation.id.clone();
-        if self.coalesce && !self.merge(db, work, &mut row, &operation, &drops, new)?.is_new() {
+        // An operation is judged on one ground, and who writes now may see more than who wrote the one before.
+        let sees_more = ground.is_some() && row.ops.last().is_some_and(|last| last.ground != ground);
+        let may_join = self.coalesce && (!sees_more || operation.action == Action::Delete);
+        if may_join && !self.merge(db, work, &mut row, &operation, &drops, new)?.is_new() {
             return Ok(Ok((row.into_view(), Some(id))));
         }
         operation.seq = work.take_seq();
@@ -269,14 +272,13 @@ impl LocalWrite {
 /// What the server had of a record, as far as its writer sees it now: under what was not judged yet, that is what that
 /// one was written on, and not what the base has come to. Nothing where that is the base itself.
 fn written_on(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<Object>> {
-    let moved = |op: &OpRef| op.ground.is_some() && op.ground != row.base;
-    if !row.ops.iter().any(moved) {
+    if !row.ops.iter().any(|op| row.is_unjudged(op)) {
         return Ok(None);
     }
     let pending = operations(db, work, row)?;
     let mut seen = row.base.clone().unwrap_or_default();
     for op in &row.ops {
-        let Some(ground) = op.ground.as_ref().filter(|_| moved(op)) else { continue };
+        let Some(ground) = op.ground.as_ref().filter(|_| row.is_unjudged(op)) else { continue };
         let action = pending.iter().find(|(_, operation)| operation.seq == op.seq).map(|(_, operation)| &operation.action);
         let mut back = Delta::diff(&seen, ground);
         if let Some(Action::Update { delta }) = action {
@@ -291,7 +293,7 @@ fn written_on(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<O
 /// its own way, and stands before it only where there is no other.
 fn followed(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<OpId>> {
     for op in row.ops.iter().rev() {
-        // What came with a file has a ground.
+        // What came with a file always has a ground, and others sometimes.
         let carried = op.ground.is_some() && work.outbox(db, op.seq)?.is_some_and(|(stored, _)| stored.is_carried());
         if !carried {
             return Ok(Some(op.id.clone()));

@@ -172,7 +172,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 audit::Event::Parked { code } => {
                     let found = queue.items().find(|(_, item)| item.operation.id == entry.operation);
                     let failure = match found.map(|(_, item)| &item.row.state) {
-                        Some(State::Parked { failure }) => failure.clone(),
+                        Some(State::Parked { failure, .. }) => failure.clone(),
                         _ => Failure { code: code.clone(), message: String::new(), path: None },
                     };
                     watches.settle(&entry.operation, &Settled::Rejected(failure));

@@ -196,7 +196,9 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
     let reason = |code, message| Reason { code, message, ..Reason::default() };
     let behind = || reason("waits_for_operation", "Waits for an earlier operation.");
     let (state, reason) = match (&item.row.state, aside.standing) {
-        (State::Parked { failure }, _) => ("parked", Reason { path: failure.path.as_deref(), ..reason(&failure.code, &failure.message) }),
+        (State::Parked { failure, .. }, _) => {
+            ("parked", Reason { path: failure.path.as_deref(), ..reason(&failure.code, &failure.message) })
+        }
         (State::Conflict { conflict }, _) => {
             let why = reason("conflict", "Both sides changed this record; somebody has to decide.");
             ("conflict", Reason { conflict_id: Some(*conflict), ..why })

@@ -128,6 +128,10 @@ impl<S: Store, H: Host> Engine<S, H> {
             Either::Left((token, _)) => token,
             Either::Right(_) => None,
         };
+        let token = token.map(|token| token.trim().to_owned());
+        // What an app may take for one is a page that asks to log in. A line break or a letter beyond Latin-1 is no value of
+        // a header, and gloo-net 0.7.0 panics on it (its `src/http/headers.rs`).
+        let token = token.filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
         token.ok_or_else(|| SyncError::new("auth_required", "there is no token for this user now", false))
     }
 

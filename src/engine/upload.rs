@@ -255,7 +255,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             epoch: epoch.cloned(),
             durable,
             offset_ms: state.offset_ms,
-            imported: self.inner.queue.borrow().items().any(|(_, item)| item.row.here.is_some()),
+            imported: self.inner.queue.borrow().items().any(|(_, item)| item.row.is_imported()),
             fresh: self.fresh(),
             now: self.now(),
             user: self.inner.settings.user.clone(),

@@ -138,6 +138,8 @@ impl Queue {
         let mut stands: Vec<Option<Standing>> = vec![None; acting.len()];
         let (mut stuck, mut ready) = (vec![false; acting.len()], 0);
         let stopped = self.stopped_lanes(acting.iter().copied());
+        let record = |item: &Item| self.places.present(item.node.record);
+        let asked: Vec<&Item> = acting.iter().copied().filter(|item| matches!(item.row.state, State::Conflict { .. })).collect();
         // The members of a group stand next to each other, and what holds one of them holds all.
         for unit in ordered.order.chunk_by(|a, b| graph.unit(*a) == graph.unit(*b)) {
             let (mut behind, mut missing): (Vec<OpId>, Vec<RecordId>) = (Vec::new(), Vec::new());
@@ -149,6 +151,9 @@ impl Queue {
                 behind.extend(
                     stopped.iter().find(|(lane, seq, _)| *lane == item.node.lane && *seq < item.node.seq).map(|(.., id)| id.clone()),
                 );
+                // One decision on a record is asked for at a time, also of what was not written on the other.
+                let asked = asked.iter().filter(|asked| record(asked) == record(item) && asked.node.seq < item.node.seq);
+                behind.extend(asked.map(|asked| asked.operation.id.clone()));
                 let unknown = item.node.needs.iter().filter(|need| self.is_unknown(need, &created));
                 missing.extend(unknown.map(|need| need.reference.id.clone()));
             }
@@ -271,7 +276,7 @@ mod tests {
         desk.write("pet", "temp_1_b_pet", json!({"kind": "update", "delta": {}}), Base::After(pet.clone()));
         desk.create("client", "temp_1_c_client", json!({}));
         let mut row = desk.queue.get(1).expect("there").row.clone();
-        row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None } };
+        row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None }, unheard: false };
         desk.queue.insert(row, &schema()).expect("readable");
         let standing = desk.queue.standing();
         assert_eq!(at(&standing, 1), Standing::Held);
@@ -312,7 +317,7 @@ mod tests {
 
     fn park(desk: &mut Desk, seq: u64, schema: &Schema) {
         let mut row = desk.queue.get(seq).expect("there").row.clone();
-        row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None } };
+        row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None }, unheard: false };
         desk.queue.insert(row, schema).expect("readable");
     }
 

@@ -26,6 +26,9 @@ pub enum State {
     Parked {
         /// Why.
         failure: Failure,
+        /// The server has no last word on it: it took no request with it in, and may have it from an earlier one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unheard: bool,
     },
 }
 
@@ -67,8 +70,8 @@ pub struct OutboxRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub here: Option<u64>,
     /// Whether it stands in the place of one that was imported: then it was not written on what was written here either.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub carried: bool,
+    #[serde(default, rename = "carried", skip_serializing_if = "std::ops::Not::not")]
+    pub replaces_carried: bool,
 }
 
 impl OutboxRow {
@@ -76,16 +79,20 @@ impl OutboxRow {
     pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
         let body = crate::value::to_text(operation);
         let (replaces, waits_for) = (Vec::new(), Vec::new());
-        Self { body, state: State::Pending, row, drops, created, replaces, waits_for, here: None, carried: false }
+        Self { body, state: State::Pending, row, drops, created, replaces, waits_for, here: None, replaces_carried: false }
     }
     /// The row for another operation in the place of this one, or for this one in another shape.
     pub fn instead(&self, by: &Operation) -> Self {
-        let (replaces, carried) = (self.replaces.clone(), self.is_carried());
-        Self { replaces, carried, ..Self::new(by, self.row.clone(), self.drops.clone(), self.created) }
+        let (replaces, replaces_carried) = (self.replaces.clone(), self.is_carried());
+        Self { replaces, replaces_carried, ..Self::new(by, self.row.clone(), self.drops.clone(), self.created) }
     }
-    /// Whether it came with a file, under this name or another.
+    /// Whether it came with a file, as it is.
+    pub fn is_imported(&self) -> bool {
+        self.here.is_some()
+    }
+    /// Whether it came with a file, as it is or under another name.
     pub fn is_carried(&self) -> bool {
-        self.carried || self.here.is_some()
+        self.replaces_carried || self.is_imported()
     }
     /// The operation, with the sequence that it has here. A row that we cannot read any more was written by
     /// nobody we know.

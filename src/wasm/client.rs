@@ -60,9 +60,7 @@ pub struct Client {
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_name = addEventListener)]
-    fn listen_globally(name: &str, listener: &js_sys::Function);
-    #[wasm_bindgen(js_name = removeEventListener)]
-    fn ignore_globally(name: &str, listener: &js_sys::Function);
+    fn listen_globally(name: &str, listener: &js_sys::Function, options: &js_sys::Object);
 }
 
 fn function(hooks: &JsValue, name: &str) -> Result<js_sys::Function, JsValue> {
@@ -101,17 +99,20 @@ impl Client {
                 deliver(&hooks, &event, &told);
             }
         });
+        let until = web_sys::AbortController::new()?;
         let running = engine.clone();
         wasm_bindgen_futures::spawn_local(async move {
             let poker = running.clone();
             let poke: Closure<dyn FnMut()> = Closure::new(move || poker.poke());
             let poke_function: &js_sys::Function = poke.as_ref().unchecked_ref();
             // The network may be back, or the page is looked at again: both make a session worth trying.
-            listen_globally("online", poke_function);
-            listen_globally("visibilitychange", poke_function);
+            // Until this one ends or its instance dies, which aborts whatever controllers it holds.
+            let options = js_sys::Object::new();
+            let _ = js_sys::Reflect::set(&options, &"signal".into(), &until.signal());
+            listen_globally("online", poke_function, &options);
+            listen_globally("visibilitychange", poke_function, &options);
             running.run().await;
-            ignore_globally("online", poke_function);
-            ignore_globally("visibilitychange", poke_function);
+            until.abort();
         });
         Ok(Self { engine })
     }

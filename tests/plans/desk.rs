@@ -24,6 +24,8 @@ pub struct Desk {
     pub store: MemoryStore,
     pub schema: Rc<Schema>,
     ids: IdSource,
+    /// Whether a write may become part of an unsent one.
+    pub coalesce: bool,
     /// Rows that the decisions have been given.
     pub rows_read: Rc<Cell<usize>>,
 }
@@ -64,7 +66,7 @@ pub fn object(value: Value) -> fieldsync::value::Object {
 impl Desk {
     pub fn new() -> Self {
         let schema = Schema::parse(r#"{"name": "plans", "version": 1, "entities": {"pet": {"indexes": ["name"]}}}"#).expect("a schema");
-        Self { store: MemoryStore::new(), schema: Rc::new(schema), ids: IdSource::default(), rows_read: Rc::default() }
+        Self { store: MemoryStore::new(), schema: Rc::new(schema), ids: IdSource::default(), coalesce: false, rows_read: Rc::default() }
     }
     /// A desk with one pet that the server has at version 1, as `{"name": "Rex", "age": 1}`.
     pub fn with_rex() -> Self {
@@ -86,7 +88,7 @@ impl Desk {
         self.decide(LocalWrite {
             schema: self.schema.clone(),
             wanted: vec![Wanted { entity: "pet".to_owned(), intent, operation: operation.clone() }],
-            coalesce: false,
+            coalesce: self.coalesce,
             now: NOW,
             user: "anna".to_owned(),
             generation: 0,

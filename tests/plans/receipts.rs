@@ -1,10 +1,10 @@
 //! The outcomes of an upload: each applies once, to the operation that waits for it, in its own epoch.
 
-use fieldsync::decide::{Follower, PageResult, Stands};
-use fieldsync::model::{RecordId, Version};
+use fieldsync::decide::{Claimed, Follower, Intent, PageResult, Stands};
+use fieldsync::model::{Base, RecordId, Version};
 use fieldsync::outbox::State;
 use fieldsync::protocol::Outcome;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::desk::{Desk, Op, REX, applied, epoch, object, rejected, rex};
 
@@ -200,4 +200,39 @@ fn a_write_over_one_that_was_not_judged_yet_was_written_on_what_that_one_was_wri
     desk.update(&REX, json!({"name": "Moritz", "age": 6}));
     let second = desk.get(&REX).expect("there").ops.pop().expect("it waits");
     assert_eq!(second.ground, Some(object(json!({"name": "Rex", "age": 5}))), "of the name its writer saw nothing new");
+}
+
+#[test]
+fn a_write_that_sees_more_than_the_unsent_one_before_it_does_not_become_part_of_that() {
+    let mut desk = Desk::with_rex();
+    desk.coalesce = true;
+    desk.update(&REX, json!({"name": "Max"}));
+    let mut undated = rex(5, json!({"name": "Rolf", "age": 5}));
+    undated["stamp"] = json!([0, 0]);
+    desk.page(Some("one"), "two", vec![undated]);
+    // Who writes now is shown an age of 5. On the ground of the first write that would look as if both had changed it.
+    desk.update(&REX, json!({"age": 6}));
+    let ops = desk.get(&REX).expect("there").ops;
+    let grounds: Vec<_> = ops.iter().map(|op| op.ground.clone().map(Value::Object)).collect();
+    assert_eq!(grounds, [Some(json!({"name": "Rex", "age": 1})), Some(json!({"name": "Rex", "age": 5}))]);
+    let third = desk.op_id();
+    desk.local(&third, Intent::Update { id: REX, set: object(json!({"age": 7})), unset: Vec::new() }).expect("written");
+    assert_eq!(desk.get(&REX).expect("there").ops, ops, "who sees the same joins the second");
+}
+
+#[test]
+fn a_page_that_takes_an_operation_from_behind_a_judged_one_tells_so_in_the_audit_trail() {
+    let mut desk = Desk::with_rex();
+    let before = [desk.update(&REX, json!({"age": 2})), desk.update(&REX, json!({"colour": "red"}))];
+    let last = desk.update(&REX, json!({"age": 3}));
+    let known = desk.known();
+    // The age waits for the server's judgement, the colour does not.
+    let mut undated = rex(5, json!({"name": "Rex", "age": 5}));
+    undated["stamp"] = json!([0, 0]);
+    let PageResult::Applied(effects) = desk.page(Some("one"), "two", vec![undated]) else { panic!("it follows") };
+    let sent = desk.stored(&last).operation().expect("it can be read");
+    assert_eq!(sent.base, Base::Version(Version::LOST), "behind the colour the server would take it for judged");
+    // Every context that has the old one in memory looks again, this one too.
+    assert_eq!((effects.after_seq, effects.seq), (known, Some(known + 1)));
+    assert_eq!(desk.claim(&[&before[0], &before[1], &last], known), Claimed::Stale);
 }

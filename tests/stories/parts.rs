@@ -53,7 +53,7 @@ impl Host for LocalHost {
 
 impl Identity for LocalHost {
     async fn token(&self, _: &str, _: &str, _: bool) -> Option<String> {
-        Some("the loopback network knows who asks".to_owned())
+        Some("the-loopback-network-knows-who-asks".to_owned())
     }
 }
 

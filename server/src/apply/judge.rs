@@ -1,6 +1,6 @@
 //! The judgement: one operation against the working copy.
 
-use fieldsync::model::{Action, Base, Kind, Operation, RecordId, TempId, Version};
+use fieldsync::model::{Action, Base, Kind, Operation, RecordId, Stamp, TempId, Version};
 use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::ConflictKind;
 use fieldsync::schema::{Entity, KeyPolicy, Reference};
@@ -165,7 +165,7 @@ impl Case<'_> {
         }
         let references = check_targets(self.view, self.entity, &key, None, &data)?;
         let origin = Origin { client: self.context.client.clone(), temp: temp.clone(), operation: self.operation.id.clone() };
-        let record = self.record(key, Some(within_limits(data)?), origin);
+        let record = self.record(key, Some(within_limits(data)?), origin, None);
         let named = temp.filter(|_| !self.view.is_promised(&record.key, &self.operation.id));
         Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named, counter })))
     }
@@ -212,7 +212,7 @@ impl Case<'_> {
             return Ok(Verdict::Conflict(Box::new(before.clone()), kind));
         }
         let references = check_targets(self.view, self.entity, &before.key, None, &data)?;
-        let record = self.record(before.key.clone(), Some(within_limits(data)?), before.origin.clone());
+        let record = self.record(before.key.clone(), Some(within_limits(data)?), before.origin.clone(), Some(before));
         Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named: None, counter: None })))
     }
 
@@ -262,15 +262,17 @@ impl Case<'_> {
         if let Some(from) = self.view.dependent(&before.key)? {
             return Err(Stop::reject("has_dependents", format!("{} {} refers to it", from.entity, from.id)));
         }
-        let record = self.record(before.key.clone(), None, before.origin.clone());
+        let record = self.record(before.key.clone(), None, before.origin.clone(), Some(before));
         Ok(Verdict::Write(Box::new(Write { record, references: Vec::new(), kind: Kind::Delete, named: None, counter: None })))
     }
 
-    /// The record as it begins anew: created, restored or deleted.
-    fn record(&self, key: RecordKey, data: Option<Object>, origin: Origin) -> Record {
+    /// The record as it begins anew: created, restored or deleted. Its stamps never go back, as in an update.
+    fn record(&self, key: RecordKey, data: Option<Object>, origin: Origin, before: Option<&Record>) -> Record {
+        let there = before.map_or_else(Stamp::default, |before| before.state().last_stamp());
+        let effective = |stamp| self.context.effective(stamp).max(there);
         let stamped = self.operation.stamps.iter().filter(|(field, _)| data.as_ref().is_some_and(|data| data.contains_key(*field)));
-        let field_stamps = stamped.map(|(field, stamp)| (field.clone(), self.context.effective(*stamp))).collect();
-        Record { key, version: self.next_version(), data, stamp: self.context.effective(self.operation.stamp), field_stamps, origin }
+        let field_stamps = stamped.map(|(field, stamp)| (field.clone(), effective(*stamp))).collect();
+        Record { key, version: self.next_version(), data, stamp: effective(self.operation.stamp), field_stamps, origin }
     }
 
     fn next_version(&self) -> Version {

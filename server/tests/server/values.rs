@@ -132,6 +132,16 @@ async fn each_field_has_the_stamp_of_its_last_change<S: ServerStore>(world: Worl
     world.upload(&anna, &[anna.delete(5, "client", 1, version(4))]).await;
     let page = changes(&world.download(&anna, None, 10).await);
     assert_eq!((&page[0]["stamp"], page[0].get("fieldStamps")), (&json!([NOW_MS + 5, 0]), None));
+    // Nor has it where such a clock brings it back, and deletes it again.
+    let mut behind = [anna.restore(6, "client", 1, json!({"name": "C"}), version(5)), anna.delete(7, "client", 1, version(6))];
+    for operation in &mut behind {
+        operation["stamp"] = json!([NOW_MS - 500, 0]);
+    }
+    for operation in behind {
+        world.upload(&anna, &[operation]).await;
+        let page = changes(&world.download(&anna, None, 10).await);
+        assert_eq!((&page[0]["stamp"], page[0].get("fieldStamps")), (&json!([NOW_MS + 5, 0]), None));
+    }
     Ok(())
 }
 

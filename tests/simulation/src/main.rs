@@ -25,6 +25,29 @@ const USAGE: &str = "simulate --seed S [--shrink [--to FILE] [--runs N]] | --see
   --exhaustive [NAME] | --scenario NAME [--disturbed GATE-AND-FAULT] | --jepsen [RUNS] | --bugs | --bug NAME (as planted)
   with [--threads N] [--sqlite] [--workload usual|eventful|puts]; many seeds with [--single] [--marks] [--to DIR] [--runs N]";
 
+/// What begins with two dashes and means something.
+const OPTIONS: &[&str] = &[
+    "--seed",
+    "--shrink",
+    "--to",
+    "--runs",
+    "--seeds",
+    "--minutes",
+    "--from",
+    "--plan",
+    "--exhaustive",
+    "--scenario",
+    "--disturbed",
+    "--jepsen",
+    "--bugs",
+    "--bug",
+    "--threads",
+    "--sqlite",
+    "--workload",
+    "--single",
+    "--marks",
+];
+
 /// So many violations of each invariant are printed.
 const SHOWN_MAX: u32 = 3;
 
@@ -46,6 +69,10 @@ impl Arguments {
 #[allow(clippy::disallowed_methods, reason = "how long it really takes is what is measured here")]
 fn main() -> ExitCode {
     let arguments = Arguments(std::env::args().skip(1).collect());
+    if let Some(unknown) = arguments.0.iter().find(|word| word.starts_with("--") && !OPTIONS.contains(&word.as_str())) {
+        println!("there is no option '{unknown}'\n{USAGE}");
+        return ExitCode::FAILURE;
+    }
     #[cfg(feature = "planted")]
     if let (Some(name), false) = (arguments.text("--bug"), arguments.has("--bugs")) {
         fieldsync::planted::plant(bug_named(name));

@@ -202,6 +202,7 @@ impl World {
             device: device.clone(),
             server: self.server.clone(),
             wire: self.wire.clone(),
+            rows: database.rows.clone(),
             tenant: database.plan.tenant.clone(),
         };
         let life = mix(u64::from(context.owner), context.lives.get());

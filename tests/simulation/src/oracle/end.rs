@@ -16,6 +16,7 @@ use fieldsync_server::store::{PageBounds, RecordKey, Scope, ServerStore};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::oracle::commits::Commits;
 use crate::oracle::stored::{Stored, record_id};
 use crate::oracle::waiting;
 use crate::seams::server::{at_once, lock};
@@ -178,7 +179,8 @@ impl Look<'_> {
             // What is left of a member of a group, or of what closes the server's copy of a conflict, can want nothing too.
             let nothing = commits.lines.bodies.get(&last).is_some_and(|(operation, _)| operation.action == Action::nothing());
             let elsewhere = nothing || matches!(event, Event::Coalesced { .. });
-            self.payload(saved, gone, elsewhere, &visible, event);
+            let lost = || saved.marker.as_deref().is_some_and(|marker| self.is_lost_elsewhere(marker, commits));
+            self.payload(saved, gone || elsewhere && lost(), elsewhere, &visible, event);
         }
         let elsewhere = commits.written.get(&self.database.plan.tenant);
         for (id, events) in &watch.trail {
@@ -199,6 +201,13 @@ impl Look<'_> {
         let holds =
             |other: &Rc<Database>| other.rows.watch.borrow().outbox.values().any(|queued| queued.body.contains(marker)) || lost(other);
         others.any(holds)
+    }
+
+    /// Whether somebody had written it whose database is lost since: with it went what would bring it again.
+    fn is_lost_elsewhere(&self, marker: &str, commits: &Commits) -> bool {
+        let mut sent = commits.lines.bodies.iter().filter(|(_, (_, body))| body.contains(marker)).map(|(id, _)| id);
+        let is_known = |id| self.world.databases.iter().any(|database| database.rows.watch.borrow().trail.contains_key(id));
+        sent.any(|id| !is_known(id))
     }
 
     /// `elsewhere`: whether the server's state held it already.

@@ -71,8 +71,9 @@ struct Joined {
 /// A conflict as a device stored it.
 #[derive(Debug)]
 pub(super) struct Met {
-    /// What the server had.
+    /// What the server had: the version, where that is of its present lineage, and the record.
     pub(super) version: Version,
+    pub(super) data: Value,
     pub(super) fields: Vec<String>,
     /// When, by the device.
     pub(super) at: u64,
@@ -145,7 +146,8 @@ impl Lines {
     /// A conflict is stored.
     pub(crate) fn met(&mut self, conflict: &Conflict) {
         let decided = conflict.state == ConflictState::Resolved && conflict.resolved_by.as_deref() != Some("rule");
-        let met = Met { version: conflict.server.version, fields: conflict.fields.clone(), at: conflict.detected_at, decided };
+        let data = conflict.server.data.clone().map_or(Value::Null, Value::Object);
+        let met = Met { version: conflict.server.version, data, fields: conflict.fields.clone(), at: conflict.detected_at, decided };
         self.met.entry(conflict.operation.id.clone()).or_default().push(met);
     }
 

@@ -126,7 +126,9 @@ impl Past {
             }
             let mut over = since.iter().rev().take_while(|other| !covers(other));
             if let Some(over) = over.find(|other| !own(other) && touches(&other.by, pointer)) {
-                looked_at.push(judge(lines, left, key, origin.on, over, pointer));
+                // What a conflict showed that looked just so tells of this one as well.
+                let shown = |met: &Met| of(&met.data) == at(there);
+                looked_at.push(judge(lines, left, key, origin.on, over, pointer, &shown));
             }
         }
         looked_at
@@ -134,9 +136,18 @@ impl Past {
 }
 
 /// Whether an operation may take effect over what another one did.
-fn judge(lines: &Lines, left: &Left, key: &RecordKey, on: Version, over: &Left, pointer: Option<&Pointer>) -> Result<(), String> {
+fn judge(
+    lines: &Lines,
+    left: &Left,
+    key: &RecordKey,
+    on: Version,
+    over: &Left,
+    pointer: Option<&Pointer>,
+    shown: &dyn Fn(&Met) -> bool,
+) -> Result<(), String> {
     let names = lines.names(&left.by);
-    let met: Vec<&Met> = names.iter().filter_map(|name| lines.met.get(*name)).flatten().filter(|met| met.version >= over.version).collect();
+    let met: Vec<&Met> =
+        names.iter().filter_map(|name| lines.met.get(*name)).flatten().filter(|met| met.version >= over.version || shown(met)).collect();
     // A person who decides sees both sides, and may write anything.
     if met.iter().any(|met| met.decided) {
         return Ok(());

@@ -1,16 +1,18 @@
-//! Reads every message: an operation is the same bytes however often it is sent, and nothing of one tenant
-//! is in a message of another; a page does not end within a group.
+//! Reads every message: an operation is the bytes that its device has stored, the same however often it is sent;
+//! nothing of one tenant is in a message of another; a page does not end within a group.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use fieldsync::model::{Operation, Version};
+use fieldsync::platform::network::Outgoing;
 use fieldsync::protocol::{DownloadRequest, Outcome, RequestHead, Stand, UploadResponse, paths};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::executor::Owner;
 use crate::seams::server::{Watch, lock};
+use crate::seams::store::Rows;
 use crate::sim::{Invariant, Sim};
 
 #[derive(Deserialize)]
@@ -45,6 +47,26 @@ const CHANGES: &[u8] = br#""changes":[{"#;
 impl Wire {
     pub(crate) fn new(watch: Arc<Mutex<Watch>>, canaries: BTreeMap<String, String>) -> Self {
         Self { watch, canaries }
+    }
+
+    /// A request leaves a device, which has `rows`. What ended there meanwhile may still be on its way.
+    pub(crate) fn leaves(&self, sim: &Sim, rows: &Rows, request: &Outgoing) {
+        let body = request.body.as_deref().unwrap_or_default();
+        let Some(Uploaded { operations, .. }) = (request.path == paths::UPLOAD).then(|| serde_json::from_str(body).ok()).flatten() else {
+            return;
+        };
+        let watch = rows.watch.borrow();
+        for text in operations.iter().map(|text| text.get()) {
+            if watch.outbox.values().any(|queued| queued.body == text) {
+                sim.check(Invariant::I16, true, String::new);
+                continue;
+            }
+            let sent: Option<Operation> = serde_json::from_str(text).ok();
+            let other = watch.outbox.values().find(|queued| sent.as_ref().is_some_and(|sent| sent.id == queued.operation.id));
+            sim.check(Invariant::I16, other.is_none(), || {
+                format!("{text} was sent, and {} is stored", other.map_or("", |queued| queued.body.as_str()))
+            });
+        }
     }
 
     /// A request has reached the server.

@@ -104,7 +104,7 @@ impl Stored {
                     Some(Seen { version: row.version?, data: text.get("base").cloned().unwrap_or_default(), under: under.collect() })
                 };
                 // What was imported was written elsewhere.
-                if stored.here.is_none() {
+                if !stored.is_imported() {
                     lock(&self.truth.watch).commits.lines.drafted(&operation, &self.name, saw);
                 }
                 let before = self.outbox.get(&seq).map(|queued| queued.body == stored.body);

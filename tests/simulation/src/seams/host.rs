@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
+use data_encoding::HEXLOWER;
 use fieldsync::platform::{Channel, Clock, Entropy, Host, Identity, Locks};
 
 use super::network::SimNetwork;
@@ -249,7 +250,7 @@ const TOKEN_MS: u64 = 15 * 60 * 1_000;
 impl Identity for SimHost {
     async fn token(&self, tenant: &str, user: &str, _refresh: bool) -> Option<String> {
         let now = self.sim.executor.now();
-        let token = |user: &str, until: u64| Some(serde_json::json!([tenant, user, until]).to_string());
+        let token = |user: &str, until: u64| Some(HEXLOWER.encode(serde_json::json!([tenant, user, until]).to_string().as_bytes()));
         match self.sim.gate(self.owner, Site::Token).await {
             Some(Fault::NotNow) => None,
             Some(Fault::Expired) => token(user, now.saturating_sub(1)),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
+use data_encoding::HEXLOWER;
 use fieldsync::platform::network::{Body, Incoming, Network, NetworkFault, Outgoing};
 use fieldsync::protocol::paths;
 use fieldsync_server::service::Refusal;
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use super::host::Device;
 use super::server::{Server, lock};
+use super::store::Rows;
 use crate::executor::{Owner, WORLD};
 use crate::fault::{Fault, Site};
 use crate::oracle::wire::Wire;
@@ -30,6 +32,8 @@ pub(crate) struct SimNetwork {
     pub(crate) device: Rc<Device>,
     pub(crate) server: Rc<Server>,
     pub(crate) wire: Rc<Wire>,
+    /// What the device has stored.
+    pub(crate) rows: Rc<Rows>,
     pub(crate) tenant: String,
 }
 
@@ -96,6 +100,7 @@ impl Network for SimNetwork {
     type Body = Pieces;
 
     async fn send(&self, request: Outgoing) -> Result<Incoming<Pieces>, NetworkFault> {
+        self.wire.leaves(&self.sim, &self.rows, &request);
         let fault = self.sim.gate(self.owner, Site::Send).await;
         let slot = Slot::default();
         let way = Way {
@@ -316,7 +321,7 @@ impl Way {
     }
 
     fn identity(&self, token: &str) -> Option<Identity> {
-        let (tenant, user, until): (String, String, u64) = serde_json::from_str(token).ok()?;
+        let (tenant, user, until): (String, String, u64) = serde_json::from_slice(&HEXLOWER.decode(token.as_bytes()).ok()?).ok()?;
         (until > self.sim.executor.now()).then_some(Identity { tenant, user })
     }
 
