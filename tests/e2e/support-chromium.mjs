@@ -9,7 +9,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS, chromiumPath } from './support-stage.mjs';
+import { CHROMIUM_FLAGS, required } from '../environment.mjs';
 
 const START_LIMIT_MS = 60_000;
 
@@ -26,7 +26,7 @@ export async function startBrowser(stage, profile) {
     ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank'],
   ];
   // Detached: a process group of its own, so that one signal reaches all of it and nothing else.
-  const child = spawn(chromiumPath(), args, { detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(required('FIELDSYNC_CHROMIUM'), args, { detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(child, 'close');
   let alive = true;
   const kill = async () => {

@@ -13,10 +13,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { CHROMIUM_FLAGS, required } from '../environment.mjs';
 
 const WWW = fileURLToPath(new URL('../../www', import.meta.url));
 const START_LIMIT_MS = 60_000;
-const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
 
 export async function openStage() {
   const folder = await mkdtemp(join(tmpdir(), 'clinic-'));
@@ -107,10 +107,4 @@ async function started(program, args, env, ready) {
     if (child.pid !== undefined) await stop();
     throw cause;
   }
-}
-
-function required(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run these tests by \`cargo xtask e2e\``);
-  return value;
 }

@@ -6,13 +6,12 @@
  */
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { CHROMIUM_FLAGS, required } from '../environment.mjs';
 import { openStage as openEmptyStage, servePage } from '../replay/stage.mjs';
 import { openGateway } from './support-gateway.mjs';
 import { prepareServer } from './support-server.mjs';
 
 export const TENANT = 'riverside';
-/** Chromium in a container, without what talks to its maker. */
-export const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
 
 /** The chain that most tests use. */
 export const SCHEMA = {
@@ -49,7 +48,7 @@ export async function openStage({ schema = SCHEMA, answer = async () => false } 
     let browser;
     const device = async () => {
       if (browser === undefined) {
-        browser = await chromium.launch({ executablePath: chromiumPath(), args: CHROMIUM_FLAGS });
+        browser = await chromium.launch({ executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS });
         stage.onClose(() => browser.close());
       }
       const context = await browser.newContext();
@@ -81,10 +80,4 @@ export async function openTab(context, address, troubles) {
 /** Waits until the page's script has run. */
 export async function ready(page) {
   await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
-}
-
-export function chromiumPath() {
-  const path = process.env.FIELDSYNC_CHROMIUM;
-  if (!path) throw new Error('FIELDSYNC_CHROMIUM is not set: run these tests by cargo xtask e2e');
-  return path;
 }

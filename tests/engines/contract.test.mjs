@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openStage, serveFolders } from '../replay/stage.mjs';
+import { compareTable, openTable } from '../table.mjs';
 import { ENGINES, startEngine } from './drivers.mjs';
-import { compareTable, openTable } from './table.mjs';
 
 const CONTEXTS = ['window', 'worker', 'service-worker'];
 const table = openTable('promise');
@@ -69,7 +69,8 @@ for (const name of ENGINES) {
   });
 }
 
-test('docs/browsers.md tells of every promise in every engine', () => compareTable('contracts', table.text()));
+test('docs/browsers.md tells of every promise in every engine', () =>
+  compareTable('docs/browsers.md', 'contracts', table.text()));
 
 /** A test's name as a sentence. */
 function inWords(promise) {

@@ -1,5 +1,5 @@
 /**
- * The three engines behind one small face: a driver opens pages and calls functions of theirs.
+ * The three engines, a browser's each and never ours, behind one small face: a driver opens pages and calls functions of theirs.
  *
  * Chromium and Firefox by Playwright; WebKitGTK by WebDriver, because Playwright drives only a WebKit of its own build.
  * Where the programs are comes from the environment, set by `cargo xtask browser`.
@@ -11,12 +11,11 @@ import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { chromium, firefox } from 'playwright-core';
 import { Builder, Capabilities } from 'selenium-webdriver';
+import { CHROMIUM_FLAGS, required } from '../environment.mjs';
 
 export const ENGINES = ['chromium', 'firefox', 'webkit'];
 
 const START_LIMIT_MS = 60_000;
-/** Chromium in a container, without what talks to its maker. */
-const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
 
 /**
  * Starts an engine. `open(address)` gives a page that has said it is ready; its `call(path, ...args)` calls a function
@@ -39,7 +38,6 @@ async function startFirefox(stage) {
 function driven(stage, browser) {
   stage.onClose(() => browser.close());
   return {
-    version: browser.version(),
     open: async (address) => {
       const context = await browser.newContext();
       const page = await context.newPage();
@@ -82,7 +80,6 @@ async function startWebKit(stage) {
     return value;
   };
   return {
-    version: (await session.getCapabilities()).getBrowserVersion(),
     // One window: what a page stored is there for the next one.
     open: async (address) => {
       await session.get('about:blank');
@@ -138,10 +135,4 @@ async function listening(port, ended) {
     await pause(50);
   }
   throw new Error(over ? 'the WebKit driver ended at once' : 'the WebKit driver did not listen');
-}
-
-function required(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run this by cargo xtask browser`);
-  return value;
 }

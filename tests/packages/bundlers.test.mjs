@@ -8,10 +8,9 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openTable } from '../engines/table.mjs';
 import { openStage, serveFolders } from '../replay/stage.mjs';
+import { compareTable, openTable } from '../table.mjs';
 import { emitted, freshApp, keepNotes, MODULES, openBrowser, runScript, serve, version } from './stand.mjs';
-import { compareTable } from './table.mjs';
 
 const table = openTable('where');
 const COLUMNS = ['a note is kept', 'wasm files in the build', 'loaded from'];
@@ -131,7 +130,7 @@ describe('the packed package', { timeout: 900_000 }, () => {
 test('docs/packages.md tells where the package was tried', async () => {
   const tools = ['vite', 'next', 'vitest', 'esbuild'];
   const tried = await Promise.all(tools.map(async (name) => `${name} ${await version(name)}`));
-  await compareTable('bundlers', `${table.text()}\n\nTried with ${tried.join(', ')}.`);
+  await compareTable('docs/packages.md', 'bundlers', `${table.text()}\n\nTried with ${tried.join(', ')}.`);
 });
 
 /** What the server has rendered: the package was imported there, and did nothing. */

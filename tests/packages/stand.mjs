@@ -13,10 +13,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
+import { CHROMIUM_FLAGS, required } from '../environment.mjs';
 
 const START_LIMIT_MS = 60_000;
-/** Chromium in a container, without what talks to its maker. */
-const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
 const NOTE = 'Buy hay';
 
 /** The folder with the apps, and with the packages that they are built with and of. */
@@ -38,10 +37,11 @@ export async function version(name) {
   return JSON.parse(await readFile(join(MODULES, name, 'package.json'), 'utf8')).version;
 }
 
-/** Runs one of an app's own scripts to its end. */
+/** Runs one of an app's own scripts to its end; gives what it printed. */
 export async function runScript(folder, script, args = [], env = {}) {
   try {
-    await promisify(execFile)('npm', ['run', script, '--', ...args], options(folder, env));
+    const { stdout, stderr } = await promisify(execFile)('npm', ['run', script, '--', ...args], options(folder, env));
+    return stdout + stderr;
   } catch (cause) {
     throw new Error(`'npm run ${script}' ended with ${cause.code}:\n${cause.stdout}\n${cause.stderr}`);
   }
@@ -174,10 +174,4 @@ export async function emitted(folder) {
 
 function digest(bytes) {
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-function required(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run this by cargo xtask packages`);
-  return value;
 }

@@ -10,9 +10,8 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { openTable } from '../engines/table.mjs';
+import { compareTable, openTable } from '../table.mjs';
 import { freshApp, MODULES, PACKAGE, version } from './stand.mjs';
-import { compareTable } from './table.mjs';
 
 const COMPILERS = ['typescript-5.9', 'typescript-6', 'typescript-7'];
 const RESOLUTIONS = ['bundler', 'nodenext'];
@@ -67,7 +66,8 @@ for (const compiler of COMPILERS) {
   });
 }
 
-test('docs/packages.md tells which compilers take the types', () => compareTable('types', table.text()));
+test('docs/packages.md tells which compilers take the types', () =>
+  compareTable('docs/packages.md', 'types', table.text()));
 
 /** Every entry of the package that has types, by the name that an app imports, and its file. */
 async function declarations() {

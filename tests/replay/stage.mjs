@@ -16,10 +16,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
+import { CHROMIUM_FLAGS, required } from '../environment.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const START_LIMIT_MS = 60_000;
-const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
 const TYPES = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
@@ -181,10 +181,4 @@ async function countTraffic(context, page, api) {
   });
   await session.send('Network.enable');
   return count;
-}
-
-function required(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run this by cargo xtask`);
-  return value;
 }

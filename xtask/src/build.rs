@@ -10,12 +10,12 @@ use crate::place::Place;
 use crate::run::Run;
 use crate::setup;
 use crate::tally::Tally;
-use crate::tools;
+use crate::{tools, tsc};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     let tarball = package(place)?;
     println!("package: {}", tarball.display());
     Ok(Tally::default())
@@ -33,7 +33,9 @@ pub(crate) fn package(place: &Place) -> Result<PathBuf> {
 fn wasm(place: &Place) -> Result<()> {
     let inputs = ["Cargo.toml", "Cargo.lock", "src", "wasm-pack.toml", "package-lock.json", "xtask/src/glue.rs"].map(PathBuf::from);
     let compiler = Run::new("rustc", &place.root).arg("--version").read()?;
-    let outputs = [place.wasm(), place.wasm().with_file_name(format!("{}.js", place.inputs.build.out_name)), declared(place)];
+    let beside = |file: &str| place.wasm().with_file_name(file);
+    let glue = beside(&format!("{}.js", place.inputs.build.out_name));
+    let outputs = [place.wasm(), glue, beside("realm.js"), declared(place)];
     let ran = when_changed(place, "wasm", &inputs, &String::from_utf8_lossy(&compiler), &outputs, || wasm_pack(place))?;
     println!("wasm: {}", if ran { "built" } else { "unchanged" });
     Ok(())
@@ -57,7 +59,9 @@ fn wasm_pack(place: &Place) -> Result<()> {
         .check()?;
     let name = &build.out_name;
     let made = out.join(format!("{name}.js"));
-    fs::write(&made, glue::factory(&fs::read_to_string(&made)?)?)?;
+    let glue = fs::read_to_string(&made)?;
+    fs::write(out.join("realm.js"), glue::realm_factory(&glue)?)?;
+    fs::write(&made, glue::factory(&glue)?)?;
     // They are those of the glue as it was, and not shipped: `packages` holds them against what is declared by hand.
     let kept = declared(place);
     fs::create_dir_all(kept.with_file_name(""))?;
@@ -95,10 +99,7 @@ pub(crate) fn typescript(place: &Place) -> Result<()> {
     let outputs = ["index.js", "index.d.ts", "fault-proxy/main.js"].map(|file| place.dist().join(file));
     let ran = when_changed(place, "typescript", &inputs, "", &outputs, || {
         clear_client(place)?;
-        for project in ["js/tsconfig.json", "js/fault-proxy/tsconfig.json"] {
-            Run::new(place.root.join("node_modules/.bin/tsc"), &place.root).args(["--project", project]).check()?;
-        }
-        Ok(())
+        tsc::SHIPPED.iter().try_for_each(|project| tsc::build(place, project))
     })?;
     println!("client: {}", if ran { "built" } else { "unchanged" });
     Ok(())

@@ -6,7 +6,7 @@ use crate::setup;
 use crate::tally::Tally;
 use anyhow::Result;
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     setup::wasm_target()?;
     let native = Run::new("cargo", &place.root)
         .args(["clippy", "--workspace", "--all-targets", "--features", "fieldsync/testing", "--", "-D", "warnings"])

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 /// Where the app is found, unless `--port` says otherwise. The server takes a free port: only the app
 /// talks to it, and the app is told.
-const APP_PORT: &str = "3000";
+const APP_PORT: u16 = 3000;
 
 /// How much each practice of the app finds in the database.
 const RECORDS_PER_PRACTICE: &str = "200";
@@ -39,10 +40,13 @@ enum Event {
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     let port = match arguments {
-        [] => APP_PORT,
-        [option, port] if option == "--port" => port,
-        _ => bail!("usage: cargo xtask demo [--port N]"),
+        [] => Some(APP_PORT),
+        [option, port] if option == "--port" => port.parse().ok().filter(|port| *port != 0),
+        _ => None,
     };
+    let Some(port) = port else { bail!("usage: cargo xtask demo [--port N]") };
+    // Before minutes of building. Whoever takes it meanwhile is told of by the app.
+    drop(TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port} is taken: `cargo xtask demo --port N`"))?);
     let program = server::binary(place)?;
     www::built(place)?;
     let home = place.root.join(".fieldsync/demo");
@@ -69,7 +73,8 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
 
     // Not by npm: a shell between us and the app would end before it does.
     let mut app = Command::new(which(&["node"]).context("node is missing")?);
-    app.current_dir(place.root.join("www")).args(["node_modules/next/dist/bin/next", "start", "--hostname", "127.0.0.1", "--port", port]);
+    app.current_dir(place.root.join("www")).args(["node_modules/next/dist/bin/next", "start", "--hostname", "127.0.0.1"]);
+    app.args(["--port", &port.to_string()]);
     app.env("FIELDSYNC_KEY_FILE", &key).env("FIELDSYNC_SERVER", address);
     app.env("NEXT_TELEMETRY_DISABLED", "1");
     let _app = Service::start("app", app, "Ready in", &events)?;
@@ -171,6 +176,7 @@ impl Service {
         match events.happened.recv()? {
             Event::Ready(line) => service.said = line,
             Event::Stop => bail!("stopped while the {name} was starting"),
+            Event::Ended(which) if which == name => bail!("the {name} ended before it was ready: its last lines say why"),
             Event::Ended(which) => bail!("the {which} ended while the {name} was starting"),
         }
         Ok(service)

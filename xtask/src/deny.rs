@@ -6,7 +6,7 @@ use crate::tally::Tally;
 use crate::tools;
 use anyhow::Result;
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     let tool = tools::cargo_deny(place)?.join("cargo-deny");
     Run::new(tool, &place.root).args(["--color", "never", "check", "licenses", "bans", "sources"]).check()?;
     Ok(Tally::HELD)

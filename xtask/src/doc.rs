@@ -5,7 +5,7 @@ use crate::run::Run;
 use crate::tally::Tally;
 use anyhow::Result;
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     Run::new("cargo", &place.root)
         .args(["doc", "--workspace", "--no-deps", "--features", "fieldsync/testing"])
         .env("RUSTDOCFLAGS", "-D warnings")

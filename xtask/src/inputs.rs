@@ -26,15 +26,22 @@ pub(crate) fn when_changed(
 ) -> Result<bool> {
     let now = digest(&place.root, inputs, salt)?;
     let stamp = place.scratch(&format!("{stamp}.stamp"));
-    let unchanged = fs::read_to_string(&stamp).is_ok_and(|before| before == now);
-    if unchanged && outputs.iter().all(|output| output.exists()) {
+    if stamp.exists() && !outputs.iter().all(|output| output.exists()) {
+        fs::remove_file(&stamp)?;
+    }
+    unless_stamped(&stamp, &now, step)
+}
+
+/// Runs the step unless the stamp says that it was done with just these inputs; says whether it ran.
+pub(crate) fn unless_stamped(stamp: &Path, now: &str, step: impl FnOnce() -> Result<()>) -> Result<bool> {
+    if fs::read_to_string(stamp).is_ok_and(|before| before == now) {
         return Ok(false);
     }
     if stamp.exists() {
-        fs::remove_file(&stamp)?;
+        fs::remove_file(stamp)?;
     }
     step()?;
-    write(&stamp, &now)?;
+    write(stamp, now)?;
     Ok(true)
 }
 

@@ -5,7 +5,7 @@ use crate::tally::Tally;
 use crate::{build, node};
 use anyhow::Result;
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     build::typescript(place)?;
     node::tests(place).args(node::files(place, "js/test")?).tally()
 }

@@ -7,7 +7,7 @@ use crate::setup;
 use crate::tally::Tally;
 use anyhow::Result;
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     setup::node_modules(place)?;
     Run::new(place.root.join("node_modules/.bin/biome"), &place.root).args(["ci", "--colors=off", "--error-on-warnings", "."]).check()?;
     Ok(Tally::HELD)

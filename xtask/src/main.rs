@@ -33,6 +33,7 @@ mod size;
 mod tally;
 mod test;
 mod tools;
+mod tsc;
 mod types;
 mod www;
 
@@ -42,36 +43,53 @@ use std::process::ExitCode;
 use tally::Tally;
 
 /// What a command is: it reports how many tests passed and failed, or why it could not.
-type Command = fn(&Place, &[String]) -> Result<Tally>;
+#[derive(Clone, Copy)]
+enum Command {
+    /// It does one thing.
+    Plain(fn(&Place) -> Result<Tally>),
+    /// What it does, the words after its name say.
+    Asked(fn(&Place, &[String]) -> Result<Tally>),
+}
+use Command::{Asked, Plain};
+
+impl Command {
+    /// Runs it as every test run does.
+    fn run(self, place: &Place) -> Result<Tally> {
+        match self {
+            Plain(run) => run(place),
+            Asked(run) => run(place, &[]),
+        }
+    }
+}
 
 /// Every command, in the order in which `cargo xtask` lists them.
 const COMMANDS: &[(&str, Command, &str)] = &[
-    ("setup", setup::run, "install what is missing, at pinned versions"),
-    ("build", build::run, "the npm package: wasm, TypeScript, tarball"),
-    ("demo", demo::run, "server with generated data and the clinic app, until ctrl-c; `--port N`"),
-    ("test", test::run, "every check, each timed (docs/testing.md has the list)"),
-    ("fmt", fmt::run, "rustfmt"),
-    ("clippy", clippy::run, "clippy, native and wasm32, warnings denied"),
-    ("doc", doc::run, "rustdoc, warnings denied"),
-    ("deny", deny::run, "licences, bans and sources of every crate"),
-    ("lint-js", lint_js::run, "format and lint of TypeScript and JavaScript"),
-    ("types", types::run, "strict TypeScript and the type tests"),
-    ("native", native::run, "Rust tests of the engine and of this tool"),
-    ("server", server::run, "Rust tests of the server"),
-    ("js", js::run, "unit tests of the TypeScript client"),
-    ("browser", browser::run, "what the adapters promise, in Chromium, Firefox and WebKitGTK"),
-    ("package", package::run, "the tarball: its files, and that a plain page can load it"),
-    ("packages", packages::run, "the tarball with bundlers, in workers, in Node, under each TypeScript"),
-    ("size", size::run, "the package against its size budget"),
-    ("e2e", e2e::run, "the package, the server and the app together, in Chromium"),
-    ("replay", replay::run, "a folder of records through two browsers and the server; `[DIR [--seed N]]`"),
+    ("setup", Plain(setup::run), "install what is missing, at pinned versions"),
+    ("build", Plain(build::run), "the npm package: wasm, TypeScript, tarball"),
+    ("demo", Asked(demo::run), "server with generated data and the clinic app, until ctrl-c; `--port N`"),
+    ("test", Plain(test::run), "every check, each timed (docs/testing.md has the list)"),
+    ("fmt", Plain(fmt::run), "rustfmt"),
+    ("clippy", Plain(clippy::run), "clippy, native and wasm32, warnings denied"),
+    ("doc", Plain(doc::run), "rustdoc, warnings denied"),
+    ("deny", Plain(deny::run), "licences, bans and sources of every crate"),
+    ("lint-js", Plain(lint_js::run), "format and lint of TypeScript and JavaScript"),
+    ("types", Plain(types::run), "strict TypeScript and the type tests"),
+    ("native", Asked(native::run), "Rust tests of the engine and of this tool"),
+    ("server", Asked(server::run), "Rust tests of the server"),
+    ("js", Plain(js::run), "unit tests of the TypeScript client"),
+    ("browser", Asked(browser::run), "what the adapters promise, in Chromium, Firefox and WebKitGTK"),
+    ("package", Plain(package::run), "the tarball: its files, and that a plain page can load it"),
+    ("packages", Asked(packages::run), "the tarball with bundlers, in workers, in Node, under each TypeScript"),
+    ("size", Plain(size::run), "the package against its size budget"),
+    ("e2e", Asked(e2e::run), "the package, the server and the app together, in Chromium"),
+    ("replay", Asked(replay::run), "a folder of records through two browsers and the server; `[DIR [--seed N]]`"),
     (
         "simulate",
-        simulate::run,
+        Asked(simulate::run),
         "the engine in a world that one seed decides; `--seed S`, `--seeds A..B`, `--minutes N`, `--bugs`, \
-         `--scenario`, `--exhaustive`, `--plan` (docs/testing.md)",
+         `--scenario`, `--exhaustive`, `--plan`, `--long` (docs/testing.md says what each does)",
     ),
-    ("bench", bench::run, "ratios to raw IndexedDB in the same run"),
+    ("bench", Asked(bench::run), "ratios to raw IndexedDB in the same run"),
 ];
 
 fn main() -> ExitCode {
@@ -87,20 +105,61 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: &[String]) -> Result<Tally> {
-    let Some((name, rest)) = arguments.split_first() else {
+    let name = arguments.first().map_or("help", String::as_str);
+    let rest = arguments.get(1..).unwrap_or_default();
+    if matches!(name, "help" | "--help" | "-h") {
         print_help();
         return Ok(Tally::default());
-    };
-    let Some((_, command, _)) = COMMANDS.iter().find(|(known, _, _)| known == name) else {
+    }
+    let Some((_, command, what)) = named(name) else {
         print_help();
         bail!("there is no command '{name}'");
     };
-    command(&Place::find()?, rest)
+    // Asked before anything is installed or built.
+    if rest.iter().any(|word| matches!(word.as_str(), "--help" | "-h")) {
+        println!("cargo xtask {name}: {what}");
+        return Ok(Tally::default());
+    }
+    match (command, rest) {
+        (Plain(_), [word, ..]) => bail!("'{name}' takes nothing after its name, and '{word}' is there"),
+        (Plain(run), []) => run(&Place::find()?),
+        (Asked(run), rest) => run(&Place::find()?, rest),
+    }
+}
+
+fn named(name: &str) -> Option<&'static (&'static str, Command, &'static str)> {
+    COMMANDS.iter().find(|(known, _, _)| *known == name)
 }
 
 fn print_help() {
     println!("cargo xtask <command>\n");
     for (name, _, what) in COMMANDS {
         println!("  {name:<10}{what}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dispatch;
+
+    fn told(line: &str) -> Result<(), String> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        dispatch(&words).map(drop).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn help_is_answered_without_doing_anything_else() {
+        for line in ["", "help", "--help", "-h", "test --help", "simulate --seed 7 -h"] {
+            assert_eq!(told(line), Ok(()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_means_nothing_is_refused_before_anything_is_done() {
+        assert_eq!(told("tests"), Err("there is no command 'tests'".to_owned()));
+        assert_eq!(told("test native"), Err("'test' takes nothing after its name, and 'native' is there".to_owned()));
+        for line in ["demo --port", "demo --port abc", "demo --port 0", "demo --prot 1"] {
+            assert_eq!(told(line), Err("usage: cargo xtask demo [--port N]".to_owned()), "{line}");
+        }
     }
 }

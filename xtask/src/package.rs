@@ -6,7 +6,7 @@ use crate::tally::Tally;
 use crate::{e2e, node};
 use anyhow::Result;
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     let stage = e2e::Stage::package(place)?;
     stage.apply(node::tests(place).arg("tests/replay/package.test.mjs")).tally()
 }

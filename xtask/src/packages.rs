@@ -9,7 +9,7 @@ use crate::inputs;
 use crate::place::Place;
 use crate::run::Run;
 use crate::tally::Tally;
-use crate::{e2e, node, setup};
+use crate::{e2e, node, setup, tsc};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,20 +48,16 @@ fn install(place: &Place, folder: &Path, tarball: &Path) -> Result<()> {
     // The stamp lies in node_modules, which `npm ci` empties.
     let stamp = folder.join("node_modules/.fieldsync-package");
     let now = inputs::digest(&place.root, &[tarball.to_path_buf()], "")?;
-    if fs::read_to_string(&stamp).is_ok_and(|before| before == now) {
-        return Ok(());
-    }
-    // Neither file that names packages is written: the tarball changes with every build.
-    Run::new("npm", folder).args(["install", "--no-save", "--no-package-lock", "--no-progress"]).arg(tarball).check()?;
-    inputs::write(&stamp, &now)
+    inputs::unless_stamped(&stamp, &now, || {
+        // Neither file that names packages is written: the tarball changes with every build.
+        Run::new("npm", folder).args(["install", "--no-save", "--no-package-lock", "--no-progress"]).arg(tarball).check()
+    })?;
+    Ok(())
 }
 
 /// The hand-written boundary agrees with the glue of this build.
 fn generated_types(place: &Place) -> Result<()> {
-    Run::new(place.root.join("node_modules/.bin/tsc"), &place.root)
-        .args(["--noEmit", "--pretty", "false", "--project", "js/types/generated/tsconfig.json"])
-        .check()
-        .context("what wasm-bindgen generated is not what js/src/boundary.ts says")
+    tsc::check(place, "js/types/generated/tsconfig.json").context("what wasm-bindgen generated is not what js/src/boundary.ts says")
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

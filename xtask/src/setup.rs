@@ -9,7 +9,6 @@ use crate::run::{Run, which};
 use crate::tally::Tally;
 use crate::{packages, tools, www};
 use anyhow::{Context, Result, bail};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The oldest Node that our tools run on, Vite among them: major and minor.
@@ -64,7 +63,7 @@ impl Program {
     }
 }
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     wasm_target()?;
     tools::wasm_bindgen(place)?;
     tools::wasm_pack(place)?;
@@ -103,13 +102,10 @@ pub(crate) fn npm_ci(place: &Place, folder: &Path, what: &str) -> Result<bool> {
     let stamp = folder.join("node_modules/.fieldsync-lock");
     let files = ["package.json", "package-lock.json", ".npmrc"].map(|name| folder.join(name));
     let now = inputs::digest(&place.root, &files, "")?;
-    if fs::read_to_string(&stamp).is_ok_and(|before| before == now) {
-        return Ok(false);
-    }
-    println!("installing {what}");
-    Run::new("npm", folder).args(["ci", "--no-progress", "--no-audit", "--no-fund"]).check()?;
-    inputs::write(&stamp, &now)?;
-    Ok(true)
+    inputs::unless_stamped(&stamp, &now, || {
+        println!("installing {what}");
+        Run::new("npm", folder).args(["ci", "--no-progress", "--no-audit", "--no-fund"]).check()
+    })
 }
 
 /// Chromium: on PATH, or named by `FIELDSYNC_CHROMIUM`, or from Debian's packages.

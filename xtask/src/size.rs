@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
 
-pub(crate) fn run(place: &Place, _: &[String]) -> Result<Tally> {
+pub(crate) fn run(place: &Place) -> Result<Tally> {
     build::package(place)?;
     let client = place.scratch("client.min.js");
     Run::new(place.root.join("node_modules/.bin/esbuild"), &place.root)

@@ -1,6 +1,6 @@
 //! How many tests a part ran, read from the closing lines of its test runners.
 //!
-//! The runners are cargo test and wasm-bindgen-test (`test result: ok. 3 passed; 1 failed; ...`) and
+//! The runners are cargo test (`test result: ok. 3 passed; 1 failed; ...`) and
 //! node's (`# pass 3`, `# fail 0`, with another sign in its other reporter). A check without a runner
 //! is one test: it held, or it did not.
 

@@ -11,6 +11,7 @@ use crate::{build, setup};
 use anyhow::Result;
 use std::fs;
 use std::path::PathBuf;
+use std::slice;
 
 /// The app's npm packages.
 pub(crate) fn modules(place: &Place) -> Result<()> {
@@ -35,25 +36,18 @@ pub(crate) fn built(place: &Place) -> Result<()> {
 pub(crate) fn unpack(place: &Place) -> Result<()> {
     let tarball = build::package(place)?;
     modules(place)?;
-    let now = digest_of(&tarball)?;
-    let stamp = package_stamp(place);
-    if fs::read_to_string(&stamp).is_ok_and(|before| before == now) {
-        return Ok(());
-    }
-    let home = place.root.join("www/node_modules/fieldsync");
-    if home.exists() {
-        fs::remove_dir_all(&home)?;
-    }
-    fs::create_dir_all(&home)?;
-    Run::new("tar", &place.root).arg("-xzf").arg(&tarball).args(["--strip-components=1", "-C"]).arg(&home).check()?;
-    inputs::write(&stamp, &now)
+    let now = inputs::digest(&place.root, slice::from_ref(&tarball), "")?;
+    inputs::unless_stamped(&package_stamp(place), &now, || {
+        let home = place.root.join("www/node_modules/fieldsync");
+        if home.exists() {
+            fs::remove_dir_all(&home)?;
+        }
+        fs::create_dir_all(&home)?;
+        Run::new("tar", &place.root).arg("-xzf").arg(&tarball).args(["--strip-components=1", "-C"]).arg(&home).check()
+    })?;
+    Ok(())
 }
 
 fn package_stamp(place: &Place) -> PathBuf {
     place.root.join("www/node_modules/.fieldsync-package")
-}
-
-fn digest_of(tarball: &std::path::Path) -> Result<String> {
-    use sha2::{Digest, Sha256};
-    Ok(Sha256::digest(fs::read(tarball)?).iter().map(|byte| format!("{byte:02x}")).collect())
 }

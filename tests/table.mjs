@@ -1,12 +1,10 @@
 /**
- * The tables in docs/browsers.md: each lies between two marks, is made from what a run has seen, and must be what it was.
+ * The tables in docs: each lies between two marks, is made from what a run has seen, and must be what it was.
  * `FIELDSYNC_WRITE_TABLES=1` writes them anew.
  */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-
-const DOCUMENT = fileURLToPath(new URL('../../docs/browsers.md', import.meta.url));
 
 /** A table that fills while tests run: `set(row, column, value)`. Rows and columns stand in the order of their first value. */
 export function openTable(first) {
@@ -26,18 +24,19 @@ export function openTable(first) {
   return { set, text };
 }
 
-/** Fails unless the document has this table under this name. */
-export async function compareTable(name, text) {
-  const document = await readFile(DOCUMENT, 'utf8');
+/** Fails unless the document, `docs/browsers.md` for instance, has this table under this name. */
+export async function compareTable(document, name, text) {
+  const file = fileURLToPath(new URL(`../${document}`, import.meta.url));
+  const whole = await readFile(file, 'utf8');
   const [begin, end] = [`<!-- table: ${name} -->\n`, `\n<!-- end of table: ${name} -->`];
-  const [before, rest] = document.split(begin);
+  const [before, rest] = whole.split(begin);
   const [present, after] = rest?.split(end) ?? [];
-  assert.notEqual(after, undefined, `docs/browsers.md has no table '${name}'`);
-  if (process.env.FIELDSYNC_WRITE_TABLES === '1') await writeFile(DOCUMENT, before + begin + text + end + after);
+  assert.notEqual(after, undefined, `${document} has no table '${name}'`);
+  if (process.env.FIELDSYNC_WRITE_TABLES === '1') await writeFile(file, before + begin + text + end + after);
   else
     assert.equal(
       present,
       text,
-      `docs/browsers.md: the table '${name}' tells something else; FIELDSYNC_WRITE_TABLES=1 writes it anew`,
+      `${document}: the table '${name}' tells something else; FIELDSYNC_WRITE_TABLES=1 writes it anew`,
     );
 }
