@@ -28,14 +28,17 @@ export function askForSync(events: Events): () => void {
     // Not `ready`, which is for ever pending where the app has no worker.
     registration ??= await navigator.serviceWorker.getRegistration().catch(() => undefined);
   }
-  async function ask(): Promise<void> {
+  /** Whether the browser has taken it. */
+  async function ask(): Promise<boolean> {
     if (!registration) await find();
     try {
       await registration?.sync?.register(SYNC_TAG);
+      return registration?.sync !== undefined;
     } catch {
       // The worker is not active yet, or is another one by now, or the person forbade it: then a page sends, as in
       // browsers without this.
       registration = undefined;
+      return false;
     }
   }
 
@@ -45,7 +48,9 @@ export function askForSync(events: Events): () => void {
     if (!unsent) asked = false;
     else if (status.state === 'error' && !asked) {
       asked = true;
-      void ask();
+      void ask().then((taken) => {
+        if (!taken) asked = false;
+      });
     } else if (!before && !registration) void find();
   });
   const leave = (): void => {

@@ -9,7 +9,6 @@
 import type { AtOnce, Direction, Engine, Later } from './boundary.js';
 import { FieldSyncError, isTrap, toFieldSyncError } from './errors.js';
 import type { Instance } from './instance.js';
-import { loaded } from './load.js';
 
 /** Who lived so long did not die of what it began with. */
 const CALM_MS = 60_000;
@@ -17,8 +16,12 @@ const WAIT_MS_MAX = 60_000;
 
 /** What the bridge is told: how to start an engine, and whom to tell when calls reach it; `again`: another one died. */
 export interface Starter {
+  /** The living instance of the module. */
+  instance(): Instance;
   start(instance: Instance): Promise<Engine>;
   started(again: boolean): void;
+  /** Another one died, and this one could not be started. */
+  failed(error: FieldSyncError): void;
 }
 
 interface Living {
@@ -136,7 +139,7 @@ export class Bridge {
     this.#starting ??= this.#start()
       .catch((cause: unknown) => {
         // Who opens is told, and tries again or not; whoever has it open is not left without.
-        if (this.#deaths > 0) this.#startLater();
+        if (this.#deaths > 0) this.#failed(toFieldSyncError(cause));
         throw cause;
       })
       .finally(() => {
@@ -146,13 +149,15 @@ export class Bridge {
   }
 
   async #start(): Promise<Living> {
-    const instance = loaded();
+    const instance = this.#starter.instance();
     const again = this.#deaths > 0;
     // What an instance that dies now would answer, it never does.
     const engine = await new Promise<Engine>((resolve, reject) => {
       const forget = instance.onDeath(reject);
       this.#starter.start(instance).then(resolve, reject).finally(forget);
     });
+    // Dead since it answered: nobody was listening, and nobody would start the next one.
+    if (instance.death) throw instance.death;
     const living = { engine, instance, since: Date.now() };
     if (this.#ended) {
       await engine.call('close');
@@ -171,12 +176,19 @@ export class Bridge {
     this.#startLater();
   }
 
+  #failed(error: FieldSyncError): void {
+    if (this.#ended) return;
+    this.#starter.failed(error);
+    // A newer release has the database now: no later try of this one can succeed, until the page is reloaded.
+    if (error.code !== 'outdated') this.#startLater();
+  }
+
   /** The first time at once; while it goes on dying, after a second, two, four. */
   #startLater(): void {
     if (this.#ended) return;
     const wait = this.#deaths === 0 ? 0 : Math.min(500 * 2 ** this.#deaths, WAIT_MS_MAX);
     this.#deaths += 1;
-    // What became of it, it has said by then.
+    // A start that fails is not lost here: it has told, and set the next timer.
     this.#timer = setTimeout(() => void this.#alive().catch(() => undefined), wait);
   }
 

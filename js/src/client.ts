@@ -13,7 +13,7 @@ import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events } from './events.js';
 import { changesText, idText, name, optionsText, recordText, writesText } from './input.js';
-import { init } from './load.js';
+import { entered, type Realm } from './load.js';
 import { Queue } from './queue.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
 import { RelationshipManager } from './relationships.js';
@@ -44,10 +44,10 @@ interface Table {
   closing: Map<string, Promise<void>>;
 }
 
-function table(): Table {
-  const place = globalThis as { [TABLE]?: Table };
-  place[TABLE] ??= { open: new Map(), closing: new Map() };
-  return place[TABLE];
+function tableOf({ place }: Realm): Table {
+  const holder = place as { [TABLE]?: Table };
+  holder[TABLE] ??= { open: new Map(), closing: new Map() };
+  return holder[TABLE];
 }
 
 const TABLE = Symbol.for('fieldsync/clients/1');
@@ -66,9 +66,17 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly #identity: string;
   readonly #stopAsking: () => void;
   readonly #wishes: Wishes;
+  readonly #table: Table;
   #closed = false;
 
-  private constructor(bridge: Bridge, events: Events, { identity, backgroundSync }: Settings, wishes: Wishes) {
+  private constructor(
+    bridge: Bridge,
+    events: Events,
+    { identity, backgroundSync }: Settings,
+    wishes: Wishes,
+    table: Table,
+  ) {
+    this.#table = table;
     this.#bridge = bridge;
     this.#events = events;
     this.#identity = identity;
@@ -84,10 +92,11 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   /** Opens the database of a tenant and user. */
   static async open<R extends RecordsOf<R> = AnyRecords>(config: SyncConfig<R>): Promise<FieldSync<R>> {
     const settings = readConfig(config as SyncConfig<never>);
-    if (typeof indexedDB === 'undefined') {
+    const realm = entered();
+    if (!realm.hasStorage()) {
       throw new FieldSyncError('storage_unavailable', 'There is no IndexedDB here: open FieldSync in a browser.');
     }
-    const { open, closing } = table();
+    const { open, closing } = tableOf(realm);
     while (closing.has(settings.identity)) await closing.get(settings.identity);
     const present = open.get(settings.identity);
     if (present) {
@@ -95,7 +104,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
       present.users += 1;
       return present.client as Promise<FieldSync<R>>;
     }
-    const client = FieldSync.#start<R>(settings);
+    const client = FieldSync.#start<R>(settings, realm);
     const entry: Open = { client, comparable: settings.comparable, users: 1 };
     open.set(settings.identity, entry);
     try {
@@ -107,17 +116,23 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     }
   }
 
-  static async #start<R extends RecordsOf<R>>(settings: Settings): Promise<FieldSync<R>> {
+  static async #start<R extends RecordsOf<R>>(settings: Settings, realm: Realm): Promise<FieldSync<R>> {
     const { text, token } = settings;
-    await init();
+    await realm.init({});
     const events = new Events();
     const wishes: Wishes = { offline: false };
+    let last: SyncStatus | undefined;
     const bridge: Bridge = await Bridge.open({
+      instance: () => realm.loaded(),
       start: async ({ module }) => {
         events.hold();
         const engine = await module.Engine.open(text, {
           token: async (tenant, user, refresh) => (await token?.({ tenant, user, refresh })) ?? null,
-          event: (json) => events.deliver(shown(JSON.parse(json))),
+          event: (json) => {
+            const event: EngineEvent = JSON.parse(json);
+            if (event.type === 'status') last = event.status;
+            events.deliver(shown(event));
+          },
         });
         if (wishes.offline) engine.now('setOffline', 'true');
         return engine;
@@ -130,8 +145,14 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
         events.deliver({ type: 'queue' });
         events.deliver({ type: 'status', ...bridge.now<SyncStatus>('status') });
       },
+      failed: ({ code, message, retryable }) => {
+        events.release();
+        if (code === 'outdated') events.deliver({ type: 'outdated' });
+        // Whoever only listens would wait for ever for the end of what the dead one had begun.
+        if (last) events.deliver({ type: 'status', ...last, state: 'error', lastError: { code, message, retryable } });
+      },
     });
-    return new FieldSync<R>(bridge, events, settings, wishes);
+    return new FieldSync<R>(bridge, events, settings, wishes, tableOf(realm));
   }
 
   /** Stores a new record and queues it. Without an `id` it gets one. */
@@ -187,7 +208,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
 
   /** Closes the database, unless another who opened this client still uses it. Unsent work stays. */
   async close(): Promise<void> {
-    const entry = table().open.get(this.#identity);
+    const entry = this.#table.open.get(this.#identity);
     // A closed client must not close the one that was opened after it.
     if (this.#closed || !entry) return;
     entry.users -= 1;
@@ -205,7 +226,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   }
 
   async #end(): Promise<void> {
-    const { open, closing } = table();
+    const { open, closing } = this.#table;
     this.#closed = true;
     this.#stopAsking();
     open.delete(this.#identity);
@@ -223,6 +244,14 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
 
   #saved<S>({ record, operationId }: WireSaved): S {
     return { record: record ?? null, operationId, synced: outcomeOf(this.#bridge, operationId) } as S;
+  }
+}
+
+/** Closes every client of a realm, however many have opened it. */
+export async function closeAll(realm: Realm): Promise<void> {
+  for (const entry of [...tableOf(realm).open.values()]) {
+    entry.users = 1;
+    await ((await entry.client) as FieldSync).close();
   }
 }
 

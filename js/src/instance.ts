@@ -61,12 +61,20 @@ export class Instance {
     return () => this.#mourners.delete(mourner);
   }
 
+  /** What it holds in the browser, transactions first: a closed database would wait for what they have asked for. */
+  #holdings(): unknown[] {
+    const held: unknown[] = [];
+    for (let at = 0; at < (this.#held?.length ?? 0); at += 1) held.push(this.#held?.get(at));
+    const order = (one: unknown): number => (is(one, 'IDBTransaction') ? 0 : 1);
+    return held.sort((one, other) => order(one) - order(other));
+  }
+
   /** It trapped. What it held is let go before anybody is told. */
   die(cause: unknown): void {
     if (this.#death) return;
     const death = deadInstance(cause);
     this.#death = death;
-    if (this.#held) for (let at = 0; at < this.#held.length; at += 1) letGo(this.#held.get(at));
+    for (const held of this.#holdings()) letGo(held);
     const mourners = [...this.#mourners];
     this.#mourners.clear();
     for (const mourner of mourners) mourner(death);

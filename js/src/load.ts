@@ -7,23 +7,64 @@
 import type { WasmModule, WasmSource } from './boundary.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Instance } from './instance.js';
-import { type Glue, makeGlue } from './wasm/fieldsync.js';
+import { type Glue, type Guard, makeGlue } from './wasm/fieldsync.js';
 
 export interface InitOptions {
   /** The module itself or where it is. Default: the file beside this one, which bundlers find and copy. */
   wasm?: WasmSource | Promise<WasmSource> | undefined;
 }
 
+/** What a client finds around it: the page or worker in which it is; for an app's own tests, a device of theirs. */
+export interface Realm {
+  init(options: InitOptions): Promise<void>;
+  /** The living instance, for functions that cannot wait. */
+  loaded(): Instance;
+  /** Whether there is an IndexedDB. */
+  hasStorage(): boolean;
+  /** On this the table of its open clients hangs. */
+  readonly place: object;
+}
+
 let loading: Promise<void> | undefined;
 let present: Instance | undefined;
+const page: Realm = {
+  init: (options) => {
+    loading ??= load(options).catch((cause: unknown) => {
+      loading = undefined;
+      throw cause;
+    });
+    return loading;
+  },
+  loaded: () => {
+    if (!present) throw new FieldSyncError('not_initialized', 'Call and await init() or FieldSync.open() first.');
+    if (present.death) present = present.renew();
+    return present;
+  },
+  hasStorage: () => typeof indexedDB !== 'undefined',
+  place: globalThis,
+};
+let realm = page;
+
+/** The one in which clients are opened now. */
+export function entered(): Realm {
+  return realm;
+}
+
+/** From now on clients are opened in another. Gives the one before. */
+export function enter(next: Realm): Realm {
+  const before = realm;
+  realm = next;
+  return before;
+}
+
+/** From now on clients are opened in the page. */
+export function enterPage(): void {
+  realm = page;
+}
 
 /** Loads the wasm module. Optional: `FieldSync.open` does it. */
 export function init(options: InitOptions = {}): Promise<void> {
-  loading ??= load(options).catch((cause: unknown) => {
-    loading = undefined;
-    throw cause;
-  });
-  return loading;
+  return realm.init(options);
 }
 
 /** Loads the wasm module from bytes or a compiled module, at once. */
@@ -40,9 +81,7 @@ export function initSync(wasm: BufferSource | WebAssembly.Module): void {
 
 /** The living instance, for functions that cannot wait. */
 export function loaded(): Instance {
-  if (!present) throw new FieldSyncError('not_initialized', 'Call and await init() or FieldSync.open() first.');
-  if (present.death) present = present.renew();
-  return present;
+  return realm.loaded();
 }
 
 /** Puts a scripted module in place, for the tests of the facades: the same one again after a death. */
@@ -72,14 +111,14 @@ function put(instance: Instance): void {
 }
 
 /** An instance with a glue of its own, not instantiated yet. */
-function unborn(): { instance: Instance; glue: Glue } {
+export function unborn(make: (guard: Guard) => Glue = makeGlue): { instance: Instance; glue: Glue } {
   let compiled: WebAssembly.Module;
   const instance = new Instance(() => {
-    const next = unborn();
+    const next = unborn(make);
     next.glue.initSync({ module: compiled });
     return next.instance;
   });
-  const glue = makeGlue((exports, module) => {
+  const glue = make((exports, module) => {
     compiled = module;
     return instance.guard(exports);
   });

@@ -23,7 +23,11 @@ export class Queue {
     return this.#bridge.call('queue');
   }
 
-  /** Sends a parked operation again. A new one stands in its place, and new ones in the places of its group. */
+  /**
+   * Sends a parked operation again. A new one stands in its place, and new ones in the places of its group. Where no server
+   * has refused it, but something on the way would not let it through (`too_large`), the same goes again: the server may
+   * have it from an earlier time.
+   */
   async retry(operation: OperationRef): Promise<void> {
     await this.#bridge.call('retry', operationIdOf(operation));
   }

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, mock, test } from 'node:test';
-import { deepEqual, FieldSync, Instance, provide } from './package.mjs';
+import { deepEqual, FieldSync, Instance, loaded, provide } from './package.mjs';
 import { config, scriptedModule } from './support.mjs';
 
 const trap = () => new WebAssembly.RuntimeError('unreachable');
@@ -67,7 +67,7 @@ describe('an instance', () => {
       };
     }
     try {
-      const held = [undefined, 7, null, {}, ...kinds.map((kind) => new globalThis[kind]())];
+      const held = [undefined, 7, null, {}, ...kinds.toReversed().map((kind) => new globalThis[kind]())];
       const exports = instance.guard({
         __wbindgen_externrefs: { length: held.length, get: (at) => held[at] },
         die: () => {
@@ -81,9 +81,9 @@ describe('an instance', () => {
     }
     assert.deepEqual(done, [
       'IDBTransaction aborted',
-      'IDBDatabase closed',
-      'BroadcastChannel closed',
       'AbortController aborted',
+      'BroadcastChannel closed',
+      'IDBDatabase closed',
       'told',
     ]);
   });
@@ -228,16 +228,54 @@ describe('a client whose instance died', () => {
 
   test('that cannot be started is tried again, and calls are told why', async () => {
     await open();
+    world.engines[0].hooks.event('{"type":"status","status":{"state":"syncing","pending":3,"lastError":null}}');
+    const told = [];
+    client.on('status', ({ state, lastError, pending }) => told.push([state, lastError?.code, pending]));
     mock.timers.enable({ apis: ['setTimeout', 'Date'] });
     script.open = () => {
       throw { code: 'storage_unavailable', message: 'not now', retryable: true };
     };
     await die();
     await assert.rejects(client.get('pet', 1), { code: 'storage_unavailable' });
+    assert.deepEqual(told, [['error', 'storage_unavailable', 3]], 'whoever only listens learns why nothing goes on');
     delete script.open;
     mock.timers.tick(1_000);
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(client.engine.status().pending, 3);
+  });
+
+  test('whose database a newer release has taken tells so, and is not tried again', async () => {
+    await open();
+    mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+    let tries = 0;
+    script.open = () => {
+      tries += 1;
+      throw { code: 'outdated', message: 'reload', retryable: false };
+    };
+    let told = 0;
+    client.on('outdated', () => {
+      told += 1;
+    });
+    await die();
+    for (let minute = 0; minute < 5; minute += 1) {
+      mock.timers.tick(60_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.deepEqual([tries, told], [1, 1]);
+  });
+
+  test('between the answer of its engine and the first call is not taken for alive', async () => {
+    await open();
+    client.setOffline(true);
+    await die();
+    // The last thing before the engine is handed over; two turns later it has been, and nobody has called it.
+    script.setOffline = () => {
+      delete script.setOffline;
+      queueMicrotask(() => queueMicrotask(() => loaded().die(trap())));
+    };
+    await assert.rejects(client.get('pet', 1), { code: 'instance_dead' });
+    assert.equal((await client.get('pet', 1)).id, 1);
+    assert.equal(world.engines.length, 3);
   });
 
   test('and was closed stays closed', async () => {

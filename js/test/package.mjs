@@ -10,6 +10,6 @@ const noGlue = `export async function resolve(specifier, context, next) {
 }`;
 register(`data:text/javascript,${encodeURIComponent(noGlue)}`);
 export const { FieldSync, init, deepEqual, hashData } = await import('../../pkg/dist/index.js');
-export const { provide } = await import('../../pkg/dist/load.js');
+export const { loaded, provide } = await import('../../pkg/dist/load.js');
 export const { installFieldSync } = await import('../../pkg/dist/service-worker.js');
 export const { Instance } = await import('../../pkg/dist/instance.js');

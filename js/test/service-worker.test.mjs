@@ -209,7 +209,6 @@ describe('a page', () => {
       registration = found;
       await open();
       await status({ state: 'error', pending: 1 });
-      await status();
       assert.deepEqual(registered, []);
       registration = whole;
       await status({ state: 'error', pending: 1 });

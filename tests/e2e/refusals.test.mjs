@@ -208,23 +208,32 @@ describe('refusals', { timeout: 120_000 }, () => {
     );
   });
 
-  test('no token at all: auth_required, and nothing is sent', async () => {
-    await save('no token');
-    const { token } = await stage.settings();
-    await page.evaluate(() => {
-      globalThis.app.token = null;
+  for (const [what, no] of [
+    ['no token at all', null],
+    ['a page to log in', '<!doctype html>\n<p>Log in'],
+    ['a letter that no header can carry', 'a€b'],
+    ['nothing but a space', ' '],
+  ]) {
+    test(`${what}: auth_required, and nothing is sent`, async () => {
+      await save(what);
+      const { token } = await stage.settings();
+      const set = (value) =>
+        page.evaluate((next) => {
+          globalThis.app.token = next;
+        }, value);
+      await set(no);
+      await refusedSession(
+        (exchange) => exchange.pass(),
+        { code: 'auth_required', retryable: false },
+        async () => {
+          assert.deepEqual(stage.gateway.requests, []);
+          // As it comes from a file or a shell.
+          await set(`${token}\n`);
+        },
+      );
+      await set(token);
     });
-    await refusedSession(
-      (exchange) => exchange.pass(),
-      { code: 'auth_required', retryable: false },
-      async () => {
-        assert.deepEqual(stage.gateway.requests, []);
-        await page.evaluate((right) => {
-          globalThis.app.token = right;
-        }, token);
-      },
-    );
-  });
+  }
 
   for (const [whose, tenant, user] of [
     ["another tenant's token", 'hilltop', 'anna'],

@@ -3,6 +3,7 @@
  * it was stopped in the middle. What counts is what lies in the server's database file, and what a later page shows.
  */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { build } from 'esbuild';
@@ -20,9 +21,18 @@ describe('the service worker', { timeout: 180_000 }, () => {
     let bundle;
     stage = await openStage({
       answer: async (request, response) => {
-        if (!request.url.startsWith('/bundled.js')) return ear.answer(request, response);
-        bundle ??= await bundled(stage.site.unpacked);
-        response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(bundle);
+        const script = async (text) => {
+          response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(await text);
+          return true;
+        };
+        if (request.url === '/guide.mjs') return script(guideWorker());
+        if (request.url.startsWith('/bundled.js')) {
+          bundle ??= await bundled(stage.site.unpacked);
+          return script(bundle);
+        }
+        const text = await session(request);
+        if (text === undefined) return ear.answer(request, response);
+        response.writeHead(200, { 'Content-Type': 'text/plain' }).end(text);
         return true;
       },
     });
@@ -31,6 +41,17 @@ describe('the service worker', { timeout: 180_000 }, () => {
     stage.gateway.handler = (exchange) => exchange.pass();
   });
   after(() => stage?.close());
+
+  /** What the app's own server says in the guide. */
+  async function session({ url }) {
+    const { token, tenant, user, schema } = await stage.settings('guide');
+    const answers = {
+      '/api/session': JSON.stringify({ tenant, user }),
+      '/schema.json': JSON.stringify(schema),
+      '/api/token': token,
+    };
+    return answers[url];
+  }
 
   /** Saves clients of these names. */
   async function save(page, names) {
@@ -257,6 +278,17 @@ describe('the service worker', { timeout: 180_000 }, () => {
     assert.deepEqual(sentSince(from), made);
   });
 
+  test('the worker of docs/service-worker.md sends, as it stands there', async () => {
+    const device = await openWorkerDevice(stage, { user: 'guide', script: '/guide.mjs' });
+    const made = await save(device.page, ['by the guide']);
+    await device.page.close();
+    const from = stage.gateway.uploads().length;
+    const done = ear.ended();
+    await device.fire();
+    assert.equal(await done, 'resolved');
+    assert.deepEqual(sentSince(from), made);
+  });
+
   test('without Background Sync nothing breaks, and the page sends when the network is back', async () => {
     const device = await openWorkerDevice(stage, {
       user: 'ida',
@@ -294,6 +326,23 @@ function resolvable() {
     resolve = done;
   });
   return { promise, resolve };
+}
+
+/** The guide's complete worker with the import that it names for the unbundled case, and an ear at its events. */
+async function guideWorker() {
+  const guide = await readFile(new URL('../../docs/service-worker.md', import.meta.url), 'utf8');
+  const [, code] = /^```js\n(.*?)^```$/ms.exec(guide);
+  const unbundled = '/node_modules/fieldsync/dist/service-worker.js';
+  assert.ok(guide.includes(`from '${unbundled}'`) && code.includes("from 'fieldsync/service-worker'"));
+  const ear = `
+    const { waitUntil } = ExtendableEvent.prototype;
+    const tell = (what) => fetch('/told', { method: 'POST', body: what });
+    ExtendableEvent.prototype.waitUntil = function (done) {
+      const told = done.then(() => 'resolved', (cause) => 'rejected: ' + (cause.code ?? cause)).then(tell);
+      waitUntil.call(this, Promise.all([done, told]));
+    };`;
+  // Where the page of these tests has the package.
+  return ear + code.replace('fieldsync/service-worker', '/package/dist/service-worker.js');
 }
 
 /** The worker's script as an app's bundler makes it: one classic file. */

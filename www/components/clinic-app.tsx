@@ -40,7 +40,11 @@ export function ClinicApp() {
 function Main() {
   const { view } = usePlace();
   const { practice } = usePractice();
-  const trouble = useSnapshot((snapshot) => (snapshot.status?.state === 'error' ? snapshot.status.lastError : null));
+  const trouble = useSnapshot(({ status }) => {
+    // Whoever went offline in the middle of a sync has stopped it: that is no trouble.
+    const wanted = status?.offline && status.lastError?.code === 'aborted';
+    return status?.state === 'error' && !wanted ? status.lastError : null;
+  });
   const phase = useSnapshot((snapshot) => snapshot.phase);
   const error = useSnapshot((snapshot) => snapshot.error);
   const outdated = useSnapshot((snapshot) => snapshot.outdated);

@@ -9,7 +9,8 @@ export interface Glue extends WasmModule {
   initSync(options: { module: BufferSource | WebAssembly.Module }): unknown;
 }
 
+/** Gets what was instantiated, and gives what the glue then calls. */
+export type Guard = (exports: WebAssembly.Exports, module: WebAssembly.Module) => WebAssembly.Exports;
+
 /** A glue for one instance. It works with what `guard` makes of the exports. */
-export function makeGlue(
-  guard: (exports: WebAssembly.Exports, module: WebAssembly.Module) => WebAssembly.Exports,
-): Glue;
+export function makeGlue(guard: Guard): Glue;

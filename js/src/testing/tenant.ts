@@ -1,0 +1,335 @@
+/**
+ * One tenant of the test server: its records by the sequence of their changes, the receipts of operations, what each temp ID
+ * became; and the judgement of operations, in the order of docs/protocol.md.
+ */
+import type { EntitySchema, Schema } from '../config.js';
+import type { Key } from '../records.js';
+
+export type Stamp = [ms: number, n: number];
+type Fields = Record<string, unknown>;
+
+/** An operation as it comes over the wire. */
+export interface Operation {
+  id: string;
+  seq: number;
+  entity: string;
+  record: Key;
+  action:
+    | { kind: 'create'; data: Fields }
+    | { kind: 'update'; delta: { set?: Fields; unset?: string[] } }
+    | { kind: 'delete' };
+  base: 'none' | { version: string } | { after: string };
+  stamp: Stamp;
+  stamps?: Record<string, Stamp>;
+  author: string;
+  group?: { id: string; of: number };
+  supersedes?: string;
+  schema: number;
+}
+
+export interface Refusal {
+  code: string;
+  message: string;
+  path?: string;
+}
+
+export type Outcome =
+  | { status: 'applied'; realId: Key; version: string; stamp: Stamp }
+  | { status: 'conflict'; conflictId: string; kind: string; realId: Key; server: object }
+  | { status: 'rejected'; error: Refusal }
+  | { status: 'blocked'; waitsFor: string[] }
+  | { status: 'duplicate'; original: Outcome };
+
+interface Row {
+  entity: string;
+  id: Key;
+  version: number;
+  /** `undefined`: it is deleted. */
+  data: Fields | undefined;
+  stamp: Stamp;
+  fieldStamps: Record<string, Stamp>;
+  client?: string;
+  bornAs?: string;
+}
+
+interface Kept {
+  sequence: number;
+  rows: Map<string, Row>;
+  receipts: Map<string, Outcome>;
+  temps: Map<string, Key>;
+  counters: Map<string, number>;
+}
+
+/** Ends the judgement of an operation. */
+class Stop extends Error {
+  constructor(readonly outcome: Outcome) {
+    super(outcome.status);
+  }
+}
+
+const reject = (code: string, message: string, path?: string): Stop =>
+  new Stop({ status: 'rejected', error: { code, message, ...(path === undefined ? {} : { path }) } });
+const blocked = (...waitsFor: string[]): Stop => new Stop({ status: 'blocked', waitsFor });
+const isTemp = (id: unknown): id is string => typeof id === 'string' && /^temp_\d+_[^_]+_./.test(id);
+const place = (entity: string, id: Key): string => JSON.stringify([entity, id]);
+
+export class Tenant {
+  #kept: Kept = { sequence: 0, rows: new Map(), receipts: new Map(), temps: new Map(), counters: new Map() };
+
+  get sequence(): number {
+    return this.#kept.sequence;
+  }
+  get receipts(): ReadonlyMap<string, Outcome> {
+    return this.#kept.receipts;
+  }
+  /** Every record in its last state, deleted ones too, in the order of their last change. */
+  get rows(): Row[] {
+    return [...this.#kept.rows.values()].sort((one, other) => one.version - other.version);
+  }
+
+  all({ entity }: { entity: string }): { id: Key; data: Fields }[] {
+    const own = this.rows.filter((row) => row.entity === entity && row.data !== undefined);
+    const order = (one: Key, other: Key): number => (one < other ? -1 : 1);
+    return structuredClone(
+      own.sort((one, other) => order(one.id, other.id)).map(({ id, data }) => ({ id, data: data ?? {} })),
+    );
+  }
+
+  /** A change that no operation made. */
+  put(of: { entity: string; key: string }, id: Key | undefined, fields: Fields, stamp: Stamp): Key {
+    const { entity } = of;
+    const real = id ?? this.#name(entity, of.key);
+    const before = this.#kept.rows.get(place(entity, real));
+    const touched = before?.data ? Object.fromEntries(Object.keys(fields).map((field) => [field, stamp])) : {};
+    this.#write({
+      ...(before?.data ? before : { entity, id: real, stamp, fieldStamps: {} }),
+      data: { ...before?.data, ...structuredClone(fields) },
+      fieldStamps: { ...(before?.data ? before.fieldStamps : {}), ...touched },
+    });
+    return real;
+  }
+
+  remove({ entity }: { entity: string }, id: Key, stamp: Stamp): void {
+    const before = this.#kept.rows.get(place(entity, id));
+    if (before?.data) this.#write({ ...before, data: undefined, stamp, fieldStamps: {} });
+  }
+
+  /** Decides an operation, or the members of a transaction, of which all take effect or none. */
+  decide(
+    schema: Schema<never>,
+    client: string,
+    unit: Operation[],
+    refused: (operation: Operation) => Refusal | undefined,
+  ): Map<string, Outcome> {
+    const before = structuredClone(this.#kept);
+    const outcomes = new Map<string, Outcome>();
+    const inOrder = [...unit].sort((one, other) => one.seq - other.seq);
+    const entities = schema.entities as Schema['entities'];
+    // Named first, so that they may refer to each other in any order, and in a circle.
+    for (const { action, base, record, entity } of inOrder) {
+      const isNew = action.kind === 'create' && base === 'none' && isTemp(record) && entities[entity];
+      if (isNew && !this.#kept.temps.has(record))
+        this.#kept.temps.set(record, this.#name(entity, isNew.key ?? 'integer'));
+    }
+    for (const operation of inOrder) {
+      const known = this.#kept.receipts.get(operation.id);
+      const outcome: Outcome = known
+        ? { status: 'duplicate', original: known }
+        : this.#judge(entities, client, operation, refused);
+      outcomes.set(operation.id, outcome);
+      this.#remember(operation.id, outcome);
+    }
+    const waitsFor = inOrder.map(({ id }) => id).filter((id) => !hasStood(outcomes.get(id)));
+    if (waitsFor.length === 0) return outcomes;
+    // Nothing of it has happened; what stands in the way has had its last word.
+    this.#kept = before;
+    for (const [id, outcome] of outcomes) {
+      if (outcome.status === 'applied') outcomes.set(id, { status: 'blocked', waitsFor });
+      else this.#remember(id, outcome);
+    }
+    return outcomes;
+  }
+
+  #remember(id: string, outcome: Outcome): void {
+    if (outcome.status !== 'blocked' && outcome.status !== 'duplicate') this.#kept.receipts.set(id, outcome);
+  }
+
+  #judge(
+    entities: Schema['entities'],
+    client: string,
+    operation: Operation,
+    refused: (operation: Operation) => Refusal | undefined,
+  ): Outcome {
+    try {
+      const declared = entities[operation.entity];
+      if (!declared) throw reject('unknown_entity', `there is no entity '${operation.entity}'`);
+      const refusal = refused(structuredClone(operation));
+      if (refusal) throw new Stop({ status: 'rejected', error: refusal });
+      return this.#apply(entities, declared, client, operation);
+    } catch (cause) {
+      if (cause instanceof Stop) return cause.outcome;
+      throw cause;
+    }
+  }
+
+  #apply(entities: Schema['entities'], declared: EntitySchema, client: string, operation: Operation): Outcome {
+    const { entity, action, record, stamp } = operation;
+    const id = isTemp(record) ? this.#kept.temps.get(record) : record;
+    if (id === undefined) throw blocked(String(record));
+    const before = this.#kept.rows.get(place(entity, id));
+    const applied = (version: number): Outcome => ({ status: 'applied', realId: id, version: String(version), stamp });
+    if (action.kind === 'create' && operation.base === 'none') {
+      if (before) throw reject('already_exists', 'there is or was a record of this ID');
+      const data = this.#mapped(declared, action.data);
+      const born = isTemp(record) ? { client, bornAs: record } : {};
+      return applied(this.#write({ ...{ entity, id, data, stamp, ...born }, fieldStamps: operation.stamps ?? {} }));
+    }
+    if (!before) throw reject('unknown_record', `there is no ${entity} ${id}`);
+    const base = this.#base(operation);
+    const conflict = (kind: string): Stop => {
+      const { version, data, fieldStamps } = before;
+      const server = { version: String(version), ...(data ? { data } : {}), stamp: before.stamp, fieldStamps };
+      return new Stop({
+        status: 'conflict',
+        conflictId: crypto.randomUUID(),
+        kind,
+        realId: id,
+        server: structuredClone(server),
+      });
+    };
+    if (action.kind === 'create') {
+      if (before.data || before.version > base) throw conflict(before.data ? 'update-update' : 'update-delete');
+      return applied(
+        this.#write({
+          ...before,
+          data: this.#mapped(declared, action.data),
+          stamp,
+          fieldStamps: operation.stamps ?? {},
+        }),
+      );
+    }
+    if (action.kind === 'delete') {
+      if (!before.data) return applied(before.version);
+      if (before.version !== base) throw conflict('delete-update');
+      const from = this.rows.find(
+        (row) => row.data && row !== before && this.#refers(row, entities[row.entity], entity, id),
+      );
+      if (from) throw reject('has_dependents', `${from.entity} ${from.id} refers to it`);
+      return applied(this.#write({ ...before, data: undefined, stamp, fieldStamps: {} }));
+    }
+    const changed = changedBy(before.data ?? {}, action.delta);
+    const data = this.#mapped(declared, changed.data);
+    if (before.data && JSON.stringify(data) === JSON.stringify(before.data)) return applied(base);
+    if (!before.data) throw conflict('update-delete');
+    if (before.version !== base) throw conflict('update-update');
+    const stamps = changed.fields.map((field) => [field, operation.stamps?.[field] ?? stamp]);
+    return applied(
+      this.#write({ ...before, data, fieldStamps: { ...before.fieldStamps, ...Object.fromEntries(stamps) } }),
+    );
+  }
+
+  #base({ base }: Operation): number {
+    if (base === 'none') return 0;
+    if ('version' in base) return Number(base.version);
+    const receipt = this.#kept.receipts.get(base.after);
+    if (receipt?.status !== 'applied') throw blocked(base.after);
+    return Number(receipt.version);
+  }
+
+  /** A new ID. */
+  #name(entity: string, key: string): Key {
+    if (key !== 'integer') return crypto.randomUUID();
+    const next = (this.#kept.counters.get(entity) ?? 0) + 1;
+    this.#kept.counters.set(entity, next);
+    return next;
+  }
+
+  /** The fields with temp IDs in references replaced; what they name must be there. */
+  #mapped(declared: EntitySchema, fields: Fields): Fields {
+    const data = structuredClone(fields);
+    for (const [path, to] of Object.entries(declared.references ?? {})) {
+      each(data, path, (holder, field) => {
+        const id = holder[field];
+        if (id === null || id === undefined) return;
+        const real = isTemp(id) ? this.#kept.temps.get(id) : (id as Key);
+        if (real === undefined) throw blocked(String(id));
+        const row = this.#kept.rows.get(place(to, real));
+        // A member of the same transaction has its name already, and its record in a moment.
+        const isComing = isTemp(id) && !row;
+        if (!isComing && !row?.data) {
+          const code = row ? 'reference_deleted' : 'reference_missing';
+          throw reject(code, `'${path}' names ${to} ${real}, which is not there`, path);
+        }
+        holder[field] = real;
+      });
+    }
+    return data;
+  }
+
+  #refers(row: Row, declared: EntitySchema | undefined, entity: string, id: Key): boolean {
+    let found = false;
+    for (const [path, to] of Object.entries(declared?.references ?? {})) {
+      if (to !== entity || !row.data) continue;
+      each(row.data, path, (holder, field) => {
+        found ||= holder[field] === id;
+      });
+    }
+    return found;
+  }
+
+  #write(row: Omit<Row, 'version'>): number {
+    this.#kept.sequence += 1;
+    this.#kept.rows.set(place(row.entity, row.id), { ...row, version: this.#kept.sequence });
+    return this.#kept.sequence;
+  }
+}
+
+function hasStood(outcome: Outcome | undefined): boolean {
+  return outcome?.status === 'applied' || (outcome?.status === 'duplicate' && outcome.original.status === 'applied');
+}
+
+/** What an update leaves, and the top-level fields that it touches. Its paths are JSON Pointers. */
+function changedBy(
+  before: Fields,
+  { set = {}, unset = [] }: { set?: Fields; unset?: string[] },
+): { data: Fields; fields: string[] } {
+  const data = structuredClone(before);
+  const fields = new Set<string>();
+  const change = (pointer: string, value: unknown): void => {
+    const keys = pointer
+      .slice(1)
+      .split('/')
+      .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+    const last = keys.pop() as string;
+    fields.add(keys[0] ?? last);
+    let holder = data;
+    for (const key of keys) {
+      if (typeof holder[key] !== 'object' || holder[key] === null) holder[key] = {};
+      holder = holder[key] as Fields;
+    }
+    if (value === undefined) delete holder[last];
+    else holder[last] = value;
+  };
+  for (const [pointer, value] of Object.entries(set)) change(pointer, structuredClone(value));
+  for (const pointer of unset) change(pointer, undefined);
+  return { data, fields: [...fields] };
+}
+
+/** Calls for each place that a path of the schema names: `clientId`, `owner.id`, `lines[].productId`. */
+function each(data: Fields, path: string, call: (holder: Fields, field: string) => void): void {
+  const [first = '', ...rest] = path.split('.');
+  const isList = first.endsWith('[]');
+  const field = isList ? first.slice(0, -2) : first;
+  if (rest.length === 0 && !isList) {
+    call(data, field);
+    return;
+  }
+  const value = data[field];
+  if (isList && rest.length === 0 && Array.isArray(value)) {
+    for (const at of value.keys()) call(value as unknown as Fields, String(at));
+    return;
+  }
+  for (const inner of isList ? ((value as Fields[] | undefined) ?? []) : [value as Fields | undefined]) {
+    if (typeof inner === 'object' && inner !== null) each(inner, rest.join('.'), call);
+  }
+}

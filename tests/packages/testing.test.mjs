@@ -1,0 +1,164 @@
+/**
+ * The world of `fieldsync/testing` itself, in this process and from the packed package: what its clock, its devices and its
+ * server promise to an app's tests.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { PACKAGE } from './stand.mjs';
+
+const from = (file) => import(pathToFileURL(join(PACKAGE, 'dist', file)));
+const { createTestWorld } = await from('testing/index.js');
+const { FieldSync, deepEqual } = await from('index.js');
+
+const schema = {
+  name: 'clinic',
+  version: 1,
+  entities: {
+    client: { indexes: ['name'] },
+    pet: { references: { clientId: 'client', 'doses[].vet.id': 'client' } },
+    note: { key: 'uuid' },
+  },
+};
+
+describe('a world of fieldsync/testing', { timeout: 60_000 }, () => {
+  let world;
+  let phone;
+  beforeEach(async () => {
+    world = await createTestWorld({ schema, now: 1_800_000_000_000 });
+    phone = world.device();
+  });
+  afterEach(() => world.close());
+
+  test('stands still until its clock is moved', async () => {
+    const db = await phone.open({ autoSync: true, pollMs: 10_000 });
+    await world.clock.settle();
+    const sent = phone.network.requests.length;
+    assert.equal(world.clock.now(), 1_800_000_000_000);
+    await world.clock.advance(9_999);
+    assert.equal(phone.network.requests.length, sent);
+    await world.clock.advance(1);
+    assert.ok(phone.network.requests.length > sent);
+    const { record } = await db.create('client', { name: 'Ada' });
+    assert.equal(record._sync.stamp, 1_800_000_010_000);
+  });
+
+  test('a request without an answer is given up when its time has passed', async () => {
+    const db = await phone.open({ timeoutMs: 5_000 });
+    phone.network.answer('initialize', () => new Promise(() => {}));
+    const session = db.engine.sync();
+    await world.clock.advance(4_999);
+    assert.equal(db.engine.status().state, 'syncing');
+    await world.clock.advance(1);
+    assert.equal((await session).errors[0].code, 'timeout');
+  });
+
+  test('what a script answers is what the client meets, once', async () => {
+    const db = await phone.open();
+    const { synced } = await db.create('client', { name: 'Ada' });
+    phone.network.answer('upload', { status: 503, headers: { 'Retry-After': '120' }, body: 'busy' });
+    assert.deepEqual((await db.engine.sync()).errors[0], {
+      ...{
+        code: 'server',
+        message: (await db.engine.status()).lastError.message,
+        retryable: true,
+        retryAfterMs: 120_000,
+      },
+    });
+    phone.network.answer('upload', 'lost');
+    assert.equal((await db.engine.sync()).errors[0].code, 'network');
+    assert.equal((await db.engine.sync()).success, true);
+    assert.equal((await synced).status, 'applied');
+    const [first] = phone.network.requests;
+    assert.deepEqual([first.endpoint, first.token, first.body.head.user], ['initialize', 'test', 'anna']);
+  });
+
+  test('devices share nothing but the server', async () => {
+    const desk = world.device();
+    const [one, other] = [await phone.open(), await desk.open()];
+    assert.notEqual(one, other);
+    await one.create('client', { name: 'Ada' });
+    assert.equal(await other.count('client'), 0);
+    await one.engine.sync();
+    await other.engine.sync();
+    assert.equal((await other.get('client', 1)).name, 'Ada');
+  });
+
+  test('what is stored outlives the tab', async () => {
+    const db = await phone.open();
+    const { record } = await db.create('client', { name: 'Ada' });
+    await phone.close();
+    await assert.rejects(db.count('client'), { code: 'closed' });
+    const again = await phone.open();
+    assert.equal((await again.get('client', record.id)).name, 'Ada');
+    assert.equal((await again.engine.sync()).synced, 1);
+  });
+
+  test('the page is what it was when the world is closed', async () => {
+    phone.use();
+    const config = { tenant: 'test', user: 'ben', baseUrl: '/api', schema, autoSync: false };
+    const db = await FieldSync.open(config);
+    assert.equal(deepEqual({ a: 1 }, { a: 1.0 }), true);
+    await db.create('client', { name: 'Ada' });
+    await world.close();
+    await assert.rejects(db.count('client'), { code: 'closed' });
+    await assert.rejects(FieldSync.open(config), { code: 'storage_unavailable' });
+  });
+
+  test('the server names records, wherever they are referred to', async () => {
+    const db = await phone.open();
+    const { record: ada } = await db.create('client', { name: 'Ada' });
+    await db.create('pet', { clientId: ada.id, doses: [{ vet: { id: ada.id } }, { vet: null }] });
+    await db.create('note', { text: 'hay' });
+    assert.equal((await db.engine.sync()).synced, 3);
+    assert.deepEqual(world.server.records('pet'), [{ id: 1, clientId: 1, doses: [{ vet: { id: 1 } }, { vet: null }] }]);
+    const [{ id }] = world.server.records('note');
+    assert.equal((await db.query('note'))[0].id, id);
+    // The reference keeps the client where it is.
+    world.server.put('client', { name: 'Ben' });
+    const { synced } = await db.delete('client', 1).catch(({ code }) => ({ synced: code }));
+    assert.equal(synced, 'has_dependents');
+  });
+
+  test('a transaction takes effect as a whole or not at all', async () => {
+    const db = await phone.open();
+    world.server.refuse(({ action }) => (action.data?.name === 'Rex' ? { code: 'no', message: 'not him' } : undefined));
+    const id = db.tempIds.generateTempId('client');
+    const writes = (name) => [
+      { kind: 'create', entity: 'pet', data: { name, clientId: id } },
+      { kind: 'create', entity: 'client', data: { id, name: 'Ada' } },
+    ];
+    await db.transaction(writes('Rex'));
+    await db.engine.sync();
+    assert.deepEqual([world.server.records('client'), world.server.records('pet')], [[], []]);
+    const [parked] = (await db.queue.list()).filter(({ state }) => state === 'parked');
+    await db.queue.edit(parked, { name: 'Max' });
+    await db.engine.sync();
+    assert.deepEqual(world.server.records('client'), [{ id: 1, name: 'Ada' }]);
+    assert.deepEqual(world.server.records('pet'), [{ id: 1, name: 'Max', clientId: 1 }]);
+    assert.deepEqual(await db.queue.list(), []);
+  });
+
+  test('what somebody else deletes is gone, and what both change is in conflict', async () => {
+    const db = await phone.open();
+    const [ada, ben] = [world.server.put('client', { name: 'Ada' }), world.server.put('client', { name: 'Ben' })];
+    await db.engine.sync();
+    world.server.remove('client', ada);
+    await db.update('client', ben, { name: 'Benjamin' });
+    await world.clock.advance(1_000);
+    world.server.put('client', { name: 'Benedict', phone: '1' }, { id: ben });
+    await db.engine.sync();
+    assert.equal(await db.get('client', ada), undefined);
+    assert.equal((await db.get('client', ben)).name, 'Benedict');
+    const [conflict] = await db.conflicts.list();
+    assert.deepEqual([conflict.localData.name, conflict.serverData.name], ['Benjamin', 'Benedict']);
+  });
+
+  test('a page of many records comes in parts', async () => {
+    for (let number = 0; number < 25; number += 1) world.server.put('client', { name: `client ${number}` });
+    const db = await phone.open({ pageSize: 10 });
+    assert.equal((await db.engine.sync()).downloaded, 25);
+    assert.equal(await db.count('client', { where: { name: { prefix: 'client' } } }), 25);
+  });
+});
