@@ -28,6 +28,7 @@ import type {
   SyncedOutcome,
   SyncStatus,
 } from './shapes.js';
+import type { StorageLoss, StorageMark } from './storage-care.js';
 import { SyncEngine } from './sync-engine.js';
 import { TempIdResolver } from './temp-ids.js';
 
@@ -60,6 +61,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly conflicts: { list(): Promise<Conflict[]> };
   /** The unfinished operations, each with its state and the reason why it waits. */
   readonly queue: Queue;
+  /** That the browser had thrown this database away before it was opened now; `null` if it had not, or nobody can say. */
+  readonly storageLoss: StorageLoss | null;
 
   readonly #bridge: Bridge;
   readonly #events: Events;
@@ -67,6 +70,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly #stopAsking: () => void;
   readonly #wishes: Wishes;
   readonly #table: Table;
+  readonly #mark: StorageMark | undefined;
   #closed = false;
 
   private constructor(
@@ -75,7 +79,10 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     { identity, backgroundSync }: Settings,
     wishes: Wishes,
     table: Table,
+    { mark, loss }: Awaited<ReturnType<typeof StorageMark.look>>,
   ) {
+    this.storageLoss = loss;
+    this.#mark = mark;
     this.#table = table;
     this.#bridge = bridge;
     this.#events = events;
@@ -119,6 +126,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   static async #start<R extends RecordsOf<R>>(settings: Settings, realm: Realm): Promise<FieldSync<R>> {
     const { text, token } = settings;
     await realm.init({});
+    const care = await realm.look(...settings.who);
     const events = new Events();
     const wishes: Wishes = { offline: false };
     let last: SyncStatus | undefined;
@@ -130,7 +138,10 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
           token: async (tenant, user, refresh) => (await token?.({ tenant, user, refresh })) ?? null,
           event: (json) => {
             const event: EngineEvent = JSON.parse(json);
-            if (event.type === 'status') last = event.status;
+            if (event.type === 'status') {
+              last = event.status;
+              care.mark?.see(event.status);
+            }
             events.deliver(shown(event));
           },
         });
@@ -152,7 +163,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
         if (last) events.deliver({ type: 'status', ...last, state: 'error', lastError: { code, message, retryable } });
       },
     });
-    return new FieldSync<R>(bridge, events, settings, wishes, tableOf(realm));
+    care.mark?.see(bridge.now<SyncStatus>('status'));
+    return new FieldSync<R>(bridge, events, settings, wishes, tableOf(realm), care);
   }
 
   /** Stores a new record and queues it. Without an `id` it gets one. */
@@ -221,6 +233,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
    */
   async wipe({ force = false }: { force?: boolean | undefined } = {}): Promise<{ discarded: number }> {
     const wiped: { discarded: number } = await this.#bridge.call('wipe', ...(force ? (['force'] as const) : []));
+    this.#mark?.remove();
     await this.#end();
     return wiped;
   }

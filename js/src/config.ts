@@ -100,6 +100,8 @@ export interface Settings {
   entities: string[];
   /** Whether the service worker may be asked for. */
   backgroundSync: boolean;
+  /** Tenant and user as text. */
+  who: [tenant: string, user: string];
   /** Same tenant and same user, however they are written. */
   identity: string;
   /** What must be equal for two who open one client: everything else that the engine is told. */
@@ -119,10 +121,19 @@ export function readConfig(config: SyncConfig<never>): Settings {
   }
   const text = optionsText(plain, 'bad_setting');
   const { tenant, user, ...rest } = plain;
-  const identity = JSON.stringify([String(tenant), String(user)]);
+  const who: [string, string] = [String(tenant), String(user)];
+  const identity = JSON.stringify(who);
   const comparable = JSON.stringify({ ...rest, backgroundSync });
   const entities = Object.keys(plain.schema?.entities ?? {});
-  return { text, token, entities, backgroundSync: backgroundSync && rest.autoSync !== false, identity, comparable };
+  return {
+    text,
+    token,
+    entities,
+    backgroundSync: backgroundSync && rest.autoSync !== false,
+    who,
+    identity,
+    comparable,
+  };
 }
 
 function badSetting(path: string, message: string): FieldSyncError {

@@ -13,5 +13,6 @@ export { type OperationRef, Queue } from './queue.js';
 export type * from './records.js';
 export { RelationshipManager } from './relationships.js';
 export type * from './shapes.js';
+export { persistStorage, type StorageLoss } from './storage-care.js';
 export { SyncEngine, type SyncOptions } from './sync-engine.js';
 export { isTempId, TempIdResolver } from './temp-ids.js';

@@ -7,6 +7,7 @@
 import type { WasmModule, WasmSource } from './boundary.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Instance } from './instance.js';
+import { StorageMark } from './storage-care.js';
 import { type Glue, type Guard, makeGlue } from './wasm/fieldsync.js';
 
 export interface InitOptions {
@@ -21,6 +22,8 @@ export interface Realm {
   loaded(): Instance;
   /** Whether there is an IndexedDB. */
   hasStorage(): boolean;
+  /** Whether the browser has thrown away what a tenant and user had. */
+  look(tenant: string, user: string): ReturnType<typeof StorageMark.look>;
   /** On this the table of its open clients hangs. */
   readonly place: object;
 }
@@ -41,6 +44,7 @@ const page: Realm = {
     return present;
   },
   hasStorage: () => typeof indexedDB !== 'undefined',
+  look: (tenant, user) => StorageMark.look(tenant, user),
   place: globalThis,
 };
 let realm = page;

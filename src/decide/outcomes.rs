@@ -254,11 +254,18 @@ impl Outcomes {
         if let Some(first) = in_conflict(db, work, &row)? {
             // One decision is asked for at a time: this one waits for it, and is judged by what it leaves.
             // Carried work has seen nothing of the first: it only waits, and is met by what that leaves.
-            let base = if stored.is_carried() { operation.base.clone() } else { Base::After(first) };
+            let base = if stored.is_carried() { operation.base.clone() } else { Base::After(first.clone()) };
             let by = Operation { base, ..operation.clone() };
             row.waiting = Some(later.unwrap_or(server));
             let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true };
             reissue(db, work, &mut row, instead, &self.fresh)?;
+            if stored.is_carried() {
+                for op in &row.ops {
+                    if let Some((stored, by)) = work.outbox(db, op.seq)?.filter(|(_, by)| by.supersedes.as_ref() == Some(&operation.id)) {
+                        work.queue(&by, OutboxRow { waits_for: vec![first.to_string()], ..stored });
+                    }
+                }
+            }
             work.put(row);
             return Ok(());
         }

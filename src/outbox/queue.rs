@@ -138,8 +138,6 @@ impl Queue {
         let mut stands: Vec<Option<Standing>> = vec![None; acting.len()];
         let (mut stuck, mut ready) = (vec![false; acting.len()], 0);
         let stopped = self.stopped_lanes(acting.iter().copied());
-        let record = |item: &Item| self.places.present(item.node.record);
-        let asked: Vec<&Item> = acting.iter().copied().filter(|item| matches!(item.row.state, State::Conflict { .. })).collect();
         // The members of a group stand next to each other, and what holds one of them holds all.
         for unit in ordered.order.chunk_by(|a, b| graph.unit(*a) == graph.unit(*b)) {
             let (mut behind, mut missing): (Vec<OpId>, Vec<RecordId>) = (Vec::new(), Vec::new());
@@ -151,9 +149,10 @@ impl Queue {
                 behind.extend(
                     stopped.iter().find(|(lane, seq, _)| *lane == item.node.lane && *seq < item.node.seq).map(|(.., id)| id.clone()),
                 );
-                // One decision on a record is asked for at a time, also of what was not written on the other.
-                let asked = asked.iter().filter(|asked| record(asked) == record(item) && asked.node.seq < item.node.seq);
-                behind.extend(asked.map(|asked| asked.operation.id.clone()));
+                // What is not written on another can wait for a decision on that all the same.
+                let held =
+                    |name: &String| acting.iter().find(|other| other.row.state != State::Pending && other.operation.id.as_str() == name);
+                behind.extend(item.row.waits_for.iter().filter_map(held).map(|other| other.operation.id.clone()));
                 let unknown = item.node.needs.iter().filter(|need| self.is_unknown(need, &created));
                 missing.extend(unknown.map(|need| need.reference.id.clone()));
             }

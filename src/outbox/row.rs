@@ -62,8 +62,8 @@ pub struct OutboxRow {
     /// comes after this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<OpId>,
-    /// The temp IDs and operations for which the server waits, by its last word: somebody has them still to send or to
-    /// decide, or they were lost with a restore and nobody ever will.
+    /// The operation in conflict on whose decision it waits. Or the temp IDs and operations for which the server waits, by
+    /// its last word: somebody has them still to send or to decide, or they were lost with a restore and nobody ever will.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
     /// Its client sequence here, if it was written on another device and imported. Such a row is always sealed.

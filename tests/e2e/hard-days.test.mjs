@@ -104,6 +104,52 @@ describe('hard days', { timeout: 240_000 }, () => {
     assert.ok(there.includes('sent') && !there.includes('cleared'), there.join());
   });
 
+  test('a database that is gone when the app comes back is told of, once', async () => {
+    const device = await stage.device();
+    const page = await device.tab('lost');
+    assert.equal(await page.evaluate(() => globalThis.app.client.storageLoss), null, 'a new device has lost nothing');
+    await create(page, { label: 'sent' });
+    assert.equal((await sync(page)).success, true);
+    await create(page, { label: 'not sent' });
+    const before = Date.now();
+    await page.evaluate(() => globalThis.app.client.close());
+    const cdp = await device.context.newCDPSession(page);
+    const { origin } = new URL(page.url());
+    await cdp.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' });
+    const again = await device.tab('lost');
+    const loss = await again.evaluate(() => globalThis.app.client.storageLoss);
+    assert.equal(loss.unsent, 1);
+    assert.ok(loss.lastSeen > 0 && loss.lastSeen <= before);
+    await again.evaluate(() => globalThis.app.client.close());
+    const third = await device.tab('lost');
+    assert.equal(await third.evaluate(() => globalThis.app.client.storageLoss), null);
+    // What was wiped is no loss.
+    await third.evaluate(() => globalThis.app.client.wipe());
+    const fourth = await device.tab('lost');
+    assert.equal(await fourth.evaluate(() => globalThis.app.client.storageLoss), null);
+    assert.deepEqual(device.troubles, []);
+  });
+
+  test('a browser that never says whether it keeps the storage holds nobody up', async () => {
+    const device = await stage.device();
+    await device.context.addInitScript(() => {
+      StorageManager.prototype.persist = () => new Promise(() => {});
+    });
+    const page = await device.tab('anna');
+    const ask = (limitMs) => page.evaluate((limit) => globalThis.app.fieldsync.persistStorage(limit), limitMs);
+    assert.equal(await ask({ limitMs: 50 }), null);
+    for (const [answer, wanted] of [
+      ['Promise.resolve(true)', true],
+      ['Promise.resolve(false)', false],
+      ['Promise.reject(new TypeError("no"))', null],
+    ]) {
+      await page.evaluate((code) => {
+        StorageManager.prototype.persist = new Function(`return ${code}`);
+      }, answer);
+      assert.equal(await ask(), wanted, answer);
+    }
+  });
+
   test('a tab that the browser froze while it was to send does not stop the others', async () => {
     const device = await stage.device();
     const frozen = await device.tab('ben', { autoSync: true });

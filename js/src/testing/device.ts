@@ -87,6 +87,7 @@ function realmOf(compiled: WebAssembly.Module, globals: Record<string, unknown>)
       return present;
     },
     hasStorage: () => true,
+    look: async () => ({ mark: undefined, loss: null }),
     place: {},
   };
 }
