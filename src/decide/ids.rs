@@ -50,13 +50,11 @@ impl Work<'_> {
         let known = twin.version.map(|version| ServerState::plain(version, twin.base.clone()));
         row.meet(known.into_iter().chain(twin.waiting.clone()));
         // Each in its order, and those of both as they were written: an app that knew both IDs wrote to one record.
-        let (mut ours, mut theirs) = (std::mem::take(&mut row.ops).into_iter().peekable(), twin.ops.iter().cloned().peekable());
-        while let Some(next) = match (ours.peek(), theirs.peek()) {
-            (Some(our), Some(their)) if their.seq < our.seq => theirs.next(),
-            (None, _) => theirs.next(),
-            (Some(_), _) => ours.next(),
-        } {
-            row.ops.push(next);
+        let mut from = 0;
+        for their in &twin.ops {
+            from += row.ops[from..].iter().position(|our| our.seq > their.seq).unwrap_or(row.ops.len() - from);
+            row.ops.insert(from, their.clone());
+            from += 1;
         }
         row.conflict = row.conflict.or(twin.conflict);
         row.parked |= twin.parked;
