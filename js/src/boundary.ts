@@ -98,5 +98,14 @@ export interface WasmModule {
   compute<F extends keyof Computed>(name: F, ...args: Computed[F]): string;
 }
 
+/** Gets what was instantiated, and gives what the glue then calls. */
+export type Guard = (exports: WebAssembly.Exports, module: WebAssembly.Module) => WebAssembly.Exports;
+
+/** The glue of one instance. */
+export interface Glue extends WasmModule {
+  init(options: { module_or_path: WasmSource | Promise<WasmSource> }): Promise<unknown>;
+  initSync(options: { module: BufferSource | WebAssembly.Module }): unknown;
+}
+
 /** From what the module can be instantiated. */
 export type WasmSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;

@@ -4,11 +4,11 @@
  * Importing the package on a server costs nothing and touches nothing. A failed load is forgotten, so that the next
  * call tries again. Where an instance has died, the next call gets another one of the same compiled module.
  */
-import type { WasmModule, WasmSource } from './boundary.js';
+import type { Glue, Guard, WasmModule, WasmSource } from './boundary.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Instance } from './instance.js';
 import { StorageMark } from './storage-care.js';
-import { type Glue, type Guard, makeGlue } from './wasm/fieldsync.js';
+import { makeGlue } from './wasm/fieldsync.js';
 
 export interface InitOptions {
   /** The module itself or where it is. Default: the file beside this one, which bundlers find and copy. */
@@ -61,6 +61,11 @@ export function enter(next: Realm): Realm {
   return before;
 }
 
+/** Where the module lies. The literal form is what bundlers look for, and once. */
+export function address(): URL {
+  return new URL('./wasm/fieldsync_bg.wasm', import.meta.url);
+}
+
 /** From now on clients are opened in the page. */
 export function enterPage(): void {
   realm = page;
@@ -101,8 +106,7 @@ async function load({ wasm }: InitOptions): Promise<void> {
   }
   const { instance, glue } = unborn();
   try {
-    // The literal form is what bundlers look for.
-    await glue.init({ module_or_path: wasm ?? new URL('./wasm/fieldsync_bg.wasm', import.meta.url) });
+    await glue.init({ module_or_path: wasm ?? address() });
   } catch (cause) {
     throw notLoaded(cause);
   }

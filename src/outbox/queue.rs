@@ -150,12 +150,8 @@ impl Queue {
                     stopped.iter().find(|(lane, seq, _)| *lane == item.node.lane && *seq < item.node.seq).map(|(.., id)| id.clone()),
                 );
                 // What is not written on another can wait for a decision on that all the same.
-                let awaited = |name: &String| {
-                    let is = |id: &OpId| id.as_str() == name;
-                    let named =
-                        |other: &Item| is(&other.operation.id) || other.operation.supersedes.iter().chain(&other.row.replaces).any(is);
-                    acting.iter().find(|other| other.row.state != State::Pending && named(other))
-                };
+                let awaited =
+                    |name: &String| acting.iter().find(|other| other.row.state != State::Pending && other.operation.id.as_str() == name);
                 behind.extend(item.row.waits_for.iter().filter_map(awaited).map(|other| other.operation.id.clone()));
                 let unknown = item.node.needs.iter().filter(|need| self.is_unknown(need, &created));
                 missing.extend(unknown.map(|need| need.reference.id.clone()));
