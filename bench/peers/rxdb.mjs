@@ -1,0 +1,108 @@
+/**
+ * RxDB with its free storage, which is Dexie (strict here): inserts, and its own replication for push and download, whose
+ * place in the collection is the outbox. It keeps client IDs: nothing is swapped. No audit.
+ */
+import { createRxDatabase } from 'rxdb/plugins/core';
+import { replicateRxCollection } from 'rxdb/plugins/replication';
+import { getRxStorageDexie } from 'rxdb/plugins/storage-dexie';
+import { each, expect, items, records, upload } from '../page/items.mjs';
+
+const PUSH_BATCH = 500;
+const PAGE_SIZE = 1000;
+const SCHEMA = {
+  version: 0,
+  primaryKey: 'key',
+  type: 'object',
+  properties: {
+    key: { type: 'string', maxLength: 100 },
+    parent: { type: 'string', maxLength: 40 },
+    data: { type: 'object' },
+  },
+  required: ['key', 'parent', 'data'],
+  indexes: ['parent'],
+};
+
+export function save({ user, count, overlapping }) {
+  return within(user, (collection) => saveAll(collection, items(count), overlapping));
+}
+
+export function push({ user, count }) {
+  return within(user, async (collection) => {
+    await saveAll(collection, items(count), true);
+    let sent = 0;
+    const handler = async (rows) => {
+      await upload(rows.map(({ newDocumentState: { data } }) => ({ id: data.id, kind: 'create', data })));
+      sent += rows.length;
+      // No conflicts.
+      return [];
+    };
+    const took = await replicate(collection, { push: { handler, batchSize: PUSH_BATCH } });
+    expect(sent, count, 'operations sent');
+    return took;
+  });
+}
+
+export function download({ user, count }) {
+  return within(user, async (collection) => {
+    let all;
+    const handler = async (checkpoint, limit) => {
+      all ??= (await records()).map((record) => ({ ...row(record), _deleted: false }));
+      const first = checkpoint?.next ?? 0;
+      return { documents: all.slice(first, first + limit), checkpoint: { next: first + limit } };
+    };
+    const took = await replicate(collection, { pull: { handler, batchSize: PAGE_SIZE } });
+    expect(await collection.count().exec(), count, 'records downloaded');
+    return took;
+  });
+}
+
+export async function coldStart({ user, entity, id }) {
+  const start = performance.now();
+  const database = await open(user);
+  const found = await database.records.findOne(key(entity, id)).exec();
+  const took = performance.now() - start;
+  await database.close();
+  if (found === null) throw new Error('the cold start found nothing');
+  return took;
+}
+
+async function open(user) {
+  const storage = getRxStorageDexie({ chromeTransactionDurability: 'strict' });
+  const database = await createRxDatabase({ name: `rxdb-${user.toLowerCase()}`, storage, multiInstance: false });
+  await database.addCollections({ records: { schema: SCHEMA } });
+  return database;
+}
+
+async function within(user, job) {
+  const database = await open(user);
+  try {
+    return await job(database.records);
+  } finally {
+    await database.close();
+  }
+}
+
+function saveAll(collection, all, overlapping) {
+  return each(all, overlapping, (record) => collection.insert(row({ entity: 'item', ...record })));
+}
+
+async function replicate(collection, directions) {
+  const start = performance.now();
+  const identifier = { collection, replicationIdentifier: 'bench', live: false, waitForLeadership: false };
+  const replication = replicateRxCollection({ ...identifier, ...directions });
+  const failed = new Promise((_, reject) => {
+    replication.error$.subscribe(reject);
+  });
+  await Promise.race([replication.awaitInitialReplication(), failed]);
+  const took = performance.now() - start;
+  await replication.cancel();
+  return took;
+}
+
+function row(record) {
+  return { key: key(record.entity, record.id), parent: record.parentId ?? '', data: record };
+}
+
+function key(entity, id) {
+  return `${entity}/${id}`;
+}
