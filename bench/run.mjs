@@ -1,17 +1,23 @@
 /**
- * `cargo xtask bench [--quick]`: how long FieldSync takes for what raw IndexedDB does in the same run.
+ * `cargo xtask bench`: how long FieldSync takes for what raw IndexedDB does in the same run; with `--beside`, other
+ * libraries too.
  *
- * Absolute times say more about the machine than about the code, so what counts is the ratio: the two sides alternate
- * within a round, and the median over the rounds is printed with the extremes. Below 1 is faster than raw. What the raw
- * side leaves out (audit, receipts, conflicts, a server that stores anything) it saves: the ratios flatter raw.
+ * Absolute times say more about the machine than about the code, so what counts is the ratio: the sides alternate within
+ * a round, and the median over the rounds is printed with the extremes. Below 1 is faster than raw. What the raw side
+ * leaves out (audit, receipts, conflicts, a server that stores anything) it saves: the ratios flatter raw, and most
+ * peers. docs/performance.md tells what is not equal.
  */
 import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { readDatabase } from '../tests/replay/database.mjs';
-import { openDevice, openStage, seedDatabase, startServer } from '../tests/replay/stage.mjs';
+import { openStage, seedDatabase, startServer } from '../tests/replay/stage.mjs';
+import { BROWSERS, openDevice } from './devices.mjs';
+import { bundlePeers } from './peers.mjs';
+import { coldStarts, player, setup, TENANT } from './rounds.mjs';
 import { serveBench } from './site.mjs';
+import { median, printHead, printRounds, printRow } from './table.mjs';
 
 const SCHEMA = {
   name: 'bench',
@@ -20,13 +26,28 @@ const SCHEMA = {
 };
 // Generated records are those of the clinic.
 const CLINIC = JSON.parse(await readFile(new URL('../www/clinic.schema.json', import.meta.url), 'utf8'));
-const TENANT = 'bench';
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });
-const ROUNDS = values.quick ? 2 : 5;
+const CASCADE = 1000;
+const JOBS = ['save', 'push', 'cascade', 'download', 'coldStart', 'graph', 'size'];
+/** Round trips alone may take this long: a peer that sends each operation by itself is left out of a longer push. */
+const ROUND_TRIPS_LIMIT_MS = 30_000;
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    beside: { type: 'boolean', default: false },
+    browser: { type: 'string', default: 'chromium' },
+    only: { type: 'string' },
+    jobs: { type: 'string' },
+    rounds: { type: 'string' },
+  },
+});
+const ROUNDS = Number(values.rounds ?? (values.quick ? 2 : 5));
 const SAVES = values.quick ? 200 : 1000;
 const DOWNLOADS = values.quick ? [1000] : [10_000, 100_000];
 const GRAPHS = values.quick ? [500] : [500, 100_000];
-const CASCADE = 1000;
+const jobs = chosen('--jobs', values.jobs, JOBS);
+if (!(ROUNDS >= 1)) throw new Error(`--rounds takes a number, not '${values.rounds}'`);
+if (!BROWSERS.includes(values.browser)) throw new Error(`--browser takes one of ${BROWSERS.join(', ')}`);
 
 const stage = await openStage();
 try {
@@ -39,12 +60,27 @@ async function bench() {
   let upstream;
   let text = '[]';
   const site = await serveBench(stage, { upstream: () => upstream, records: () => text });
-  const head = ['job', 'x raw', 'least', 'most', 'ms', 'raw ms', 'requests', 'raw'];
-  console.log(row(head));
+  const peers = values.beside ? await bundlePeers(join(site.pages, 'peers')) : [];
+  const names = chosen('--only', values.only, ['fieldsync', ...peers.map(({ name }) => name)]);
+  const sides = [{ name: 'raw', jobs: JOBS }, { name: 'fieldsync', jobs: JOBS }, ...peers].filter(
+    ({ name }) => name === 'raw' || names.includes(name),
+  );
+  const world = { stage, site, browser: values.browser, rounds: ROUNDS };
+  await printVersion(world);
+  printHead();
 
   const server = await startServer(stage, SCHEMA, site.address);
   upstream = server.address;
-  const play = player(site, server, SCHEMA);
+  const run = player(world, server, SCHEMA);
+  const play = async (title, job, options, latencyMs = 0) => {
+    if (!jobs.includes(job)) return;
+    const able = sides.filter((side) => side.jobs.includes(job));
+    const patient = able.filter(
+      ({ oneRequestEach }) => !oneRequestEach || options.count * latencyMs <= ROUND_TRIPS_LIMIT_MS,
+    );
+    printRounds(title, await run(patient, job, options, latencyMs));
+    for (const { name } of able.filter((side) => !patient.includes(side))) printRow([title, name, '-']);
+  };
   for (const overlapping of [false, true]) {
     await play(`${SAVES} saves, ${overlapping ? 'overlapping' : 'awaited'}`, 'save', { count: SAVES, overlapping });
   }
@@ -54,84 +90,47 @@ async function bench() {
   await play(`cascade over ${CASCADE}`, 'cascade', { count: CASCADE });
   await server.stop();
 
-  for (const count of DOWNLOADS) {
+  for (const count of jobs.includes('download') || jobs.includes('coldStart') ? DOWNLOADS : []) {
     const database = await seedDatabase(stage, CLINIC, TENANT, count);
     const { records } = await readDatabase(database, TENANT);
     text = JSON.stringify(records.map(({ entity, id, data }) => ({ ...data, entity, id })));
     const seeded = await startServer(stage, CLINIC, site.address, database);
     upstream = seeded.address;
-    await player(site, seeded, CLINIC)(`download ${records.length}`, 'download', { count: records.length });
-    if (count === DOWNLOADS[0]) await coldStart(site, seeded, records);
+    const download = player(world, seeded, CLINIC);
+    const able = (job) => sides.filter((side) => side.jobs.includes(job));
+    if (jobs.includes('download')) {
+      const title = `download ${records.length}`;
+      printRounds(title, await download(able('download'), 'download', { count: records.length }));
+    }
+    if (jobs.includes('coldStart') && count === DOWNLOADS[0]) {
+      const title = `cold start, ${records.length} records`;
+      printRounds(title, await coldStarts(world, seeded, CLINIC, able('coldStart'), records));
+    }
     await seeded.stop();
   }
-  await graphs(site, server);
-  await sizes(site);
+  if (names.includes('fieldsync') && jobs.includes('graph')) await graphs(world, server);
+  if (jobs.includes('size')) await sizes(site);
 }
 
-/** A function that runs one job on both sides, alternating, each time as a new user in a new database. */
-function player(site, server, schema) {
-  return async (title, job, options, latencyMs = 0) => {
-    site.state.latencyMs = latencyMs;
-    const rounds = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      const side = async (name) => {
-        const user = `${job}-${round}-${Date.now()}`;
-        const device = await openDevice(stage, site.address);
-        await setup(device, server, schema, user);
-        site.state.requests = 0;
-        const took = await device.page.evaluate(
-          ([job, name, options]) => globalThis.bench[job][name](options),
-          [job, name, { ...options, user }],
-        );
-        const { requests } = site.state;
-        await device.context.close();
-        return { took, requests };
-      };
-      // The order alternates, so that neither side always finds the warmer machine.
-      const order = round % 2 === 0 ? ['raw', 'ours'] : ['ours', 'raw'];
-      const found = {};
-      for (const name of order) found[name] = await side(name);
-      rounds.push(found);
-    }
-    site.state.latencyMs = 0;
-    print(title, rounds);
-  };
+async function printVersion(world) {
+  const device = await openDevice(world);
+  console.log(`${world.browser} ${device.version}, ${world.rounds} rounds`);
+  await device.close();
 }
 
-/** Reload, open, read one record: on databases that the same profile filled before. */
-async function coldStart(site, server, records) {
-  const device = await openDevice(stage, site.address);
-  const user = 'cold';
-  const [{ entity, id }] = records;
-  const visit = async (job, name, options) => {
-    await device.page.goto(site.address);
-    await device.page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
-    await setup(device, server, CLINIC, user);
-    const argument = [job, name, { ...options, user, entity, id }];
-    const took = await device.page.evaluate(([job, name, options]) => globalThis.bench[job][name](options), argument);
-    return { took, requests: 0 };
-  };
-  for (const name of ['raw', 'ours']) await visit('download', name, { count: records.length });
-  const rounds = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    rounds.push({ raw: await visit('coldStart', 'raw'), ours: await visit('coldStart', 'ours') });
-  }
-  await device.context.close();
-  print(`cold start to first read of ${records.length}`, rounds);
-}
-
-async function graphs(site, server) {
-  const device = await openDevice(stage, site.address);
+/** No database, so nobody to compare with. */
+async function graphs(world, server) {
+  const device = await openDevice(world);
   await setup(device, server, SCHEMA, 'graph');
   for (const count of GRAPHS) {
     const times = [];
     for (let round = 0; round < ROUNDS; round++) {
       const options = { user: 'graph', count };
-      times.push(await device.page.evaluate((options) => globalThis.bench.graph(options), options));
+      times.push(await device.page.evaluate((options) => globalThis.bench.run('fieldsync', 'graph', options), options));
     }
-    console.log(row([`graph of ${count} operations`, '', '', '', median(times).toFixed(1), '', '', '']));
+    printRow([`graph of ${count} operations`, 'fieldsync', '', '', '', median(times).toFixed(1)]);
   }
-  await device.context.close();
+  await device.close();
 }
 
 async function sizes(site) {
@@ -145,31 +144,10 @@ async function sizes(site) {
   }
 }
 
-async function setup(device, server, schema, user) {
-  const tokens = { [user]: await server.token(TENANT, user) };
-  const baseUrl = new URL('/api/v1/sync', device.page.url()).href;
-  await device.page.evaluate((given) => globalThis.bench.setup(given), {
-    tenant: TENANT,
-    tokens,
-    baseUrl,
-    schema,
-  });
-}
-
-function print(title, rounds) {
-  const ratios = rounds.map(({ ours, raw }) => ours.took / raw.took);
-  const ms = (name) => median(rounds.map((round) => round[name].took)).toFixed(1);
-  const requests = (name) => String(rounds[0][name].requests || '');
-  const shown = [median(ratios), Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
-  console.log(row([title, ...shown, ms('ours'), ms('raw'), requests('ours'), requests('raw')]));
-}
-
-function row([title, ...cells]) {
-  return title.padEnd(36) + cells.map((cell) => cell.padStart(9)).join('');
-}
-
-function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+/** The names in a list with commas, or all; each must be known. */
+function chosen(option, list, known) {
+  const names = list?.split(',') ?? known;
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0) throw new Error(`${option} knows ${known.join(', ')}, not ${unknown.join(', ')}`);
+  return names;
 }

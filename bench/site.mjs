@@ -5,7 +5,9 @@
  * waits the same added latency first, so that a round trip costs both the same. One origin, so that no preflight is
  * counted as a round trip of either.
  */
+import { cp } from 'node:fs/promises';
 import { request as forward } from 'node:http';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { servePage } from '../tests/replay/stage.mjs';
@@ -30,8 +32,11 @@ export async function serveBench(stage, { upstream, records }) {
     }
     return true;
   };
-  const site = await servePage(stage, fileURLToPath(new URL('page', import.meta.url)), answer);
-  return { ...site, state };
+  // A copy, so that what is built for the page can lie beside it.
+  const pages = join(stage.folder, 'page');
+  await cp(fileURLToPath(new URL('page', import.meta.url)), pages, { recursive: true });
+  const site = await servePage(stage, pages, answer);
+  return { ...site, pages, state };
 }
 
 function pass(request, response, upstream) {
