@@ -1,13 +1,39 @@
-//! `bench`: how FieldSync compares to raw IndexedDB, as ratios within one run.
+//! `bench`: how FieldSync compares to raw IndexedDB, as ratios within one run; with `--beside`, to other libraries too.
+//!
+//! `bench/peers` names those, in a package with a lock file of its own. Its packages are installed beside the build
+//! output, only when they are asked for.
 
 use crate::e2e::Stage;
 use crate::place::Place;
 use crate::run::Run;
+use crate::setup;
 use crate::tally::Tally;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     let stage = Stage::for_times(place)?;
-    stage.apply(Run::new("node", &place.root).arg("bench/run.mjs").args(arguments)).check()?;
+    let mut run = stage.apply(Run::new("node", &place.root).arg("bench/run.mjs").args(arguments));
+    if arguments.iter().any(|argument| argument == "--beside") {
+        run = run.env("FIELDSYNC_PEERS", peers(place)?);
+    }
+    // The script reads the arguments; this is only about what it will look for.
+    if arguments.iter().any(|argument| argument.ends_with("firefox")) {
+        run = run.env("FIELDSYNC_FIREFOX", setup::firefox()?);
+    }
+    run.check()?;
     Ok(Tally::HELD)
+}
+
+/// The other libraries, in a folder of their own.
+fn peers(place: &Place) -> Result<PathBuf> {
+    let source = place.root.join("bench/peers");
+    let folder = place.target.join("peers");
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    for file in ["package.json", "package-lock.json", ".npmrc"] {
+        fs::copy(source.join(file), folder.join(file)).with_context(|| format!("copying {file}"))?;
+    }
+    setup::npm_ci(place, &folder, "the libraries to run beside")?;
+    Ok(folder)
 }

@@ -89,7 +89,12 @@ const COMMANDS: &[(&str, Command, &str)] = &[
         "the engine in a world that one seed decides; `--seed S`, `--seeds A..B`, `--minutes N`, `--bugs`, \
          `--scenario`, `--exhaustive`, `--plan`, `--long` (docs/testing.md says what each does)",
     ),
-    ("bench", Asked(bench::run), "ratios to raw IndexedDB in the same run"),
+    (
+        "bench",
+        Asked(bench::run),
+        "ratios to raw IndexedDB in the same run; `--quick`, `--beside` (other libraries too), \
+         `--browser chromium|firefox`, `--only NAME,..`, `--jobs NAME,..`, `--rounds N` (docs/performance.md)",
+    ),
 ];
 
 fn main() -> ExitCode {

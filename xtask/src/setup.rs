@@ -113,11 +113,16 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     program(&CHROMIUM)
 }
 
+/// Firefox, found the same way.
+pub(crate) fn firefox() -> Result<PathBuf> {
+    program(&FIREFOX)
+}
+
 /// The three engines and what drives them.
 pub(crate) fn engines() -> Result<Engines> {
     Ok(Engines {
         chromium: chromium()?,
-        firefox: program(&FIREFOX)?,
+        firefox: firefox()?,
         webkit: program(&WEBKIT)?,
         webkit_driver: program(&WEBKIT_DRIVER)?,
         xvfb: program(&XVFB)?,
