@@ -41,14 +41,14 @@ export async function coldStarts(world, server, schema, sides, records) {
 }
 
 /** Tells the page who it is and where the server is. */
-export async function setup(device, server, schema, user) {
+export async function setup(page, server, schema, user) {
   const tokens = { [user]: await server.token(TENANT, user) };
-  const baseUrl = new URL('/api/v1/sync', device.page.url()).href;
-  await device.page.evaluate((given) => globalThis.bench.setup(given), { tenant: TENANT, tokens, baseUrl, schema });
+  const baseUrl = new URL('/api/v1/sync', page.url()).href;
+  await page.evaluate((given) => globalThis.bench.setup(given), { tenant: TENANT, tokens, baseUrl, schema });
 }
 
-async function visit({ site }, { page, ...device }, server, schema, name, job, options) {
-  await setup({ page, ...device }, server, schema, options.user);
+async function visit({ site }, { page }, server, schema, name, job, options) {
+  await setup(page, server, schema, options.user);
   await page.evaluate((name) => globalThis.bench.load(name), name);
   site.state.requests = 0;
   const argument = [name, job, options];

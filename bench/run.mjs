@@ -121,7 +121,7 @@ async function printVersion(world) {
 /** No database, so nobody to compare with. */
 async function graphs(world, server) {
   const device = await openDevice(world);
-  await setup(device, server, SCHEMA, 'graph');
+  await setup(device.page, server, SCHEMA, 'graph');
   for (const count of GRAPHS) {
     const times = [];
     for (let round = 0; round < ROUNDS; round++) {

@@ -35,7 +35,7 @@ export async function upload(operations) {
 }
 
 /** All records that the server has. */
-export async function records() {
+export async function allRecords() {
   return (await fetch('/raw/records')).json();
 }
 

@@ -4,7 +4,7 @@
  * A save is a record and an outbox row in one strict transaction; a push sends 500 operations per request and swaps the
  * temporary IDs in one transaction; a download puts 1,000 rows per relaxed transaction.
  */
-import { batches, each, expect, items, records, upload } from './items.mjs';
+import { allRecords, batches, each, expect, items, upload } from './items.mjs';
 
 const PUSH_BATCH = 500;
 const PAGE_SIZE = 1000;
@@ -58,7 +58,7 @@ export function cascade({ user, count }) {
 export function download({ user, count }) {
   return within(user, async (database) => {
     const start = performance.now();
-    for (const page of batches(await records(), PAGE_SIZE)) {
+    for (const page of batches(await allRecords(), PAGE_SIZE)) {
       const transaction = database.transaction('records', 'readwrite', { durability: 'relaxed' });
       for (const record of page) transaction.objectStore('records').put(record);
       await completed(transaction);

@@ -3,7 +3,7 @@
  * with Dexie. It has no sync without its vendor's cloud, no audit, no conflicts; temporary IDs are the app's to swap.
  */
 import { Dexie } from 'dexie';
-import { batches, each, expect, items, records, upload } from '../page/items.mjs';
+import { allRecords, batches, each, expect, items, upload } from '../page/items.mjs';
 
 const PUSH_BATCH = 500;
 const PAGE_SIZE = 1000;
@@ -37,7 +37,7 @@ export function push({ user, count }) {
 export function download({ user, count }) {
   return within(user, async (database) => {
     const start = performance.now();
-    for (const page of batches(await records(), PAGE_SIZE)) await database.records.bulkPut(page);
+    for (const page of batches(await allRecords(), PAGE_SIZE)) await database.records.bulkPut(page);
     const took = performance.now() - start;
     expect(await database.records.count(), count, 'records downloaded');
     return took;

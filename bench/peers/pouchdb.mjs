@@ -4,7 +4,7 @@
  * browser's default (relaxed in both); client IDs stay. Every document has its tree of revisions; no audit.
  */
 import PouchDB from 'pouchdb-browser';
-import { batches, each, expect, items, records, upload } from '../page/items.mjs';
+import { allRecords, batches, each, expect, items, upload } from '../page/items.mjs';
 
 const PUSH_BATCH = 500;
 const PAGE_SIZE = 1000;
@@ -40,7 +40,7 @@ export function push({ user, count }) {
 export function download({ user, count }) {
   return within(user, async (database) => {
     const start = performance.now();
-    for (const page of batches(await records(), PAGE_SIZE)) await database.bulkDocs(page.map(document));
+    for (const page of batches(await allRecords(), PAGE_SIZE)) await database.bulkDocs(page.map(document));
     const took = performance.now() - start;
     expect((await database.info()).doc_count, count, 'records downloaded');
     return took;

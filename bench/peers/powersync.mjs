@@ -5,7 +5,7 @@
  */
 import { column, Schema, Table } from '@powersync/common';
 import { PowerSyncDatabase, WASQLiteVFS } from '@powersync/web';
-import { batches, each, expect, items, records, upload } from '../page/items.mjs';
+import { allRecords, batches, each, expect, items, upload } from '../page/items.mjs';
 
 const PUSH_BATCH = 500;
 const PAGE_SIZE = 1000;
@@ -42,7 +42,7 @@ export function push({ user, count }) {
 export function download({ user, count }) {
   return within(user, async (database) => {
     const start = performance.now();
-    for (const page of batches(await records(), PAGE_SIZE)) {
+    for (const page of batches(await allRecords(), PAGE_SIZE)) {
       const rows = page.map(({ entity, id, ...data }) => {
         return [key(entity, id), JSON.stringify({ entity, data: JSON.stringify(data) })];
       });

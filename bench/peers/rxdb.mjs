@@ -5,7 +5,7 @@
 import { createRxDatabase } from 'rxdb/plugins/core';
 import { replicateRxCollection } from 'rxdb/plugins/replication';
 import { getRxStorageDexie } from 'rxdb/plugins/storage-dexie';
-import { each, expect, items, records, upload } from '../page/items.mjs';
+import { allRecords, each, expect, items, upload } from '../page/items.mjs';
 
 const PUSH_BATCH = 500;
 const PAGE_SIZE = 1000;
@@ -46,7 +46,7 @@ export function download({ user, count }) {
   return within(user, async (collection) => {
     let all;
     const handler = async (checkpoint, limit) => {
-      all ??= (await records()).map((record) => ({ ...row(record), _deleted: false }));
+      all ??= (await allRecords()).map((record) => ({ ...row(record), _deleted: false }));
       const first = checkpoint?.next ?? 0;
       return { documents: all.slice(first, first + limit), checkpoint: { next: first + limit } };
     };

@@ -5,7 +5,7 @@
  */
 import { createStore } from 'tinybase';
 import { createIndexedDbPersister } from 'tinybase/persisters/persister-indexed-db';
-import { batches, each, expect, items, records, upload } from '../page/items.mjs';
+import { allRecords, batches, each, expect, items, upload } from '../page/items.mjs';
 
 const PUSH_BATCH = 500;
 
@@ -43,7 +43,7 @@ export function push({ user, count }) {
 export function download({ user, count }) {
   return within(user, async (store, persister) => {
     const start = performance.now();
-    const all = await records();
+    const all = await allRecords();
     store.transaction(() => {
       for (const record of all) put(store, record);
     });
