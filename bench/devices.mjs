@@ -2,8 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium, firefox } from 'playwright-core';
-
-const CHROMIUM_FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
+import { CHROMIUM_FLAGS, required } from '../tests/environment.mjs';
 
 const LAUNCH = {
   chromium: (profile) => {
@@ -47,10 +46,4 @@ export async function openDevice({ stage, site, browser }, given) {
     if (given === undefined) await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   };
   return { page, close, version: context.browser()?.version() ?? '' };
-}
-
-function required(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run this by cargo xtask bench`);
-  return value;
 }
