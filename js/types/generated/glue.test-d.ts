@@ -3,8 +3,7 @@
  * `src/wasm`. A method that one side renamed, or that takes more than crosses, fails here and not in an app.
  */
 import type * as generated from '../../../.fieldsync/glue/fieldsync.js';
-import type { AtOnce, Computed, Engine, Later } from '../../src/boundary.js';
-import type { Glue } from '../../src/wasm/fieldsync.js';
+import type { AtOnce, Computed, Engine, Glue, Later } from '../../src/boundary.js';
 import { type Assignable, expect, type Same } from '../equal.js';
 
 // Everything that is agreed is exported, and nothing else but what wasm-bindgen calls itself at the start. The build
