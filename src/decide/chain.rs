@@ -115,6 +115,8 @@ pub(super) struct Instead<'i> {
     pub(super) clock: ServerClock,
     /// Whether the new operation was judged already.
     pub(super) judged: bool,
+    /// An operation in conflict on whose decision it waits, beyond what it was written on.
+    pub(super) behind: Option<&'i OpId>,
 }
 
 /// An outbox row and the operation in it.
@@ -159,7 +161,7 @@ fn replaced_base(new: &[(&Operation, Operation)], base: &Base) -> Option<Base> {
 /// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group and
 /// of what was sent behind it.
 pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, instead: Instead<'_>, fresh: &Fresh) -> Run<()> {
-    let Instead { old, by, server, clock, judged } = instead;
+    let Instead { old, by, server, clock, judged, behind } = instead;
     let (members, others) = around(db, work, old)?;
     // Whole, whether the base holds them or not: what stands in their places must do all that they were to do.
     let pending = whole_operations(db, work, row)?;
@@ -192,12 +194,11 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         let told = sealed.contains(member.seq) && (member.id == old.id || stored.state != State::Pending) || followed.contains(&member.id);
         let known = member.supersedes.as_ref().filter(|_| !told).unwrap_or(&member.id);
         let by = Operation { id, seq, group: group.clone(), supersedes: Some(known.clone()), ..like };
-        work.supersede(stored, member, &by);
-        if member.id != old.id && stored.state != State::Pending {
-            // It waits for a decision of its own, and goes on waiting under its new name.
-            if let Some((row, _)) = work.outbox(db, by.seq)? {
-                work.queue(&by, row.with(stored.state.clone()));
-            }
+        if member.id == old.id {
+            work.supersede(stored, member, &by, State::Pending, behind);
+        } else {
+            // What waits for a decision of its own goes on waiting under its new name.
+            work.supersede(stored, member, &by, stored.state.clone(), None);
             if let Some(read) = conflict_of(&stored.state)
                 && let Some(mut conflict) = db.one::<Conflict>(&read)?
             {
@@ -209,8 +210,8 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     }
     // What follows on the same record and went out was written on a state that is no more: it stands anew as well,
     // and is judged like the first. A member of another group does not: the server finds it in conflict by itself.
-    let behind = pending.iter().skip_while(|(_, operation)| operation.id != old.id).skip(1);
-    for (stored, operation) in behind {
+    let later = pending.iter().skip_while(|(_, operation)| operation.id != old.id).skip(1);
+    for (stored, operation) in later {
         let sent = stored.state == State::Pending && sealed.contains(operation.seq) && operation.group.is_none();
         if !sent || is(Bug::FollowersUnjudged) {
             continue;
@@ -218,7 +219,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         let Some(base) = replaced_base(&new, &operation.base) else { continue };
         let (id, seq) = (work.take_id(fresh), work.take_seq());
         let by = Operation { id, seq, base, supersedes: Some(operation.id.clone()), ..operation.clone() };
-        work.supersede(stored, operation, &by);
+        work.supersede(stored, operation, &by, State::Pending, None);
         new.push((operation, by));
     }
     let reference = |op: OpRef| match replaced(&new, &op.id) {

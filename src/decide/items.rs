@@ -106,7 +106,7 @@ impl Decision for Retry {
             (_, None) => Base::None,
         };
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
-        let instead = Instead { old: &old, by, server: server.as_ref(), clock, judged: false };
+        let instead = Instead { old: &old, by, server: server.as_ref(), clock, judged: false, behind: None };
         reissue(db, &mut work, &mut row, instead, &self.fresh)?;
         work.put(row);
         let (batch, effects) = work.finish()?;

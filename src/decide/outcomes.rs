@@ -254,18 +254,12 @@ impl Outcomes {
         if let Some(first) = in_conflict(db, work, &row)? {
             // One decision is asked for at a time: this one waits for it, and is judged by what it leaves.
             // Carried work has seen nothing of the first: it only waits, and is met by what that leaves.
-            let base = if stored.is_carried() { operation.base.clone() } else { Base::After(first.clone()) };
+            let (base, behind) =
+                if stored.is_carried() { (operation.base.clone(), Some(&first)) } else { (Base::After(first.clone()), None) };
             let by = Operation { base, ..operation.clone() };
             row.waiting = Some(later.unwrap_or(server));
-            let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true };
+            let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true, behind };
             reissue(db, work, &mut row, instead, &self.fresh)?;
-            if stored.is_carried() {
-                for op in &row.ops {
-                    if let Some((stored, by)) = work.outbox(db, op.seq)?.filter(|(_, by)| by.supersedes.as_ref() == Some(&operation.id)) {
-                        work.queue(&by, OutboxRow { waits_for: vec![first.to_string()], ..stored });
-                    }
-                }
-            }
             work.put(row);
             return Ok(());
         }
@@ -295,7 +289,7 @@ impl Outcomes {
         // The server's copy of the conflict closes with an operation in any case, if need be an empty one.
         let action = verdict.action.unwrap_or_else(Action::nothing);
         let by = Operation { action, base: Base::Version(server.version), ..operation.clone() };
-        let instead = Instead { old: &operation, by, server: Some(&server), clock: self.clock(), judged: true };
+        let instead = Instead { old: &operation, by, server: Some(&server), clock: self.clock(), judged: true, behind: None };
         reissue(db, work, &mut row, instead, &self.fresh)?;
         row.waiting = later;
         self.settle_waiting(db, work, &mut row)?;

@@ -100,7 +100,8 @@ pub(super) fn rebase(
     // Those that stand on the new state now. The server takes what follows them for written on that, and judged.
     let mut judged: Vec<OpId> = Vec::new();
     // One open conflict of a record is enough: the rest waits for what is decided on it.
-    let mut has_conflict = pending.iter().any(|(stored, _)| matches!(stored.state, State::Conflict { .. }));
+    let mut open =
+        pending.iter().find(|(stored, _)| matches!(stored.state, State::Conflict { .. })).map(|(_, operation)| operation.id.clone());
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
     for (stored, mut operation) in pending {
         let reference = row.op(operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
@@ -108,11 +109,11 @@ pub(super) fn rebase(
         let mut ground = row.ground_of(operation.seq);
         let not_judged = |ground: Option<Object>| OpRef { ground: Some(ground.unwrap_or_default()), ..reference.clone() };
         let is_kept = kept.contains(&operation.seq);
-        if is_kept || has_conflict || stored.state != State::Pending {
+        if is_kept || open.is_some() || stored.state != State::Pending {
             if is_kept && operation.base == Base::Version(server.version) {
                 judged.push(operation.id.clone());
             } else if !is_kept && stored.state == State::Pending {
-                set_apart(work, &stored, &mut operation, &judged, server.version);
+                set_apart(work, &stored, &mut operation, &judged, server.version, open.as_ref());
             }
             view = after(view, &operation.action);
             ops.push(not_judged(ground));
@@ -128,14 +129,14 @@ pub(super) fn rebase(
         };
         if !verdict.fields.is_empty() && server.data.is_some() && !server.is_dated() {
             // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.
-            set_apart(work, &stored, &mut operation, &judged, server.version);
+            set_apart(work, &stored, &mut operation, &judged, server.version, None);
             view = after(view, &operation.action);
             ops.push(not_judged(ground));
             continue;
         }
         if verdict.ask {
             // Whoever has it by a file may send it before somebody decides.
-            let stored = set_apart(work, &stored, &mut operation, &judged, server.version).unwrap_or(stored);
+            let stored = set_apart(work, &stored, &mut operation, &judged, server.version, None).unwrap_or(stored);
             let conflict = record(work, row, &operation, &ground, &local, server, &verdict, None);
             row.conflict = Some(conflict.id);
             work.queue(&operation, stored.with(State::Conflict { conflict: conflict.id }));
@@ -144,7 +145,7 @@ pub(super) fn rebase(
             work.found(&conflict);
             view = after(view, &operation.action);
             ops.push(not_judged(ground));
-            has_conflict = true;
+            open = Some(operation.id);
             continue;
         }
         let conflict = (!verdict.fields.is_empty()).then(|| record(work, row, &operation, &ground, &local, server, &verdict, Some("rule")));
@@ -221,13 +222,22 @@ impl Links {
     }
 }
 
-/// Takes what is not judged from behind what was, or the server would take it for judged. Gives its row, if that changed.
-fn set_apart(work: &mut Work<'_>, stored: &OutboxRow, operation: &mut Operation, judged: &[OpId], on: Version) -> Option<OutboxRow> {
+/// Takes what is not judged from behind what was, or the server would take it for judged. It goes at once, or waits for
+/// the decision that is `open` on the record: what that leaves is what it has to meet. Gives its row, if that changed.
+fn set_apart(
+    work: &mut Work<'_>,
+    stored: &OutboxRow,
+    operation: &mut Operation,
+    judged: &[OpId],
+    on: Version,
+    open: Option<&OpId>,
+) -> Option<OutboxRow> {
     if !matches!(&operation.base, Base::After(earlier) if judged.contains(earlier)) {
         return None;
     }
     operation.base = Base::Version(Version::LOST);
-    let apart = stored.instead(operation);
+    let mut apart = stored.instead(operation);
+    apart.waits_for.extend(open.map(OpId::to_string));
     work.queue(operation, apart.clone());
     // Whoever has it in memory learns by the audit trail that it is not what it was.
     work.note(operation, Event::Rebased { version: on });

@@ -110,7 +110,7 @@ impl Decision for Resolve {
         };
         row.conflict = None;
         let known = row.version;
-        let instead = Instead { old: &conflict.operation, by, server: Some(&server), clock, judged: true };
+        let instead = Instead { old: &conflict.operation, by, server: Some(&server), clock, judged: true, behind: None };
         reissue(db, &mut work, &mut row, instead, &self.fresh)?;
         // It stands on the version of `server` now. If that is of a lineage that was lost, what a receipt of the
         // present one told stays.

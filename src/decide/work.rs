@@ -9,7 +9,7 @@ use super::rows::{IdRow, Seen, base_row, last_audit, row, seals, seals_row};
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;
 use crate::model::{IdSource, OpId, Operation, RecordId, Stamp};
-use crate::outbox::{OutboxRow, Seals};
+use crate::outbox::{OutboxRow, Seals, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::{Schema, map_references};
@@ -244,10 +244,12 @@ impl<'w> Work<'w> {
             self.seals_changed |= seals.insert(seq);
         }
     }
-    /// Puts a new operation in the place of one that ended.
-    pub(super) fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation) {
+    /// Puts a new operation in the place of one that ended, perhaps to wait for a decision.
+    pub(super) fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation, state: State, behind: Option<&OpId>) {
         self.end(operation.seq);
         let mut row = old.instead(by);
+        row.state = state;
+        row.waits_for.extend(behind.map(OpId::to_string));
         let others = operation.supersedes.iter().chain([&operation.id]);
         row.replaces.extend(others.filter(|other| by.supersedes.as_ref() != Some(other)).cloned());
         self.queue(by, row);
