@@ -33,6 +33,7 @@ export type ErrorCode =
   // storage
   | 'storage_full'
   | 'storage_unavailable'
+  | 'storage_blocked'
   | 'storage_aborted'
   | 'storage_contract'
   | 'outdated'
