@@ -70,7 +70,10 @@ pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> V
             }
             whole_record(Some(Action::Delete), local.last_stamp(), server, rules, ConflictKind::DeleteUpdate)
         }
-        (Action::Create { data }, None) => settled(Some(Action::Create { data: data.clone() }), ConflictKind::UpdateDelete),
+        // It brings a record back that was deleted once more since.
+        (Action::Create { .. }, None) => {
+            whole_record(Some(local.action.clone()), local.last_stamp(), server, rules, ConflictKind::UpdateDelete)
+        }
         (Action::Update { delta }, None) if delta.is_empty() => settled(None, ConflictKind::UpdateDelete),
         (Action::Update { .. }, None) => {
             let back = local.view.map(|view| Action::Create { data: view.clone() });
@@ -261,6 +264,10 @@ mod tests {
         assert_eq!(back.action, Some(Action::Create { data: object(json!({"a": 2, "b": 1})) }));
         assert_eq!(back.kind, ConflictKind::UpdateDelete);
         assert_eq!(verdict(&action, 3, &base, &server(None, 4, &[])).action, None);
+        let again = back.action.expect("brought back");
+        assert_eq!(verdict(&again, 5, &base, &server(None, 4, &[])).action, Some(again.clone()));
+        let deleted_again = verdict(&again, 5, &base, &server(None, 6, &[]));
+        assert_eq!((deleted_again.action, deleted_again.fields), (None, vec!["*".to_owned()]));
         let changed = server(Some(json!({"a": 7})), 1, &[("a", 4)]);
         assert_eq!(verdict(&Action::Delete, 5, &base, &changed).action, Some(Action::Delete));
         assert_eq!(verdict(&Action::Delete, 3, &base, &changed).action, None);
