@@ -187,6 +187,8 @@ pub(super) fn rebase(
     }
     map_temps(db, work, &row.entity, &mut view)?;
     row.version = Some(server.version);
+    // What had waited for operations of a group that stands anew, and is past.
+    row.waiting.take_if(|state| state.version <= server.version);
     row.base.clone_from(&server.data);
     row.view = view;
     row.ops = ops;
