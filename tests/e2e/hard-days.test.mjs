@@ -86,39 +86,6 @@ describe('hard days', { timeout: 240_000 }, () => {
     });
   }
 
-  test('another tab keeps the database from opening: that is said, and it opens once that tab lets go', async () => {
-    const device = await stage.device();
-    const page = await device.tab('kept');
-    const name = await page.evaluate(async () => {
-      const [found] = await indexedDB.databases();
-      await globalThis.app.client.close();
-      return found.name;
-    });
-    const other = await openTab(device.context, stage.site.address, device.troubles);
-    await other.evaluate(keep, name);
-    await page.clock.install();
-    const settings = await stage.settings('kept');
-    await page.evaluate((config) => {
-      const { open } = IDBFactory.prototype;
-      globalThis.tried = new Promise((resolve) => {
-        IDBFactory.prototype.open = function (...args) {
-          resolve();
-          return open.apply(this, args);
-        };
-      });
-      globalThis.refused = globalThis.app.refusal(() => globalThis.app.open(config));
-    }, settings);
-    await page.evaluate(() => globalThis.tried);
-    await page.clock.fastForward(15_000);
-    const refused = await page.evaluate(() => globalThis.refused);
-    assert.deepEqual([refused.code, refused.retryable], ['storage_blocked', true]);
-    await other.evaluate(() => globalThis.letGo());
-    await page.evaluate(async (config) => void (await globalThis.app.open(config)), settings);
-    await create(page, { label: 'opened' });
-    assert.deepEqual(await labels(page), ['opened']);
-    assert.deepEqual(device.troubles, []);
-  });
-
   test('the storage is cleared under an open tab: it is told to reload, and begins anew', async () => {
     const device = await stage.device();
     const page = await device.tab('anna');
@@ -293,19 +260,4 @@ async function remove(name) {
     request.onerror = () => reject(request.error);
     request.onsuccess = resolve;
   });
-}
-
-/**
- * Holds a database open, in a page, and asks for its deletion: whoever opens it from now on has to wait for both.
- * `letGo()` ends that.
- */
-async function keep(name) {
-  const opening = indexedDB.open(name);
-  await new Promise((resolve) => {
-    opening.onsuccess = resolve;
-  });
-  await new Promise((resolve) => {
-    indexedDB.deleteDatabase(name).onblocked = resolve;
-  });
-  globalThis.letGo = () => opening.result.close();
 }

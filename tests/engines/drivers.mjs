@@ -1,14 +1,17 @@
 /**
- * The three engines, a browser's each and never ours, behind one small face: a driver opens pages and calls functions of theirs.
+ * The three engines, a browser's each and never ours, behind one small face: a driver opens pages and runs functions in them.
  *
  * Chromium and Firefox by Playwright; WebKitGTK by WebDriver, because Playwright drives only a WebKit of its own build.
  * Where the programs are comes from the environment, set by `cargo xtask browser`.
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { chromium, firefox } from 'playwright-core';
 import { Builder, Capabilities } from 'selenium-webdriver';
 import { CHROMIUM_FLAGS, required } from '../environment.mjs';
@@ -18,38 +21,85 @@ export const ENGINES = ['chromium', 'firefox', 'webkit'];
 const START_LIMIT_MS = 60_000;
 
 /**
- * Starts an engine. `open(address)` gives a page that has said it is ready; its `call(path, ...args)` calls a function
- * of the page, `rig.ask` for instance, and gives what that resolves to.
+ * Starts an engine.
+ *
+ * `open(address)` gives a page that has said it is ready: `run(code, ...args)` runs a function in it and gives what that
+ * resolves to, `call(path, ...args)` one that the page has, `rig.ask` for instance. `device(address)` is a place where
+ * what pages store stays; `visit()` opens the address there anew, and is the end of its page before.
+ *
+ * `mortal(address)` is a device of a browser of its own, on a disk: `kill()` ends every process of it, and the next
+ * `visit()` starts it again. Nothing for WebKit, whose driver keeps nothing on a disk.
  */
 export function startEngine(stage, name) {
   return { chromium: startChromium, firefox: startFirefox, webkit: startWebKit }[name](stage);
 }
 
 async function startChromium(stage) {
-  return driven(stage, await chromium.launch({ executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS }));
+  const options = { executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS };
+  return driven(stage, chromium, options);
 }
 
 async function startFirefox(stage) {
   // `channel` chooses WebDriver BiDi, which Debian's Firefox speaks; without it Playwright expects its own patched build.
-  const executablePath = required('FIELDSYNC_FIREFOX');
-  return driven(stage, await firefox.launch({ channel: 'moz-firefox', executablePath, headless: true }));
+  const options = { channel: 'moz-firefox', executablePath: required('FIELDSYNC_FIREFOX'), headless: true };
+  return driven(stage, firefox, options);
 }
 
-function driven(stage, browser) {
+async function driven(stage, kind, options) {
+  const browser = await kind.launch(options);
   stage.onClose(() => browser.close());
+  const inContext = async (address) => {
+    const context = await browser.newContext();
+    return { visit: () => shown(context, address), close: () => context.close() };
+  };
   return {
     open: async (address) => {
-      const context = await browser.newContext();
-      const page = await context.newPage();
-      await page.goto(address);
-      await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
-      return { call: (path, ...args) => page.evaluate(callByPath, [path, args]), close: () => context.close() };
+      const { visit, close } = await inContext(address);
+      return { ...(await visit()), close };
+    },
+    device: inContext,
+    mortal: async (address) => {
+      const profile = await mkdtemp(join(stage.folder, 'profile-'));
+      let context;
+      stage.onClose(() => context?.close());
+      return {
+        visit: async () => {
+          context ??= await kind.launchPersistentContext(profile, options);
+          return shown(context, address);
+        },
+        kill: async () => {
+          const ended = once(context, 'close');
+          // Every process of it, and of nothing else, was given the folder of its profile or is a child of one that was.
+          const { stdout } = await promisify(execFile)('pgrep', ['-f', profile]);
+          for (const pid of stdout.trim().split('\n')) killed(Number(pid));
+          await ended;
+          context = undefined;
+        },
+      };
     },
   };
 }
 
-function callByPath([path, args]) {
-  return path.split('.').reduce((object, name) => object[name], globalThis)(...args);
+function killed(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (cause) {
+    // It went with its parent.
+    if (cause.code !== 'ESRCH') throw cause;
+  }
+}
+
+/** The one page of a context, loaded anew. */
+async function shown(context, address) {
+  const page = context.pages()[0] ?? (await context.newPage());
+  await page.goto(address);
+  await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
+  return withCall((code, ...args) => page.evaluate(`(${code})(...${JSON.stringify(args)})`));
+}
+
+function withCall(run) {
+  const byPath = (path, args) => path.split('.').reduce((object, name) => object[name], globalThis)(...args);
+  return { run, call: (path, ...args) => run(byPath, path, args) };
 }
 
 async function startWebKit(stage) {
@@ -72,25 +122,24 @@ async function startWebKit(stage) {
   const session = await new Builder().usingServer(`http://127.0.0.1:${port}`).withCapabilities(capabilities).build();
   stage.onClose(() => session.quit());
   await session.manage().setTimeouts({ script: 120_000 });
-  const call = async (path, ...args) => {
+  const run = async (code, ...args) => {
     const script = `const done = arguments[arguments.length - 1];
-      (${callByPath})([arguments[0], arguments[1]]).then((value) => done({ value }), (cause) => done({ cause: String(cause) }));`;
-    const { value, cause } = await session.executeAsyncScript(script, path, args);
+      (async () => (${code})(...arguments[0]))().then((value) => done({ value }), (cause) => done({ cause: String(cause) }));`;
+    const { value, cause } = await session.executeAsyncScript(script, args);
     if (cause !== undefined) throw new Error(cause);
     return value;
   };
-  return {
-    // One window: what a page stored is there for the next one.
-    open: async (address) => {
-      await session.get('about:blank');
-      await session.get(address);
-      await session.wait(
-        () => session.executeScript("return document.documentElement.dataset.ready === 'yes'"),
-        START_LIMIT_MS,
-      );
-      return { call, close: async () => {} };
-    },
+  // One window, and one storage: what a page stored is there for the next one.
+  const visit = async (address) => {
+    await session.get('about:blank');
+    await session.get(address);
+    await session.wait(
+      () => session.executeScript("return document.documentElement.dataset.ready === 'yes'"),
+      START_LIMIT_MS,
+    );
+    return { ...withCall(run), close: async () => {} };
   };
+  return { open: visit, device: async (address) => ({ visit: () => visit(address), close: async () => {} }) };
 }
 
 /** A screen that nobody sees: WebKitGTK needs one. Gives its name. */

@@ -1,8 +1,10 @@
-//! `browser`: what the browser adapters promise, in Chromium, Firefox and WebKitGTK.
+//! `browser`: what the browser adapters promise, and what the package does with a server, in Chromium, Firefox and
+//! WebKitGTK.
 //!
 //! `tests/engines/contract` is built for the browser; `tests/engines/*.test.mjs`, run by node's runner, have its cases
-//! run in a window, a worker and a service worker of each engine.
+//! run in a window, a worker and a service worker of each engine, and the packed package on a page.
 
+use crate::e2e::Stage;
 use crate::place::Place;
 use crate::run::Run;
 use crate::tally::Tally;
@@ -14,13 +16,14 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     setup::node_modules(place)?;
     let engines = setup::engines()?;
     let contract = contract(place)?;
+    let stage = Stage::with_server(place)?;
     let tests = if arguments.is_empty() { node::files(place, "tests/engines")? } else { arguments.to_vec() };
     // One file after the other: they share two cores.
-    node::tests(place)
+    stage
+        .apply(node::tests(place))
         .arg("--test-concurrency=1")
         .args(tests)
         .env("FIELDSYNC_CONTRACT", contract)
-        .env("FIELDSYNC_CHROMIUM", engines.chromium)
         .env("FIELDSYNC_FIREFOX", engines.firefox)
         .env("FIELDSYNC_WEBKIT", engines.webkit)
         .env("FIELDSYNC_WEBKIT_DRIVER", engines.webkit_driver)

@@ -1,0 +1,332 @@
+/**
+ * The packed package against the real server in every engine, on days as users have them. A device is a storage of its
+ * own; each visit loads the page anew. What was seen is compared with the table in docs/browsers.md.
+ *
+ * Chromium alone shows much more (`tests/e2e`); these are the promises that hang on the engine.
+ */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { armDeath } from '../e2e/support-death.mjs';
+import { onceFaults } from '../e2e/support-server.mjs';
+import { openStage, TENANT } from '../e2e/support-stage.mjs';
+import { serveFolders } from '../replay/stage.mjs';
+import { compareTable, openTable } from '../table.mjs';
+import { ENGINES, startEngine } from './drivers.mjs';
+
+const table = openTable('day');
+const OTHER_TENANT = 'hillside';
+const NO_BACKGROUND_SYNC = 'kept; no Background Sync, an open page sends';
+
+for (const name of ENGINES) {
+  describe(`the package in ${name}`, { timeout: 300_000 }, () => {
+    let stage;
+    let engine;
+    let first;
+    let second;
+    /** Every operation that was reported saved, for the last test. */
+    const operations = [];
+
+    before(async () => {
+      stage = await openStage();
+      engine = await startEngine(stage, name);
+      // Another origin has another storage: the same page there is another device, in a driver with one window too.
+      const pages = fileURLToPath(new URL('../e2e/page', import.meta.url));
+      const folders = { '/package/': stage.site.unpacked, '/': pages };
+      const elsewhere = await serveFolders(stage, folders, stage.gateway.answer);
+      first = await engine.device(stage.site.address);
+      second = await engine.device(elsewhere.address);
+    });
+    afterEach(() => {
+      stage.gateway.handler = (exchange) => exchange.pass();
+    });
+    after(() => stage?.close());
+
+    /** Loads the page on a device and opens a user's client. */
+    async function visit(device, user, more) {
+      const page = await device.visit();
+      const config = await stage.settings(user, more);
+      await page.run((settings) => globalThis.app.open(settings).then(() => undefined), config);
+      return { ...page, config };
+    }
+
+    /** A test whose end is a cell of the table: `kept`, or what it gives. */
+    function day(what, lived) {
+      test(what, async () => {
+        table.set(what, name, '**broken**');
+        table.set(what, name, (await lived()) ?? 'kept');
+      });
+    }
+
+    day('work of an offline day outlives a reload and goes up in order', async () => {
+      const offline = await visit(first, 'anna');
+      const made = await offline.run(async () => {
+        const { client } = globalThis.app;
+        client.setOffline(true);
+        const owner = await client.create('client', { name: 'Mill', phone: '1' });
+        const pet = await client.create('pet', { name: 'Luna', clientId: owner.record.id });
+        const visit = await client.create('appointment', { petId: pet.record.id });
+        const note = await client.create('note', { text: 'lame', appointmentId: visit.record.id });
+        return [owner, pet, visit, note].map(({ operationId }) => operationId);
+      });
+      operations.push(...made);
+      const later = await visit(first, 'anna');
+      const { waiting, result, left, note, visits } = await later.run(async () => {
+        const { client } = globalThis.app;
+        const waiting = (await client.queue.list()).map(({ operationId }) => operationId);
+        const result = await client.engine.sync();
+        const [[note], visits] = [await client.query('note'), await client.query('appointment')];
+        return { waiting, result, left: await client.queue.list(), note, visits };
+      });
+      assert.deepEqual(waiting, made);
+      assert.deepEqual([result.success, result.synced, left], [true, 4, []]);
+      assert.ok(!String(note.appointmentId).startsWith('temp_'), `${note.appointmentId}`);
+      assert.deepEqual([note.appointmentId], [visits[0].id]);
+      const sent = stage.gateway.uploads().flatMap(({ operations: batch }) => batch.map(({ id }) => id));
+      assert.deepEqual(sent, made);
+    });
+
+    day('a second device gets it; of two changes to a field the later one stands, and the other is kept', async () => {
+      // In a tenant of its own: an operation that met a conflict has a receipt and changes nothing.
+      const member = async (user) => ({ tenant: OTHER_TENANT, token: await stage.server.token(OTHER_TENANT, user) });
+      const update = async (phone) => {
+        const { client } = globalThis.app;
+        const [owner] = await client.query('client');
+        await client.update('client', owner.id, { phone });
+        return client.engine.sync();
+      };
+      const beginning = await visit(first, 'anna', await member('anna'));
+      await beginning.run(async () => {
+        await globalThis.app.client.create('client', { name: 'Mill', phone: '1' });
+        await globalThis.app.client.engine.sync();
+      });
+      const there = await visit(second, 'bert', await member('bert'));
+      await there.run(() => globalThis.app.client.engine.sync());
+      const earlier = await there.run(update, '2');
+      const here = await visit(first, 'anna', await member('anna'));
+      const later = await here.run(update, '3');
+      assert.deepEqual([earlier.conflicts, later.success, later.conflicts], [0, true, 1]);
+      const sides = await here.run(async () =>
+        (await globalThis.app.client.conflicts.list()).map(({ localData, serverData }) => [
+          localData.phone,
+          serverData.phone,
+        ]),
+      );
+      assert.deepEqual(sides, [['3', '2']]);
+      const again = await visit(second, 'bert', await member('bert'));
+      const phones = await again.run(async () => {
+        await globalThis.app.client.engine.sync();
+        return (await globalThis.app.client.query('client')).map(({ phone }) => phone);
+      });
+      assert.deepEqual(phones, ['3']);
+    });
+
+    day('two tabs share one queue: each sees what the other saves, and each operation goes once', async () => {
+      const page = await visit(first, 'tabs');
+      const { made, seen, results } = await page.run(async (settings) => {
+        const frame = document.body.appendChild(document.createElement('iframe'));
+        const loaded = new Promise((resolve) => frame.addEventListener('load', resolve));
+        frame.src = '/';
+        await loaded;
+        const [one, other] = [globalThis.app.client, await frame.contentWindow.app.open(settings)];
+        const heard = new Promise((resolve) => other.on('change', resolve));
+        const saved = [await one.create('client', { name: 'tab 1' })];
+        await heard;
+        saved.push(await other.create('client', { name: 'tab 2' }));
+        const seen = [];
+        for (const client of [one, other]) {
+          const found = await client.query('client', { orderBy: 'name' });
+          seen.push(found.map(({ name: label }) => label).filter((label) => label.startsWith('tab')));
+        }
+        const results = await Promise.all([one.engine.sync(), other.engine.sync()]);
+        return { made: saved.map(({ operationId }) => operationId), seen, results };
+      }, page.config);
+      operations.push(...made);
+      assert.deepEqual(seen, [
+        ['tab 1', 'tab 2'],
+        ['tab 1', 'tab 2'],
+      ]);
+      assert.deepEqual(
+        results.map(({ success }) => success),
+        [true, true],
+      );
+      const sent = stage.gateway.uploads().flatMap(({ operations: batch }) => batch.map(({ id }) => id));
+      assert.deepEqual(
+        made.map((id) => sent.filter((other) => other === id).length),
+        [1, 1],
+      );
+    });
+
+    for (const [where, way] of [
+      ['in a call', 'now'],
+      ['in the middle of a save', 'betweenTwoWrites'],
+    ]) {
+      day(`the engine breaks down ${where}: it is said, and the page goes on without a reload`, async () => {
+        const page = await visit(first, 'death');
+        await page.run(armDeath);
+        const { made, code, refused, left, synced } = await page.run(
+          async ([how, label]) => {
+            const { client, refusal } = globalThis.app;
+            const before = await client.create('client', { name: `${label} before` });
+            const code = globalThis.kill[how](client);
+            const refused = await refusal(() =>
+              code ? client.engine.status() : client.create('client', { name: label }),
+            );
+            const after = await client.create('client', { name: `${label} after` });
+            const left = (await client.queue.list()).map(({ operationId }) => operationId);
+            const { success } = await client.engine.sync();
+            return { made: [before.operationId, after.operationId], code, refused, left, synced: success };
+          },
+          [way, where],
+        );
+        operations.push(...made);
+        assert.deepEqual([code ?? refused.code, refused.code], ['instance_dead', 'instance_dead']);
+        assert.deepEqual([left, synced], [made, true]);
+      });
+    }
+
+    day('what was written without a network goes up when it is back', async () => {
+      const page = await visit(first, 'back', { autoSync: true });
+      await page.run((settings) => globalThis.app.register('/service-worker.mjs', [settings]), page.config);
+      stage.gateway.handler = (exchange) => exchange.cut();
+      const { made, background } = await page.run(async () => {
+        const { client, when } = globalThis.app;
+        const { operationId } = await client.create('client', { name: 'without a network' });
+        await when((status) => status.state === 'error' && status.pending === 1);
+        return { made: operationId, background: 'SyncManager' in globalThis };
+      });
+      operations.push(made);
+      stage.gateway.handler = (exchange) => exchange.pass();
+      await page.run(async () => {
+        dispatchEvent(new Event('online'));
+        await globalThis.app.settled();
+        const registration = await navigator.serviceWorker.getRegistration();
+        await registration.unregister();
+      });
+      return background ? undefined : NO_BACKGROUND_SYNC;
+    });
+
+    day('a full disk is named, and the next save finds its room', async () => {
+      const page = await visit(first, 'full');
+      const { code, made } = await page.run(async () => {
+        const { client, refusal } = globalThis.app;
+        const { put } = IDBObjectStore.prototype;
+        IDBObjectStore.prototype.put = () => {
+          throw new DOMException('no room', 'QuotaExceededError');
+        };
+        const { code } = await refusal(() => client.create('client', { name: 'no room' }));
+        IDBObjectStore.prototype.put = put;
+        const { operationId } = await client.create('client', { name: 'room' });
+        await client.engine.sync();
+        return { code, made: operationId };
+      });
+      operations.push(made);
+      assert.equal(code, 'storage_full');
+    });
+
+    day('a newer app opens a later layout: it does not wait, and this page is told to reload', async () => {
+      const page = await first.visit();
+      const config = await stage.settings('newer');
+      const { told, code } = await page.run(async (settings) => {
+        const before = new Set((await indexedDB.databases()).map((database) => database.name));
+        const client = await globalThis.app.open(settings);
+        const { name: own } = (await indexedDB.databases()).find((database) => !before.has(database.name));
+        const outdated = new Promise((resolve) => client.on('outdated', resolve));
+        const request = indexedDB.open(own, 99);
+        await new Promise((resolve, reject) => {
+          request.onblocked = () => reject(new Error('blocked'));
+          request.onsuccess = resolve;
+        });
+        const { code } = await globalThis.app.refusal(() => client.create('client', { name: 'too old' }));
+        request.result.close();
+        return { told: await outdated, code };
+      }, config);
+      assert.deepEqual([told, code], [{ type: 'outdated' }, 'outdated']);
+    });
+
+    day('another tab keeps the database from opening: that is said, and it opens once that tab lets go', async () => {
+      const page = await first.visit();
+      const config = await stage.settings('kept');
+      const { refused, found } = await page.run(async (settings) => {
+        const { app } = globalThis;
+        const before = new Set((await indexedDB.databases()).map((database) => database.name));
+        await app.open(settings);
+        const { name: own } = (await indexedDB.databases()).find((database) => !before.has(database.name));
+        await app.client.close();
+        const keeping = indexedDB.open(own);
+        await new Promise((resolve) => {
+          keeping.onsuccess = resolve;
+        });
+        await new Promise((resolve) => {
+          indexedDB.deleteDatabase(own).onblocked = resolve;
+        });
+        const { setTimeout: plain } = globalThis;
+        // The client's patience ends at once.
+        globalThis.setTimeout = (run, wait, ...more) => plain(run, wait === 15_000 ? 0 : wait, ...more);
+        const refused = await app.refusal(() => app.open(settings));
+        globalThis.setTimeout = plain;
+        keeping.result.close();
+        await app.open(settings);
+        await app.client.create('client', { name: 'opened' });
+        const found = (await app.client.query('client')).map((record) => record.name);
+        await app.client.wipe({ force: true });
+        return { refused, found };
+      }, config);
+      assert.deepEqual([refused.code, refused.retryable, found], ['storage_blocked', true, ['opened']]);
+    });
+
+    day('a database that is gone at the next visit is told of, once', async () => {
+      const page = await first.visit();
+      const config = await stage.settings('lost');
+      const lost = async (settings) => {
+        const { app } = globalThis;
+        const before = new Set((await indexedDB.databases()).map((database) => database.name));
+        await app.open(settings);
+        const { name: own } = (await indexedDB.databases()).find((database) => !before.has(database.name));
+        const loss = app.client.storageLoss;
+        await app.client.create('client', { name: 'not sent' });
+        await app.client.close();
+        await new Promise((resolve) => {
+          indexedDB.deleteDatabase(own).onsuccess = resolve;
+        });
+        return loss?.unsent ?? null;
+      };
+      const losses = [await page.run(lost, config)];
+      losses.push(await (await first.visit()).run(lost, config));
+      assert.deepEqual(losses, [null, 1]);
+    });
+
+    day('asking to keep the storage holds nobody up', async () => {
+      const page = await visit(first, 'anna');
+      const answer = await page.run(() => globalThis.app.fieldsync.persistStorage());
+      assert.ok([true, false, null].includes(answer), `${answer}`);
+    });
+
+    day('the browser is killed: what was reported saved is there, and goes once', async () => {
+      const device = await engine.mortal?.(stage.site.address);
+      if (!device) return 'not shown: its driver keeps nothing on a disk';
+      const before = await visit(device, 'killed');
+      const made = await before.run(async () => {
+        const saves = ['kill 1', 'kill 2'].map((label) => globalThis.app.client.create('client', { name: label }));
+        return (await Promise.all(saves)).map(({ operationId }) => operationId);
+      });
+      operations.push(...made);
+      await device.kill();
+      const later = await visit(device, 'killed');
+      const { waiting, success } = await later.run(async () => {
+        const { client } = globalThis.app;
+        const waiting = (await client.queue.list()).map(({ operationId }) => operationId);
+        return { waiting, success: (await client.engine.sync()).success };
+      });
+      assert.deepEqual([waiting, success], [made, true]);
+    });
+
+    day('in the end the server has each operation once', async () => {
+      const database = await stage.server.content(TENANT);
+      assert.deepEqual(onceFaults(database, operations), []);
+    });
+  });
+}
+
+test('docs/browsers.md tells of every day in every engine', () =>
+  compareTable('docs/browsers.md', 'package', table.text()));
