@@ -19,7 +19,7 @@ use super::work::Work;
 use crate::audit::Event;
 use crate::model::{Action, Base, Group, OpId, Operation};
 use crate::outbox::OutboxRow;
-use crate::plan::WriteBatch;
+use crate::plan::{Read, Table, WriteBatch};
 use crate::protocol::limits::{BATCH_BYTES_MAX, OPERATIONS_MAX};
 use crate::schema::Schema;
 use crate::value::{Delta, Object};
@@ -292,6 +292,8 @@ fn written_on(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<O
 /// The operation that a new write of a record follows: the last that was written here. What came with a file is on
 /// its own way, and stands before it only where there is no other.
 fn followed(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<OpId>> {
+    // All at once: one round, however many came with files.
+    db.prefetch(row.ops.iter().filter(|op| op.ground.is_some()).map(|op| Read::Get(Table::Outbox, op.seq.into())));
     for op in row.ops.iter().rev() {
         // What came with a file always has a ground, and others sometimes.
         let carried = op.ground.is_some() && work.outbox(db, op.seq)?.is_some_and(|(stored, _)| stored.is_carried());
