@@ -29,6 +29,8 @@ const START_LIMIT_MS = 60_000;
  *
  * `mortal(address)` is a device of a browser of its own, on a disk: `kill()` ends every process of it, and the next
  * `visit()` starts it again. Nothing for WebKit, whose driver keeps nothing on a disk.
+ *
+ * `secret(address)` is a device whose windows are private.
  */
 export function startEngine(stage, name) {
   return { chromium: startChromium, firefox: startFirefox, webkit: startWebKit }[name](stage);
@@ -42,7 +44,13 @@ async function startChromium(stage) {
 async function startFirefox(stage) {
   // `channel` chooses WebDriver BiDi, which Debian's Firefox speaks; without it Playwright expects its own patched build.
   const options = { channel: 'moz-firefox', executablePath: required('FIELDSYNC_FIREFOX'), headless: true };
-  return driven(stage, firefox, options);
+  const open = await driven(stage, firefox, options);
+  // What Playwright calls a context is a container there: a private window it opens for nobody.
+  const firefoxUserPrefs = { 'browser.privatebrowsing.autostart': true };
+  return {
+    ...open,
+    secret: async (address) => (await driven(stage, firefox, { ...options, firefoxUserPrefs })).device(address),
+  };
 }
 
 async function driven(stage, kind, options) {
@@ -58,6 +66,8 @@ async function driven(stage, kind, options) {
       return { ...(await visit()), close };
     },
     device: inContext,
+    // Contexts of Chromium are private: they leave nothing on the disk.
+    secret: inContext,
     mortal: async (address) => {
       const profile = await mkdtemp(join(stage.folder, 'profile-'));
       let context;
@@ -139,7 +149,9 @@ async function startWebKit(stage) {
     );
     return { ...withCall(run), close: async () => {} };
   };
-  return { open: visit, device: async (address) => ({ visit: () => visit(address), close: async () => {} }) };
+  const device = async (address) => ({ visit: () => visit(address), close: async () => {} });
+  // So is every session of this driver.
+  return { open: visit, device, secret: device };
 }
 
 /** A screen that nobody sees: WebKitGTK needs one. Gives its name. */

@@ -296,10 +296,29 @@ for (const name of ENGINES) {
       assert.deepEqual(losses, [null, 1]);
     });
 
+    day('in a private window work is saved and sent as anywhere', async () => {
+      const device = await engine.secret(stage.site.address);
+      const before = await visit(device, 'private');
+      operations.push(
+        await before.run(async () => {
+          const { operationId } = await globalThis.app.client.create('client', { name: 'private' });
+          return operationId;
+        }),
+      );
+      const later = await visit(device, 'private');
+      const { waiting, success } = await later.run(async () => {
+        const { client } = globalThis.app;
+        const waiting = (await client.queue.list()).length;
+        return { waiting, success: (await client.engine.sync()).success };
+      });
+      assert.deepEqual([waiting, success], [1, true]);
+    });
+
     day('asking to keep the storage holds nobody up', async () => {
       const page = await visit(first, 'anna');
       const answer = await page.run(() => globalThis.app.fieldsync.persistStorage());
       assert.ok([true, false, null].includes(answer), `${answer}`);
+      return answer === null ? 'kept; the browser asks its user, and gives no answer' : undefined;
     });
 
     day('the browser is killed: what was reported saved is there, and goes once', async () => {
