@@ -250,6 +250,7 @@ impl Outcomes {
             Some(state) if state.is_dated() => (state, None),
             later => (server.clone(), later),
         };
+        let stands_newer = row.version > Some(server.version);
         let server = row.newest(server);
         if let Some(first) = in_conflict(db, work, &row)? {
             // One decision is asked for at a time: this one waits for it, and is judged by what it leaves.
@@ -269,6 +270,15 @@ impl Outcomes {
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
         let on = stood_on(db, work, &row, &operation, &server)?;
         let verdict = self.clock().judge(&operation, ground.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
+        if stands_newer && !verdict.fields.is_empty() {
+            // The record stands on what another operation of here left, and of that nobody here knows when the server counts
+            // it. The server does, and meets this one with it.
+            row.waiting = later;
+            let instead = Instead { old: &operation, by: operation.clone(), server: None, clock: self.clock(), judged: true, behind: None };
+            reissue(db, work, &mut row, instead, &self.fresh)?;
+            work.put(row);
+            return Ok(());
+        }
         let named = |conflict: Conflict| Conflict { conflict_id: conflict_id.to_owned(), ..conflict };
         if verdict.ask {
             let server = later.unwrap_or(server);

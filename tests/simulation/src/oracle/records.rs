@@ -77,7 +77,8 @@ impl Stored {
     pub(super) fn grown(&mut self, sim: &Sim, touched: Vec<Place>, another_generation: bool) {
         let all = || self.records.known.keys().cloned().collect();
         for place in if another_generation { all() } else { touched } {
-            let Some(now) = self.row(&place).and_then(OverlaySeen::known).or_else(|| self.in_base(&place)) else { continue };
+            // Under a row lies what another lineage had, if it was begun anew for this one.
+            let Some(now) = self.row(&place).map_or_else(|| self.in_base(&place), OverlaySeen::known) else { continue };
             let name = &self.name;
             let before = self.records.known.insert(place.clone(), now).unwrap_or(now);
             sim.check(Invariant::I5, before <= now, || format!("{name}: {place:?} was known at {before} and is shown at {now}"));
