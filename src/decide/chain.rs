@@ -152,10 +152,7 @@ fn replaced<'n>(new: &'n [(&Operation, Operation)], operation: &OpId) -> Option<
 
 /// What was written on an operation is written on what stands in the place of that one.
 fn replaced_base(new: &[(&Operation, Operation)], base: &Base) -> Option<Base> {
-    match base {
-        Base::After(earlier) => replaced(new, earlier).map(|by| Base::After(by.id.clone())),
-        Base::None | Base::Version(_) => None,
-    }
+    replaced(new, base.follows()?).map(|by| Base::After(by.id.clone()))
 }
 
 /// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group and
@@ -169,10 +166,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     let mut followed: Vec<OpId> = Vec::new();
     for other in others.iter().filter(|other| !other.is(row)).chain([&*row]) {
         for (_, operation) in operations(db, work, other)? {
-            followed.extend(match operation.base {
-                Base::After(earlier) => Some(earlier),
-                Base::None | Base::Version(_) => None,
-            });
+            followed.extend(operation.base.follows().cloned());
         }
     }
     let issued: Vec<(OpId, u64)> = members.iter().map(|_| (work.take_id(fresh), work.take_seq())).collect();

@@ -60,12 +60,18 @@ impl Decision for Stands {
         db.settle()?;
         let mut standing = Vec::new();
         for (operation, earlier, row, place) in found {
-            // What is parked before it is no part of what it was written on, or it would not have gone.
+            // What is parked before it, or behind that, is no part of what it was written on, or it would not have gone.
             let mut alone = true;
             let mut waits = false;
+            let mut held: Option<OpId> = None;
             for op in &row.ops[..place] {
                 let before: Option<OutboxRow> = db.one(&stored(op.seq))?;
-                alone &= before.as_ref().is_some_and(|before| matches!(before.state, State::Parked { .. }));
+                let behind = |before: &OutboxRow| {
+                    held.is_some() && op.id != *earlier && before.operation().is_ok_and(|it| it.base.follows() == held.as_ref())
+                };
+                let parked = before.as_ref().is_some_and(|before| matches!(before.state, State::Parked { .. }) || behind(before));
+                alone &= parked;
+                held = parked.then(|| op.id.clone()).or(held);
                 waits |= op.id == *earlier || before.is_some_and(|before| before.replaces.contains(earlier));
             }
             let trail: Option<audit::Row> = db.one(&last_audit_of(earlier))?;

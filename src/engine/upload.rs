@@ -8,7 +8,7 @@ use super::session::{SyncError, SyncResult, Wanted};
 use super::sync::count;
 use super::{Cancel, Engine, shown};
 use crate::decide::{Claim, Claimed, Follower, Outcomes, ResolveId, Sent, Stands};
-use crate::model::{Base, Epoch, Kind, OpId, RecordId, Version};
+use crate::model::{Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals};
 use crate::planted::{Bug, is};
 use crate::platform::Host;
@@ -168,14 +168,13 @@ impl<S: Store, H: Host> Engine<S, H> {
             let (queue, attempts) = (self.inner.queue.borrow(), self.inner.attempts.borrow());
             let waited = attempts.iter().filter(|(seq, attempt)| batch.contains(seq) && attempt.count > 0);
             let items = waited.filter_map(|(seq, _)| queue.get(*seq));
-            let following = items.filter_map(|item| match &item.operation.base {
-                Base::After(earlier) => Some(Follower {
+            let following = items.filter_map(|item| {
+                Some(Follower {
                     operation: item.operation.id.clone(),
-                    earlier: earlier.clone(),
+                    earlier: item.operation.base.follows()?.clone(),
                     entity: item.operation.entity.clone(),
                     row: item.row.row.clone(),
-                }),
-                Base::None | Base::Version(_) => None,
+                })
             });
             following.collect()
         };

@@ -131,6 +131,16 @@ pub enum Base {
     After(OpId),
 }
 
+impl Base {
+    /// The operation that it is to come after.
+    pub fn follows(&self) -> Option<&OpId> {
+        match self {
+            Self::After(earlier) => Some(earlier),
+            Self::None | Self::Version(_) => None,
+        }
+    }
+}
+
 /// What was written in one `transaction`: all of it takes effect at the server, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {

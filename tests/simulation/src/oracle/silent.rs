@@ -17,7 +17,7 @@ use fieldsync::value::{Object, Pointer};
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 use serde_json::Value;
 
-use super::lines::{Lines, Met, touches};
+use super::lines::{Lines, Met, Origin, touches};
 
 /// A change of a record, and the record as it left it.
 #[derive(Clone, Debug)]
@@ -128,7 +128,9 @@ impl Past {
             if let Some(over) = over.find(|other| !own(other) && touches(&other.by, pointer)) {
                 // What a conflict showed that looked just so tells of this one as well.
                 let shown = |met: &Met| of(&met.data) == at(there);
-                looked_at.push(judge(lines, left, key, origin.on, over, pointer, &shown));
+                // What the device had of it went with a lineage that the server lost since: it knows which is later, at best.
+                let restored = self.lost.iter().any(|(kept, _)| origin.on <= *kept && *kept < over.version);
+                looked_at.push(judge(lines, left, key, &origin, restored, over, pointer, &shown));
             }
         }
         looked_at
@@ -136,11 +138,13 @@ impl Past {
 }
 
 /// Whether an operation may take effect over what another one did.
+#[allow(clippy::too_many_arguments, reason = "both sides, and what is known of their meeting")]
 fn judge(
     lines: &Lines,
     left: &Left,
     key: &RecordKey,
-    on: Version,
+    origin: &Origin<'_>,
+    restored: bool,
     over: &Left,
     pointer: Option<&Pointer>,
     shown: &dyn Fn(&Met) -> bool,
@@ -172,14 +176,14 @@ fn judge(
         Rule::ClientWins => true,
         Rule::ServerWins | Rule::Manual => false,
     };
-    if wins && !told.is_empty() {
+    if wins && (restored || !told.is_empty()) {
         return Ok(());
     }
     let field = pointer.map_or_else(|| "*".to_owned(), Pointer::dotted);
     let told = if told.is_empty() { "no conflict tells of it" } else { "a conflict tells of it" };
     Err(format!(
-        "{} ({own:?}), written on {on}, takes effect as {} over {} ({other:?}, version {}) in {field} of {key:?}: {rule:?}, {told}",
-        left.by.id, left.version, over.by.id, over.version
+        "{} ({own:?}), written on {}, takes effect as {} over {} ({other:?}, version {}) in {field} of {key:?}: {rule:?}, {told}",
+        left.by.id, origin.on, left.version, over.by.id, over.version
     ))
 }
 
