@@ -46,7 +46,7 @@ fn write(value: &Value, text: &mut String) {
         Value::Number(number) => {
             // A value holds no number that is not finite.
             let double = number.as_f64().unwrap_or_default();
-            text.push_str(ryu_js::Buffer::new().format(double));
+            super::decimal::write(double, text);
         }
         Value::Array(items) => {
             text.push('[');

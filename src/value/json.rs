@@ -1,8 +1,7 @@
 //! JSON text as a value: the one parser for everything that is stored, sent or handed in.
 //!
 //! serde_json's parser is written for any type and brings an error for each of them along; this one knows only
-//! [`Value`] and weighs a fifth of it. A test holds it against serde_json's, byte by byte. The one hard thing, the double that
-//! is nearest to a decimal fraction, is still left to that crate.
+//! [`Value`] and weighs a fifth of it. A test holds it against serde_json's, byte by byte.
 
 use serde_json::{Number, Value};
 
@@ -239,7 +238,14 @@ impl Parser<'_> {
         {
             return Ok(Value::from(integer));
         }
-        word.parse::<Number>().map_or_else(|_| self.refused(Why::Data), |number| Ok(Value::Number(number)))
+        // So are the larger half of what 64 bits hold, as serde_json has it.
+        if self.at == integer
+            && let Ok(integer) = word.parse::<u64>()
+        {
+            return Ok(Value::from(integer));
+        }
+        let double = super::decimal::nearest(word).and_then(Number::from_f64);
+        double.map_or_else(|| self.refused(Why::Data), |double| Ok(Value::Number(double)))
     }
 }
 

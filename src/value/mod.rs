@@ -8,6 +8,7 @@
 //! Knows nobody. No clock, no randomness, no JavaScript.
 
 mod canonical;
+mod decimal;
 mod delta;
 mod json;
 mod key;
