@@ -56,6 +56,11 @@ pub(super) fn operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> R
     Ok(found)
 }
 
+/// The one among a record's operations that waits for a person's decision.
+pub(super) fn in_conflict(operations: &[Queued]) -> Option<&OpId> {
+    operations.iter().find(|(stored, _)| matches!(stored.state, State::Conflict { .. })).map(|(_, operation)| &operation.id)
+}
+
 /// A state with operations on top of it.
 pub(super) fn with<'q>(state: Option<Object>, operations: impl IntoIterator<Item = &'q Queued>) -> Option<Object> {
     operations.into_iter().fold(state, |state, (_, operation)| after(state, &operation.action))
@@ -192,7 +197,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
             work.supersede(stored, member, &by, State::Pending, behind);
         } else {
             // What waits for a decision of its own goes on waiting under its new name.
-            work.supersede(stored, member, &by, stored.state.clone(), None);
+            work.supersede(stored, member, &by, stored.state.clone(), stored.behind.as_ref());
             if let Some(read) = conflict_of(&stored.state)
                 && let Some(mut conflict) = db.one::<Conflict>(&read)?
             {
@@ -213,7 +218,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         let Some(base) = replaced_base(&new, &operation.base) else { continue };
         let (id, seq) = (work.take_id(fresh), work.take_seq());
         let by = Operation { id, seq, base, supersedes: Some(operation.id.clone()), ..operation.clone() };
-        work.supersede(stored, operation, &by, State::Pending, None);
+        work.supersede(stored, operation, &by, State::Pending, stored.behind.as_ref());
         new.push((operation, by));
     }
     let reference = |op: OpRef| match replaced(&new, &op.id) {

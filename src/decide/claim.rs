@@ -6,7 +6,7 @@ use super::overlay::OverlayRow;
 use super::rows::{last_audit, last_audit_of, seals, seals_row};
 use crate::audit::{self, Event};
 use crate::model::{OpId, RecordId, Version};
-use crate::outbox::{OutboxRow, Seals, State};
+use crate::outbox::{OutboxRow, Seals};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::value::KeyRange;
@@ -21,12 +21,14 @@ pub struct Claim {
 }
 
 /// The versions that operations stand on which are the first of their record to be still unfinished, but for what is
-/// parked. One stands on none where the record has moved on since it was written, or where it came with a file and
+/// held. One stands on none where the record has moved on since it was written, or where it came with a file and
 /// follows what has gone its way here: the server finds it in conflict, so that it is judged.
 #[derive(Clone, Debug)]
 pub struct Stands {
     /// Those that follow another.
     pub wanted: Vec<Follower>,
+    /// What is parked, and what waits for that, by sequence.
+    pub held: Vec<u64>,
 }
 
 /// An operation that follows another one of its record.
@@ -60,19 +62,13 @@ impl Decision for Stands {
         db.settle()?;
         let mut standing = Vec::new();
         for (operation, earlier, row, place) in found {
-            // What is parked before it, or behind that, is no part of what it was written on, or it would not have gone.
-            let mut alone = true;
+            // What does not go is no part of what it was written on, or it would not have gone itself.
+            let alone = row.ops[..place].iter().all(|op| self.held.contains(&op.seq));
             let mut waits = false;
-            let mut held: Option<OpId> = None;
             for op in &row.ops[..place] {
                 let before: Option<OutboxRow> = db.one(&stored(op.seq))?;
-                let behind = |before: &OutboxRow| {
-                    held.is_some() && op.id != *earlier && before.operation().is_ok_and(|it| it.base.follows() == held.as_ref())
-                };
-                let parked = before.as_ref().is_some_and(|before| matches!(before.state, State::Parked { .. }) || behind(before));
-                alone &= parked;
-                held = parked.then(|| op.id.clone()).or(held);
-                waits |= op.id == *earlier || before.is_some_and(|before| before.replaces.contains(earlier));
+                let is_it = |before: OutboxRow| before.operation().is_ok_and(|own| before.names(&own).any(|name| name == earlier));
+                waits |= before.is_some_and(is_it);
             }
             let trail: Option<audit::Row> = db.one(&last_audit_of(earlier))?;
             let mut entries = trail.iter().flat_map(|row| &row.entries).filter(|entry| entry.operation == *earlier);

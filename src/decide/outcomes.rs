@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
-use super::chain::{Fresh, Instead, Queued, operations, reissue, renew_view, stood_on, with};
+use super::chain::{Fresh, Instead, Queued, in_conflict, operations, reissue, renew_view, stood_on, with};
 use super::effects::{Effects, Settled};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
@@ -252,11 +252,12 @@ impl Outcomes {
         };
         let stands_newer = row.version > Some(server.version);
         let server = row.newest(server);
-        if let Some(first) = in_conflict(db, work, &row)? {
+        let pending = if row.conflict.is_some() { operations(db, work, &row)? } else { Vec::new() };
+        if let Some(first) = in_conflict(&pending) {
             // One decision is asked for at a time: this one waits for it, and is judged by what it leaves.
             // Carried work has seen nothing of the first: it only waits, and is met by what that leaves.
             let (base, behind) =
-                if stored.is_carried() { (operation.base.clone(), Some(&first)) } else { (Base::After(first.clone()), None) };
+                if stored.is_carried() { (operation.base.clone(), Some(first)) } else { (Base::After(first.clone()), None) };
             let by = Operation { base, ..operation.clone() };
             row.waiting = Some(later.unwrap_or(server));
             let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true, behind };
@@ -315,7 +316,7 @@ fn earlier_than<'q>(operations: &'q [Queued], operation: &Operation) -> Vec<&'q 
     let (mut base, mut found) = (operation.base.clone(), Vec::new());
     for queued in operations[..place].iter().rev() {
         let (stored, other) = queued;
-        if matches!(&base, Base::After(id) if other.id == *id || stored.replaces.contains(id)) {
+        if base.follows().is_some_and(|id| stored.names(other).any(|name| name == id)) {
             base.clone_from(&other.base);
             found.extend((stored.state == State::Pending).then_some(queued));
         }
@@ -340,15 +341,6 @@ fn move_grounds(row: &mut OverlayRow, pending: &[Queued], earlier: &[&Queued], s
             *ground = after(left, &applied.action).unwrap_or_default();
         }
     }
-}
-
-/// The operation of this record that waits for a person's decision already.
-fn in_conflict(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Option<OpId>> {
-    if row.conflict.is_none() {
-        return Ok(None);
-    }
-    let pending = operations(db, work, row)?;
-    Ok(pending.into_iter().find(|(stored, _)| matches!(stored.state, State::Conflict { .. })).map(|(_, operation)| operation.id))
 }
 
 fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: &Operation, failure: Failure, unheard: bool) {

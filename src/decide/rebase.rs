@@ -2,6 +2,7 @@
 //! the operations that were never sealed are judged again and move with it (DESIGN 5.12, 5.13).
 
 use super::cache::{Cache, Run, each};
+use super::chain::{Queued, in_conflict};
 use super::effects::Settled;
 use super::overlay::{OpRef, OverlayRow};
 use super::rows::IdRow;
@@ -87,7 +88,7 @@ pub(super) fn rebase(
     row: &mut OverlayRow,
     server: &ServerState,
     clock: ServerClock,
-    pending: Vec<(OutboxRow, Operation)>,
+    pending: Vec<Queued>,
     kept: &[u64],
 ) -> Run<()> {
     // All of them in one round.
@@ -100,8 +101,7 @@ pub(super) fn rebase(
     // Those that stand on the new state now. The server takes what follows them for written on that, and judged.
     let mut judged: Vec<OpId> = Vec::new();
     // One open conflict of a record is enough: the rest waits for what is decided on it.
-    let mut open =
-        pending.iter().find(|(stored, _)| matches!(stored.state, State::Conflict { .. })).map(|(_, operation)| operation.id.clone());
+    let mut open = in_conflict(&pending).cloned();
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
     for (stored, mut operation) in pending {
         let reference = row.op(operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
@@ -200,7 +200,7 @@ pub(super) fn rebase(
 struct Links(Vec<(OpId, Base)>);
 
 impl Links {
-    fn of(pending: &[(OutboxRow, Operation)]) -> Self {
+    fn of(pending: &[Queued]) -> Self {
         let carried = pending.iter().filter(|(stored, _)| stored.is_carried());
         let links = carried.flat_map(|(stored, operation)| {
             let names = stored.replaces.iter().chain(&operation.supersedes);
@@ -216,7 +216,7 @@ impl Links {
     fn lead_on<'l>(&'l self, mut base: &'l Base) -> &'l Base {
         // As many steps as there are names, and no more: in a file they may go round in a circle.
         for _ in &self.0 {
-            let next = self.0.iter().find(|(gone, _)| matches!(base, Base::After(earlier) if earlier == gone));
+            let next = self.0.iter().find(|(gone, _)| base.follows() == Some(gone));
             let Some((_, on)) = next else { break };
             base = on;
         }
@@ -234,12 +234,12 @@ fn set_apart(
     on: Version,
     open: Option<&OpId>,
 ) -> Option<OutboxRow> {
-    if !matches!(&operation.base, Base::After(earlier) if judged.contains(earlier)) {
+    if !operation.base.follows().is_some_and(|earlier| judged.contains(earlier)) {
         return None;
     }
     operation.base = Base::Version(Version::LOST);
     let mut apart = stored.instead(operation);
-    apart.waits_for.extend(open.map(OpId::to_string));
+    apart.behind = open.cloned();
     work.queue(operation, apart.clone());
     // Whoever has it in memory learns by the audit trail that it is not what it was.
     work.note(operation, Event::Rebased { version: on });

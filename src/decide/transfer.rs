@@ -225,6 +225,7 @@ impl Import {
             replaces,
             waits_for: Vec::new(),
             here,
+            behind: None,
             replaces_carried: false,
         };
         work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });

@@ -249,9 +249,8 @@ impl<'w> Work<'w> {
         self.end(operation.seq);
         let mut row = old.instead(by);
         row.state = state;
-        row.waits_for.extend(behind.map(OpId::to_string));
-        let others = operation.supersedes.iter().chain([&operation.id]);
-        row.replaces.extend(others.filter(|other| by.supersedes.as_ref() != Some(other)).cloned());
+        row.behind = behind.cloned();
+        row.replaces = old.names(operation).filter(|other| by.supersedes.as_ref() != Some(other)).cloned().collect();
         self.queue(by, row);
         self.note(operation, Event::Superseded { by: by.id.clone() });
         self.note(by, Event::Written { kind: by.action.kind(), content: by.fingerprint() });
@@ -274,7 +273,7 @@ impl<'w> Work<'w> {
     }
     /// Adds a line for every name that an operation ever had: a file can bring it again under each.
     pub(super) fn note_all(&mut self, stored: &OutboxRow, operation: &Operation, event: &Event) {
-        for id in stored.replaces.iter().chain(&operation.supersedes).chain([&operation.id]) {
+        for id in stored.names(operation) {
             self.note(&Operation { id: id.clone(), ..operation.clone() }, event.clone());
         }
     }

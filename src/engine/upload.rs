@@ -9,7 +9,7 @@ use super::sync::count;
 use super::{Cancel, Engine, shown};
 use crate::decide::{Claim, Claimed, Follower, Outcomes, ResolveId, Sent, Stands};
 use crate::model::{Epoch, Kind, OpId, RecordId, Version};
-use crate::outbox::{BatchSize, Item, Seals};
+use crate::outbox::{BatchSize, Item, Seals, State};
 use crate::planted::{Bug, is};
 use crate::platform::Host;
 use crate::protocol::{Former, Outcome, Rejection, Reply, Stand};
@@ -181,7 +181,14 @@ impl<S: Store, H: Host> Engine<S, H> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.look(Stands { wanted }).await?;
+        let held = {
+            let queue = self.inner.queue.borrow();
+            let parked = queue.items().filter(|(_, item)| matches!(item.row.state, State::Parked { .. }));
+            let mut held: Vec<u64> = parked.flat_map(|(seq, _)| queue.unit(seq)).collect();
+            held.extend(queue.behind(&held));
+            held
+        };
+        let found = self.look(Stands { wanted, held }).await?;
         Ok(found.into_iter().map(|(operation, version)| Stand { operation, version }).collect())
     }
 

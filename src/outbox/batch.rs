@@ -1,7 +1,6 @@
 //! What goes together: the next batch, and what goes or stays with an operation. The order and the groups are those
 //! of the graph; [`Queue::standing`] says what may go at all.
 
-use super::State;
 use super::queue::{Item, Queue, Standing};
 use crate::relations::Why;
 
@@ -68,7 +67,7 @@ impl Queue {
         if held.is_empty() {
             return Vec::new();
         }
-        let items: Vec<&Item> = self.items.values().filter(|item| item.row.state == State::Pending).collect();
+        let items = self.acting();
         let graph = self.graph(&items);
         let mut stuck: Vec<bool> = items.iter().map(|item| held.contains(&item.node.seq)).collect();
         for at in graph.order().order {

@@ -150,9 +150,11 @@ impl Queue {
                     stopped.iter().find(|(lane, seq, _)| *lane == item.node.lane && *seq < item.node.seq).map(|(.., id)| id.clone()),
                 );
                 // What is not written on another can wait for a decision on that all the same.
-                let awaited =
-                    |name: &String| acting.iter().find(|other| other.row.state != State::Pending && other.operation.id.as_str() == name);
-                behind.extend(item.row.waits_for.iter().filter_map(awaited).map(|other| other.operation.id.clone()));
+                let in_its_place = |name: &OpId| {
+                    let mut undecided = acting.iter().filter(|other| matches!(other.row.state, State::Conflict { .. }));
+                    undecided.find(|other| other.row.names(&other.operation).any(|own| own == name))
+                };
+                behind.extend(item.row.behind.as_ref().and_then(in_its_place).map(|other| other.operation.id.clone()));
                 let unknown = item.node.needs.iter().filter(|need| self.is_unknown(need, &created));
                 missing.extend(unknown.map(|need| need.reference.id.clone()));
             }

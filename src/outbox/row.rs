@@ -62,10 +62,13 @@ pub struct OutboxRow {
     /// comes after this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaces: Vec<OpId>,
-    /// The operation in conflict on whose decision it waits. Or the temp IDs and operations for which the server waits, by
-    /// its last word: somebody has them still to send or to decide, or they were lost with a restore and nobody ever will.
+    /// The temp IDs and operations for which the server waits, by its last word: somebody has them still to send or to
+    /// decide, or they were lost with a restore and nobody ever will.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
+    /// The operation in conflict on whose decision it waits, though it was not written on that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<OpId>,
     /// Its client sequence here, if it was written on another device and imported. Such a row is always sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub here: Option<u64>,
@@ -79,12 +82,12 @@ impl OutboxRow {
     pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
         let body = crate::value::to_text(operation);
         let (replaces, waits_for) = (Vec::new(), Vec::new());
-        Self { body, state: State::Pending, row, drops, created, replaces, waits_for, here: None, replaces_carried: false }
+        Self { body, state: State::Pending, row, drops, created, replaces, waits_for, behind: None, here: None, replaces_carried: false }
     }
     /// The row for another operation in the place of this one, or for this one in another shape.
     pub fn instead(&self, by: &Operation) -> Self {
-        let (replaces, replaces_carried) = (self.replaces.clone(), self.is_carried());
-        Self { replaces, replaces_carried, ..Self::new(by, self.row.clone(), self.drops.clone(), self.created) }
+        let (replaces, behind, replaces_carried) = (self.replaces.clone(), self.behind.clone(), self.is_carried());
+        Self { replaces, behind, replaces_carried, ..Self::new(by, self.row.clone(), self.drops.clone(), self.created) }
     }
     /// Whether it came with a file, as it is.
     pub fn is_imported(&self) -> bool {
@@ -93,6 +96,10 @@ impl OutboxRow {
     /// Whether it came with a file, as it is or under another name.
     pub fn is_carried(&self) -> bool {
         self.replaces_carried || self.is_imported()
+    }
+    /// Every name that the operation in it ever had.
+    pub fn names<'n>(&'n self, operation: &'n Operation) -> impl Iterator<Item = &'n OpId> {
+        self.replaces.iter().chain(&operation.supersedes).chain([&operation.id])
     }
     /// The operation, with the sequence that it has here. A row that we cannot read any more was written by
     /// nobody we know.
