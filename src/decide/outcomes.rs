@@ -250,7 +250,7 @@ impl Outcomes {
             Some(state) if state.is_dated() => (state, None),
             later => (server.clone(), later),
         };
-        let stands_newer = row.version > Some(server.version);
+        let stands_newer = row.stands_newer(&server);
         let server = row.newest(server);
         let pending = if row.conflict.is_some() { operations(db, work, &row)? } else { Vec::new() };
         if let Some(first) = in_conflict(&pending) {

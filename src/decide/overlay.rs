@@ -124,12 +124,18 @@ impl OverlayRow {
         let ServerState { version, data, .. } = base.state(sync);
         Self { version: Some(version), base: data.clone(), view: data, ..Self::fresh(entity, id) }
     }
-    /// This state of the server, unless the record stands on a newer one.
+    /// This state of the server, unless the record stands on a newer one: nobody here knows when the server counts that.
+    /// But where both sides have nothing, it is one deletion.
     pub(super) fn newest(&self, server: ServerState) -> ServerState {
         match self.version {
-            Some(version) if version > server.version => ServerState { version, data: self.base.clone(), ..server },
-            _ => server,
+            Some(version) if self.stands_newer(&server) => ServerState::plain(version, self.base.clone()),
+            Some(version) => ServerState { version: version.max(server.version), ..server },
+            None => server,
         }
+    }
+    /// Whether the record stands on something newer than this state of the server, and something else.
+    pub(super) fn stands_newer(&self, server: &ServerState) -> bool {
+        self.version > Some(server.version) && (self.base.is_some() || server.data.is_some())
     }
     /// Newer states of the server wait for the outcome of what is under way.
     pub(super) fn meet(&mut self, states: impl IntoIterator<Item = ServerState>) {

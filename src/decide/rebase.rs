@@ -127,7 +127,9 @@ pub(super) fn rebase(
         } else {
             clock.judge(&operation, ground.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
         };
-        if !verdict.fields.is_empty() && server.data.is_some() && !server.is_dated() {
+        // What would change a deleted record is not to be seen unless it brings that back, and so is judged at once.
+        let is_seen = server.data.is_some() || matches!(operation.action, Action::Create { .. });
+        if !verdict.fields.is_empty() && is_seen && !server.is_dated() {
             // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.
             set_apart(work, &stored, &mut operation, &judged, server.version, None);
             view = after(view, &operation.action);

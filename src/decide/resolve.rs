@@ -100,9 +100,12 @@ impl Decision for Resolve {
         // Another operation of ours may have been applied since: what it left is the server's state now. But a state of
         // a lineage that was lost stands: nobody knows what of the new one is older, and it is what was decided on.
         let server = if server.version == Version::LOST { server } else { row.newest(server) };
+        // When the other side wrote is known of what it was in conflict with, at least.
+        let ServerState { version, data, .. } = server.clone();
+        let dated = if server.is_dated() { server.clone() } else { ServerState { version, data, ..conflict.server.clone() } };
         let on = stood_on(db, &work, &row, &conflict.operation, &server)?;
         let by = Operation {
-            action: self.action(&conflict, on.as_ref(), &server, clock),
+            action: self.action(&conflict, on.as_ref(), &dated, clock),
             base: if is(Bug::ResolvedOnOldState) { conflict.operation.base.clone() } else { Base::Version(server.version) },
             stamp: work.stamp(),
             stamps: BTreeMap::new(),
@@ -116,7 +119,7 @@ impl Decision for Resolve {
         // present one told stays.
         row.version = row.version.max(known);
         work.put(row);
-        conflict.server = server;
+        conflict.server = dated;
         conflict.state = ConflictState::Resolved;
         conflict.resolution = Some(self.resolution.name().to_owned());
         conflict.resolved_by = Some(self.user.clone());

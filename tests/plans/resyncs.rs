@@ -139,6 +139,23 @@ fn an_edit_of_a_record_that_the_server_has_no_more_brings_it_back_or_waits_for_i
 }
 
 #[test]
+fn a_record_brought_back_from_a_deletion_is_not_judged_by_that_once_more_at_the_end_of_a_resync() {
+    let mut desk = Desk::with_rex();
+    let edit = desk.update(&REX, json!({"dose": 2}));
+    // It was deleted before that, so that the record comes back: a new create, which stands on the deletion.
+    let gone = json!({"entity": "pet", "id": 7, "version": "6", "kind": "delete", "stamp": [1, 0]});
+    assert!(matches!(desk.page(Some("one"), "two", vec![gone]), PageResult::Applied(_)));
+    let stood = desk.stored(&edit).operation().expect("readable");
+    assert_eq!((matches!(stood.action, Action::Create { .. }), &stood.base), (true, &Base::Version(Version(6))));
+    let found = desk.store.dump(Table::Conflicts).len();
+    begin(&desk);
+    fill(&mut desk, json!({"checkpoint": "end", "through": "8", "changes": []}));
+    assert_eq!(desk.stored(&edit).operation().expect("readable"), stood, "no page says that there was another deletion");
+    assert_eq!(desk.store.dump(Table::Conflicts).len(), found);
+    assert_eq!(desk.get(&REX).expect("it is seen").data["dose"], 2);
+}
+
+#[test]
 fn an_edit_of_what_the_next_generation_has_newer_already_is_judged_by_that_at_its_end() {
     let mut desk = Desk::with_rex();
     begin(&desk);

@@ -211,3 +211,51 @@ fn what_stands_in_the_place_of_carried_work_goes_over_nothing_of_here_unseen() {
         assert!(told(&here).await.contains(&json!("age")), "and the other is kept");
     });
 }
+
+#[test]
+fn carried_work_goes_on_waiting_for_a_decision_whose_operation_got_another_name() {
+    tell(async {
+        let world = World::new();
+        let (here, office, _) = shared(&world).await;
+        here.create("pet", json!({"name": "Max", "dose": 1})).await;
+        let there = world.device("anna").tab().await;
+        for tab in [&here, &office, &there] {
+            assert!(tab.sync().await.success);
+        }
+        let pets = here.all("pet").await;
+        let (rex, max) = (pets[0]["id"].clone(), pets[1]["id"].clone());
+        there.update("pet", &rex.to_string(), json!({"dose": 5})).await;
+        let file = there.engine.export().await.expect("written");
+        for pet in [&rex, &max] {
+            office.update("pet", &pet.to_string(), json!({"dose": 3})).await;
+        }
+        assert!(office.sync().await.success);
+        world.pass(1_000);
+        let writes = json!([
+            {"kind": "update", "entity": "pet", "id": rex, "set": {"dose": 2}},
+            {"kind": "update", "entity": "pet", "id": max, "set": {"dose": 2}},
+        ]);
+        transaction(&here, writes).await;
+        assert!(here.down().await.success);
+        here.engine.import(&file).await.expect("read");
+        assert!(here.sync().await.success);
+        let open = |conflicts: Vec<Value>| conflicts.into_iter().filter(|conflict| conflict["state"] == "open").collect::<Vec<_>>();
+        let conflicts = open(here.engine.conflicts().await.expect("read"));
+        assert_eq!(conflicts.len(), 2, "one for each record of the transaction: {conflicts:?}");
+        let of =
+            |record: &Value| conflicts.iter().find(|conflict| conflict["recordId"] == *record).expect("it is in conflict")["id"].as_u64();
+        let decide = async |record: &Value| {
+            let id = of(record).expect("a number");
+            here.engine.resolve(id, r#"{"type": "client-wins"}"#).await.expect("resolved");
+        };
+        decide(&max).await;
+        let before = world.requests.borrow().len();
+        assert!(here.up().await.success);
+        assert_eq!(world.requests.borrow().len(), before, "nothing can go: {:?}", here.queue().await);
+        decide(&rex).await;
+        assert!(here.sync().await.success);
+        let conflicts = open(here.engine.conflicts().await.expect("read"));
+        assert_eq!(conflicts.len(), 1, "what was carried meets what the decision left: {conflicts:?}");
+        assert_eq!((&conflicts[0]["localData"]["dose"], &conflicts[0]["serverData"]["dose"]), (&json!(5), &json!(2)));
+    });
+}
