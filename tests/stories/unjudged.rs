@@ -251,7 +251,8 @@ fn carried_work_goes_on_waiting_for_a_decision_whose_operation_got_another_name(
         decide(&max).await;
         let before = world.requests.borrow().len();
         assert!(here.up().await.success);
-        assert_eq!(world.requests.borrow().len(), before, "nothing can go: {:?}", here.queue().await);
+        let after = world.requests.borrow().len();
+        assert_eq!(after, before, "nothing can go: {:?}", here.queue().await);
         decide(&rex).await;
         assert!(here.sync().await.success);
         let conflicts = open(here.engine.conflicts().await.expect("read"));

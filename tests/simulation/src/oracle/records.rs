@@ -76,9 +76,12 @@ impl Stored {
     /// What is known of a record never goes back.
     pub(super) fn grown(&mut self, sim: &Sim, touched: Vec<Place>, another_generation: bool) {
         let all = || self.records.known.keys().cloned().collect();
+        let restored = lock(&self.truth.watch).commits.tenants.get(&self.truth.tenant).is_some_and(|tenant| tenant.restored);
         for place in if another_generation { all() } else { touched } {
-            // Under a row lies what another lineage had, if it was begun anew for this one.
-            let Some(now) = self.row(&place).map_or_else(|| self.in_base(&place), OverlaySeen::known) else { continue };
+            // After a restore, what lies under a row that was begun anew is what another lineage had.
+            let below = || self.in_base(&place).filter(|_| !restored);
+            let known = self.row(&place).map_or_else(|| self.in_base(&place), |row| row.known().or_else(below));
+            let Some(now) = known else { continue };
             let name = &self.name;
             let before = self.records.known.insert(place.clone(), now).unwrap_or(now);
             sim.check(Invariant::I5, before <= now, || format!("{name}: {place:?} was known at {before} and is shown at {now}"));

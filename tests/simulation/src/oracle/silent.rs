@@ -128,9 +128,10 @@ impl Past {
             if let Some(over) = over.find(|other| !own(other) && touches(&other.by, pointer)) {
                 // What a conflict showed that looked just so tells of this one as well.
                 let shown = |met: &Met| of(&met.data) == at(there);
-                // What the device had of it went with a lineage that the server lost since: it knows which is later, at best.
-                let restored = self.lost.iter().any(|(kept, _)| origin.on <= *kept && *kept < over.version);
-                looked_at.push(judge(lines, left, key, &origin, restored, over, pointer, &shown));
+                // What the device had of it went with a lineage that the server lost since: of a field that is empty now it
+                // cannot know that it ever held anything.
+                let unknown = at(there).is_none() && self.lost.iter().any(|(kept, _)| origin.on <= *kept && *kept < over.version);
+                looked_at.push(judge(lines, left, key, &origin, unknown, over, pointer, &shown));
             }
         }
         looked_at
@@ -144,7 +145,7 @@ fn judge(
     left: &Left,
     key: &RecordKey,
     origin: &Origin<'_>,
-    restored: bool,
+    unknown: bool,
     over: &Left,
     pointer: Option<&Pointer>,
     shown: &dyn Fn(&Met) -> bool,
@@ -176,7 +177,7 @@ fn judge(
         Rule::ClientWins => true,
         Rule::ServerWins | Rule::Manual => false,
     };
-    if wins && (restored || !told.is_empty()) {
+    if wins && (unknown || !told.is_empty()) {
         return Ok(());
     }
     let field = pointer.map_or_else(|| "*".to_owned(), Pointer::dotted);
