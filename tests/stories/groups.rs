@@ -261,6 +261,31 @@ fn a_transaction_over_many_records_reads_them_together() {
 }
 
 #[test]
+fn a_decision_within_a_transaction_over_many_records_reads_them_together() {
+    tell(async {
+        let world = World::new();
+        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        for n in 0..40 {
+            tab.create("pet", json!({"name": n, "dose": 1})).await;
+        }
+        assert!(tab.sync().await.success && office.sync().await.success);
+        let pets: Vec<Value> = tab.all("pet").await.into_iter().map(|pet| pet["id"].clone()).collect();
+        office.update("pet", &pets[0].to_string(), json!({"dose": 3})).await;
+        assert!(office.sync().await.success);
+        world.pass(1_000);
+        let writes = pets.iter().map(|pet| json!({"kind": "update", "entity": "pet", "id": pet, "set": {"dose": 2}}));
+        transaction(&tab, writes.collect()).await;
+        assert!(tab.sync().await.success);
+        // The decision issues all of its members anew.
+        let conflict = tab.engine.conflicts().await.expect("read")[0]["id"].as_u64().expect("a number");
+        tab.engine.resolve(conflict, r#"{"type": "client-wins"}"#).await.expect("resolved");
+        assert!(tab.sync().await.success && office.sync().await.success);
+        assert!(office.all("pet").await.iter().all(|pet| pet["dose"] == 2));
+        assert!(tab.queue().await.is_empty());
+    });
+}
+
+#[test]
 fn a_transaction_with_two_writes_of_one_record_meets_one_conflict_after_another() {
     tell(async {
         let world = World::new();
