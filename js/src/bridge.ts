@@ -13,8 +13,6 @@ import type { Instance } from './instance.js';
 /** Who lived so long did not die of what it began with. */
 const CALM_MS = 60_000;
 const WAIT_MS_MAX = 60_000;
-/** A database that has not opened by then is kept from it: another context holds an older or a dying one open. */
-const OPEN_MS = 15_000;
 
 /** What the bridge is told: how to start an engine, and whom to tell when calls reach it; `again`: another one died. */
 export interface Starter {
@@ -156,17 +154,7 @@ export class Bridge {
     // What an instance that dies now would answer, it never does.
     const engine = await new Promise<Engine>((resolve, reject) => {
       const forget = instance.onDeath(reject);
-      const starting = this.#starter.start(instance);
-      // A timer, because a browser tells only the one whose turn it is what that waits for, not who queues behind it.
-      const limit = setTimeout(() => {
-        reject(blocked());
-        // Nobody asks for it any more: left open, it would be in the way of others.
-        starting.then((late) => late.call('close')).catch(() => undefined);
-      }, OPEN_MS);
-      starting.then(resolve, reject).finally(() => {
-        clearTimeout(limit);
-        forget();
-      });
+      this.#starter.start(instance).then(resolve, reject).finally(forget);
     });
     // Dead since it answered: nobody was listening, and nobody would start the next one.
     if (instance.death) throw instance.death;
@@ -215,14 +203,6 @@ export class Bridge {
 function read(cause: unknown, { instance }: Living): FieldSyncError {
   if (isTrap(cause)) instance.die(cause);
   return instance.death ?? toFieldSyncError(cause);
-}
-
-function blocked(): FieldSyncError {
-  return new FieldSyncError(
-    'storage_blocked',
-    'The database does not open: another tab keeps an earlier one open. Close the other tabs of this app.',
-    { retryable: true },
-  );
 }
 
 function restarting(): FieldSyncError {

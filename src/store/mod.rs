@@ -46,6 +46,9 @@ pub enum StoreError {
         /// The browser's name for it.
         reason: String,
     },
+    /// The database does not open. A browser tells only the one whose turn it is what that waits for.
+    #[error("the database did not open within 15 seconds: most likely another tab of this app keeps it; close the other tabs")]
+    Blocked,
     /// The browser undid the transaction.
     #[error("the transaction was undone: {reason}")]
     Aborted {
@@ -72,6 +75,7 @@ impl StoreError {
         match self {
             Self::Full => "storage_full",
             Self::Unavailable { .. } => "storage_unavailable",
+            Self::Blocked => "storage_blocked",
             Self::Aborted { .. } => "storage_aborted",
             Self::Outdated => "outdated",
             Self::Closed => "closed",
@@ -80,7 +84,7 @@ impl StoreError {
     }
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Aborted { .. })
+        matches!(self, Self::Aborted { .. } | Self::Blocked)
     }
 }
 

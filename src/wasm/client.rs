@@ -1,6 +1,7 @@
 //! One engine as JavaScript holds it.
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
@@ -11,9 +12,10 @@ use crate::engine::{
     validate,
 };
 use crate::model::OpId;
-use crate::platform::Host;
 use crate::platform::browser::{BrowserChannel, BrowserClock, BrowserEntropy, BrowserIdentity, BrowserLocks};
 use crate::platform::network::fetch::FetchNetwork;
+use crate::platform::{Clock, Host};
+use crate::store::StoreError;
 use crate::store::indexeddb::IndexedDbStore;
 
 /// The browser, as an engine sees it.
@@ -63,6 +65,23 @@ extern "C" {
     fn listen_globally(name: &str, listener: &js_sys::Function, options: &js_sys::Object);
 }
 
+/// A database that has not opened by then is kept from it: another context holds an older one open, or one that is being
+/// deleted.
+const OPEN_MS: u64 = 15_000;
+
+/// The store, if it opens in time. What is done in it later may take as long as it does.
+async fn opened(name: String, outdated: impl Fn() + 'static) -> Result<IndexedDbStore, StoreError> {
+    let opening = Box::pin(async move { IndexedDbStore::open(&name, outdated).await });
+    match select(opening, Box::pin(BrowserClock.sleep(OPEN_MS))).await {
+        Either::Left((opened, _)) => opened,
+        Either::Right(((), opening)) => {
+            // Nobody asks for it any more, and dropped it is closed: left open, it would be in the way of others.
+            wasm_bindgen_futures::spawn_local(async { drop(opening.await) });
+            Err(StoreError::Blocked)
+        }
+    }
+}
+
 fn function(hooks: &JsValue, name: &str) -> Result<js_sys::Function, JsValue> {
     let found = js_sys::Reflect::get(hooks, &name.into())?;
     found.dyn_into().map_err(|_| thrown(&EngineError::with("bad_setting", &format!("'{name}' must be a function"), json!({"path": name}))))
@@ -87,7 +106,7 @@ impl Client {
             let (hooks, event) = (hooks.clone(), event.clone());
             move || deliver(&hooks, &event, &Event::Outdated)
         };
-        let store = IndexedDbStore::open(&name, outdated).await.map_err(|error| thrown(&error.into()))?;
+        let store = opened(name.clone(), outdated).await.map_err(|error| thrown(&error.into()))?;
         let host = Browser {
             channel: BrowserChannel::join(&name),
             identity: BrowserIdentity { hooks: hooks.clone(), token },
