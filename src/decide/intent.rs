@@ -77,7 +77,7 @@ pub enum WriteError {
         id: RecordId,
     },
     /// A value at a reference path that is no ID.
-    #[error("the reference '{path}' to {entity} must be a string or an integer")]
+    #[error("the reference '{path}' must be the ID of a {entity}: a string or an integer, and no temp ID of another entity")]
     InvalidReference {
         /// The path.
         path: String,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::FieldPath;
+use crate::value::{FieldPath, ReadError};
 
 /// The most entities in one schema.
 const ENTITIES_MAX: usize = 500;
@@ -132,7 +132,14 @@ impl Schema {
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let wrong = |reason: String| SchemaError { path: String::new(), reason };
         let value = crate::value::parse(text, &crate::value::Limits::RECORD).map_err(|error| wrong(error.to_string()))?;
-        let schema: Self = crate::value::from_value_strictly(&value).map_err(|error| wrong(error.to_string()))?;
+        let schema: Self = crate::value::from_value_strictly(&value).map_err(|error| {
+            // Read by itself, an entity says that it is the one.
+            let entities = value.get("entities").and_then(serde_json::Value::as_object);
+            let read = |entity| crate::value::from_value_strictly::<Entity>(entity);
+            let within = entities.into_iter().flatten().find_map(|(name, entity)| Some((name, read(entity).err()?)));
+            let told = |(name, error): (&String, ReadError)| SchemaError { path: format!("entities.{name}"), reason: error.to_string() };
+            within.map_or_else(|| wrong(error.to_string()), told)
+        })?;
         schema.check()?;
         Ok(schema)
     }
@@ -233,9 +240,14 @@ mod tests {
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"references":{"b":"c"}}}}"#).contains("entities.a.references.b"));
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["id"]}}}"#).contains("belongs to FieldSync"));
         assert!(error(r#"{"name":"a","version":1,"entities":{"a b":{}}}"#).contains("entities.a b"));
-        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"refs":{}}}}"#).contains("refs"));
+        assert!(
+            error(r#"{"name":"a","version":1,"entities":{"a":{},"b":{"refs":{}}}}"#).contains("entities.b': no such field is known: refs")
+        );
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["x..y"]}}}"#).contains("x..y"));
-        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"conflicts":{"default":"dice"}}}}"#).contains("dice"));
+        assert!(
+            error(r#"{"name":"a","version":1,"entities":{"a":{"conflicts":{"default":"dice"}}}}"#)
+                .contains("entities.a': no such word is known: dice")
+        );
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"lane":"till"}}}"#).contains("entities.a.lane"));
         assert!(error(r#"{"name":"a","version":1,"lanes":[{"name":"x"},{"name":"x"}],"entities":{"a":{}}}"#).contains("lanes.1"));
         assert!(error("[").contains("JSON"));

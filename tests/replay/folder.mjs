@@ -10,7 +10,10 @@ import { join } from 'node:path';
 
 /** Reads a folder: `{ name, entities: { pet: { key, references, records } } }`. */
 export async function readFolder(path) {
-  const schema = JSON.parse(await readFile(join(path, 'schema.json'), 'utf8'));
+  const text = await readFile(join(path, 'schema.json'), 'utf8').catch((cause) => {
+    throw new Error(`${path} is no folder with a schema.json`, { cause });
+  });
+  const schema = JSON.parse(text);
   const entities = {};
   for (const [entity, { references = {}, records: promised, key }] of Object.entries(schema.entities)) {
     const text = await readFile(join(path, `${entity}.ndjson`), 'utf8');

@@ -20,12 +20,15 @@ const { values, positionals } = parseArgs({
   options: { seed: { type: 'string', default: '1' } },
 });
 const [path] = positionals;
-if (path === undefined) throw new Error('usage: cargo xtask replay DIR [--seed N]');
+if (path === undefined) refuse('usage: cargo xtask replay DIR [--seed N]');
+const seed = Number(values.seed);
+if (!Number.isSafeInteger(seed)) refuse(`--seed takes a whole number, not '${values.seed}'`);
+const folder = await readFolder(path).catch((error) => refuse(error.message));
 
 const stage = await openStage();
 let faults;
 try {
-  faults = await replay(await readFolder(path), Number(values.seed));
+  faults = await replay(folder, seed);
 } finally {
   await stage.close();
 }
@@ -38,6 +41,12 @@ if (faults.length > 0) {
   console.log(
     'replay: folder, both browsers and the database file are the same graph, with the same counts and values',
   );
+}
+
+/** What somebody asked for makes no sense: nothing is begun. */
+function refuse(why) {
+  console.error(`replay: ${why}`);
+  process.exit(2);
 }
 
 async function replay(folder, seed) {

@@ -17,6 +17,8 @@ const PROFILE: &str = "simulation";
 /// Asks for the profile that takes longer to build and runs faster.
 const LONG: &str = "--long";
 const LONG_PROFILE: &str = "simulation-long";
+/// What names a file or a folder.
+const FILES: [&str; 2] = ["--plan", "--to"];
 /// Mistakes on demand. What is built with it is never shipped.
 const PLANTED: [&str; 2] = ["--features", "planted"];
 
@@ -28,6 +30,7 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     };
     let simulate = |planted: bool, arguments: &[&str]| cargo("run", planted).args(["--bin", "simulate", "--"]).args(arguments).check();
     if !arguments.is_empty() {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         simulate(arguments.iter().any(|argument| argument.starts_with("--bug")), &arguments)?;
         return Ok(Tally::HELD);
     }
@@ -42,10 +45,19 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The profile to build with, and what the simulator itself is asked: nothing, where the profile alone was named.
-fn asked(arguments: &[String]) -> (&'static str, Vec<&str>) {
-    let rest: Vec<&str> = arguments.iter().map(String::as_str).filter(|argument| *argument != LONG).collect();
-    (if rest.len() < arguments.len() { LONG_PROFILE } else { PROFILE }, rest)
+/// The profile to build with, and what the simulator itself is asked: nothing, where the profile alone was named. It
+/// runs in the root of the repository; its files are named from where the person stands.
+fn asked(arguments: &[String]) -> (&'static str, Vec<String>) {
+    let mut rest: Vec<String> = arguments.iter().filter(|argument| *argument != LONG).cloned().collect();
+    let profile = if rest.len() < arguments.len() { LONG_PROFILE } else { PROFILE };
+    for at in 1..rest.len() {
+        if FILES.contains(&rest[at - 1].as_str())
+            && let Ok(path) = std::path::absolute(&rest[at])
+        {
+            rest[at] = path.display().to_string();
+        }
+    }
+    (profile, rest)
 }
 
 #[cfg(test)]
@@ -62,6 +74,8 @@ mod tests {
         assert_eq!(of(""), (PROFILE, String::new()));
         assert_eq!(of("--long"), (LONG_PROFILE, String::new()));
         assert_eq!(of("--seed 7"), (PROFILE, "--seed 7".to_owned()));
+        let here = std::path::absolute("here.json").expect("there is a folder").display().to_string();
+        assert_eq!(of("--plan here.json"), (PROFILE, format!("--plan {here}")));
         assert_eq!(of("--minutes 20 --long --marks"), (LONG_PROFILE, "--minutes 20 --marks".to_owned()));
     }
 }

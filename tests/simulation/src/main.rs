@@ -8,8 +8,10 @@
 
 #![allow(clippy::print_stdout, reason = "a terminal tool speaks on stdout")]
 
+mod arguments;
 mod tool;
 
+use arguments::{Arguments, range};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -25,54 +27,18 @@ const USAGE: &str = "simulate --seed S [--shrink [--to FILE] [--runs N]] | --see
   --exhaustive [NAME] | --scenario NAME [--disturbed GATE-AND-FAULT] | --jepsen [RUNS] | --bugs | --bug NAME (as planted)
   with [--threads N] [--sqlite] [--workload usual|eventful|puts]; many seeds with [--single] [--marks] [--to DIR] [--runs N]";
 
-/// What begins with two dashes and means something.
-const OPTIONS: &[&str] = &[
-    "--seed",
-    "--shrink",
-    "--to",
-    "--runs",
-    "--seeds",
-    "--minutes",
-    "--from",
-    "--plan",
-    "--exhaustive",
-    "--scenario",
-    "--disturbed",
-    "--jepsen",
-    "--bugs",
-    "--bug",
-    "--threads",
-    "--sqlite",
-    "--workload",
-    "--single",
-    "--marks",
-];
-
 /// So many violations of each invariant are printed.
 const SHOWN_MAX: u32 = 3;
 
-struct Arguments(Vec<String>);
-
-impl Arguments {
-    fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|argument| argument == name)
-    }
-    fn text(&self, name: &str) -> Option<&str> {
-        let at = self.0.iter().position(|argument| argument == name)?;
-        self.0.get(at + 1).map(String::as_str)
-    }
-    fn number(&self, name: &str) -> Option<u64> {
-        self.text(name)?.parse().ok()
-    }
-}
-
 #[allow(clippy::disallowed_methods, reason = "how long it really takes is what is measured here")]
 fn main() -> ExitCode {
-    let arguments = Arguments(std::env::args().skip(1).collect());
-    if let Some(unknown) = arguments.0.iter().find(|word| word.starts_with("--") && !OPTIONS.contains(&word.as_str())) {
-        println!("there is no option '{unknown}'\n{USAGE}");
-        return ExitCode::FAILURE;
-    }
+    let arguments = match Arguments::read(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            println!("{why}\n{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
     #[cfg(feature = "planted")]
     if let (Some(name), false) = (arguments.text("--bug"), arguments.has("--bugs")) {
         fieldsync::planted::plant(bug_named(name));
@@ -97,7 +63,7 @@ fn main() -> ExitCode {
         return bugs(arguments.text("--bug"), threads);
     }
     if arguments.has("--exhaustive") {
-        return code(tool::exhaust(arguments.text("--exhaustive").filter(|name| !name.starts_with("--")), threads));
+        return code(tool::exhaust(arguments.text("--exhaustive"), threads));
     }
     if let Some(name) = arguments.text("--scenario") {
         return code(tool::scenario(name, arguments.text("--disturbed")));
@@ -168,11 +134,6 @@ fn bug_named(name: &str) -> Option<fieldsync::planted::Bug> {
 /// Success if everything held.
 fn code(held: bool) -> ExitCode {
     if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn range(text: &str) -> Option<(u64, u64)> {
-    let (first, last) = text.split_once("..")?;
-    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 fn tell(seed: u64, workload: Workload, sqlite: bool) -> ExitCode {

@@ -20,7 +20,12 @@ const READS: [&str; 2] = ["read of a causally whole state", "read ahead of what 
 #[allow(clippy::disallowed_methods, reason = "how long it really takes is printed")]
 pub(crate) fn exhaust(part: Option<&str>, threads: usize) -> bool {
     let (mut gates, mut runs, mut held, begun) = (0, 0, true, Instant::now());
-    for scenario in scenarios::all().iter().filter(|scenario| scenario.name.contains(part.unwrap_or_default())) {
+    let mut wanted = scenarios::all();
+    wanted.retain(|scenario| scenario.name.contains(part.unwrap_or_default()));
+    if wanted.is_empty() {
+        return none_of_this_name();
+    }
+    for scenario in &wanted {
         let begun = Instant::now();
         let report = exhaustive::run(scenario, threads);
         let count: u64 = report.gates.values().sum();
@@ -50,9 +55,7 @@ pub(crate) fn exhaust(part: Option<&str>, threads: usize) -> bool {
 /// Tells a scenario, with a fault at a gate if one is named, as JSON.
 pub(crate) fn scenario(name: &str, disturbed: Option<&str>) -> bool {
     let Some(scenario) = scenarios::named(name) else {
-        println!("there is no scenario of this name; there are:");
-        scenarios::all().iter().for_each(|scenario| println!("  {}: {}", scenario.name, scenario.story));
-        return false;
+        return none_of_this_name();
     };
     println!("{}: {}", scenario.name, scenario.story);
     let plan = match disturbed.map(serde_json::from_str) {
@@ -64,6 +67,12 @@ pub(crate) fn scenario(name: &str, disturbed: Option<&str>) -> bool {
         }
     };
     tell(&plan)
+}
+
+fn none_of_this_name() -> bool {
+    println!("there is no scenario of this name; there are:");
+    scenarios::all().iter().for_each(|scenario| println!("  {}: {}", scenario.name, scenario.story));
+    false
 }
 
 /// Runs the choreography of the public Jepsen suite so often with each nemesis; says whether all held.
