@@ -114,14 +114,21 @@ pub(super) struct Instead<'i> {
     pub(super) old: &'i Operation,
     /// What stands in its place: without ID, sequence and group, which are given here.
     pub(super) by: Operation,
-    /// The server's state that it is rebased on with all that is pending on its record; nothing if the record stands where it stood.
-    pub(super) server: Option<&'i ServerState>,
+    /// What its record, with all that is pending on it, stands on then.
+    pub(super) onto: Onto<'i>,
     /// The server's clock.
     pub(super) clock: ServerClock,
-    /// Whether the new operation was judged already.
-    pub(super) judged: bool,
-    /// An operation in conflict on whose decision it waits, beyond what it was written on.
-    pub(super) behind: Option<&'i OpId>,
+}
+
+/// What a record stands on, once one of its operations is issued anew.
+#[derive(Clone, Copy)]
+pub(super) enum Onto<'i> {
+    /// What it stood on: the server meets the new operation, after the decision on the one that it is `behind`, if any.
+    AsItWas { behind: Option<&'i OpId> },
+    /// This state of the server, by which the new operation was judged.
+    Judged(&'i ServerState),
+    /// This state of the server, by which all that is pending is judged now.
+    Unjudged(&'i ServerState),
 }
 
 /// An outbox row and the operation in it.
@@ -163,7 +170,7 @@ fn replaced_base(new: &[(&Operation, Operation)], base: &Base) -> Option<Base> {
 /// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group and
 /// of what was sent behind it.
 pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, instead: Instead<'_>, fresh: &Fresh) -> Run<()> {
-    let Instead { old, by, server, clock, judged, behind } = instead;
+    let Instead { old, by, onto, clock } = instead;
     let (members, others) = around(db, work, old)?;
     // Whole, whether the base holds them or not: what stands in their places must do all that they were to do.
     let pending = whole_operations(db, work, row)?;
@@ -194,6 +201,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         let known = member.supersedes.as_ref().filter(|_| !told).unwrap_or(&member.id);
         let by = Operation { id, seq, group: group.clone(), supersedes: Some(known.clone()), ..like };
         if member.id == old.id {
+            let behind = if let Onto::AsItWas { behind } = onto { behind } else { None };
             work.supersede(stored, member, &by, State::Pending, behind);
         } else {
             // What waits for a decision of its own goes on waiting under its new name.
@@ -234,7 +242,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     for (stored, operation) in &pending {
         match replaced(&new, &operation.id) {
             Some(by) => {
-                if judged && operation.id == old.id || operation.group.is_some() && is(Bug::MembersUnjudged) {
+                if matches!(onto, Onto::Judged(_)) && operation.id == old.id || operation.group.is_some() && is(Bug::MembersUnjudged) {
                     kept.push(by.seq);
                 }
                 chain.extend(work.outbox(db, by.seq)?);
@@ -250,16 +258,17 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         }
     }
     row.parked = parked;
-    match server {
-        Some(server) => {
+    match onto {
+        Onto::AsItWas { .. } => renew_view(db, work, row),
+        Onto::Unjudged(server) => rebase(db, work, row, server, clock, chain, &kept),
+        Onto::Judged(server) => {
             let is_by = |op: &OpRef| replaced(&new, &old.id).is_some_and(|by| by.id == op.id);
             let has_ground = row.ops.iter().any(|op| is_by(op) && op.ground.is_some());
             rebase(db, work, row, server, clock, chain, &kept)?;
-            for op in row.ops.iter_mut().filter(|op| judged && is_by(op)) {
+            for op in row.ops.iter_mut().filter(|op| is_by(op)) {
                 op.ground = has_ground.then(|| server.data.clone().unwrap_or_default());
             }
+            Ok(())
         }
-        None => renew_view(db, work, row)?,
     }
-    Ok(())
 }

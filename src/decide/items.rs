@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
-use super::chain::{Fresh, Instead, around, conflict_of, operations, reissue, renew_view};
+use super::chain::{Fresh, Instead, Onto, around, conflict_of, operations, reissue, renew_view};
 use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
 use super::merge::join;
@@ -106,7 +106,8 @@ impl Decision for Retry {
             (_, None) => Base::None,
         };
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
-        let instead = Instead { old: &old, by, server: server.as_ref(), clock, judged: false, behind: None };
+        let onto = server.as_ref().map_or(Onto::AsItWas { behind: None }, Onto::Unjudged);
+        let instead = Instead { old: &old, by, onto, clock };
         reissue(db, &mut work, &mut row, instead, &self.fresh)?;
         work.put(row);
         let (batch, effects) = work.finish()?;

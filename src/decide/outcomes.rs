@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
-use super::chain::{Fresh, Instead, Queued, in_conflict, operations, reissue, renew_view, stood_on, with};
+use super::chain::{Fresh, Instead, Onto, Queued, in_conflict, operations, reissue, renew_view, stood_on, with};
 use super::effects::{Effects, Settled};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
@@ -260,7 +260,7 @@ impl Outcomes {
                 if stored.is_carried() { (operation.base.clone(), Some(first)) } else { (Base::After(first.clone()), None) };
             let by = Operation { base, ..operation.clone() };
             row.waiting = Some(later.unwrap_or(server));
-            let instead = Instead { old: &operation, by, server: None, clock: self.clock(), judged: true, behind };
+            let instead = Instead { old: &operation, by, onto: Onto::AsItWas { behind }, clock: self.clock() };
             reissue(db, work, &mut row, instead, &self.fresh)?;
             work.put(row);
             return Ok(());
@@ -275,7 +275,8 @@ impl Outcomes {
             // The record stands on what another operation of here left, and of that nobody here knows when the server counts
             // it. The server does, and meets this one with it.
             row.waiting = later;
-            let instead = Instead { old: &operation, by: operation.clone(), server: None, clock: self.clock(), judged: true, behind: None };
+            let onto = Onto::AsItWas { behind: None };
+            let instead = Instead { old: &operation, by: operation.clone(), onto, clock: self.clock() };
             reissue(db, work, &mut row, instead, &self.fresh)?;
             work.put(row);
             return Ok(());
@@ -300,7 +301,7 @@ impl Outcomes {
         // The server's copy of the conflict closes with an operation in any case, if need be an empty one.
         let action = verdict.action.unwrap_or_else(Action::nothing);
         let by = Operation { action, base: Base::Version(server.version), ..operation.clone() };
-        let instead = Instead { old: &operation, by, server: Some(&server), clock: self.clock(), judged: true, behind: None };
+        let instead = Instead { old: &operation, by, onto: Onto::Judged(&server), clock: self.clock() };
         reissue(db, work, &mut row, instead, &self.fresh)?;
         row.waiting = later;
         self.settle_waiting(db, work, &mut row)?;

@@ -107,49 +107,51 @@ pub(super) fn rebase(
         let reference = row.op(operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
         local = after(local, &operation.action);
         let mut ground = row.ground_of(operation.seq);
-        let not_judged = |ground: Option<Object>| OpRef { ground: Some(ground.unwrap_or_default()), ..reference.clone() };
         let is_kept = kept.contains(&operation.seq);
-        if is_kept || open.is_some() || stored.state != State::Pending {
-            if is_kept && operation.base == Base::Version(server.version) {
-                judged.push(operation.id.clone());
-            } else if !is_kept && stored.state == State::Pending {
-                set_apart(work, &stored, &mut operation, &judged, server.version, open.as_ref());
-            }
-            view = after(view, &operation.action);
-            ops.push(not_judged(ground));
-            continue;
-        }
-        map_temps(db, work, &row.entity, &mut ground)?;
         // Once an earlier operation of this chain has brought a deleted record back, the next ones stand on that.
         let restored = server.data.is_none() && view.is_some();
-        let verdict = if restored {
-            Verdict::unopposed(operation.action.clone())
-        } else {
-            clock.judge(&operation, ground.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
+        let verdict = 'met: {
+            if is_kept || open.is_some() || stored.state != State::Pending {
+                if is_kept && operation.base == Base::Version(server.version) {
+                    judged.push(operation.id.clone());
+                } else if !is_kept && stored.state == State::Pending {
+                    set_apart(work, &stored, &mut operation, &judged, server.version, open.as_ref());
+                }
+                break 'met None;
+            }
+            map_temps(db, work, &row.entity, &mut ground)?;
+            let verdict = if restored {
+                Verdict::unopposed(operation.action.clone())
+            } else {
+                clock.judge(&operation, ground.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
+            };
+            // What would change a deleted record is not to be seen unless it brings that back, and so is judged at once.
+            let is_seen = server.data.is_some() || matches!(operation.action, Action::Create { .. });
+            if !verdict.fields.is_empty() && is_seen && !server.is_dated() {
+                // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.
+                set_apart(work, &stored, &mut operation, &judged, server.version, None);
+                break 'met None;
+            }
+            if verdict.ask {
+                // Whoever has it by a file may send it before somebody decides.
+                let stored = set_apart(work, &stored, &mut operation, &judged, server.version, None).unwrap_or_else(|| stored.clone());
+                let conflict = record(work, row, &operation, &ground, &local, server, &verdict, None);
+                row.conflict = Some(conflict.id);
+                work.queue(&operation, stored.with(State::Conflict { conflict: conflict.id }));
+                work.note(&operation, Event::Conflict { conflict: conflict.id });
+                work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
+                work.found(&conflict);
+                open = Some(operation.id.clone());
+                break 'met None;
+            }
+            Some(verdict)
         };
-        // What would change a deleted record is not to be seen unless it brings that back, and so is judged at once.
-        let is_seen = server.data.is_some() || matches!(operation.action, Action::Create { .. });
-        if !verdict.fields.is_empty() && is_seen && !server.is_dated() {
-            // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.
-            set_apart(work, &stored, &mut operation, &judged, server.version, None);
+        let Some(verdict) = verdict else {
+            // It stays as it was written.
             view = after(view, &operation.action);
-            ops.push(not_judged(ground));
+            ops.push(OpRef { ground: Some(ground.unwrap_or_default()), ..reference });
             continue;
-        }
-        if verdict.ask {
-            // Whoever has it by a file may send it before somebody decides.
-            let stored = set_apart(work, &stored, &mut operation, &judged, server.version, None).unwrap_or(stored);
-            let conflict = record(work, row, &operation, &ground, &local, server, &verdict, None);
-            row.conflict = Some(conflict.id);
-            work.queue(&operation, stored.with(State::Conflict { conflict: conflict.id }));
-            work.note(&operation, Event::Conflict { conflict: conflict.id });
-            work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
-            work.found(&conflict);
-            view = after(view, &operation.action);
-            ops.push(not_judged(ground));
-            open = Some(operation.id);
-            continue;
-        }
+        };
         let conflict = (!verdict.fields.is_empty()).then(|| record(work, row, &operation, &ground, &local, server, &verdict, Some("rule")));
         if let Some(conflict) = &conflict {
             work.found(conflict);

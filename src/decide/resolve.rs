@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::chain::{Fresh, Instead, around, reissue, stood_on};
+use super::chain::{Fresh, Instead, Onto, around, reissue, stood_on};
 use super::effects::Effects;
 use super::rebase::ServerClock;
 use super::rows::{last_audit, last_audit_of, seals};
@@ -113,7 +113,7 @@ impl Decision for Resolve {
         };
         row.conflict = None;
         let known = row.version;
-        let instead = Instead { old: &conflict.operation, by, server: Some(&server), clock, judged: true, behind: None };
+        let instead = Instead { old: &conflict.operation, by, onto: Onto::Judged(&server), clock };
         reissue(db, &mut work, &mut row, instead, &self.fresh)?;
         // It stands on the version of `server` now. If that is of a lineage that was lost, what a receipt of the
         // present one told stays.
