@@ -82,10 +82,7 @@ pub fn build_graph(schema: &Schema, operations: Vec<Value>) -> Result<Value, Eng
             id: shown.id,
             seq: shown.seq,
             kind: shown.kind,
-            after: match &shown.base {
-                Some(Base::After(id)) => Some(places.operation(id)),
-                Some(Base::None | Base::Version(_)) | None => None,
-            },
+            after: shown.base.as_ref().and_then(Base::follows).map(|id| places.operation(id)),
             supersedes: shown.supersedes.iter().map(|id| places.operation(id)).collect(),
             needs: needs(set, &mut places),
             drops: Vec::new(),

@@ -1,7 +1,7 @@
 //! From operations to edges.
 
 use super::places::{Place, Places};
-use crate::model::{Action, Base, Kind, OpId, Operation, RecordId};
+use crate::model::{Action, Kind, OpId, Operation, RecordId};
 use crate::schema::{Reference, Schema, fold_delta, references};
 
 /// A reference that an operation sets.
@@ -54,10 +54,7 @@ impl Node {
             kind: operation.action.kind(),
             place: places.operation(&operation.id),
             record: places.record(&operation.entity, &operation.record),
-            after: match &operation.base {
-                Base::After(id) => Some(places.operation(id)),
-                Base::None | Base::Version(_) => None,
-            },
+            after: operation.base.follows().map(|id| places.operation(id)),
             supersedes: operation.supersedes.iter().map(|id| places.operation(id)).collect(),
             needs: needs(set, places),
             drops: drops.iter().map(|(entity, id)| places.record(entity, id)).collect(),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldsync::model::{Action, Base, OpId, RecordId, TempId, Version};
+use fieldsync::model::{Action, OpId, RecordId, TempId, Version};
 use fieldsync::schema::{KeyPolicy, Reference, Schema, fold_delta, references};
 
 use super::savepoint::Savepoint;
@@ -120,9 +120,7 @@ impl Working {
         let mut wanted = Wanted::default();
         for operation in operations.iter().filter_map(|incoming| incoming.operation.as_ref().ok()) {
             wanted.receipts.extend([Some(&operation.id), operation.supersedes.as_ref()].into_iter().flatten().cloned());
-            if let Base::After(earlier) = &operation.base {
-                wanted.receipts.insert(earlier.clone());
-            }
+            wanted.receipts.extend(operation.base.follows().cloned());
             let Some(entity) = schema.entity(&operation.entity) else { continue };
             let own = former.get(&operation.id).into_iter().chain([&operation.record]);
             own.for_each(|id| self.foresee_record(&mut wanted, &operation.entity, id));
