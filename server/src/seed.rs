@@ -191,7 +191,7 @@ impl Practice {
             base: Base::None,
             stamp: Stamp { ms, n: 0 },
             author: USER.to_owned(),
-            stamps: std::collections::BTreeMap::new(),
+            stamps: fieldsync::value::Sorted::new(),
             lane: None,
             group: None,
             supersedes: None,

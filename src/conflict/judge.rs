@@ -2,14 +2,12 @@
 //! conflict; for the rest the field's rule decides. By default the later effective stamp wins, and equal
 //! stamps leave it with the server, so that every device comes to the same end.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::model::{Action, Stamp};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Rule};
-use crate::value::{Change, Delta, Object, Pointer};
+use crate::value::{Change, Delta, Object, Pointer, Sorted};
 
 /// The local side: one operation and what it was written on.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +17,7 @@ pub struct Local<'l> {
     /// When it was written, by the server's clock.
     pub stamp: Stamp,
     /// The stamps of fields that were written at another time, by the server's clock.
-    pub stamps: &'l BTreeMap<String, Stamp>,
+    pub stamps: &'l Sorted<String, Stamp>,
     /// The record that it was written on as the server had it; nothing if there was none.
     pub base: Option<&'l Object>,
     /// The server's present state, with what earlier operations of ours will do to it: what this one will change.
@@ -168,7 +166,7 @@ pub fn merge(base: &Object, local: &Object, server: &Object) -> (Object, Vec<Str
     let action = Action::Update { delta: Delta::diff(base, local) };
     let rules = ConflictRules { default: Rule::ServerWins, ..ConflictRules::default() };
     let verdict = judge(
-        Local { action: &action, stamp: Stamp::default(), stamps: &BTreeMap::new(), base: Some(base), on: Some(server), view: Some(local) },
+        Local { action: &action, stamp: Stamp::default(), stamps: &Sorted::new(), base: Some(base), on: Some(server), view: Some(local) },
         &state,
         &rules,
     );
@@ -205,7 +203,7 @@ mod tests {
             delta.apply(&mut view);
         }
         judge(
-            Local { action, stamp: at(stamp), stamps: &BTreeMap::new(), base: Some(&base), on: server.data.as_ref(), view: Some(&view) },
+            Local { action, stamp: at(stamp), stamps: &Sorted::new(), base: Some(&base), on: server.data.as_ref(), view: Some(&view) },
             server,
             &ConflictRules::default(),
         )
@@ -278,7 +276,7 @@ mod tests {
         let base = object(json!({"dose": 1, "note": ""}));
         let action = Action::Update { delta: Delta::diff(&base, &object(json!({"dose": 2, "note": "x"}))) };
         let rules = ConflictRules { default: Rule::LastWriteWins, fields: [("dose".to_owned(), Rule::Manual)].into() };
-        let local = Local { action: &action, stamp: at(5), stamps: &BTreeMap::new(), base: Some(&base), on: None, view: None };
+        let local = Local { action: &action, stamp: at(5), stamps: &Sorted::new(), base: Some(&base), on: None, view: None };
         assert!(judge(local, &server(Some(json!({"dose": 3, "note": ""})), 1, &[("dose", 4)]), &rules).ask);
         assert!(!judge(local, &server(Some(json!({"dose": 1, "note": "y"})), 1, &[("note", 4)]), &rules).ask);
     }

@@ -84,7 +84,9 @@ pub(super) fn join(target: &Operation, later: &Operation) -> Option<Operation> {
         }
         Action::Update { delta: earlier } => {
             for field in tops(earlier) {
-                stamps.entry(field).or_insert(target.stamp);
+                if !stamps.contains_key(&field) {
+                    stamps.insert(field, target.stamp);
+                }
             }
             for field in tops(delta) {
                 stamps.remove(&field);

@@ -7,7 +7,6 @@
 //! filled ([`super::resync`]); what the app sees then is the overlay over the old one. A first download ends
 //! like a resync: what it did not bring, the server has no more.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
@@ -25,7 +24,7 @@ use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::{ChangeKind, RawPage, ServerState};
 use crate::schema::{Entity, Schema};
-use crate::value::{KeyRange, Limits, Object, parse};
+use crate::value::{KeyRange, Limits, Object, Sorted, parse};
 
 /// One record of a page, checked.
 #[derive(Clone, Debug)]
@@ -35,7 +34,7 @@ pub struct Incoming {
     version: Version,
     state: Content,
     stamp: Stamp,
-    field_stamps: BTreeMap<String, Stamp>,
+    field_stamps: Sorted<String, Stamp>,
     born_as: Option<TempId>,
 }
 

@@ -1,7 +1,6 @@
 //! The end of an open conflict, decided by a person: a new operation stands in the place of the one that
 //! met the conflict. Both sides stay in the conflict's row.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
@@ -17,7 +16,7 @@ use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::schema::{ConflictRules, ReferenceError, Rule, Schema, check_references};
-use crate::value::{Delta, Object};
+use crate::value::{Delta, Object, Sorted};
 
 /// How to end a conflict.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +107,7 @@ impl Decision for Resolve {
             action: self.action(&conflict, on.as_ref(), &dated, clock),
             base: if is(Bug::ResolvedOnOldState) { conflict.operation.base.clone() } else { Base::Version(server.version) },
             stamp: work.stamp(),
-            stamps: BTreeMap::new(),
+            stamps: Sorted::new(),
             ..conflict.operation.clone()
         };
         row.conflict = None;

@@ -67,7 +67,7 @@ impl SyncState {
     /// What a schema wants covered.
     pub fn wanted(schema: &Schema) -> Vec<String> {
         let mut wanted = Vec::new();
-        for (name, entity) in &schema.entities {
+        for (name, entity) in schema.entities.iter() {
             wanted.push(name.clone());
             wanted.extend(entity.index_paths().map(|path| format!("{name}.{}", path.as_str())));
         }

@@ -181,7 +181,7 @@ impl LocalWrite {
                 (None, None) => Base::None,
             },
             stamp: work.stamp(),
-            stamps: std::collections::BTreeMap::new(),
+            stamps: crate::value::Sorted::new(),
             author: self.user.clone(),
             lane: self.schema.entity(&wanted.entity).and_then(|declared| declared.lane.clone()),
             group: None,

@@ -29,7 +29,6 @@ mod upload;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_channel::mpsc;
@@ -40,6 +39,7 @@ use crate::outbox::{BatchSize, Hold, Queue, Seals};
 use crate::platform::network::{Counters, Http};
 use crate::platform::{Channel, Clock, Entropy, Host};
 use crate::store::{Durability, Store};
+use crate::value::Object;
 
 pub use config::{Settings, database_name};
 pub use error::EngineError;
@@ -85,7 +85,7 @@ struct Inner<S, H> {
     batch: Cell<BatchSize>,
     initialised: Cell<bool>,
     /// The ID under which this page first showed a record, by its present one.
-    keys: RefCell<BTreeMap<String, RecordId>>,
+    keys: RefCell<Object>,
     watches: RefCell<Watches>,
     events: mpsc::UnboundedSender<Event>,
     poke: Notify,

@@ -69,7 +69,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut keys = self.inner.keys.borrow_mut();
         let mut queue = self.inner.queue.borrow_mut();
         for (entity, earlier, present) in mapped {
-            let first = keys.get(&key_of(entity, earlier)).cloned().unwrap_or_else(|| earlier.clone());
+            let first = keys.get(&key_of(entity, earlier)).cloned().unwrap_or_else(|| earlier.to_value());
             keys.insert(key_of(entity, present), first);
             queue.map(entity, earlier, present);
         }

@@ -13,7 +13,7 @@ use crate::value::{Delta, Object, to_value};
 #[derive(Serialize)]
 struct ShownSync {
     version: Option<Version>,
-    key: RecordId,
+    key: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,7 +21,7 @@ struct ShownSync {
 }
 
 /// A record with its `id` and its `_sync`.
-pub(super) fn record(record: RecordView, key: Option<RecordId>, flying: bool) -> Value {
+pub(super) fn record(record: RecordView, key: Option<Value>, flying: bool) -> Value {
     let state = match record.state {
         RecordState::Synced => None,
         RecordState::Pending if flying => Some("syncing"),
@@ -30,7 +30,7 @@ pub(super) fn record(record: RecordView, key: Option<RecordId>, flying: bool) ->
         RecordState::Parked => Some("parked"),
     };
     let stamp = state.and(record.stamp).map(|stamp| stamp.ms);
-    let sync = ShownSync { version: record.version, key: key.unwrap_or_else(|| record.id.clone()), state, stamp };
+    let sync = ShownSync { version: record.version, key: key.unwrap_or_else(|| record.id.to_value()), state, stamp };
     let mut fields = record.data;
     fields.insert("id".to_owned(), record.id.to_value());
     fields.insert("_sync".to_owned(), to_value(&sync));

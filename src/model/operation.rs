@@ -1,13 +1,12 @@
 //! An operation: one intent on one record. It is written once, sent as often as needed, and its bytes
 //! never change after it was first claimed for sending (sealed, DESIGN 5.5).
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::{OpId, RecordId, Stamp};
-use crate::value::{Delta, Hash, Object};
+use crate::value::{Delta, Hash, Object, Sorted};
 
 /// The version of a record: the tenant's sequence number of its last change. A string on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -169,8 +168,8 @@ pub struct Operation {
     /// When, by the device.
     pub stamp: Stamp,
     /// The stamps of top-level fields that were written at another time, where several writes became one operation.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub stamps: BTreeMap<String, Stamp>,
+    #[serde(default, skip_serializing_if = "Sorted::is_empty")]
+    pub stamps: Sorted<String, Stamp>,
     /// Who: the user whose database this is.
     pub author: String,
     /// The queue it waits in.

@@ -5,14 +5,12 @@
 //! [`DownloadEnd`]. A body that stops before its end is a network error; the pages before it count. Each page
 //! is complete in itself and carries its own checkpoint: a client applies page and checkpoint together.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Reply, RequestHead};
 use crate::model::{RecordId, Stamp, TempId, Version};
-use crate::value::{Hash, Object, from_text, from_value, items, members};
+use crate::value::{Hash, Object, Sorted, from_text, from_value, items, members};
 
 /// Asks for changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,8 +99,8 @@ pub struct Change {
     /// As in [`super::ServerState`].
     pub stamp: Stamp,
     /// As in [`super::ServerState`].
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub field_stamps: BTreeMap<String, Stamp>,
+    #[serde(default, skip_serializing_if = "Sorted::is_empty")]
+    pub field_stamps: Sorted<String, Stamp>,
     /// The temp ID under which the asking client created the record, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born_as: Option<TempId>,

@@ -4,13 +4,11 @@
 //! Applied, conflict and rejected are final: they are stored as receipts, and the same operation sent
 //! again gets the same answer as `duplicate`. Blocked and deferred are not stored: send it again later.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Reply, RequestHead};
 use crate::model::{OpId, RecordId, Stamp, Version};
-use crate::value::Object;
+use crate::value::{Object, Sorted};
 
 /// A batch. Its operations may be anything that passes their bytes on: what was sealed is not parsed and written again.
 #[derive(Debug, Serialize, Deserialize)]
@@ -266,14 +264,14 @@ pub struct ServerState {
     /// The effective stamp of its creation or deletion: that of every field without one of its own.
     pub stamp: Stamp,
     /// The effective stamps of top-level fields that changed since.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub field_stamps: BTreeMap<String, Stamp>,
+    #[serde(default, skip_serializing_if = "Sorted::is_empty")]
+    pub field_stamps: Sorted<String, Stamp>,
 }
 
 impl ServerState {
     /// A state of which nobody here knows when it was written: whatever is written on it is later.
     pub fn plain(version: Version, data: Option<Object>) -> Self {
-        Self { version, data, stamp: Stamp::default(), field_stamps: BTreeMap::new() }
+        Self { version, data, stamp: Stamp::default(), field_stamps: Sorted::new() }
     }
     /// Whether it is known when it was written.
     pub fn is_dated(&self) -> bool {

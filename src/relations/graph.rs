@@ -247,7 +247,7 @@ mod tests {
             base: Base::None,
             stamp: Stamp { ms: 1, n: 0 },
             author: "a".to_owned(),
-            stamps: std::collections::BTreeMap::new(),
+            stamps: crate::value::Sorted::new(),
             lane: None,
             group: None,
             supersedes: None,

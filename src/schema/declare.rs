@@ -1,10 +1,8 @@
 //! The declaration and its check: every error carries the path of the setting that is wrong.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::value::{FieldPath, ReadError};
+use crate::value::{FieldPath, ReadError, Sorted};
 
 /// The most entities in one schema.
 const ENTITIES_MAX: usize = 500;
@@ -47,12 +45,12 @@ pub struct ConflictRules {
     /// For every field without a rule of its own, and for update against delete.
     pub default: Rule,
     /// By top-level field.
-    pub fields: BTreeMap<String, Rule>,
+    pub fields: Sorted<String, Rule>,
 }
 
 impl Default for ConflictRules {
     fn default() -> Self {
-        Self { default: Rule::LastWriteWins, fields: BTreeMap::new() }
+        Self { default: Rule::LastWriteWins, fields: Sorted::new() }
     }
 }
 
@@ -70,7 +68,7 @@ pub struct Entity {
     /// Who issues IDs.
     pub key: KeyPolicy,
     /// Fields that hold IDs of other records, and the entity they point to. Each is an index.
-    pub references: BTreeMap<FieldPath, String>,
+    pub references: Sorted<FieldPath, String>,
     /// Further fields to look records up by.
     pub indexes: Vec<FieldPath>,
     /// What happens when both sides changed.
@@ -114,7 +112,7 @@ pub struct Schema {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lanes: Vec<Lane>,
     /// By name.
-    pub entities: BTreeMap<String, Entity>,
+    pub entities: Sorted<String, Entity>,
 }
 
 /// What is wrong with a schema, and where.
@@ -155,7 +153,7 @@ impl Schema {
                 return wrong(format!("lanes.{at}"), "a name has 1 to 64 bytes and stands once");
             }
         }
-        for (name, entity) in &self.entities {
+        for (name, entity) in self.entities.iter() {
             let at = format!("entities.{name}");
             if entity.lane.is_some() && self.lane(entity.lane.as_deref()) == self.lanes.len() {
                 return wrong(format!("{at}.lane"), "there is no such lane");
@@ -167,7 +165,7 @@ impl Schema {
             if entity.references.len() > PATHS_MAX || entity.indexes.len() > PATHS_MAX {
                 return wrong(at, "at most 50 references and 50 indexes");
             }
-            for (path, target) in &entity.references {
+            for (path, target) in entity.references.iter() {
                 let at = format!("{at}.references.{}", path.as_str());
                 if !self.entities.contains_key(target) {
                     return wrong(at, &format!("'{target}' is no entity of this schema"));

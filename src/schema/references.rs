@@ -32,7 +32,7 @@ pub struct ReferenceError {
 pub fn references(entity: &Entity, data: &Object) -> Vec<Reference> {
     let document = Value::Object(data.clone());
     let mut found = Vec::new();
-    for (path, target) in &entity.references {
+    for (path, target) in entity.references.iter() {
         for value in path.values(&document) {
             if let Ok(id) = RecordId::from_value(value) {
                 found.push(Reference { path: path.as_str().to_owned(), entity: target.clone(), id });
@@ -45,7 +45,7 @@ pub fn references(entity: &Entity, data: &Object) -> Vec<Reference> {
 /// Refuses a value at a reference path that is neither an ID nor `null`.
 pub fn check_references(entity: &Entity, data: &Object) -> Result<(), ReferenceError> {
     let document = Value::Object(data.clone());
-    for (path, target) in &entity.references {
+    for (path, target) in entity.references.iter() {
         // A temp ID says of what it is: one of another entity would wait for ever.
         let fits = |id: RecordId| id.as_temp().is_none_or(|temp| temp.entity() == target);
         let bad = |value: &Value| !value.is_null() && !RecordId::from_value(value).is_ok_and(fits);
@@ -60,7 +60,7 @@ pub fn check_references(entity: &Entity, data: &Object) -> Result<(), ReferenceE
 pub fn map_references(entity: &Entity, data: &mut Object, map: &mut dyn FnMut(&str, &RecordId) -> Option<RecordId>) -> bool {
     let mut changed = false;
     let mut document = Value::Object(std::mem::take(data));
-    for (path, target) in &entity.references {
+    for (path, target) in entity.references.iter() {
         path.for_each_mut(&mut document, &mut |value| {
             if let Some(new) = RecordId::from_value(value).ok().and_then(|id| map(target, &id)) {
                 *value = new.to_value();

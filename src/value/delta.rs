@@ -3,8 +3,6 @@
 //! Objects are descended into, everything else (lists too) is one value that is set whole. The paths of
 //! a delta never lie inside each other, so its changes can be applied in any order.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,7 +21,7 @@ pub enum Change {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Delta {
-    changes: BTreeMap<Pointer, Change>,
+    changes: super::Sorted<Pointer, Change>,
 }
 
 /// A delta from outside that could not have come from [`Delta::diff`].
@@ -112,7 +110,7 @@ impl Delta {
 
     /// Brings the changes into `record`. A parent that is missing or no object becomes one.
     pub fn apply(&self, record: &mut Object) {
-        for (pointer, change) in &self.changes {
+        for (pointer, change) in self.changes.iter() {
             apply_one(record, pointer, change);
         }
     }
@@ -160,7 +158,7 @@ impl Delta {
     }
     /// Lets `rewrite` change every value that is set, together with the place it is set at.
     pub fn for_each_set_mut(&mut self, mut rewrite: impl FnMut(&Pointer, &mut Value)) {
-        for (pointer, change) in &mut self.changes {
+        for (pointer, change) in self.changes.iter_mut() {
             if let Change::Set(value) = change {
                 rewrite(pointer, value);
             }

@@ -16,6 +16,7 @@ mod limits;
 mod path;
 mod read;
 mod skim;
+mod sorted;
 mod text;
 
 pub use canonical::{Hash, canonical, digest, hash, hash_bytes};
@@ -25,6 +26,7 @@ pub use limits::{Limits, MAX_SAFE_INTEGER, ValueError, check, parse};
 pub use path::{FieldPath, PathError, Pointer};
 pub use read::{ReadError, from_text, from_value, from_value_strictly};
 pub use skim::{items, members};
+pub use sorted::Sorted;
 pub use text::{base32, base64url, hex, to_text, to_value};
 
 /// A JSON object, keys in byte order.

@@ -32,7 +32,7 @@ fn acknowledge(desk: &mut Desk, op: &Op, real: &RecordId, version: u64) {
 
 /// A conflict with an undated state of the server.
 fn met(version: u64, data: Value) -> Outcome {
-    let (stamp, field_stamps) = (Stamp::default(), std::collections::BTreeMap::new());
+    let (stamp, field_stamps) = (Stamp::default(), fieldsync::value::Sorted::new());
     let server = ServerState { version: Version(version), data: Some(object(data)), stamp, field_stamps };
     Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, real_id: None, server }
 }

@@ -60,8 +60,8 @@ struct ChangeOut<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'p RawValue>,
     stamp: fieldsync::model::Stamp,
-    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    field_stamps: &'p std::collections::BTreeMap<String, fieldsync::model::Stamp>,
+    #[serde(skip_serializing_if = "fieldsync::value::Sorted::is_empty")]
+    field_stamps: &'p fieldsync::value::Sorted<String, fieldsync::model::Stamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     born_as: Option<&'p fieldsync::model::TempId>,
 }

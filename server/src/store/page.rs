@@ -66,7 +66,6 @@ fn size(row: &PageRow) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use fieldsync::model::{RecordId, Stamp};
 
@@ -79,7 +78,7 @@ mod tests {
             version: Version(version),
             data: Some(" ".repeat(bytes)),
             stamp: Stamp { ms: 0, n: 0 },
-            field_stamps: BTreeMap::new(),
+            field_stamps: fieldsync::value::Sorted::new(),
             born_as: None,
         }
     }

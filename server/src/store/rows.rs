@@ -1,11 +1,11 @@
 //! What the server remembers, as plain rows. Both stores hold exactly these; nothing here decides anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fieldsync::model::{ClientId, Kind, OpId, RecordId, Stamp, TempId, Version};
 use fieldsync::protocol::{ConflictKind, Outcome, ServerState};
 use fieldsync::schema::Reference;
-use fieldsync::value::{Hash, Object};
+use fieldsync::value::{Hash, Object, Sorted};
 
 /// Which record: its entity and its real ID.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,7 @@ pub struct Record {
     /// The effective stamp of its creation, restoration or deletion.
     pub stamp: Stamp,
     /// The effective stamps of top-level fields that changed since.
-    pub field_stamps: BTreeMap<String, Stamp>,
+    pub field_stamps: Sorted<String, Stamp>,
     /// Where it came from.
     pub origin: Origin,
 }
@@ -237,7 +237,7 @@ pub struct PageRow {
     /// As in [`Record`].
     pub stamp: Stamp,
     /// As in [`Record`].
-    pub field_stamps: BTreeMap<String, Stamp>,
+    pub field_stamps: Sorted<String, Stamp>,
     /// The temp ID it was born with in the asking client's database.
     pub born_as: Option<TempId>,
 }

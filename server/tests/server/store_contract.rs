@@ -1,6 +1,5 @@
 //! The contract of the store itself, below everything that decides.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
@@ -51,7 +50,7 @@ fn batch() -> Result<WriteBatch, Failure> {
             version: Version(version),
             data: json!({"n": id, "s": "é\u{1f600}"}).as_object().cloned(),
             stamp: Stamp { ms: 5, n: 6 },
-            field_stamps: BTreeMap::from([("n".to_owned(), Stamp { ms: 7, n: 8 })]),
+            field_stamps: fieldsync::value::Sorted::from([("n".to_owned(), Stamp { ms: 7, n: 8 })]),
             origin: Origin { client: client(1)?, temp: Some(temp()?), operation: operation(1)? },
         })
     };

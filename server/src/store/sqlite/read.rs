@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::model::{ClientId, OpId, Stamp, TempId, Version};
+use fieldsync::value::Sorted;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -218,9 +219,9 @@ fn stamp_at(row: &SqliteRow, at: usize) -> Result<Stamp, StoreError> {
     Ok(Stamp { ms: from_db(row.try_get(at)?)?, n })
 }
 
-fn field_stamps_at(row: &SqliteRow, at: usize) -> Result<BTreeMap<String, Stamp>, StoreError> {
+fn field_stamps_at(row: &SqliteRow, at: usize) -> Result<Sorted<String, Stamp>, StoreError> {
     match row.try_get(at)? {
-        "{}" => Ok(BTreeMap::new()),
+        "{}" => Ok(Sorted::new()),
         text => from_json(text),
     }
 }
