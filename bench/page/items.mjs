@@ -13,12 +13,10 @@ export function items(count, temp = (index) => `temp_${index}`) {
   }));
 }
 
-/** Runs the job for each record: one after the other, or all begun at once. Gives milliseconds. */
+/** Runs the job for each record: one after the other, or all begun at once. */
 export async function each(records, overlapping, job) {
-  const start = performance.now();
   if (overlapping) await Promise.all(records.map(job));
   else for (const record of records) await job(record);
-  return performance.now() - start;
 }
 
 /** Slices of an array. */

@@ -1,6 +1,7 @@
 /** FieldSync, from the packed package. Every function gives milliseconds; `user` names a database of its own. */
 import { FieldSync } from 'fieldsync';
 import { each, expect, items } from './items.mjs';
+import { timed } from './side.mjs';
 
 let settings;
 let tokens;
@@ -10,15 +11,16 @@ export function setup(given) {
 }
 
 export function save({ user, count, overlapping }) {
-  return within(user, (client) => create(client, count, overlapping));
+  return within(user, (client) => {
+    const all = drafts(client, count);
+    return timed(() => createAll(client, all, overlapping));
+  });
 }
 
 export function push({ user, count }) {
   return within(user, async (client) => {
-    await create(client, count, true);
-    const start = performance.now();
-    succeeded(await client.engine.syncToServer());
-    return performance.now() - start;
+    await createAll(client, drafts(client, count), true);
+    return timed(async () => succeeded(await client.engine.syncToServer()));
   });
 }
 
@@ -28,9 +30,7 @@ export function cascade({ user, count }) {
     // The parent is not created here: only the server's answer may name a record that is on its way.
     const children = Array.from({ length: count }, () => client.create('item', { parentId: parent, title: 'x' }));
     await Promise.all(children);
-    const start = performance.now();
-    await client.tempIds.mapTempToReal(parent, 1_000_000);
-    const took = performance.now() - start;
+    const took = await timed(() => client.tempIds.mapTempToReal(parent, 1_000_000));
     expect(await client.count('item', { where: { parentId: 1_000_000 } }), count, 'the cascade reached');
     return took;
   });
@@ -38,9 +38,7 @@ export function cascade({ user, count }) {
 
 export function download({ user, count }) {
   return within(user, async (client) => {
-    const start = performance.now();
-    succeeded(await client.engine.syncFromServer());
-    const took = performance.now() - start;
+    const took = await timed(async () => succeeded(await client.engine.syncFromServer()));
     const counts = await Promise.all(Object.keys(settings.schema.entities).map((entity) => client.count(entity)));
     const there = counts.reduce((sum, each) => sum + each, 0);
     expect(there, count, 'records downloaded');
@@ -96,8 +94,11 @@ async function within(user, job) {
   }
 }
 
-function create(client, count, overlapping) {
-  const all = items(count, () => client.tempIds.generateTempId('item'));
+function drafts(client, count) {
+  return items(count, () => client.tempIds.generateTempId('item'));
+}
+
+function createAll(client, all, overlapping) {
   return each(all, overlapping, (item) => client.create('item', item));
 }
 

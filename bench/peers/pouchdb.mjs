@@ -4,81 +4,63 @@
  * browser's default (relaxed in both); client IDs stay. Every document has its tree of revisions; no audit.
  */
 import PouchDB from 'pouchdb-browser';
-import { allRecords, batches, each, expect, items, upload } from '../page/items.mjs';
+import { batches, each, upload } from '../page/items.mjs';
+import { key, PAGE_SIZE, PUSH_BATCH, sideOf } from '../page/side.mjs';
 
-const PUSH_BATCH = 500;
-const PAGE_SIZE = 1000;
+/** The document that keeps how far the push has come. */
+const PLACE = '_local/push';
 
-export function save({ user, count, overlapping }) {
-  return within(user, (database) => saveAll(database, items(count), overlapping));
-}
-
-export function push({ user, count }) {
-  return within(user, async (database) => {
-    await saveAll(database, items(count), true);
-    const start = performance.now();
-    let place = { _id: '_local/push', since: 0 };
-    let sent = 0;
-    for (;;) {
-      const { results, last_seq } = await database.changes({
-        since: place.since,
-        limit: PUSH_BATCH,
-        include_docs: true,
-      });
-      if (results.length === 0) break;
-      await upload(results.map(({ id, doc }) => ({ id, kind: 'create', data: doc })));
-      const { rev } = await database.put({ ...place, since: last_seq });
-      place = { ...place, since: last_seq, _rev: rev };
-      sent += results.length;
-    }
-    const took = performance.now() - start;
-    expect(sent, count, 'operations sent');
-    return took;
-  });
-}
-
-export function download({ user, count }) {
-  return within(user, async (database) => {
-    const start = performance.now();
-    for (const page of batches(await allRecords(), PAGE_SIZE)) await database.bulkDocs(page.map(document));
-    const took = performance.now() - start;
-    expect((await database.info()).doc_count, count, 'records downloaded');
-    return took;
-  });
-}
-
-export async function coldStart({ user, entity, id }) {
-  const start = performance.now();
-  const database = open(user);
-  await database.get(key(entity, id));
-  const took = performance.now() - start;
-  await database.close();
-  return took;
-}
+export const { save, push, download, coldStart } = sideOf({
+  open,
+  ready,
+  close: (database) => database.close(),
+  saveAll,
+  sendAll,
+  storeAll,
+  countAll: async (database) => (await database.info()).doc_count,
+  countUnsent,
+  find: (database, entity, id) => database.get(key(entity, id)),
+});
 
 function open(user) {
   return new PouchDB(`pouchdb-${user}`);
 }
 
-async function within(user, job) {
+/** It opens by itself, later: that must not be a part of the first save. */
+async function ready(user) {
   const database = open(user);
-  // It opens by itself, later: that must not be a part of the first save.
   await database.info();
-  try {
-    return await job(database);
-  } finally {
-    await database.close();
-  }
+  return database;
 }
 
 function saveAll(database, all, overlapping) {
   return each(all, overlapping, (record) => database.put(document({ entity: 'item', ...record })));
 }
 
-function document(record) {
-  return { ...record, _id: key(record.entity, record.id) };
+async function sendAll(database) {
+  let place = { _id: PLACE, since: 0 };
+  for (;;) {
+    const { results, last_seq } = await database.changes({
+      since: place.since,
+      limit: PUSH_BATCH,
+      include_docs: true,
+    });
+    if (results.length === 0) break;
+    await upload(results.map(({ id, doc }) => ({ id, kind: 'create', data: doc })));
+    const { rev } = await database.put({ ...place, since: last_seq });
+    place = { ...place, since: last_seq, _rev: rev };
+  }
 }
 
-function key(entity, id) {
-  return `${entity}/${id}`;
+async function countUnsent(database) {
+  const { since } = await database.get(PLACE);
+  return (await database.changes({ since })).results.length;
+}
+
+async function storeAll(database, all) {
+  for (const page of batches(all, PAGE_SIZE)) await database.bulkDocs(page.map(document));
+}
+
+function document(record) {
+  return { ...record, _id: key(record.entity, record.id) };
 }

@@ -5,10 +5,9 @@
  */
 import { column, Schema, Table } from '@powersync/common';
 import { PowerSyncDatabase, WASQLiteVFS } from '@powersync/web';
-import { allRecords, batches, each, expect, items, upload } from '../page/items.mjs';
+import { batches, each, upload } from '../page/items.mjs';
+import { key, PAGE_SIZE, PUSH_BATCH, sideOf } from '../page/side.mjs';
 
-const PUSH_BATCH = 500;
-const PAGE_SIZE = 1000;
 const SCHEMA = new Schema({
   item: new Table(
     { parentId: column.text, title: column.text, amount: column.real, done: column.integer, text: column.text },
@@ -17,52 +16,16 @@ const SCHEMA = new Schema({
   record: new Table({ entity: column.text, data: column.text }),
 });
 
-export function save({ user, count, overlapping }) {
-  return within(user, (database) => saveAll(database, items(count), overlapping));
-}
-
-export function push({ user, count }) {
-  return within(user, async (database) => {
-    await saveAll(database, items(count), true);
-    const start = performance.now();
-    let sent = 0;
-    for (;;) {
-      const batch = await database.getCrudBatch(PUSH_BATCH);
-      if (batch === null) break;
-      await upload(batch.crud.map(({ id, opData }) => ({ id, kind: 'create', data: opData })));
-      await batch.complete();
-      sent += batch.crud.length;
-    }
-    const took = performance.now() - start;
-    expect(sent, count, 'operations sent');
-    return took;
-  });
-}
-
-export function download({ user, count }) {
-  return within(user, async (database) => {
-    const start = performance.now();
-    for (const page of batches(await allRecords(), PAGE_SIZE)) {
-      const rows = page.map(({ entity, id, ...data }) => {
-        return [key(entity, id), JSON.stringify({ entity, data: JSON.stringify(data) })];
-      });
-      await database.executeBatch('INSERT INTO ps_data__record(id, data) VALUES (?, ?)', rows);
-    }
-    const took = performance.now() - start;
-    const { there } = await database.get('SELECT count(*) AS there FROM record');
-    expect(there, count, 'records downloaded');
-    return took;
-  });
-}
-
-export async function coldStart({ user, entity, id }) {
-  const start = performance.now();
-  const database = await open(user);
-  await database.get('SELECT * FROM record WHERE id = ?', [key(entity, id)]);
-  const took = performance.now() - start;
-  await database.close();
-  return took;
-}
+export const { save, push, download, coldStart } = sideOf({
+  open,
+  close: (database) => database.close(),
+  saveAll,
+  sendAll,
+  storeAll,
+  countAll: (database) => count(database, 'record'),
+  countUnsent: (database) => count(database, 'ps_crud'),
+  find: (database, entity, id) => database.get('SELECT * FROM record WHERE id = ?', [key(entity, id)]),
+});
 
 async function open(user) {
   const file = { dbFilename: `${user}.db`, vfs: WASQLiteVFS.OPFSCoopSyncVFS, enableMultiTabs: false };
@@ -74,15 +37,6 @@ async function open(user) {
   return database;
 }
 
-async function within(user, job) {
-  const database = await open(user);
-  try {
-    return await job(database);
-  } finally {
-    await database.close();
-  }
-}
-
 function saveAll(database, all, overlapping) {
   const insert = 'INSERT INTO item(id, parentId, title, amount, done, text) VALUES (?, ?, ?, ?, ?, ?)';
   return each(all, overlapping, ({ id, parentId, title, amount, done, text }) =>
@@ -90,6 +44,25 @@ function saveAll(database, all, overlapping) {
   );
 }
 
-function key(entity, id) {
-  return `${entity}/${id}`;
+async function sendAll(database) {
+  for (;;) {
+    const batch = await database.getCrudBatch(PUSH_BATCH);
+    if (batch === null) break;
+    await upload(batch.crud.map(({ id, opData }) => ({ id, kind: 'create', data: opData })));
+    await batch.complete();
+  }
+}
+
+async function storeAll(database, all) {
+  for (const page of batches(all, PAGE_SIZE)) {
+    const rows = page.map(({ entity, id, ...data }) => {
+      return [key(entity, id), JSON.stringify({ entity, data: JSON.stringify(data) })];
+    });
+    await database.executeBatch('INSERT INTO ps_data__record(id, data) VALUES (?, ?)', rows);
+  }
+}
+
+async function count(database, table) {
+  const { there } = await database.get(`SELECT count(*) AS there FROM ${table}`);
+  return there;
 }

@@ -6,9 +6,8 @@ import { createRxDatabase } from 'rxdb/plugins/core';
 import { replicateRxCollection } from 'rxdb/plugins/replication';
 import { getRxStorageDexie } from 'rxdb/plugins/storage-dexie';
 import { allRecords, each, expect, items, upload } from '../page/items.mjs';
+import { key, PAGE_SIZE, PUSH_BATCH, sideOf } from '../page/side.mjs';
 
-const PUSH_BATCH = 500;
-const PAGE_SIZE = 1000;
 const SCHEMA = {
   version: 0,
   primaryKey: 'key',
@@ -22,13 +21,18 @@ const SCHEMA = {
   indexes: ['parent'],
 };
 
-export function save({ user, count, overlapping }) {
-  return within(user, (collection) => saveAll(collection, items(count), overlapping));
-}
+// Its replication pushes and downloads, and is ended when the clock has stopped: those two are its own.
+const side = sideOf({
+  open,
+  close: (database) => database.close(),
+  saveAll,
+  find: (database, entity, id) => database.records.findOne(key(entity, id)).exec(),
+});
+export const { save, coldStart } = side;
 
 export function push({ user, count }) {
-  return within(user, async (collection) => {
-    await saveAll(collection, items(count), true);
+  return side.within(user, async (database) => {
+    await saveAll(database, items(count), true);
     let sent = 0;
     const handler = async (rows) => {
       await upload(rows.map(({ newDocumentState: { data } }) => ({ id: data.id, kind: 'create', data })));
@@ -36,34 +40,24 @@ export function push({ user, count }) {
       // No conflicts.
       return [];
     };
-    const took = await replicate(collection, { push: { handler, batchSize: PUSH_BATCH } });
+    const took = await replicate(database.records, { push: { handler, batchSize: PUSH_BATCH } });
     expect(sent, count, 'operations sent');
     return took;
   });
 }
 
 export function download({ user, count }) {
-  return within(user, async (collection) => {
+  return side.within(user, async (database) => {
     let all;
     const handler = async (checkpoint, limit) => {
       all ??= (await allRecords()).map((record) => ({ ...row(record), _deleted: false }));
       const first = checkpoint?.next ?? 0;
       return { documents: all.slice(first, first + limit), checkpoint: { next: first + limit } };
     };
-    const took = await replicate(collection, { pull: { handler, batchSize: PAGE_SIZE } });
-    expect(await collection.count().exec(), count, 'records downloaded');
+    const took = await replicate(database.records, { pull: { handler, batchSize: PAGE_SIZE } });
+    expect(await database.records.count().exec(), count, 'records downloaded');
     return took;
   });
-}
-
-export async function coldStart({ user, entity, id }) {
-  const start = performance.now();
-  const database = await open(user);
-  const found = await database.records.findOne(key(entity, id)).exec();
-  const took = performance.now() - start;
-  await database.close();
-  if (found === null) throw new Error('the cold start found nothing');
-  return took;
 }
 
 async function open(user) {
@@ -73,17 +67,8 @@ async function open(user) {
   return database;
 }
 
-async function within(user, job) {
-  const database = await open(user);
-  try {
-    return await job(database.records);
-  } finally {
-    await database.close();
-  }
-}
-
-function saveAll(collection, all, overlapping) {
-  return each(all, overlapping, (record) => collection.insert(row({ entity: 'item', ...record })));
+function saveAll(database, all, overlapping) {
+  return each(all, overlapping, (record) => database.records.insert(row({ entity: 'item', ...record })));
 }
 
 async function replicate(collection, directions) {
@@ -101,8 +86,4 @@ async function replicate(collection, directions) {
 
 function row(record) {
   return { key: key(record.entity, record.id), parent: record.parentId ?? '', data: record };
-}
-
-function key(entity, id) {
-  return `${entity}/${id}`;
 }

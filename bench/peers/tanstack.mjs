@@ -6,6 +6,7 @@
 import { createCollection, localOnlyCollectionOptions } from '@tanstack/db';
 import { IndexedDBAdapter, startOfflineExecutor } from '@tanstack/offline-transactions';
 import { each, expect, items, upload } from '../page/items.mjs';
+import { timed } from '../page/side.mjs';
 
 export const ONE_REQUEST_EACH = true;
 
@@ -25,19 +26,20 @@ class Outbox extends IndexedDBAdapter {
 
 export async function save({ user, count, overlapping }) {
   const { executor, saveAll } = await open(user);
-  const { took } = await saveAll(items(count), overlapping);
+  const all = items(count);
+  const took = await timed(() => saveAll(all, overlapping));
   executor.dispose();
   return took;
 }
 
 export async function push({ user, count }) {
   const { executor, saveAll, online } = await open(user);
-  const { transactions } = await saveAll(items(count), true);
+  const transactions = await saveAll(items(count), true);
   expect(await executor.peekOutbox().then(({ length }) => length), count, 'operations to send');
-  const start = performance.now();
-  online();
-  await Promise.all(transactions.map(({ isPersisted }) => isPersisted.promise));
-  const took = performance.now() - start;
+  const took = await timed(() => {
+    online();
+    return Promise.all(transactions.map(({ isPersisted }) => isPersisted.promise));
+  });
   expect(await executor.peekOutbox().then(({ length }) => length), 0, 'operations left');
   executor.dispose();
   return took;
@@ -76,13 +78,13 @@ async function open(user) {
   };
   const saveAll = async (all, overlapping) => {
     const transactions = [];
-    const took = await each(all, overlapping, async (record) => {
+    await each(all, overlapping, async (record) => {
       const offline = executor.createOfflineTransaction({ mutationFnName: 'send' });
       const stored = storage.stored(offline.id);
       transactions.push(offline.mutate(() => collection.insert(record)));
       await stored;
     });
-    return { took, transactions };
+    return transactions;
   };
   return { executor, saveAll, online };
 }

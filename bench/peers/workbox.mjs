@@ -4,19 +4,20 @@
  */
 import { Queue } from 'workbox-background-sync';
 import { each, expect, items } from '../page/items.mjs';
+import { timed } from '../page/side.mjs';
 
 export const ONE_REQUEST_EACH = true;
 
 export function save({ user, count, overlapping }) {
-  return saveAll(queue(user), items(count), overlapping);
+  const waiting = queue(user);
+  const all = items(count);
+  return timed(() => saveAll(waiting, all, overlapping));
 }
 
 export async function push({ user, count }) {
   const waiting = queue(user);
   await saveAll(waiting, items(count), true);
-  const start = performance.now();
-  await waiting.replayRequests();
-  const took = performance.now() - start;
+  const took = await timed(() => waiting.replayRequests());
   expect(await waiting.size(), 0, 'operations left');
   return took;
 }
