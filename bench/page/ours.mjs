@@ -11,16 +11,26 @@ export function setup(given) {
 }
 
 export function save({ user, count, overlapping }) {
-  return within(user, (client) => {
+  return within(user, async (client) => {
     const all = drafts(client, count);
-    return timed(() => createAll(client, all, overlapping));
+    const took = await timed(() => createAll(client, all, overlapping));
+    expect(await countAll(client), count, 'records saved');
+    return took;
   });
 }
 
 export function push({ user, count }) {
   return within(user, async (client) => {
     await createAll(client, drafts(client, count), true);
-    return timed(async () => succeeded(await client.engine.syncToServer()));
+    let result;
+    const took = await timed(async () => {
+      result = await client.engine.syncToServer();
+    });
+    succeeded(result);
+    expect(result.synced, count, 'operations sent');
+    expect((await client.queue.list()).length, 0, 'operations left');
+    expect(await countAll(client), count, 'records sent');
+    return took;
   });
 }
 
@@ -39,9 +49,7 @@ export function cascade({ user, count }) {
 export function download({ user, count }) {
   return within(user, async (client) => {
     const took = await timed(async () => succeeded(await client.engine.syncFromServer()));
-    const counts = await Promise.all(Object.keys(settings.schema.entities).map((entity) => client.count(entity)));
-    const there = counts.reduce((sum, each) => sum + each, 0);
-    expect(there, count, 'records downloaded');
+    expect(await countAll(client), count, 'records downloaded');
     return took;
   });
 }
@@ -100,6 +108,11 @@ function drafts(client, count) {
 
 function createAll(client, all, overlapping) {
   return each(all, overlapping, (item) => client.create('item', item));
+}
+
+async function countAll(client) {
+  const counts = await Promise.all(Object.keys(settings.schema.entities).map((entity) => client.count(entity)));
+  return counts.reduce((sum, each) => sum + each, 0);
 }
 
 function succeeded({ success, errors }) {

@@ -34,9 +34,11 @@ export function sideOf({ open, ready = open, close, saveAll, sendAll, storeAll, 
   };
 
   const save = ({ user, count, overlapping }) =>
-    within(user, (database) => {
+    within(user, async (database) => {
       const all = items(count);
-      return timed(() => saveAll(database, all, overlapping));
+      const took = await timed(() => saveAll(database, all, overlapping));
+      expect(await countAll(database), count, 'records saved');
+      return took;
     });
 
   const push = ({ user, count }) =>
@@ -44,6 +46,7 @@ export function sideOf({ open, ready = open, close, saveAll, sendAll, storeAll, 
       await saveAll(database, items(count), true);
       const took = await timed(() => sendAll(database));
       expect(await countUnsent(database), 0, 'operations left');
+      expect(await countAll(database), count, 'records sent');
       return took;
     });
 

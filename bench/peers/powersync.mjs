@@ -22,7 +22,8 @@ export const { save, push, download, coldStart } = sideOf({
   saveAll,
   sendAll,
   storeAll,
-  countAll: (database) => count(database, 'record'),
+  // Items are saved, records are downloaded.
+  countAll: async (database) => (await count(database, 'item')) + (await count(database, 'record')),
   countUnsent: (database) => count(database, 'ps_crud'),
   find: (database, entity, id) => database.get('SELECT * FROM record WHERE id = ?', [key(entity, id)]),
 });

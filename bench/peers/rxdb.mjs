@@ -26,6 +26,7 @@ const side = sideOf({
   open,
   close: (database) => database.close(),
   saveAll,
+  countAll,
   find: (database, entity, id) => database.records.findOne(key(entity, id)).exec(),
 });
 export const { save, coldStart } = side;
@@ -42,6 +43,7 @@ export function push({ user, count }) {
     };
     const took = await replicate(database.records, { push: { handler, batchSize: PUSH_BATCH } });
     expect(sent, count, 'operations sent');
+    expect(await countAll(database), count, 'records sent');
     return took;
   });
 }
@@ -55,7 +57,7 @@ export function download({ user, count }) {
       return { documents: all.slice(first, first + limit), checkpoint: { next: first + limit } };
     };
     const took = await replicate(database.records, { pull: { handler, batchSize: PAGE_SIZE } });
-    expect(await database.records.count().exec(), count, 'records downloaded');
+    expect(await countAll(database), count, 'records downloaded');
     return took;
   });
 }
@@ -69,6 +71,10 @@ async function open(user) {
 
 function saveAll(database, all, overlapping) {
   return each(all, overlapping, (record) => database.records.insert(row({ entity: 'item', ...record })));
+}
+
+function countAll(database) {
+  return database.records.count().exec();
 }
 
 async function replicate(collection, directions) {

@@ -28,6 +28,7 @@ export async function save({ user, count, overlapping }) {
   const { executor, saveAll } = await open(user);
   const all = items(count);
   const took = await timed(() => saveAll(all, overlapping));
+  expect(await unsent(executor), count, 'operations saved');
   executor.dispose();
   return took;
 }
@@ -35,14 +36,18 @@ export async function save({ user, count, overlapping }) {
 export async function push({ user, count }) {
   const { executor, saveAll, online } = await open(user);
   const transactions = await saveAll(items(count), true);
-  expect(await executor.peekOutbox().then(({ length }) => length), count, 'operations to send');
+  expect(await unsent(executor), count, 'operations to send');
   const took = await timed(() => {
     online();
     return Promise.all(transactions.map(({ isPersisted }) => isPersisted.promise));
   });
-  expect(await executor.peekOutbox().then(({ length }) => length), 0, 'operations left');
+  expect(await unsent(executor), 0, 'operations left');
   executor.dispose();
   return took;
+}
+
+async function unsent(executor) {
+  return (await executor.peekOutbox()).length;
 }
 
 async function open(user) {

@@ -14,8 +14,8 @@ export const { save, push, download, coldStart } = sideOf({
   saveAll,
   sendAll,
   storeAll,
-  countAll: ({ store }) => store.getTableIds().reduce((sum, table) => sum + store.getRowCount(table), 0),
-  countUnsent: ({ store }) => store.getRowCount('outbox'),
+  countAll,
+  countUnsent,
   find,
 });
 
@@ -67,6 +67,18 @@ async function storeAll({ store, persister }, all) {
     for (const record of all) put(store, record);
   });
   await persister.save();
+}
+
+/** Both counts are of what was stored, not of what is in memory. */
+async function countAll({ store, persister }) {
+  await persister.load();
+  const tables = store.getTableIds().filter((table) => table !== 'outbox');
+  return tables.reduce((sum, table) => sum + store.getRowCount(table), 0);
+}
+
+async function countUnsent({ store, persister }) {
+  await persister.load();
+  return store.getRowCount('outbox');
 }
 
 async function find({ store, persister }, entity, id) {

@@ -8,10 +8,12 @@ import { timed } from '../page/side.mjs';
 
 export const ONE_REQUEST_EACH = true;
 
-export function save({ user, count, overlapping }) {
+export async function save({ user, count, overlapping }) {
   const waiting = queue(user);
   const all = items(count);
-  return timed(() => saveAll(waiting, all, overlapping));
+  const took = await timed(() => saveAll(waiting, all, overlapping));
+  expect(await waiting.size(), count, 'operations saved');
+  return took;
 }
 
 export async function push({ user, count }) {
