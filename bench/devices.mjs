@@ -23,8 +23,6 @@ const LAUNCH = {
   },
 };
 
-export const BROWSERS = Object.keys(LAUNCH);
-
 /** A folder for a profile. */
 export function newProfile(stage) {
   return mkdtemp(join(stage.folder, 'profile-'));

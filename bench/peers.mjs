@@ -3,10 +3,11 @@
  *
  * The packages lie in FIELDSYNC_PEERS, where `cargo xtask bench --beside` installs them.
  */
-import { cp, readdir } from 'node:fs/promises';
+import { cp } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { PEERS } from './arguments.mjs';
 
 const SOURCES = fileURLToPath(new URL('peers', import.meta.url));
 
@@ -14,9 +15,8 @@ const SOURCES = fileURLToPath(new URL('peers', import.meta.url));
 export async function bundlePeers(folder) {
   const packages = process.env.FIELDSYNC_PEERS;
   if (!packages) throw new Error('FIELDSYNC_PEERS is not set: run this by cargo xtask bench --beside');
-  const files = (await readdir(SOURCES)).filter((file) => file.endsWith('.mjs')).sort();
   const { metafile } = await build({
-    entryPoints: files.map((file) => join(SOURCES, file)),
+    entryPoints: PEERS.map((name) => join(SOURCES, `${name}.mjs`)),
     outdir: folder,
     bundle: true,
     format: 'esm',

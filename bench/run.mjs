@@ -10,10 +10,11 @@
 import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { readDatabase } from '../tests/replay/database.mjs';
 import { openStage, seedDatabase, startServer } from '../tests/replay/stage.mjs';
-import { BROWSERS, openDevice } from './devices.mjs';
+import { JOBS, parseOrEnd } from './arguments.mjs';
+import { openDevice } from './devices.mjs';
 import { bundlePeers } from './peers.mjs';
 import { coldStarts, player, setup, TENANT } from './rounds.mjs';
 import { serveBench } from './site.mjs';
@@ -27,27 +28,14 @@ const SCHEMA = {
 // Generated records are those of the clinic.
 const CLINIC = JSON.parse(await readFile(new URL('../www/clinic.schema.json', import.meta.url), 'utf8'));
 const CASCADE = 1000;
-const JOBS = ['save', 'push', 'cascade', 'download', 'coldStart', 'graph', 'size'];
 /** Round trips alone may take this long: a peer that sends each operation by itself is left out of a longer push. */
 const ROUND_TRIPS_LIMIT_MS = 30_000;
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    beside: { type: 'boolean', default: false },
-    browser: { type: 'string', default: 'chromium' },
-    only: { type: 'string' },
-    jobs: { type: 'string' },
-    rounds: { type: 'string' },
-  },
-});
-const ROUNDS = Number(values.rounds ?? (values.quick ? 2 : 5));
-const SAVES = values.quick ? 200 : 1000;
-const DOWNLOADS = values.quick ? [1000] : [10_000, 100_000];
-const GRAPHS = values.quick ? [500] : [500, 100_000];
-const jobs = chosen('--jobs', values.jobs, JOBS);
-if (!(ROUNDS >= 1)) throw new Error(`--rounds takes a number, not '${values.rounds}'`);
-if (!BROWSERS.includes(values.browser)) throw new Error(`--browser takes one of ${BROWSERS.join(', ')}`);
+const asked = parseOrEnd();
+const { jobs } = asked;
+const SAVES = asked.quick ? 200 : 1000;
+const DOWNLOADS = asked.quick ? [1000] : [10_000, 100_000];
+const GRAPHS = asked.quick ? [500] : [500, 100_000];
 
 const stage = await openStage();
 try {
@@ -60,12 +48,11 @@ async function bench() {
   let upstream;
   let text = '[]';
   const site = await serveBench(stage, { upstream: () => upstream, records: () => text });
-  const peers = values.beside ? await bundlePeers(join(site.pages, 'peers')) : [];
-  const names = chosen('--only', values.only, ['fieldsync', ...peers.map(({ name }) => name)]);
+  const peers = asked.beside ? await bundlePeers(join(site.pages, 'peers')) : [];
   const sides = [{ name: 'raw', jobs: JOBS }, { name: 'fieldsync', jobs: JOBS }, ...peers].filter(
-    ({ name }) => name === 'raw' || names.includes(name),
+    ({ name }) => name === 'raw' || asked.sides.includes(name),
   );
-  const world = { stage, site, browser: values.browser, rounds: ROUNDS };
+  const world = { stage, site, browser: asked.browser, rounds: asked.rounds };
   await printVersion(world);
   printHead();
 
@@ -108,7 +95,7 @@ async function bench() {
     }
     await seeded.stop();
   }
-  if (names.includes('fieldsync') && jobs.includes('graph')) await graphs(world, server);
+  if (asked.sides.includes('fieldsync') && jobs.includes('graph')) await graphs(world, server);
   if (jobs.includes('size')) await sizes(site);
 }
 
@@ -124,7 +111,7 @@ async function graphs(world, server) {
   await setup(device.page, server, SCHEMA, 'graph');
   for (const count of GRAPHS) {
     const times = [];
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < world.rounds; round++) {
       const options = { user: 'graph', count };
       times.push(await device.page.evaluate((options) => globalThis.bench.run('fieldsync', 'graph', options), options));
     }
@@ -142,12 +129,4 @@ async function sizes(site) {
     });
     console.log(`${file}: ${(await stat(path)).size} bytes, gzip ${stdout.length}`);
   }
-}
-
-/** The names in a list with commas, or all; each must be known. */
-function chosen(option, list, known) {
-  const names = list?.split(',') ?? known;
-  const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0) throw new Error(`${option} knows ${known.join(', ')}, not ${unknown.join(', ')}`);
-  return names;
 }

@@ -13,12 +13,15 @@ use std::fs;
 use std::path::PathBuf;
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
+    // A wrong word must not cost a build.
+    setup::node()?;
+    Run::new("node", &place.root).arg("bench/arguments.mjs").args(arguments).read()?;
     let stage = Stage::for_times(place)?;
     let mut run = stage.apply(Run::new("node", &place.root).arg("bench/run.mjs").args(arguments));
     if arguments.iter().any(|argument| argument == "--beside") {
         run = run.env("FIELDSYNC_PEERS", peers(place)?);
     }
-    // The script reads the arguments; this is only about what it will look for.
+    // The script reads the arguments, which are known to be right; this is only about what it will look for.
     if arguments.iter().any(|argument| argument.ends_with("firefox")) {
         run = run.env("FIELDSYNC_FIREFOX", setup::firefox()?);
     }

@@ -146,7 +146,8 @@ fn program(wanted: &Program) -> Result<PathBuf> {
     wanted.find().with_context(|| format!("the package {package} brought no {what}"))
 }
 
-fn node() -> Result<()> {
+/// Node itself, which nobody installs but the person.
+pub(crate) fn node() -> Result<()> {
     let (major, minor) = NODE_MIN;
     let printed = Run::new("node", Path::new("."))
         .arg("--version")
