@@ -16,7 +16,7 @@ import { openStage, seedDatabase, startServer } from '../tests/replay/stage.mjs'
 import { JOBS, parseOrEnd } from './arguments.mjs';
 import { openDevice } from './devices.mjs';
 import { bundlePeers } from './peers.mjs';
-import { coldStarts, player, setup, TENANT } from './rounds.mjs';
+import { coldStarts, play, setup, TENANT } from './rounds.mjs';
 import { serveBench } from './site.mjs';
 import { median, printHead, printRounds, printRow } from './table.mjs';
 
@@ -58,23 +58,23 @@ async function bench() {
 
   const server = await startServer(stage, SCHEMA, site.address);
   upstream = server.address;
-  const run = player(world, server, SCHEMA);
-  const play = async (title, job, options, latencyMs = 0) => {
+  const itemWorld = { ...world, server, schema: SCHEMA };
+  const able = (job) => sides.filter((side) => side.jobs.includes(job));
+  const run = async (title, job, options, latencyMs = 0) => {
     if (!jobs.includes(job)) return;
-    const able = sides.filter((side) => side.jobs.includes(job));
-    const patient = able.filter(
+    const patient = able(job).filter(
       ({ oneRequestEach }) => !oneRequestEach || options.count * latencyMs <= ROUND_TRIPS_LIMIT_MS,
     );
-    printRounds(title, await run(patient, job, options, latencyMs));
-    for (const { name } of able.filter((side) => !patient.includes(side))) printRow([title, name, '-']);
+    printRounds(title, await play(itemWorld, patient, job, options, latencyMs));
+    for (const { name } of able(job).filter((side) => !patient.includes(side))) printRow([title, name, '-']);
   };
   for (const overlapping of [false, true]) {
-    await play(`${SAVES} saves, ${overlapping ? 'overlapping' : 'awaited'}`, 'save', { count: SAVES, overlapping });
+    await run(`${SAVES} saves, ${overlapping ? 'overlapping' : 'awaited'}`, 'save', { count: SAVES, overlapping });
   }
   for (const count of [100, 1000]) {
-    for (const latencyMs of [0, 100]) await play(`push ${count}, +${latencyMs} ms`, 'push', { count }, latencyMs);
+    for (const latencyMs of [0, 100]) await run(`push ${count}, +${latencyMs} ms`, 'push', { count }, latencyMs);
   }
-  await play(`cascade over ${CASCADE}`, 'cascade', { count: CASCADE });
+  await run(`cascade over ${CASCADE}`, 'cascade', { count: CASCADE });
   await server.stop();
 
   for (const count of jobs.includes('download') || jobs.includes('coldStart') ? DOWNLOADS : []) {
@@ -83,19 +83,18 @@ async function bench() {
     text = JSON.stringify(records.map(({ entity, id, data }) => ({ ...data, entity, id })));
     const seeded = await startServer(stage, CLINIC, site.address, database);
     upstream = seeded.address;
-    const download = player(world, seeded, CLINIC);
-    const able = (job) => sides.filter((side) => side.jobs.includes(job));
+    const clinicWorld = { ...world, server: seeded, schema: CLINIC };
     if (jobs.includes('download')) {
       const title = `download ${records.length}`;
-      printRounds(title, await download(able('download'), 'download', { count: records.length }));
+      printRounds(title, await play(clinicWorld, able('download'), 'download', { count: records.length }));
     }
     if (jobs.includes('coldStart') && count === DOWNLOADS[0]) {
       const title = `cold start, ${records.length} records`;
-      printRounds(title, await coldStarts(world, seeded, CLINIC, able('coldStart'), records));
+      printRounds(title, await coldStarts(clinicWorld, able('coldStart'), records));
     }
     await seeded.stop();
   }
-  if (asked.sides.includes('fieldsync') && jobs.includes('graph')) await graphs(world, server);
+  if (asked.sides.includes('fieldsync') && jobs.includes('graph')) await graphs(itemWorld);
   if (jobs.includes('size')) await sizes(site);
 }
 
@@ -105,10 +104,10 @@ async function printVersion(world) {
   await device.close();
 }
 
-/** No database, so nobody to compare with. */
-async function graphs(world, server) {
+/** What is timed touches no database, so there is nobody to compare with. */
+async function graphs(world) {
   const device = await openDevice(world);
-  await setup(device.page, server, SCHEMA, 'graph');
+  await setup(world, device.page, 'graph');
   for (const count of GRAPHS) {
     const times = [];
     for (let round = 0; round < world.rounds; round++) {

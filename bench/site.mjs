@@ -1,9 +1,9 @@
 /**
- * The bench's site: the page, and both servers behind one origin and one delay.
+ * The bench's site: the page, and behind it, under one origin and with one delay, both ends of a push or a download.
  *
- * `/api/` goes to the reference server; `/raw/` is answered here at once, for the raw client. Every request to either
- * waits the same added latency first, so that a round trip costs both the same. One origin, so that no preflight is
- * counted as a round trip of either.
+ * `/api/` goes to the reference server, for FieldSync; `/raw/` is answered here at once, for raw and every other
+ * library. Each request to either waits the same added latency first, so that a round trip costs every side the same.
+ * One origin, so that no preflight is counted as a round trip of any.
  */
 import { cp } from 'node:fs/promises';
 import { request as forward } from 'node:http';

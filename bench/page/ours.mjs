@@ -65,7 +65,7 @@ export async function coldStart({ user, entity, id }) {
   return took;
 }
 
-/** Pure: no database, so nobody else has this. */
+/** What is timed touches no database, so nobody else has this. */
 export function graph({ user, count }) {
   return within(user, async (client) => {
     // As lean as an operation can be: 100,000 of them pass the boundary as one text.
