@@ -8,9 +8,7 @@ use crate::place::Place;
 use crate::run::Run;
 use crate::setup;
 use crate::tally::Tally;
-use anyhow::{Context, Result};
-use std::fs;
-use std::path::PathBuf;
+use anyhow::Result;
 
 pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     // A wrong word must not cost a build.
@@ -19,7 +17,9 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     let stage = Stage::for_times(place)?;
     let mut run = stage.apply(Run::new("node", &place.root).arg("bench/run.mjs").args(arguments));
     if arguments.iter().any(|argument| argument == "--beside") {
-        run = run.env("FIELDSYNC_PEERS", peers(place)?);
+        let folder = setup::npm_copy(place, "bench/peers", "peers")?;
+        setup::npm_ci(place, &folder, "the libraries to run beside")?;
+        run = run.env("FIELDSYNC_PEERS", folder);
     }
     // The script reads the arguments, which are known to be right; this is only about what it will look for.
     if arguments.iter().any(|argument| argument.ends_with("firefox")) {
@@ -27,16 +27,4 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
     }
     run.check()?;
     Ok(Tally::HELD)
-}
-
-/// The other libraries, in a folder of their own.
-fn peers(place: &Place) -> Result<PathBuf> {
-    let source = place.root.join("bench/peers");
-    let folder = place.target.join("peers");
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    for file in ["package.json", "package-lock.json", ".npmrc"] {
-        fs::copy(source.join(file), folder.join(file)).with_context(|| format!("copying {file}"))?;
-    }
-    setup::npm_ci(place, &folder, "the libraries to run beside")?;
-    Ok(folder)
 }

@@ -28,17 +28,12 @@ pub(crate) fn run(place: &Place, arguments: &[String]) -> Result<Tally> {
 
 /// The apps of now, with the bundlers and compilers that they name, in a folder of their own.
 pub(crate) fn modules(place: &Place) -> Result<PathBuf> {
-    let source = place.root.join("tests/packages");
-    let folder = place.target.join("packages");
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    for file in ["package.json", "package-lock.json", ".npmrc"] {
-        fs::copy(source.join(file), folder.join(file)).with_context(|| format!("copying {file}"))?;
-    }
+    let folder = setup::npm_copy(place, "tests/packages", "packages")?;
     let apps = folder.join("apps");
     if apps.exists() {
         fs::remove_dir_all(&apps)?;
     }
-    copy(&source.join("apps"), &apps)?;
+    copy(&place.root.join("tests/packages/apps"), &apps)?;
     setup::npm_ci(place, &folder, "bundlers and compilers for the packed package: about a minute")?;
     Ok(folder)
 }

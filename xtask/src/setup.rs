@@ -9,10 +9,14 @@ use crate::run::{Run, which};
 use crate::tally::Tally;
 use crate::{packages, tools, www};
 use anyhow::{Context, Result, bail};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The oldest Node that our tools run on, Vite among them: major and minor.
 const NODE_MIN: (u32, u32) = (20, 19);
+
+/// What npm installs a folder by.
+const NPM_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -96,11 +100,22 @@ pub(crate) fn node_modules(place: &Place) -> Result<()> {
     npm_ci(place, &place.root, "the npm tools").map(|_| ())
 }
 
+/// A folder under this name beside the build output, with the files that npm installs `source` by: what is installed
+/// there by [`npm_ci`] lies outside the source.
+pub(crate) fn npm_copy(place: &Place, source: &str, name: &str) -> Result<PathBuf> {
+    let folder = place.target.join(name);
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    for file in NPM_FILES {
+        fs::copy(place.root.join(source).join(file), folder.join(file)).with_context(|| format!("copying {file} of {source}"))?;
+    }
+    Ok(folder)
+}
+
 /// Installs a folder's lock file, if it changed since the last time; says whether it did.
 pub(crate) fn npm_ci(place: &Place, folder: &Path, what: &str) -> Result<bool> {
     // The stamp lies in node_modules: who deletes that folder deletes the stamp with it.
     let stamp = folder.join("node_modules/.fieldsync-lock");
-    let files = ["package.json", "package-lock.json", ".npmrc"].map(|name| folder.join(name));
+    let files = NPM_FILES.map(|name| folder.join(name));
     let now = inputs::digest(&place.root, &files, "")?;
     inputs::unless_stamped(&stamp, &now, || {
         println!("installing {what}");
