@@ -61,8 +61,11 @@ export function enter(next: Realm): Realm {
   return before;
 }
 
-/** Where the module lies. The literal form is what bundlers look for, and once. */
-export function address(): URL {
+/**
+ * Where the module lies. In this literal form, because bundlers look for it; and in one place only, because they copy the
+ * file for each place that they find.
+ */
+export function moduleUrl(): URL {
   return new URL('./wasm/fieldsync_bg.wasm', import.meta.url);
 }
 
@@ -106,7 +109,7 @@ async function load({ wasm }: InitOptions): Promise<void> {
   }
   const { instance, glue } = unborn();
   try {
-    await glue.init({ module_or_path: wasm ?? address() });
+    await glue.init({ module_or_path: wasm ?? moduleUrl() });
   } catch (cause) {
     throw notLoaded(cause);
   }

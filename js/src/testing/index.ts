@@ -6,7 +6,7 @@
  */
 import type { Schema } from '../config.js';
 import { FieldSyncError } from '../errors.js';
-import { address, enterPage } from '../load.js';
+import { enterPage, moduleUrl } from '../load.js';
 import type { AnyRecords } from '../records.js';
 import { TestClock } from './clock.js';
 import { TestDevice } from './device.js';
@@ -79,10 +79,10 @@ function moduleFrom(wasm: TestWorldOptions['wasm']): Promise<WebAssembly.Module>
 }
 
 async function readModule(): Promise<WebAssembly.Module> {
-  const file = address();
-  if (file.protocol !== 'file:') return WebAssembly.compileStreaming(fetch(file));
+  const url = moduleUrl();
+  if (url.protocol !== 'file:') return WebAssembly.compileStreaming(fetch(url));
   // Node. Not by an import, which a bundler for browsers would follow.
   type Node = { getBuiltinModule(name: 'node:fs/promises'): { readFile(file: URL): Promise<BufferSource> } };
   const { process } = globalThis as unknown as { process: Node };
-  return WebAssembly.compile(await process.getBuiltinModule('node:fs/promises').readFile(file));
+  return WebAssembly.compile(await process.getBuiltinModule('node:fs/promises').readFile(url));
 }
