@@ -228,18 +228,13 @@ for (const name of ENGINES) {
       const page = await first.visit();
       const config = await stage.settings('newer');
       const { told, code } = await page.run(async (settings) => {
-        const before = new Set((await indexedDB.databases()).map((database) => database.name));
-        const client = await globalThis.app.open(settings);
-        const { name: own } = (await indexedDB.databases()).find((database) => !before.has(database.name));
-        const outdated = new Promise((resolve) => client.on('outdated', resolve));
-        const request = indexedDB.open(own, 99);
-        await new Promise((resolve, reject) => {
-          request.onblocked = () => reject(new Error('blocked'));
-          request.onsuccess = resolve;
-        });
-        const { code } = await globalThis.app.refusal(() => client.create('client', { name: 'too old' }));
-        request.result.close();
-        return { told: await outdated, code };
+        const { app } = globalThis;
+        const own = await app.openNew(settings);
+        const outdated = new Promise((resolve) => app.client.on('outdated', resolve));
+        const later = await app.requested(indexedDB.open(own, 99));
+        const { code } = await app.refusal(() => app.client.create('client', { name: 'too old' }));
+        later.close();
+        return { told: await app.limited(outdated, 'the word'), code };
       }, config);
       assert.deepEqual([told, code], [{ type: 'outdated' }, 'outdated']);
     });
@@ -247,53 +242,62 @@ for (const name of ENGINES) {
     day('another tab keeps the database from opening: that is said, and it opens once that tab lets go', async () => {
       const page = await first.visit();
       const config = await stage.settings('kept');
-      const { refused, found } = await page.run(async (settings) => {
+      const { early, fired, refused, found } = await page.run(async (settings) => {
         const { app } = globalThis;
-        const before = new Set((await indexedDB.databases()).map((database) => database.name));
-        await app.open(settings);
-        const { name: own } = (await indexedDB.databases()).find((database) => !before.has(database.name));
+        const { requested, limited } = app;
+        const connections = app.watchConnections();
+        // The client's patience ends when it is told to, and not before.
+        const patience = app.holdTimers(10_000);
+        const own = await app.openNew(settings);
         await app.client.close();
-        const keeping = indexedDB.open(own);
-        await new Promise((resolve) => {
-          keeping.onsuccess = resolve;
-        });
+        const keeping = await requested(indexedDB.open(own));
         await new Promise((resolve) => {
           indexedDB.deleteDatabase(own).onblocked = resolve;
         });
-        const { setTimeout: plain } = globalThis;
-        // The client's patience ends at once.
-        globalThis.setTimeout = (run, wait, ...more) => plain(run, wait === 15_000 ? 0 : wait, ...more);
-        const refused = await app.refusal(() => app.open(settings));
-        globalThis.setTimeout = plain;
-        keeping.result.close();
-        await app.open(settings);
-        await app.client.create('client', { name: 'opened' });
+        const opening = app.refusal(() => app.open(settings));
+        await limited(patience.set(), 'a limit for opening');
+        const other = requested(indexedDB.open('another')).then((database) => database.close());
+        const early = await Promise.race([opening, other]);
+        const fired = patience.fire();
+        const refused = await limited(opening, 'a refusal');
+        keeping.close();
+        await limited(app.open(settings), 'opening');
+        const { record: opened } = await app.client.create('client', { name: 'opened' });
         const found = (await app.client.query('client')).map((record) => record.name);
-        await app.client.wipe({ force: true });
-        return { refused, found };
+        // A save is answered when its transaction is over; a read before, and that may outlast a close.
+        await app.client.update('client', opened.id, { phone: '1' });
+        await app.client.close();
+        // What was opened too late was closed too, and nothing is in the way of a deletion.
+        await limited(connections.allClosed(), 'the end of every connection');
+        for (const name of [own, 'another']) await limited(requested(indexedDB.deleteDatabase(name)), 'a deletion');
+        return { early: early ?? null, fired, refused, found };
       }, config);
+      assert.deepEqual([early, fired], [null, [15_000]]);
       assert.deepEqual([refused.code, refused.retryable, found], ['storage_blocked', true, ['opened']]);
     });
 
     day('a database that is gone at the next visit is told of, once', async () => {
-      const page = await first.visit();
       const config = await stage.settings('lost');
-      const lost = async (settings) => {
-        const { app } = globalThis;
-        const before = new Set((await indexedDB.databases()).map((database) => database.name));
-        await app.open(settings);
-        const { name: own } = (await indexedDB.databases()).find((database) => !before.has(database.name));
-        const loss = app.client.storageLoss;
-        await app.client.create('client', { name: 'not sent' });
-        await app.client.close();
-        await new Promise((resolve) => {
-          indexedDB.deleteDatabase(own).onsuccess = resolve;
-        });
-        return loss?.unsent ?? null;
+      /** A visit, and what it was told is lost. */
+      const lost = async (lived) => {
+        const page = await first.visit();
+        const name = await page.run((settings) => globalThis.app.openNew(settings), config);
+        const unsent = await page.run(() => globalThis.app.client.storageLoss?.unsent ?? null);
+        await page.run(lived, name);
+        return unsent;
       };
-      const losses = [await page.run(lost, config)];
-      losses.push(await (await first.visit()).run(lost, config));
-      assert.deepEqual(losses, [null, 1]);
+      const close = () => globalThis.app.client.close();
+      const losses = [
+        await lost(async (name) => {
+          const { client, requested } = globalThis.app;
+          await client.create('client', { name: 'not sent' });
+          await client.close();
+          await requested(indexedDB.deleteDatabase(name));
+        }),
+        await lost(close),
+        await lost(close),
+      ];
+      assert.deepEqual(losses, [null, 1, null]);
     });
 
     day('in a private window work is saved and sent as anywhere', async () => {
