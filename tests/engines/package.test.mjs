@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { armDeath } from '../e2e/support-death.mjs';
 import { onceFaults } from '../e2e/support-server.mjs';
 import { openStage, TENANT } from '../e2e/support-stage.mjs';
+import { openEar } from '../e2e/support-worker.mjs';
 import { serveFolders } from '../replay/stage.mjs';
 import { compareTable, openTable } from '../table.mjs';
 import { ENGINES, startEngine } from './drivers.mjs';
@@ -20,6 +21,7 @@ const NO_BACKGROUND_SYNC = 'kept; no Background Sync, an open page sends';
 
 for (const name of ENGINES) {
   describe(`the package in ${name}`, { timeout: 300_000 }, () => {
+    let ear;
     let stage;
     let engine;
     let first;
@@ -28,7 +30,8 @@ for (const name of ENGINES) {
     const operations = [];
 
     before(async () => {
-      stage = await openStage();
+      ear = openEar();
+      stage = await openStage({ answer: ear.answer });
       engine = await startEngine(stage, name);
       // Another origin has another storage: the same page there is another device, in a driver with one window too.
       const pages = fileURLToPath(new URL('../e2e/page', import.meta.url));
@@ -188,18 +191,28 @@ for (const name of ENGINES) {
     day('what was written without a network goes up when it is back', async () => {
       const page = await visit(first, 'back', { autoSync: true });
       await page.run((settings) => globalThis.app.register('/service-worker.mjs', [settings]), page.config);
+      const background = await page.run(() => 'SyncManager' in globalThis);
+      // No timer ends any more: what sends now was woken by an event.
+      await page.run(() => void globalThis.app.holdTimers(0));
       stage.gateway.handler = (exchange) => exchange.cut();
-      const { made, background } = await page.run(async () => {
-        const { client, when } = globalThis.app;
+      const workerEnded = background ? ear.ended() : undefined;
+      const made = await page.run(async () => {
+        const { client, when, limited } = globalThis.app;
         const { operationId } = await client.create('client', { name: 'without a network' });
-        await when((status) => status.state === 'error' && status.pending === 1);
-        return { made: operationId, background: 'SyncManager' in globalThis };
+        await limited(
+          when((status) => status.state === 'error' && status.pending === 1),
+          'an error',
+        );
+        return operationId;
       });
       operations.push(made);
+      // The browser took the network to be there, and had the worker try. That waits for minutes now.
+      if (background) assert.match(await workerEnded, /^rejected/);
       stage.gateway.handler = (exchange) => exchange.pass();
       await page.run(async () => {
+        const { settled, limited } = globalThis.app;
         dispatchEvent(new Event('online'));
-        await globalThis.app.settled();
+        await limited(settled(), 'nothing that waits');
         const registration = await navigator.serviceWorker.getRegistration();
         await registration.unregister();
       });
