@@ -219,7 +219,7 @@ for (const name of ENGINES) {
       return background ? undefined : NO_BACKGROUND_SYNC;
     });
 
-    day('a full disk is named, and the next save finds its room', async () => {
+    day('a write for which the browser says there is no room (planted) is named, and the next finds it', async () => {
       const page = await visit(first, 'full');
       const { code, made } = await page.run(async () => {
         const { client, refusal } = globalThis.app;
