@@ -10,7 +10,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { KINDS, openProxy } from '../../pkg/dist/fault-proxy/proxy.js';
-import { newProfile, startBrowser } from './support-chromium.mjs';
+import { newProfile } from '../environment.mjs';
+import { startBrowser } from './support-chromium.mjs';
 import { openStage, openTab, TENANT } from './support-stage.mjs';
 
 const ROUNDS = 100;

@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { newProfile, startBrowser } from './support-chromium.mjs';
+import { newProfile } from '../environment.mjs';
+import { startBrowser } from './support-chromium.mjs';
 import { openStage, openTab, TENANT } from './support-stage.mjs';
 
 /** What the disk has room for, and what is written until it is full. */

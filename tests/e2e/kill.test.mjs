@@ -7,7 +7,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { newProfile, startBrowser } from './support-chromium.mjs';
+import { newProfile } from '../environment.mjs';
+import { startBrowser } from './support-chromium.mjs';
 import { onceFaults } from './support-server.mjs';
 import { openStage, openTab, TENANT } from './support-stage.mjs';
 import { durabilityFaults, recordTransactions } from './support-transactions.mjs';

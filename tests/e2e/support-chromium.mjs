@@ -5,18 +5,11 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS, required } from '../environment.mjs';
 
 const START_LIMIT_MS = 60_000;
-
-/** A profile that outlives its browsers. */
-export function newProfile(stage) {
-  return mkdtemp(join(stage.folder, 'profile-'));
-}
 
 /** Starts a browser on a profile. `kill` is a SIGKILL to all its processes at once. */
 export async function startBrowser(stage, profile) {

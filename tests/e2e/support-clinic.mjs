@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS, required } from '../environment.mjs';
+import { hearTroubles, LAUNCH, required } from '../environment.mjs';
 
 const WWW = fileURLToPath(new URL('../../www', import.meta.url));
 const START_LIMIT_MS = 60_000;
@@ -47,7 +47,7 @@ export async function openStage() {
       /Local:\s+(http:\S+)/,
     );
     open.push(app.stop);
-    const browser = await chromium.launch({ executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS });
+    const browser = await chromium.launch(LAUNCH.chromium());
     open.push(() => browser.close());
     return { address: app.found, device: () => newDevice(browser, app.found), close };
   } catch (cause) {
@@ -65,7 +65,7 @@ async function newDevice(browser, address) {
   page.on('request', (request) => {
     if (request.url().endsWith('/api/v1/sync/upload')) uploads.push(request.postDataJSON());
   });
-  page.on('pageerror', (error) => troubles.push(error));
+  hearTroubles(page, troubles);
   const device = {
     context,
     page,

@@ -9,14 +9,14 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { required } from '../environment.mjs';
 import { readDatabase } from '../replay/database.mjs';
 
 const START_LIMIT_MS = 60_000;
 
 /** A server that is not started yet. The stage stops it at its end. */
 export async function prepareServer(stage, schema) {
-  const program = process.env.FIELDSYNC_SERVER_BIN;
-  if (!program) throw new Error('FIELDSYNC_SERVER_BIN is not set: run these tests by cargo xtask e2e');
+  const program = required('FIELDSYNC_SERVER_BIN');
   const folder = await mkdtemp(join(stage.folder, 'server-'));
   const files = {
     database: join(folder, 'server.sqlite'),

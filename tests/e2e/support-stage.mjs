@@ -1,12 +1,12 @@
 /**
- * The stage of the end-to-end tests that need no app: the real server, a plain page with the packed package, the
- * gateway between them, and devices, each a browser context of its own.
+ * The stage of the end-to-end tests that need no app, and of the days in every engine: the real server, a plain page with
+ * the packed package, the gateway between them, and devices, each a context of one Chromium.
  *
  * Whoever opens a stage closes it; then nothing runs and nothing lies on the disk.
  */
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS, required } from '../environment.mjs';
+import { hearTroubles, LAUNCH } from '../environment.mjs';
 import { openStage as openEmptyStage, servePage } from '../replay/stage.mjs';
 import { openGateway } from './support-gateway.mjs';
 import { prepareServer } from './support-server.mjs';
@@ -48,7 +48,7 @@ export async function openStage({ schema = SCHEMA, answer = async () => false } 
     let browser;
     const device = async () => {
       if (browser === undefined) {
-        browser = await chromium.launch({ executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS });
+        browser = await chromium.launch(LAUNCH.chromium());
         stage.onClose(() => browser.close());
       }
       const context = await browser.newContext();
@@ -70,8 +70,7 @@ export async function openStage({ schema = SCHEMA, answer = async () => false } 
 /** A new tab that shows the page, ready to be driven. What breaks in it goes to `troubles`. */
 export async function openTab(context, address, troubles) {
   const page = await context.newPage();
-  page.on('pageerror', (error) => troubles.push(String(error)));
-  page.on('crash', () => troubles.push('the page crashed'));
+  hearTroubles(page, troubles);
   await page.goto(address);
   await ready(page);
   return page;

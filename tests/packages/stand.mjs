@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS, required } from '../environment.mjs';
+import { LAUNCH, required } from '../environment.mjs';
 
 const START_LIMIT_MS = 60_000;
 const NOTE = 'Buy hay';
@@ -78,7 +78,7 @@ function options(folder, env) {
 
 /** A browser that the stage closes. */
 export async function openBrowser(stage) {
-  const browser = await chromium.launch({ executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS });
+  const browser = await chromium.launch(LAUNCH.chromium());
   stage.onClose(() => browser.close());
   return browser;
 }

@@ -16,7 +16,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
-import { CHROMIUM_FLAGS, required } from '../environment.mjs';
+import { hearTroubles, LAUNCH, newProfile, required } from '../environment.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const START_LIMIT_MS = 60_000;
@@ -146,14 +146,11 @@ export async function seedDatabase(stage, schema, tenant, records) {
  * page. Counts what goes to `api`.
  */
 export async function openDevice(stage, address, api) {
-  const profile = await mkdtemp(join(stage.folder, 'profile-'));
-  const options = { executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS };
-  const context = await chromium.launchPersistentContext(profile, options);
+  const context = await chromium.launchPersistentContext(await newProfile(stage), LAUNCH.chromium());
   stage.onClose(() => context.close());
   const page = context.pages()[0] ?? (await context.newPage());
   const troubles = [];
-  page.on('pageerror', (error) => troubles.push(String(error)));
-  page.on('crash', () => troubles.push('the page crashed'));
+  hearTroubles(page, troubles);
   const traffic = api === undefined ? undefined : await countTraffic(context, page, api);
   await page.goto(address);
   await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
