@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { required } from '../environment.mjs';
 import { openStage, serveFolders } from '../replay/stage.mjs';
 import { compareTable, openTable } from '../table.mjs';
 import { ENGINES, startEngine } from './drivers.mjs';
@@ -30,8 +31,7 @@ for (const name of ENGINES) {
 
     before(async () => {
       stage = await openStage();
-      const contract = process.env.FIELDSYNC_CONTRACT;
-      if (!contract) throw new Error('FIELDSYNC_CONTRACT is not set: run this by cargo xtask browser');
+      const contract = required('FIELDSYNC_CONTRACT');
       const pages = fileURLToPath(new URL('page', import.meta.url));
       ({ address } = await serveFolders(stage, { '/contract/': contract, '/': pages }));
       engine = await startEngine(stage, name);
@@ -42,6 +42,8 @@ for (const name of ENGINES) {
       test(`the planted mistake '${plant}' is caught`, async () => {
         const page = await engine.open(`${address}/?plant=${plant}`);
         const { broken } = await page.call('rig.ask', 'window', { run, limitMs: CASE_LIMIT_MS });
+        // What else breaks by it is of no interest.
+        await engine.troubles();
         await page.close();
         assert.match(broken, sign);
       });
@@ -54,7 +56,8 @@ for (const name of ENGINES) {
         assert.ok(names.length > 0);
         for (const promise of names) {
           await t.test(promise, async () => {
-            const { broken } = await page.call('rig.ask', context, { run: promise });
+            const answer = await page.call('rig.ask', context, { run: promise });
+            const broken = [answer.broken ?? [], await engine.troubles()].flat().join('\n') || undefined;
             table.set(inWords(promise), `${name}, ${context}`, broken === undefined ? 'kept' : '**broken**');
             if (broken === undefined) return;
             // The instance is dead: the next case gets a new page.

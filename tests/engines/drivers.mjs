@@ -4,17 +4,17 @@
  * Chromium and Firefox by Playwright; WebKitGTK by WebDriver, because Playwright drives only a WebKit of its own build.
  * Where the programs are comes from the environment, set by `cargo xtask browser`.
  */
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { chromium, firefox } from 'playwright-core';
 import { Builder, Capabilities } from 'selenium-webdriver';
-import { CHROMIUM_FLAGS, required } from '../environment.mjs';
+import { startBrowser } from '../e2e/support-chromium.mjs';
+import { ready } from '../e2e/support-stage.mjs';
+import { LAUNCH, newProfile, required } from '../environment.mjs';
 
 export const ENGINES = ['chromium', 'firefox', 'webkit'];
 
@@ -24,70 +24,68 @@ const START_LIMIT_MS = 60_000;
  * Starts an engine.
  *
  * `open(address)` gives a page that has said it is ready: `run(code, ...args)` runs a function in it and gives what that
- * resolves to, `call(path, ...args)` one that the page has, `rig.ask` for instance. `device(address)` is a place where
- * what pages store stays; `visit()` opens the address there anew, and is the end of its page before.
+ * resolves to, `call(path, ...args)` one that the page has, `rig.ask` for instance.
  *
- * `mortal(address)` is a device of a browser of its own, on a disk: `kill()` ends every process of it, and the next
- * `visit()` starts it again. Nothing for WebKit, whose driver keeps nothing on a disk.
+ * `device(address)` is a place where what pages store stays. `visit()` opens the address there anew, and is the end of
+ * all its pages before; `tab()` opens it once more beside them. `kill()` ends every process of its browser, and the next
+ * `visit()` starts that again, on the same profile: nothing for WebKit, whose driver keeps nothing on a disk.
  *
- * `secret(address)` is a device whose windows are private.
+ * `inPrivateWindow(address)` is a device whose windows are private. `troubles()` gives what broke in any page since it was
+ * asked last.
  */
 export function startEngine(stage, name) {
   return { chromium: startChromium, firefox: startFirefox, webkit: startWebKit }[name](stage);
 }
 
-async function startChromium(stage) {
-  const options = { executablePath: required('FIELDSYNC_CHROMIUM'), args: CHROMIUM_FLAGS };
-  return driven(stage, chromium, options);
+function startChromium(stage) {
+  // Contexts of Chromium are private: they leave nothing on the disk.
+  const newContext = launcher(stage, chromium, LAUNCH.chromium());
+  return driven(stage, { newContext, newPrivateContext: newContext, start: startBrowser });
 }
 
-async function startFirefox(stage) {
-  // `channel` chooses WebDriver BiDi, which Debian's Firefox speaks; without it Playwright expects its own patched build.
-  const options = { channel: 'moz-firefox', executablePath: required('FIELDSYNC_FIREFOX'), headless: true };
-  const open = await driven(stage, firefox, options);
+function startFirefox(stage) {
+  const options = LAUNCH.firefox();
   // What Playwright calls a context is a container there: a private window it opens for nobody.
   const firefoxUserPrefs = { 'browser.privatebrowsing.autostart': true };
-  return {
-    ...open,
-    secret: async (address) => (await driven(stage, firefox, { ...options, firefoxUserPrefs })).device(address),
+  return driven(stage, {
+    newContext: launcher(stage, firefox, options),
+    newPrivateContext: launcher(stage, firefox, { ...options, firefoxUserPrefs }),
+    start: startFirefoxOn,
+  });
+}
+
+/** Gives contexts of one browser, which is started for the first of them. */
+function launcher(stage, kind, options) {
+  const launch = async () => {
+    const browser = await kind.launch(options);
+    stage.onClose(() => browser.close());
+    return browser;
+  };
+  let browser;
+  return async () => {
+    browser ??= launch();
+    return (await browser).newContext();
   };
 }
 
-async function driven(stage, kind, options) {
-  const browser = await kind.launch(options);
-  stage.onClose(() => browser.close());
-  const inContext = async (address) => {
-    const context = await browser.newContext();
-    return { visit: () => shown(context, address), close: () => context.close() };
+/** Starts a Firefox on a profile, as `startBrowser` does a Chromium. */
+async function startFirefoxOn(stage, profile) {
+  const context = await firefox.launchPersistentContext(profile, LAUNCH.firefox());
+  const ended = once(context, 'close');
+  stage.onClose(() => context.close());
+  const kill = async () => {
+    for (const pid of await processesOf(profile)) killed(pid);
+    await ended;
   };
-  return {
-    open: async (address) => {
-      const { visit, close } = await inContext(address);
-      return { ...(await visit()), close };
-    },
-    device: inContext,
-    // Contexts of Chromium are private: they leave nothing on the disk.
-    secret: inContext,
-    mortal: async (address) => {
-      const profile = await mkdtemp(join(stage.folder, 'profile-'));
-      let context;
-      stage.onClose(() => context?.close());
-      return {
-        visit: async () => {
-          context ??= await kind.launchPersistentContext(profile, options);
-          return shown(context, address);
-        },
-        kill: async () => {
-          const ended = once(context, 'close');
-          // Every process of it, and of nothing else, was given the folder of its profile or is a child of one that was.
-          const { stdout } = await promisify(execFile)('pgrep', ['-f', profile]);
-          for (const pid of stdout.trim().split('\n')) killed(Number(pid));
-          await ended;
-          context = undefined;
-        },
-      };
-    },
-  };
+  return { context, kill };
+}
+
+/** Every process of a browser, and no other, was given the folder of its profile or is a child of one that was. */
+async function processesOf(profile) {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  // Those that have ended meanwhile have none.
+  const commands = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
+  return pids.filter((_, at) => commands[at].includes(profile)).map(Number);
 }
 
 function killed(pid) {
@@ -99,12 +97,62 @@ function killed(pid) {
   }
 }
 
-/** The one page of a context, loaded anew. */
-async function shown(context, address) {
-  const page = context.pages()[0] ?? (await context.newPage());
-  await page.goto(address);
-  await page.waitForFunction(() => document.documentElement.dataset.ready === 'yes');
-  return withCall((code, ...args) => page.evaluate(`(${code})(...${JSON.stringify(args)})`));
+function driven(stage, { newContext, newPrivateContext, start }) {
+  const contexts = new Set();
+  const heard = [];
+  const hear = async (context) => {
+    await context.addInitScript(hearItself);
+    contexts.add(context);
+    context.once('close', () => contexts.delete(context));
+    return context;
+  };
+  const troubles = async () => {
+    const pages = [...contexts].flatMap((context) => context.pages());
+    for (const page of pages) heard.push(...(await page.evaluate(heardSince)));
+    return heard.splice(0);
+  };
+  const shown = async (page, address) => {
+    await page.goto(address);
+    await ready(page);
+    return withCall((code, ...args) => page.evaluate(`(${code})(...${JSON.stringify(args)})`));
+  };
+  /** A device's pages, in the context that it has by then. */
+  const pagesIn = (context, address) => ({
+    visit: async () => {
+      heard.push(...(await troubles()));
+      const [page = await (await context()).newPage(), ...others] = (await context()).pages();
+      for (const other of others) await other.close();
+      return shown(page, address);
+    },
+    tab: async () => shown(await (await context()).newPage(), address),
+  });
+  return {
+    troubles,
+    open: async (address) => {
+      const context = await hear(await newContext());
+      return { ...(await shown(await context.newPage(), address)), close: () => context.close() };
+    },
+    device: async (address) => {
+      const profile = await newProfile(stage);
+      let browser;
+      const context = async () => {
+        if (browser === undefined) {
+          browser = await start(stage, profile);
+          await hear(browser.context);
+        }
+        return browser.context;
+      };
+      const kill = async () => {
+        await browser.kill();
+        browser = undefined;
+      };
+      return { ...pagesIn(context, address), kill };
+    },
+    inPrivateWindow: async (address) => {
+      const context = await hear(await newPrivateContext());
+      return pagesIn(async () => context, address);
+    },
+  };
 }
 
 function withCall(run) {
@@ -132,26 +180,69 @@ async function startWebKit(stage) {
   const session = await new Builder().usingServer(`http://127.0.0.1:${port}`).withCapabilities(capabilities).build();
   stage.onClose(() => session.quit());
   await session.manage().setTimeouts({ script: 120_000 });
-  const run = async (code, ...args) => {
-    const script = `const done = arguments[arguments.length - 1];
-      (async () => (${code})(...arguments[0]))().then((value) => done({ value }), (cause) => done({ cause: String(cause) }));`;
-    const { value, cause } = await session.executeAsyncScript(script, args);
-    if (cause !== undefined) throw new Error(cause);
-    return value;
-  };
-  // One window, and one storage: what a page stored is there for the next one.
-  const visit = async (address) => {
-    await session.get('about:blank');
+  const [first] = await session.getAllWindowHandles();
+  const heard = [];
+  const shown = async (address) => {
+    const window = await session.getWindowHandle();
     await session.get(address);
     await session.wait(
       () => session.executeScript("return document.documentElement.dataset.ready === 'yes'"),
       START_LIMIT_MS,
     );
-    return { ...withCall(run), close: async () => {} };
+    await session.executeScript(hearItself);
+    const run = async (code, ...args) => {
+      const script = `const done = arguments[arguments.length - 1];
+        (async () => (${code})(...arguments[0]))().then((value) => done({ value }), (cause) => done({ cause: String(cause) }));`;
+      // One page after the other: a session drives one window at a time.
+      await session.switchTo().window(window);
+      const { value, cause } = await session.executeAsyncScript(script, args);
+      if (cause !== undefined) throw new Error(cause);
+      return value;
+    };
+    return withCall(run);
   };
-  const device = async (address) => ({ visit: () => visit(address), close: async () => {} });
-  // So is every session of this driver.
-  return { open: visit, device, secret: device };
+  const troubles = async () => {
+    for (const window of await session.getAllWindowHandles()) {
+      await session.switchTo().window(window);
+      heard.push(...(await session.executeScript(heardSince)));
+    }
+    return heard.splice(0);
+  };
+  // One storage: what a page stored is there for the next one.
+  const visit = async (address) => {
+    heard.push(...(await troubles()));
+    for (const window of await session.getAllWindowHandles()) {
+      await session.switchTo().window(window);
+      if (window === first) await session.get('about:blank');
+      else await session.close();
+    }
+    await session.switchTo().window(first);
+    return shown(address);
+  };
+  const tab = async (address) => {
+    await session.switchTo().newWindow('tab');
+    return shown(address);
+  };
+  const device = async (address) => ({ visit: () => visit(address), tab: () => tab(address) });
+  return {
+    troubles,
+    open: async (address) => ({ ...(await visit(address)), close: async () => {} }),
+    device,
+    // Every session of this driver is private.
+    inPrivateWindow: device,
+  };
+}
+
+/** Runs in a page: what breaks in it is kept. */
+function hearItself() {
+  globalThis.troubles = [];
+  addEventListener('error', ({ error, message }) => globalThis.troubles.push(String(error ?? message)));
+  addEventListener('unhandledrejection', ({ reason }) => globalThis.troubles.push(String(reason)));
+}
+
+/** Runs in a page: what broke since it was asked last. The page itself says so, because a driver hears of it later. */
+function heardSince() {
+  return globalThis.troubles?.splice(0) ?? [];
 }
 
 /** A screen that nobody sees: WebKitGTK needs one. Gives its name. */

@@ -57,9 +57,25 @@ for (const name of ENGINES) {
     function day(what, lived) {
       test(what, async () => {
         table.set(what, name, '**broken**');
-        table.set(what, name, (await lived()) ?? 'kept');
+        const seen = (await lived()) ?? 'kept';
+        assert.deepEqual(await engine.troubles(), []);
+        table.set(what, name, seen);
       });
     }
+
+    test('what breaks in a page is heard', async () => {
+      const page = await first.visit();
+      await page.run(async () => {
+        const event = (type) => new Promise((resolve) => addEventListener(type, resolve, { once: true }));
+        const told = [event('error'), event('unhandledrejection')];
+        Promise.reject(new Error('planted: rejected'));
+        setTimeout(() => {
+          throw new Error('planted: thrown');
+        });
+        await Promise.all(told);
+      });
+      assert.deepEqual((await engine.troubles()).sort(), ['Error: planted: rejected', 'Error: planted: thrown']);
+    });
 
     day('work of an offline day outlives a reload and goes up in order', async () => {
       const offline = await visit(first, 'anna');
@@ -183,6 +199,8 @@ for (const name of ENGINES) {
           [way, where],
         );
         operations.push(...made);
+        // What it died of is told to the page too, unless a call was there to be told.
+        assert.deepEqual(await engine.troubles(), way === 'now' ? [] : ['RangeError: out of memory']);
         assert.deepEqual([code ?? refused.code, refused.code], ['instance_dead', 'instance_dead']);
         assert.deepEqual([left, synced], [made, true]);
       });
@@ -314,7 +332,7 @@ for (const name of ENGINES) {
     });
 
     day('in a private window work is saved and sent as anywhere', async () => {
-      const device = await engine.secret(stage.site.address);
+      const device = await engine.inPrivateWindow(stage.site.address);
       const before = await visit(device, 'private');
       operations.push(
         await before.run(async () => {
@@ -338,8 +356,8 @@ for (const name of ENGINES) {
     });
 
     day('the browser is killed: what was reported saved is there, and goes once', async () => {
-      const device = await engine.mortal?.(stage.site.address);
-      if (!device) return 'not shown: its driver keeps nothing on a disk';
+      const device = await engine.device(stage.site.address);
+      if (!device.kill) return 'not shown: its driver keeps nothing on a disk';
       const before = await visit(device, 'killed');
       const made = await before.run(async () => {
         const saves = ['kill 1', 'kill 2'].map((label) => globalThis.app.client.create('client', { name: label }));
