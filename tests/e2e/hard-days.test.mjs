@@ -244,21 +244,11 @@ const labels = (page) =>
 
 /** Opens a later layout of a database, in a page. */
 async function upgrade(name) {
-  const request = indexedDB.open(name, 99);
-  await new Promise((resolve, reject) => {
-    request.onblocked = () => reject(new Error('blocked'));
-    request.onerror = () => reject(request.error);
-    request.onsuccess = resolve;
-  });
-  request.result.close();
+  const later = await globalThis.app.requested(indexedDB.open(name, 99));
+  later.close();
 }
 
 /** Deletes a database, in a page. */
 async function remove(name) {
-  const request = indexedDB.deleteDatabase(name);
-  await new Promise((resolve, reject) => {
-    request.onblocked = () => reject(new Error('blocked'));
-    request.onerror = () => reject(request.error);
-    request.onsuccess = resolve;
-  });
+  await globalThis.app.requested(indexedDB.deleteDatabase(name));
 }

@@ -76,12 +76,6 @@ describe('the service worker', { timeout: 180_000 }, () => {
       while (!(await manager.getTags()).includes('fieldsync')) await new Promise(requestAnimationFrame);
     });
 
-  /** The operations that went over the wire since, one entry for each time. */
-  function sentSince(at) {
-    const uploads = stage.gateway.uploads().slice(at);
-    return uploads.flatMap(({ operations: batch }) => batch.map(({ id }) => id));
-  }
-
   /** Holds the next upload before the server sees it. `reached` resolves with what lets it go. */
   function holdUpload() {
     const { promise: reached, resolve: reach } = resolvable();
@@ -108,7 +102,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     const done = ear.ended();
     await device.context.setOffline(false);
     assert.equal(await done, 'resolved');
-    assert.deepEqual(sentSince(from), operations.slice(-3));
+    assert.deepEqual(stage.gateway.sent(from), operations.slice(-3));
 
     const later = await device.open();
     assert.deepEqual(await queue(later), []);
@@ -165,7 +159,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     assert.equal(await done, 'resolved');
     const waited = await pageWaits;
     assert.deepEqual([waited.success, waited.synced], [true, 0]);
-    assert.deepEqual(sentSince(from), [...first, ...second]);
+    assert.deepEqual(stage.gateway.sent(from), [...first, ...second]);
     assert.deepEqual(await queue(device.page), []);
   });
 
@@ -196,7 +190,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     const done = ear.ended();
     await device.fire();
     assert.equal(await done, 'resolved');
-    assert.deepEqual(sentSince(from), [...made, ...made]);
+    assert.deepEqual(stage.gateway.sent(from), [...made, ...made]);
     // The worker tells the pages: this one learns of it without a session of its own.
     await later.evaluate(() => globalThis.app.settled());
     assert.deepEqual(await queue(later), []);
@@ -275,7 +269,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     const done = ear.ended();
     await device.fire();
     assert.equal(await done, 'resolved');
-    assert.deepEqual(sentSince(from), made);
+    assert.deepEqual(stage.gateway.sent(from), made);
   });
 
   test('the worker of docs/service-worker.md sends, as it stands there', async () => {
@@ -286,7 +280,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     const done = ear.ended();
     await device.fire();
     assert.equal(await done, 'resolved');
-    assert.deepEqual(sentSince(from), made);
+    assert.deepEqual(stage.gateway.sent(from), made);
   });
 
   test('without Background Sync nothing breaks, and the page sends when the network is back', async () => {

@@ -17,6 +17,11 @@ export function openGateway(upstream) {
     answer,
     /** The parsed bodies of the uploads. */
     uploads: () => gateway.requests.filter(({ endpoint }) => endpoint === 'upload').map(({ text }) => JSON.parse(text)),
+    /** The operations that the uploads from this one on carried, one id for each time. */
+    sent: (from = 0) => {
+      const uploads = gateway.uploads().slice(from);
+      return uploads.flatMap(({ operations }) => operations.map(({ id }) => id));
+    },
   };
 
   async function answer(request, response) {

@@ -104,7 +104,7 @@ describe('two tabs', { timeout: 120_000 }, () => {
     const phone = await (await stage.device()).tab('ben');
     await sync(phone);
     assert.deepEqual(await fields(phone, real), wanted);
-    const sent = stage.gateway.uploads().flatMap(({ operations: batch }) => batch.map((operation) => operation.id));
+    const sent = stage.gateway.sent();
     assert.equal(new Set(sent).size, sent.length, 'no operation was sent twice');
   });
 
@@ -163,8 +163,7 @@ describe('two tabs', { timeout: 120_000 }, () => {
     );
     operations.push(...written.flat());
     for (const page of tabs) await page.evaluate(() => globalThis.app.settled());
-    const sent = stage.gateway.uploads().flatMap(({ operations: batch }) => batch.map((operation) => operation.id));
-    assert.deepEqual(sent.sort(), written.flat().sort());
+    assert.deepEqual(stage.gateway.sent().sort(), written.flat().sort());
     assert.deepEqual(device.troubles, []);
   });
 
