@@ -1,0 +1,81 @@
+/**
+ * The browser dies while it makes the layout of a new database: SIGKILL to all its processes, after each of the stores.
+ * The next start finds nothing half made, and makes all of it.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { newProfile } from '../environment.mjs';
+import { startBrowser } from './support-chromium.mjs';
+import { openStage, openTab } from './support-stage.mjs';
+
+/** The object stores of the layout. */
+const STORES = 9;
+
+describe('the browser is killed while it makes the layout', { timeout: 180_000 }, () => {
+  let stage;
+  let reached = () => {};
+  before(async () => {
+    stage = await openStage({
+      // Never answered: who asks is killed.
+      answer: async ({ url }) => {
+        if (url === '/made') reached();
+        return url === '/made';
+      },
+    });
+  });
+  after(() => stage?.close());
+
+  for (let step = 1; step <= STORES; step += 1) {
+    test(`after ${step} of its stores: the next start makes all of it`, async () => {
+      const profile = await newProfile(stage);
+      const settings = await stage.settings();
+      const troubles = [];
+      const { context, kill } = await startBrowser(stage, profile);
+      const page = await openTab(context, stage.site.address, troubles);
+      const made = new Promise((resolve) => {
+        reached = resolve;
+      });
+      const opening = page
+        .evaluate(
+          async ([stop, config]) => {
+            const { createObjectStore } = IDBDatabase.prototype;
+            let stores = 0;
+            IDBDatabase.prototype.createObjectStore = function (...args) {
+              const store = createObjectStore.apply(this, args);
+              stores += 1;
+              if (stores === stop) {
+                // Nothing of this page goes on until there is an answer.
+                const request = new XMLHttpRequest();
+                request.open('GET', '/made', false);
+                request.send();
+              }
+              return store;
+            };
+            await globalThis.app.open(config);
+          },
+          [step, settings],
+        )
+        .catch((error) => error);
+      await made;
+      await kill();
+      assert.match(String(await opening), /closed|crashed|disconnected/i);
+
+      const next = await startBrowser(stage, profile);
+      const again = await openTab(next.context, stage.site.address, troubles);
+      const found = await again.evaluate(async (config) => {
+        const { app } = globalThis;
+        await app.open(config);
+        await app.client.create('client', { name: 'whole' });
+        const records = await app.client.query('client');
+        const [{ name, version }] = await indexedDB.databases();
+        const database = await app.requested(indexedDB.open(name));
+        const stores = database.objectStoreNames.length;
+        database.close();
+        return { names: records.map((record) => record.name), version, stores };
+      }, settings);
+      assert.deepEqual(found, { names: ['whole'], version: 1, stores: STORES });
+      assert.deepEqual(troubles, []);
+      await next.kill();
+    });
+  }
+});
