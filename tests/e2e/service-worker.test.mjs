@@ -76,20 +76,6 @@ describe('the service worker', { timeout: 180_000 }, () => {
       while (!(await manager.getTags()).includes('fieldsync')) await new Promise(requestAnimationFrame);
     });
 
-  /** Holds the next upload before the server sees it. `reached` resolves with what lets it go. */
-  function holdUpload() {
-    const { promise: reached, resolve: reach } = resolvable();
-    stage.gateway.handler = async (exchange) => {
-      if (exchange.endpoint !== 'upload') return exchange.pass();
-      stage.gateway.handler = (next) => next.pass();
-      const { promise: released, resolve: release } = resolvable();
-      reach(release);
-      await released;
-      return exchange.pass();
-    };
-    return reached;
-  }
-
   test('what was written offline is sent when the network is back, though every page is closed', async () => {
     const device = await openWorkerDevice(stage, { user: 'anna', more: { autoSync: true } });
     await device.page.evaluate(() => globalThis.app.settled());
@@ -118,7 +104,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     const device = await openWorkerDevice(stage, { user: 'bea', more: { autoSync: true } });
     await device.page.evaluate(() => globalThis.app.settled());
     // The answer never comes, so that no session has failed: only the hiding can ask.
-    const reached = holdUpload();
+    const reached = stage.gateway.holdUpload();
     await save(device.page, ['put away']);
     const release = await reached;
     const begun = ear.begun();
@@ -136,7 +122,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     const device = await openWorkerDevice(stage, { user: 'carl' });
     const from = stage.gateway.uploads().length;
     const first = await save(device.page, ['page first 1', 'page first 2']);
-    let reached = holdUpload();
+    let reached = stage.gateway.holdUpload();
     const pageSends = sync(device.page);
     let release = await reached;
     let begun = ear.begun();
@@ -148,7 +134,7 @@ describe('the service worker', { timeout: 180_000 }, () => {
     assert.equal(await done, 'resolved');
 
     const second = await save(device.page, ['worker first 1', 'worker first 2']);
-    reached = holdUpload();
+    reached = stage.gateway.holdUpload();
     begun = ear.begun();
     done = ear.ended();
     await device.fire();

@@ -15,6 +15,16 @@ export function openGateway(upstream) {
     /** Takes an exchange in place of the server. */
     handler: (exchange) => exchange.pass(),
     answer,
+    /** Holds the next upload before the server sees it. Once it is there, resolves with what lets it go. */
+    holdUpload: () =>
+      new Promise((reach) => {
+        gateway.handler = async (exchange) => {
+          if (exchange.endpoint !== 'upload') return exchange.pass();
+          gateway.handler = (next) => next.pass();
+          await new Promise(reach);
+          return exchange.pass();
+        };
+      }),
     /** The parsed bodies of the uploads. */
     uploads: () => gateway.requests.filter(({ endpoint }) => endpoint === 'upload').map(({ text }) => JSON.parse(text)),
     /** The operations that the uploads from this one on carried, one id for each time. */

@@ -140,39 +140,48 @@ for (const name of ENGINES) {
     });
 
     day('two tabs share one queue: each sees what the other saves, and each operation goes once', async () => {
-      const page = await visit(first, 'tabs');
-      const { made, seen, results } = await page.run(async (settings) => {
-        const frame = document.body.appendChild(document.createElement('iframe'));
-        const loaded = new Promise((resolve) => frame.addEventListener('load', resolve));
-        frame.src = '/';
-        await loaded;
-        const [one, other] = [globalThis.app.client, await frame.contentWindow.app.open(settings)];
-        const heard = new Promise((resolve) => other.on('change', resolve));
-        const saved = [await one.create('client', { name: 'tab 1' })];
-        await heard;
-        saved.push(await other.create('client', { name: 'tab 2' }));
-        const seen = [];
-        for (const client of [one, other]) {
-          const found = await client.query('client', { orderBy: 'name' });
-          seen.push(found.map(({ name: label }) => label).filter((label) => label.startsWith('tab')));
-        }
-        const results = await Promise.all([one.engine.sync(), other.engine.sync()]);
-        return { made: saved.map(({ operationId }) => operationId), seen, results };
-      }, page.config);
+      // A tab that is silent for long keeps its turn to send.
+      const one = await visit(first, 'tabs', { silenceMs: 600_000 });
+      const other = await first.tab();
+      await other.run((settings) => globalThis.app.open(settings).then(() => undefined), one.config);
+      const save = (page, label) =>
+        page.run(async (text) => (await globalThis.app.client.create('client', { name: text })).operationId, label);
+      await other.run(() => {
+        globalThis.heard = new Promise((resolve) => globalThis.app.client.on('change', resolve));
+      });
+      const made = [await save(one, 'tab 1')];
+      await other.run(() => globalThis.app.limited(globalThis.heard, 'the change in the other tab'));
+      made.push(await save(other, 'tab 2'));
       operations.push(...made);
-      assert.deepEqual(seen, [
-        ['tab 1', 'tab 2'],
-        ['tab 1', 'tab 2'],
-      ]);
-      assert.deepEqual(
-        results.map(({ success }) => success),
-        [true, true],
-      );
-      const sent = stage.gateway.sent();
-      assert.deepEqual(
-        made.map((id) => sent.filter((other) => other === id).length),
-        [1, 1],
-      );
+      for (const page of [one, other]) {
+        const seen = await page.run(async () => {
+          const found = await globalThis.app.client.query('client', { orderBy: 'name' });
+          return found.map(({ name: label }) => label).filter((label) => label.startsWith('tab'));
+        });
+        assert.deepEqual(seen, ['tab 1', 'tab 2']);
+      }
+
+      // While what the one tab sends is on its way, the other asks for a session too, and waits for its turn.
+      const from = stage.gateway.uploads().length;
+      const reached = stage.gateway.holdUpload();
+      const sync = () => {
+        globalThis.syncing = globalThis.app.client.engine.sync();
+      };
+      await one.run(sync);
+      const release = await reached;
+      await other.run(sync);
+      await other.run(async () => {
+        // No event tells of it.
+        const queued = async () => {
+          while ((await navigator.locks.query()).pending.length === 0)
+            await new Promise((next) => setTimeout(next, 10));
+        };
+        await globalThis.app.limited(queued(), 'a tab that waits for its turn');
+      });
+      release();
+      const ended = () => globalThis.app.limited(globalThis.syncing, 'the end of a session');
+      for (const page of [one, other]) assert.equal((await page.run(ended)).success, true);
+      assert.deepEqual(stage.gateway.sent(from), made);
     });
 
     for (const [where, way] of [
