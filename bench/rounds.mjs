@@ -2,7 +2,8 @@
  * One job on every side, round after round, in an order that rotates: no side always finds the warmer machine. A world
  * is the stage, the site, the browser's name and the rounds, with a server and its schema.
  */
-import { newProfile, openDevice } from './devices.mjs';
+import { newProfile } from '../tests/environment.mjs';
+import { openDevice } from './devices.mjs';
 
 export const TENANT = 'bench';
 
