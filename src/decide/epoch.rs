@@ -5,6 +5,8 @@
 
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use super::cache::{Cache, Decision, Run, each, unreadable};
 use super::chain::{Queued, with};
 use super::effects::Effects;
@@ -165,12 +167,13 @@ fn over_base(entity: &str, key: &RecordId, id: RecordId, base: Option<BaseRow>) 
 }
 
 /// Takes out of a base what an operation had done to it. What was there before is not known; but the base shall not say
-/// that the server has it, for then the operation would want nothing.
-fn forget(base: Option<&mut Object>, action: &Action) {
+/// that the server has it, for then the operation would want nothing; nor that it has nothing, for that can be what
+/// somebody else has made of it. Null is neither, nearly always.
+pub(super) fn forget(base: Option<&mut Object>, action: &Action) {
     if let (Some(base), Action::Update { delta }) = (base, action) {
         let mut gone = Delta::default();
         for (pointer, _) in delta.changes() {
-            gone.insert(pointer.clone(), Change::Unset);
+            gone.insert(pointer.clone(), Change::Set(Value::Null));
         }
         gone.apply(base);
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, Onto, Queued, in_conflict, operations, reissue, renew_view, stood_on, with};
 use super::effects::{Effects, Settled};
+use super::epoch::forget;
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
 use super::rows::{last_audit, seals};
@@ -335,9 +336,14 @@ fn move_grounds(row: &mut OverlayRow, pending: &[Queued], earlier: &[&Queued], s
     for op in &mut row.ops {
         let other = pending.iter().find(|(_, other)| other.seq == op.seq);
         let on_it = other.is_some_and(|(_, other)| earlier_than(pending, other).iter().any(|(_, earlier)| earlier.seq == applied.seq));
-        // After a restore the receipt of an old operation can come once more, when the record had moved on long before.
-        let moved_on = other.is_some_and(|(_, other)| matches!(other.base, Base::Version(base) if base > version));
-        if (apart || moved_on || op.ground.is_some()) && !on_it {
+        // After a restore the receipt of an old operation can come once more, when somebody else's state had followed it long
+        // before: what stood there, nobody knows any more.
+        let after_others = |(_, other): &&Queued| matches!(other.base, Base::Version(base) if base > version);
+        if let Some((_, other)) = other.filter(after_others).filter(|_| op.ground.is_none()) {
+            let mut ground = row.base.clone().unwrap_or_default();
+            forget(Some(&mut ground), &other.action);
+            op.ground = Some(ground);
+        } else if (apart || op.ground.is_some()) && !on_it {
             op.ground = op.ground.take().or_else(|| Some(row.base.clone().unwrap_or_default()));
         } else if let Some(ground) = op.ground.as_mut().filter(|_| !based) {
             let left = with(Some(std::mem::take(ground)), earlier.iter().copied());

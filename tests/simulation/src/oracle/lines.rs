@@ -87,8 +87,10 @@ pub(super) struct Origin<'o> {
     pub(super) first: &'o Operation,
     /// The version that this one was written on.
     pub(super) on: Version,
-    /// What its writer saw of the record, where that is known.
+    /// What its writer saw of the record, where that is known; nothing if own operations hid the field.
     pub(super) saw: Option<&'o Seen>,
+    /// The same, whatever was hidden of it.
+    below: Option<&'o Seen>,
     /// The firsts of the lines that it followed, and of its own.
     pub(super) own: BTreeSet<&'o OpId>,
 }
@@ -186,7 +188,7 @@ impl Lines {
         let over = saw.iter().flat_map(|saw| &saw.under).filter_map(|id| self.body(id));
         let mut own: BTreeSet<&OpId> = over.map(|over| &self.first(over).id).collect();
         let hidden = |id: &OpId| self.body(id).is_some_and(|over| touches(over, pointer));
-        let saw = saw.filter(|saw| !saw.under.iter().any(hidden));
+        let (below, saw) = (saw, saw.filter(|saw| !saw.under.iter().any(hidden)));
         let mut at = first;
         loop {
             own.insert(&self.first(at).id);
@@ -196,7 +198,7 @@ impl Lines {
                 Base::Version(on) => {
                     // What it follows can have been written long before: by then its device can have been told of more.
                     let known = saw.map(|saw| saw.version).filter(|version| !past.is_lost(*version));
-                    return Some(Origin { first, on: known.unwrap_or(*on).max(*on), saw, own });
+                    return Some(Origin { first, on: known.unwrap_or(*on).max(*on), saw, below, own });
                 }
                 Base::After(earlier) => at = self.body(earlier)?,
             }
@@ -217,6 +219,14 @@ impl Lines {
         let other = self.first(other);
         let at_home = self.homes.get(&other.id) == self.homes.get(&origin.first.id);
         origin.own.contains(&other.id) || at_home && other.seq < origin.first.seq
+    }
+
+    /// Whether all that another operation had changed of a record stood before the writer.
+    pub(super) fn was_shown(&self, past: &Past, origin: &Origin<'_>, version: Version, other: &Operation) -> bool {
+        let Action::Update { delta } = &other.action else { return false };
+        let hides = |id: &OpId| self.body(id).is_some_and(|over| delta.changes().any(|(pointer, _)| touches(over, Some(pointer))));
+        let told = |saw: &&Seen| !past.is_lost(saw.version) && version <= saw.version;
+        origin.below.filter(told).is_some_and(|saw| !saw.under.iter().any(hides))
     }
 
     /// The names that an operation had before, with those of what became part of it.

@@ -125,13 +125,11 @@ impl Past {
                 continue;
             }
             let mut over = since.iter().rev().take_while(|other| !covers(other));
-            if let Some(over) = over.find(|other| !own(other) && touches(&other.by, pointer)) {
+            let unseen = |other: &&Left| pointer.is_some() || !lines.was_shown(self, &origin, other.version, &other.by);
+            if let Some(over) = over.find(|other| !own(other) && touches(&other.by, pointer) && unseen(other)) {
                 // What a conflict showed that looked just so tells of this one as well.
                 let shown = |met: &Met| of(&met.data) == at(there);
-                // What the device had of it went with a lineage that the server lost since: of a field that is empty now it
-                // cannot know that it ever held anything.
-                let unknown = at(there).is_none() && self.lost.iter().any(|(kept, _)| origin.on <= *kept && *kept < over.version);
-                looked_at.push(judge(lines, left, key, &origin, unknown, over, pointer, &shown));
+                looked_at.push(judge(lines, left, key, &origin, over, pointer, &shown));
             }
         }
         looked_at
@@ -139,13 +137,11 @@ impl Past {
 }
 
 /// Whether an operation may take effect over what another one did.
-#[allow(clippy::too_many_arguments, reason = "both sides, and what is known of their meeting")]
 fn judge(
     lines: &Lines,
     left: &Left,
     key: &RecordKey,
     origin: &Origin<'_>,
-    unknown: bool,
     over: &Left,
     pointer: Option<&Pointer>,
     shown: &dyn Fn(&Met) -> bool,
@@ -177,7 +173,7 @@ fn judge(
         Rule::ClientWins => true,
         Rule::ServerWins | Rule::Manual => false,
     };
-    if wins && (unknown || !told.is_empty()) {
+    if wins && !told.is_empty() {
         return Ok(());
     }
     let field = pointer.map_or_else(|| "*".to_owned(), Pointer::dotted);
