@@ -205,7 +205,7 @@ mod tests {
             let scale = u32::try_from(power).expect("it is small");
             for text in [format!("{}", halfway << scale), format!("{}e-{scale}", halfway * 5_u128.pow(scale))] {
                 reads_as_std(&text);
-                // A little more and a little less, as far behind as anyone likes.
+                // Just above and just below it: the digit that decides can stand hundreds of places behind.
                 let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
                 for far in [0, 30, 800] {
                     reads_as_std(&format!("{digits}.{}1e{exponent}", "0".repeat(far)));
