@@ -5,7 +5,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -14,8 +14,8 @@ import { readDatabase } from '../replay/database.mjs';
 
 const START_LIMIT_MS = 60_000;
 
-/** A server that is not started yet. The stage stops it at its end. */
-export async function prepareServer(stage, schema) {
+/** A server that is not started yet, on a new database file or on a copy of `present`. The stage stops it at its end. */
+export async function prepareServer(stage, schema, present) {
   const program = required('FIELDSYNC_SERVER_BIN');
   const folder = await mkdtemp(join(stage.folder, 'server-'));
   const files = {
@@ -23,6 +23,7 @@ export async function prepareServer(stage, schema) {
     schema: join(folder, 'schema.json'),
     key: join(folder, 'key'),
   };
+  if (present !== undefined) await copyFile(present, files.database);
   await writeFile(files.schema, JSON.stringify(schema));
   await writeFile(files.key, randomBytes(32).toString('hex'), { mode: 0o600 });
   let address;
@@ -88,7 +89,7 @@ export async function prepareServer(stage, schema) {
     return readDatabase(files.database, tenant);
   }
 
-  return { start, died, kill, stop, token, content, address: () => address };
+  return { start, died, kill, stop, token, content, address: () => address, database: files.database };
 }
 
 /** What is wrong with change rows and receipts if each of these operations was to be applied exactly once. */

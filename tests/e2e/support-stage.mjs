@@ -7,7 +7,7 @@
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { hearTroubles, LAUNCH } from '../environment.mjs';
-import { openStage as openEmptyStage, servePage } from '../replay/stage.mjs';
+import { openStage as openEmptyStage, serveFolders, servePage } from '../replay/stage.mjs';
 import { openGateway } from './support-gateway.mjs';
 import { prepareServer } from './support-server.mjs';
 
@@ -26,20 +26,23 @@ export const SCHEMA = {
 };
 
 /**
- * Opens everything; the server runs. `answer` may take requests of the page that are neither for the server nor for a
- * file: it returns true if it did.
+ * Opens everything; the server runs, on a copy of `database` if one is given. `answer` may take requests of the page that
+ * are neither for the server nor for a file: it returns true if it did.
  */
-export async function openStage({ schema = SCHEMA, answer = async () => false } = {}) {
+export async function openStage({ schema = SCHEMA, database, answer = async () => false } = {}) {
   const stage = await openEmptyStage();
   try {
-    const server = await prepareServer(stage, schema);
+    const server = await prepareServer(stage, schema, database);
     await server.start();
     const gateway = openGateway(server.address);
+    const pages = fileURLToPath(new URL('page', import.meta.url));
     const site = await servePage(
       stage,
-      fileURLToPath(new URL('page', import.meta.url)),
+      pages,
       async (request, response) => (await gateway.answer(request, response)) || answer(request, response),
     );
+    /** The same page at another origin. It has another storage: in a driver with one window that is another device. */
+    const serveElsewhere = () => serveFolders(stage, { '/package/': site.unpacked, '/': pages }, gateway.answer);
     /** Settings for a user's client, as a test passes them to the page. */
     const settings = async (user = 'anna', more = {}) => ({
       ...{ tenant: TENANT, user, schema, baseUrl: '/api/v1/sync', autoSync: false },
@@ -60,7 +63,7 @@ export async function openStage({ schema = SCHEMA, answer = async () => false } 
       };
       return { context, tab, troubles };
     };
-    return { ...stage, server, gateway, site, settings, device };
+    return { ...stage, server, gateway, site, serveElsewhere, settings, device };
   } catch (cause) {
     await stage.close();
     throw cause;

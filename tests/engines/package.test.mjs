@@ -6,12 +6,10 @@
  */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { armDeath } from '../e2e/support-death.mjs';
 import { onceFaults } from '../e2e/support-server.mjs';
 import { openStage, TENANT } from '../e2e/support-stage.mjs';
 import { openEar } from '../e2e/support-worker.mjs';
-import { serveFolders } from '../replay/stage.mjs';
 import { compareTable, openTable } from '../table.mjs';
 import { ENGINES, startEngine } from './drivers.mjs';
 
@@ -33,12 +31,8 @@ for (const name of ENGINES) {
       ear = openEar();
       stage = await openStage({ answer: ear.answer });
       engine = await startEngine(stage, name);
-      // Another origin has another storage: the same page there is another device, in a driver with one window too.
-      const pages = fileURLToPath(new URL('../e2e/page', import.meta.url));
-      const folders = { '/package/': stage.site.unpacked, '/': pages };
-      const elsewhere = await serveFolders(stage, folders, stage.gateway.answer);
       first = await engine.device(stage.site.address);
-      second = await engine.device(elsewhere.address);
+      second = await engine.device((await stage.serveElsewhere()).address);
     });
     afterEach(() => {
       stage.gateway.handler = (exchange) => exchange.pass();
