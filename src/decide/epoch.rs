@@ -5,8 +5,6 @@
 
 use std::rc::Rc;
 
-use serde_json::Value;
-
 use super::cache::{Cache, Decision, Run, each, unreadable};
 use super::chain::{Queued, with};
 use super::effects::Effects;
@@ -23,7 +21,7 @@ use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::Schema;
-use crate::value::{Change, Delta, KeyRange, Object};
+use crate::value::KeyRange;
 
 /// Goes over to another lineage.
 #[derive(Clone, Debug)]
@@ -63,13 +61,7 @@ impl Decision for ChangeEpoch {
         for row in &mut rows {
             row.version = row.version.and(Some(Version::LOST));
             row.waiting = None;
-            // What the base held of them went with the lineage.
-            for op in row.ops.iter_mut().filter(|op| op.based) {
-                op.based = false;
-                if let Some((_, operation)) = find(&operations, op) {
-                    forget(row.base.as_mut(), &operation.action);
-                }
-            }
+            row.ops.iter_mut().for_each(|op| op.based = false);
         }
         // The server's side of an open conflict is of the old lineage too.
         let open: Vec<Read> = rows.iter().filter_map(|row| row.conflict).map(|id| Read::Get(Table::Conflicts, id.into())).collect();
@@ -166,34 +158,26 @@ fn over_base(entity: &str, key: &RecordId, id: RecordId, base: Option<BaseRow>) 
     OverlayRow { id, version: Some(Version::LOST), base: data.clone(), view: data, ..OverlayRow::fresh(entity, key.clone()) }
 }
 
-/// Takes out of a base what an operation had done to it. What was there before is not known; but the base shall not say
-/// that the server has it, for then the operation would want nothing; nor that it has nothing, for that can be what
-/// somebody else has made of it. Null is neither, nearly always.
-pub(super) fn forget(base: Option<&mut Object>, action: &Action) {
-    if let (Some(base), Action::Update { delta }) = (base, action) {
-        let mut gone = Delta::default();
-        for (pointer, _) in delta.changes() {
-            gone.insert(pointer.clone(), Change::Set(Value::Null));
-        }
-        gone.apply(base);
-    }
-}
-
 /// The view of a record with all its operations on top again. What is created again, the server never had.
 fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[(OutboxRow, Operation)]) -> Run<()> {
     let own: Vec<&Queued> = row.ops.iter().filter_map(|op| find(operations, op)).collect();
+    let known = row.base.clone();
     if own.first().is_some_and(|(stored, first)| matches!(first.action, Action::Create { .. }) && acknowledged(stored).is_some()) {
         (row.base, row.version) = (None, None);
     }
     row.view = with(row.base.clone(), own.iter().copied());
-    let mut carried: Vec<u64> = Vec::new();
-    for (stored, operation) in own.iter().filter(|(stored, _)| acknowledged(stored).is_some()) {
-        forget(row.base.as_mut(), &operation.action);
-        carried.extend(stored.is_carried().then_some(operation.seq));
-    }
-    // What came with a file keeps what it was written on, this time too.
-    for op in row.ops.iter_mut().filter(|op| carried.contains(&op.seq)) {
-        op.ground = Some(row.base.clone().unwrap_or_default());
+    let of = |kind: &dyn Fn(&OutboxRow) -> bool| -> Vec<u64> {
+        own.iter().filter(|(stored, _)| kind(stored)).map(|(_, operation)| operation.seq).collect()
+    };
+    let (carried, later) =
+        (of(&|stored| acknowledged(stored).is_some() && stored.is_carried()), of(&|stored| acknowledged(stored).is_none()));
+    for op in &mut row.ops {
+        // What came with a file keeps what it was written on, this time too; and so does what was written on what returns.
+        if carried.contains(&op.seq) {
+            op.ground = Some(row.base.clone().unwrap_or_default());
+        } else if later.contains(&op.seq) && op.ground.is_none() {
+            op.ground = Some(known.clone().unwrap_or_default());
+        }
     }
     map_temps(db, work, &row.entity, &mut row.view)
 }

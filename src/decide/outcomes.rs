@@ -7,7 +7,6 @@ use std::rc::Rc;
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, Onto, Queued, in_conflict, operations, reissue, renew_view, stood_on, with};
 use super::effects::{Effects, Settled};
-use super::epoch::forget;
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
 use super::rows::{last_audit, seals};
@@ -171,7 +170,7 @@ impl Outcomes {
         // The server applied what it stands on too, even if the word on that is still on its way.
         let pending = operations(db, work, &row)?;
         let earlier = earlier_than(&pending, operation);
-        move_grounds(&mut row, &pending, &earlier, stored, operation, version);
+        move_grounds(&mut row, &pending, &earlier, stored, operation);
         row.ops.retain(|op| op.seq != operation.seq);
         // The record may stand on a later state already: an imported operation was written on a state that this
         // device need not have, and after a restore of the server old receipts come once more. Then that state
@@ -329,21 +328,14 @@ fn earlier_than<'q>(operations: &'q [Queued], operation: &Operation) -> Vec<&'q 
 
 /// What a record's operations were written on, once one of them is applied: it moves with those that stand on that one.
 /// Whoever wrote elsewhere saw nothing of what was written here, nor the other way round: that does not move, and is
-/// kept from now on. `earlier` is what the applied one stands on, `version` what it left.
-fn move_grounds(row: &mut OverlayRow, pending: &[Queued], earlier: &[&Queued], stored: &OutboxRow, applied: &Operation, version: Version) {
+/// kept from now on. `earlier` is what the applied one stands on.
+fn move_grounds(row: &mut OverlayRow, pending: &[Queued], earlier: &[&Queued], stored: &OutboxRow, applied: &Operation) {
     let apart = stored.is_carried() || row.has_ground(applied.seq);
     let based = row.has_based(applied.seq);
     for op in &mut row.ops {
         let other = pending.iter().find(|(_, other)| other.seq == op.seq);
         let on_it = other.is_some_and(|(_, other)| earlier_than(pending, other).iter().any(|(_, earlier)| earlier.seq == applied.seq));
-        // After a restore the receipt of an old operation can come once more, when somebody else's state had followed it long
-        // before: what stood there, nobody knows any more.
-        let after_others = |(_, other): &&Queued| matches!(other.base, Base::Version(base) if base > version);
-        if let Some((_, other)) = other.filter(after_others).filter(|_| op.ground.is_none()) {
-            let mut ground = row.base.clone().unwrap_or_default();
-            forget(Some(&mut ground), &other.action);
-            op.ground = Some(ground);
-        } else if (apart || op.ground.is_some()) && !on_it {
+        if (apart || op.ground.is_some()) && !on_it {
             op.ground = op.ground.take().or_else(|| Some(row.base.clone().unwrap_or_default()));
         } else if let Some(ground) = op.ground.as_mut().filter(|_| !based) {
             let left = with(Some(std::mem::take(ground)), earlier.iter().copied());

@@ -175,6 +175,11 @@ impl OverlayRow {
     pub(super) fn is_clean(&self) -> bool {
         self.ops.is_empty()
     }
+    /// Whether the record was given up before the server had it. Its row stays: what refers to it later is refused, and
+    /// does not wait for ever.
+    fn is_given_up(&self) -> bool {
+        self.is_clean() && self.version.is_none() && self.view.is_none() && self.id.as_temp().is_some()
+    }
     /// The record's state, as far as it is stored.
     pub(super) fn state(&self) -> RecordState {
         if self.conflict.is_some() {
@@ -203,7 +208,7 @@ impl OverlayRow {
                 row.index.push([entity.clone(), path.as_str().into(), value].into());
             }
         }
-        if self.is_clean() {
+        if self.is_clean() && !self.is_given_up() {
             row.index.push(["".into(), "clean".into(), self.version.unwrap_or_default().0.into()].into());
         }
         row

@@ -261,8 +261,6 @@ impl LocalWrite {
         work.note(operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });
         work.note(operation, Event::annulled());
         work.settle(&operation.id, Settled::Discarded);
-        // A tombstone stays until the next page, so that a late reference to the record is refused and does not
-        // wait for ever.
         row.ops.clear();
         work.put(row.clone());
         Ok(Merged::Annulled)

@@ -236,3 +236,43 @@ fn a_page_that_takes_an_operation_from_behind_a_judged_one_tells_so_in_the_audit
     assert_eq!((effects.after_seq, effects.seq), (known, Some(known + 1)));
     assert_eq!(desk.claim(&[&before[0], &before[1], &last], known), Claimed::Stale);
 }
+
+#[test]
+fn an_older_receipt_of_imported_work_leaves_the_ground_of_own_work() {
+    let mut there = Desk::with_rex();
+    // The IDs of two devices differ.
+    for _ in 0..5 {
+        there.op_id();
+    }
+    there.update(&REX, json!({"note": "from a file"}));
+    let (unsent, _) =
+        there.decide(fieldsync::decide::Export { schema: there.schema.clone(), now: 1_700_000_000_000, user: "anna".to_owned() });
+
+    let mut desk = Desk::with_rex();
+    assert!(matches!(
+        desk.page(Some("one"), "two", vec![rex(9, json!({"name": "Rex", "age": 1, "note": "from a file"}))]),
+        PageResult::Applied(_)
+    ));
+    let own = desk.update(&REX, json!({"age": 2}));
+    desk.claim(&[&own], desk.known());
+    desk.answer(epoch(1), 0, &[(&own, rejected())]).expect("it is ours");
+    desk.decide(fieldsync::decide::Import {
+        schema: desk.schema.clone(),
+        unsent: std::rc::Rc::new(unsent),
+        now: 1_700_000_000_000,
+        user: "anna".to_owned(),
+    });
+    let (stored, operation) = desk.outbox().pop().expect("imported");
+    let imported = crate::desk::Op { seq: operation.seq, id: operation.id.clone(), row: stored.row };
+    // The other device has sent it long ago: the receipt comes again.
+    let again = Outcome::Duplicate { original: Box::new(applied(&REX, 5)) };
+    desk.answer(epoch(1), 0, &[(&imported, again)]).expect("it is ours");
+    let view = desk.get(&REX).expect("there");
+    let op = view.ops.iter().find(|op| op.id == own.id).expect("parked");
+    assert_eq!(
+        op.ground.as_ref().map(|ground| ground["age"].clone()),
+        Some(json!(1)),
+        "version 9, on which it was written, has age 1: {:?}",
+        view.ops
+    );
+}

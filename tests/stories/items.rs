@@ -57,8 +57,15 @@ fn a_discarded_operation_takes_what_depends_on_it_along_and_nothing_else() {
         assert_eq!((tab.get("pet", &pet).await, tab.get("appointment", &appointment).await), (None, None));
         assert!(tab.get("client", &client).await.is_some());
         assert!(tab.sync().await.success);
+        // However long after: nothing would ever create it, and what names it would wait for ever.
+        let late = json!({"petId": value(&pet)}).to_string();
+        assert_eq!(tab.engine.create("appointment", &late).await.expect_err("it is gone").code, "reference_deleted");
         let trail = anna.store.dump(Table::Audit).into_iter().filter(|(_, text)| text.contains("discarded")).count();
-        assert_eq!((trail, tab.queue().await.len(), anna.store.dump(Table::Overlay).len()), (1, 0, 0));
+        assert_eq!(
+            (trail, tab.queue().await.len(), anna.store.dump(Table::Overlay).len()),
+            (1, 0, 2),
+            "of both is kept that they are gone"
+        );
     });
 }
 

@@ -104,7 +104,9 @@ impl World {
             What::Update { pick, field } => {
                 let Some((entity, id)) = self.pick(context, pick) else { return Ok(()) };
                 let marker = marker(number);
+                let emptied = field % 17 == 0;
                 let (name, value) = match field % 5 {
+                    _ if emptied => ("phone", Value::Null),
                     1 | 3 if entity == "pet" => ("dose", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
                     0 => ("name", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
                     1 | 2 => ("notes", json!({"text": format!("{marker}{}", canary(&database.plan.tenant)), "n": field % 7})),
@@ -122,7 +124,7 @@ impl World {
                 // After a connection died behind a commit, the answer tells of the record as later writes left it.
                 let shows = saved["record"].get(name) == expected.as_ref() || database.rows.replays.get() > replays;
                 self.sim.check(Invariant::I5, shows, || format!("context {}: the answer to an update shows {saved}", context.owner));
-                self.saved(context, "updates", entity, &saved, Some(marker));
+                self.saved(context, "updates", entity, &saved, (!emptied).then_some(marker));
             }
             What::Delete { pick } => {
                 let Some((entity, id)) = self.pick(context, pick) else { return Ok(()) };
