@@ -1,7 +1,8 @@
 //! Another lineage of the server: it was restored to an earlier time. One transaction makes this database ready to heal
 //! it. What the server had applied, but could still lose, waits to be sent again, in its old bytes and the order in which
 //! the server had applied it; every version that is known here is older than any of the new lineage; and a resync fills
-//! the next generation once everything is sent.
+//! the next generation once everything is sent. What the server had until then stays the base: what comes back is held
+//! against that.
 
 use std::rc::Rc;
 

@@ -25,8 +25,8 @@ pub struct OpRef {
     /// What the server had of the record when it was written, where the row's base has moved since and it was not judged:
     /// it was sent by then, is parked, waits for a decision before it, or was written over such a one: then it is what its
     /// writer was shown. And of what came with a file, and whatever stands in its place here, always: what was written here
-    /// is news to it. Whoever has one keeps one: once judged, it is the
-    /// state that it was judged by.
+    /// is news to it. And of what was not applied yet when the server was restored. Whoever has one keeps one: once
+    /// judged, it is the state that it was judged by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ground: Option<Object>,
 }
@@ -50,7 +50,8 @@ pub(super) struct OverlayRow {
     pub id: RecordId,
     /// The server's version that `base` is; none if the server never had it.
     pub version: Option<Version>,
-    /// The record as the server has it at `version`; nothing if it has none.
+    /// The record as the server has it at `version`; nothing if it has none. After a restore, as the server had it
+    /// before ([`super::epoch`]).
     pub base: Option<Object>,
     /// The record as the app sees it: base and pending operations. Nothing: deleted.
     pub view: Option<Object>,
