@@ -96,7 +96,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     this.queue = new Queue(bridge);
   }
 
-  /** Opens the database of a tenant and user. `storage_blocked` if another tab keeps it from opening. */
+  /** Opens the database of a tenant and user. `storage_blocked` if it does not open within 15 seconds. */
   static async open<R extends RecordsOf<R> = AnyRecords>(config: SyncConfig<R>): Promise<FieldSync<R>> {
     const settings = readConfig(config as SyncConfig<never>);
     const realm = entered();

@@ -23,7 +23,7 @@ pub struct Facts {
     pub code: &'static str,
     /// For people.
     pub message: String,
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Whether the same call can succeed later, unchanged.
     pub retryable: bool,
     /// Facts: `path`, `id`, `dependents`, `write`; null where there are none.
     pub details: Value,

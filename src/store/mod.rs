@@ -46,7 +46,8 @@ pub enum StoreError {
         /// The browser's name for it.
         reason: String,
     },
-    /// The database does not open. A browser tells only the one whose turn it is what that waits for.
+    /// The database did not open in time. A browser says why only to the request whose turn it is, and not to those that
+    /// queue behind it.
     #[error("the database did not open within 15 seconds: most likely another tab of this app keeps it; close the other tabs")]
     Blocked,
     /// The browser undid the transaction.
@@ -82,7 +83,7 @@ impl StoreError {
             Self::Contract { .. } => "storage_contract",
         }
     }
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Whether the same call can succeed later, unchanged.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Aborted { .. } | Self::Blocked)
     }

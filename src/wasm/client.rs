@@ -65,8 +65,8 @@ extern "C" {
     fn listen_globally(name: &str, listener: &js_sys::Function, options: &js_sys::Object);
 }
 
-/// A database that has not opened by then is kept from it: another context holds an older one open, or one that is being
-/// deleted.
+/// A database that has not opened by then is most likely kept from it: another context holds an older one open, or one
+/// that is being deleted. The message of [`StoreError::Blocked`] and docs/errors.md name the seconds.
 const OPEN_MS: u64 = 15_000;
 
 /// The store, if it opens in time. What is done in it later may take as long as it does.
