@@ -62,7 +62,7 @@ impl Decision for Stands {
         db.settle()?;
         let mut standing = Vec::new();
         for (operation, earlier, row, place) in found {
-            // What does not go is no part of what it was written on, or it would not have gone itself.
+            // What is held before it is no part of what it was written on, or it would be held too: it counts as the first.
             let alone = row.ops[..place].iter().all(|op| self.held.contains(&op.seq));
             let mut waits = false;
             for op in &row.ops[..place] {

@@ -125,7 +125,8 @@ pub(super) fn rebase(
             } else {
                 clock.judge(&operation, ground.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
             };
-            // What would change a deleted record is not to be seen unless it brings that back, and so is judged at once.
+            // On a deleted record a change that stays as it was written is seen by nobody, for only a create brings that back:
+            // it is judged at once, dated or not.
             let is_seen = server.data.is_some() || matches!(operation.action, Action::Create { .. });
             if !verdict.fields.is_empty() && is_seen && !server.is_dated() {
                 // Nobody here knows which side is the later one. The server does, and meets it on what it was written on.

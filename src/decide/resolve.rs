@@ -99,7 +99,7 @@ impl Decision for Resolve {
         // Another operation of ours may have been applied since: what it left is the server's state now. But a state of
         // a lineage that was lost stands: nobody knows what of the new one is older, and it is what was decided on.
         let server = if server.version == Version::LOST { server } else { row.newest(server) };
-        // When the other side wrote is known of what it was in conflict with, at least.
+        // Where nobody here knows when that state was written, the stamps of the one that it was in conflict with stand in.
         let ServerState { version, data, .. } = server.clone();
         let dated = if server.is_dated() { server.clone() } else { ServerState { version, data, ..conflict.server.clone() } };
         let on = stood_on(db, &work, &row, &conflict.operation, &server)?;

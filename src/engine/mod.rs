@@ -84,7 +84,8 @@ struct Inner<S, H> {
     attempts: RefCell<Vec<(u64, Attempt)>>,
     batch: Cell<BatchSize>,
     initialised: Cell<bool>,
-    /// The ID under which this page first showed a record, by its present one.
+    /// The ID under which this page first showed a record, by its present one. A JSON object, because that kind of map is
+    /// in the module anyway.
     keys: RefCell<Object>,
     watches: RefCell<Watches>,
     events: mpsc::UnboundedSender<Event>,

@@ -2,7 +2,7 @@
 //!
 //! serde_json reads and `ryu-js` writes them too, with 18 KB of tables between them that no compression makes smaller.
 //! Here reading is a division of long integers, bit by bit, and writing takes the digits that serde_json finds for its
-//! own form. Both crates judge in the tests.
+//! own form. In the tests Rust's own parser, that of serde_json ([`super::json`]) and `ryu-js` judge.
 
 use std::cmp::Ordering;
 use std::fmt::Write as _;

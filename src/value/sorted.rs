@@ -1,4 +1,4 @@
-//! A map that is a sorted list: for the few stamps of a record, rules of an entity, changes of a delta.
+//! A map that is a sorted list: for the stamps of a record, the changes of a delta, what a schema declares.
 //!
 //! Each kind of the standard library's tree weighs 8 KB of code in the module, one of these a tenth of it. Searching is as
 //! fast; inserting moves what comes after, which is nothing where entries come in order, and little where there are few.

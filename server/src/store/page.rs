@@ -66,7 +66,6 @@ fn size(row: &PageRow) -> usize {
 
 #[cfg(test)]
 mod tests {
-
     use fieldsync::model::{RecordId, Stamp};
 
     use super::super::RecordKey;
