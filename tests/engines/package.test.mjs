@@ -201,7 +201,7 @@ for (const name of ENGINES) {
           [way, where],
         );
         operations.push(...made);
-        // What it died of is told to the page too, unless a call was there to be told.
+        // In a callback of the browser's, what it died of is an uncaught error of the page as well.
         assert.deepEqual(await engine.troubles(), way === 'now' ? [] : ['RangeError: out of memory']);
         assert.deepEqual([code ?? refused.code, refused.code], ['instance_dead', 'instance_dead']);
         assert.deepEqual([left, synced], [made, true]);
