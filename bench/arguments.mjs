@@ -6,9 +6,10 @@ import { readdirSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { LAUNCH } from '../tests/environment.mjs';
 
 export const JOBS = ['save', 'push', 'cascade', 'download', 'coldStart', 'graph', 'size'];
-export const BROWSERS = ['chromium', 'firefox'];
+const BROWSERS = Object.keys(LAUNCH);
 /** The other libraries, each a module of `bench/peers`. */
 export const PEERS = readdirSync(new URL('peers', import.meta.url))
   .filter((file) => file.endsWith('.mjs'))
