@@ -27,8 +27,9 @@ const START_LIMIT_MS = 60_000;
  * resolves to, `call(path, ...args)` one that the page has, `rig.ask` for instance.
  *
  * `device(address)` is a place where what pages store stays. `visit()` opens the address there anew, and is the end of
- * all its pages before; `tab()` opens it once more beside them. `kill()` ends every process of its browser, and the next
- * `visit()` starts that again, on the same profile: nothing for WebKit, whose driver keeps nothing on a disk.
+ * all its pages before (in WebKit, where all devices share one session, of all pages); `tab()` opens it once more beside
+ * them. `kill()` ends every process of its browser, and the next `visit()` starts that again, on the same profile:
+ * nothing for WebKit, whose driver keeps nothing on a disk.
  *
  * `inPrivateWindow(address)` is a device whose windows are private. `troubles()` gives what broke in any page since it was
  * asked last.
