@@ -1,5 +1,6 @@
 //! The claim: a batch is sealed, and from then on its bytes never change. Claiming stores nothing else, so
-//! there is nothing to take back when the sender dies.
+//! there is nothing to take back when the sender dies. And what the sender says of a batch beside its bytes: on which
+//! versions those operations stand that follow another.
 
 use super::cache::{Cache, Decision, Run};
 use super::overlay::OverlayRow;

@@ -63,7 +63,7 @@ impl<K, V> Sorted<K, V> {
         Self(Vec::new())
     }
     /// All of them, in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
     }
     /// All of them, in order, to change the values.
