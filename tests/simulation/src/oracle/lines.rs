@@ -12,7 +12,7 @@ use fieldsync::schema::{ConflictRules, Schema};
 use fieldsync::value::{Change, Pointer};
 use serde_json::Value;
 
-use super::silent::Past;
+use super::silent::{Past, after};
 
 /// Operations as they came over the wire, with their text.
 pub(crate) type Bodies = BTreeMap<OpId, (Operation, String)>;
@@ -87,10 +87,10 @@ pub(super) struct Origin<'o> {
     pub(super) first: &'o Operation,
     /// The version that this one was written on.
     pub(super) on: Version,
-    /// What its writer saw of the record, where that is known; nothing if own operations hid the field.
-    pub(super) saw: Option<&'o Seen>,
-    /// The same, whatever was hidden of it.
+    /// What the database of its writer had of the record, where that is known.
     below: Option<&'o Seen>,
+    /// The record as its writer saw it: that, and the own operations over it.
+    pub(super) view: Option<Value>,
     /// The firsts of the lines that it followed, and of its own.
     pub(super) own: BTreeSet<&'o OpId>,
 }
@@ -188,6 +188,10 @@ impl Lines {
         let over = saw.iter().flat_map(|saw| &saw.under).filter_map(|id| self.body(id));
         let mut own: BTreeSet<&OpId> = over.map(|over| &self.first(over).id).collect();
         let hidden = |id: &OpId| self.body(id).is_some_and(|over| touches(over, pointer));
+        let view = saw.map(|saw| {
+            let over = saw.under.iter().filter_map(|id| self.body(id));
+            over.fold(saw.data.clone(), |data, over| after(Some(&data), &over.action))
+        });
         let (below, saw) = (saw, saw.filter(|saw| !saw.under.iter().any(hidden)));
         let mut at = first;
         loop {
@@ -198,7 +202,7 @@ impl Lines {
                 Base::Version(on) => {
                     // What it follows can have been written long before: by then its device can have been told of more.
                     let known = saw.map(|saw| saw.version).filter(|version| !past.is_lost(*version));
-                    return Some(Origin { first, on: known.unwrap_or(*on).max(*on), saw, below, own });
+                    return Some(Origin { first, on: known.unwrap_or(*on).max(*on), below, view, own });
                 }
                 Base::After(earlier) => at = self.body(earlier)?,
             }

@@ -115,7 +115,7 @@ impl Past {
                 continue;
             }
             // Nor is anything unseen that stood before the writer, whatever version he had it of.
-            if origin.saw.is_some_and(|saw| of(&saw.data) == at(there)) {
+            if origin.view.as_ref().is_some_and(|view| of(view) == at(there)) {
                 continue;
             }
             // What is own and went over all of it already had to be later itself; and it was what the writer saw.
@@ -185,7 +185,7 @@ fn judge(
 }
 
 /// A record after an action.
-fn after(before: Option<&Value>, action: &Action) -> Value {
+pub(super) fn after(before: Option<&Value>, action: &Action) -> Value {
     match action {
         Action::Create { data } => Value::Object(data.clone()),
         Action::Update { delta } => {
