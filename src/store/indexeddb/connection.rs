@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use rexie::Rexie;
+use rexie::{Rexie, Transaction, TransactionMode};
 use wasm_bindgen::prelude::*;
 use web_sys::IdbDatabase;
 
@@ -13,10 +13,31 @@ use super::{convert, layout};
 
 type Handler = Closure<dyn FnMut()>;
 
+/// The connection for reads. Whoever lets go of it last, a read under way perhaps, closes it: rexie's handle does not, and
+/// a connection that is only dropped hears no `versionchange` any more and is in the way of every deletion and upgrade.
+pub(super) struct Reads(Option<Rexie>);
+
+impl Reads {
+    /// A transaction that only reads.
+    pub(super) fn transaction(&self, tables: &[&str]) -> Result<Transaction, StoreError> {
+        let rexie = self.0.as_ref().ok_or(StoreError::Closed)?;
+        rexie.transaction(tables, TransactionMode::ReadOnly).map_err(|error| refused(&error))
+    }
+}
+
+impl Drop for Reads {
+    fn drop(&mut self) {
+        // `close` takes the handle. One that is closed already stays so.
+        if let Some(rexie) = self.0.take() {
+            rexie.close();
+        }
+    }
+}
+
 /// The two connections of one database in one context.
 pub(super) struct Connection {
     name: String,
-    reads: RefCell<Option<Rc<Rexie>>>,
+    reads: RefCell<Option<Rc<Reads>>>,
     writes: RefCell<Option<(IdbDatabase, [Handler; 2])>>,
     outdated: Rc<Cell<bool>>,
     closed: Cell<bool>,
@@ -61,20 +82,18 @@ impl Connection {
     }
 
     /// The connection for reads, opened again if it was lost.
-    pub(super) async fn for_reads(&self) -> Result<Rc<Rexie>, StoreError> {
+    pub(super) async fn for_reads(&self) -> Result<Rc<Reads>, StoreError> {
         self.usable()?;
         if let Some(open) = self.reads.borrow().clone() {
             return Ok(open);
         }
         let opened = layout::whole(&self.name).build().await.map_err(|error| open_failed(&error))?;
-        let opened = Rc::new(opened);
+        let opened = Rc::new(Reads(Some(opened)));
         if self.closed.get() {
-            close_rexie(opened);
             return Err(StoreError::Closed);
         }
         if self.known.get() && is_empty(&opened).await? {
             // The storage was cleared: what we opened now is another database of the same name.
-            close_rexie(opened);
             self.outdated.set(true);
             (self.tell)();
             return Err(StoreError::Outdated);
@@ -134,9 +153,7 @@ impl Connection {
             unwatch(&database);
             database.close();
         }
-        if let Some(rexie) = self.reads.take() {
-            close_rexie(rexie);
-        }
+        self.reads.take();
     }
 
     /// Whether the browser closed a connection since this was last asked.
@@ -167,19 +184,15 @@ fn unwatch(database: &IdbDatabase) {
 }
 
 /// Whether nothing was ever stored here: who opens a database begins with its `state`.
-async fn is_empty(rexie: &Rexie) -> Result<bool, StoreError> {
-    let failed = |error: rexie::Error| convert::refused(convert::cause(&error));
+async fn is_empty(reads: &Reads) -> Result<bool, StoreError> {
+    let failed = |error: rexie::Error| refused(&error);
     let state = crate::plan::Table::State.name();
-    let transaction = rexie.transaction(&[state], rexie::TransactionMode::ReadOnly).map_err(failed)?;
-    let rows = transaction.store(state).map_err(failed)?.count(None).await.map_err(failed)?;
+    let rows = reads.transaction(&[state])?.store(state).map_err(failed)?.count(None).await.map_err(failed)?;
     Ok(rows == 0)
 }
 
-/// rexie's `close` takes the handle; a read under way still holds it, and closes it as the last.
-fn close_rexie(rexie: Rc<Rexie>) {
-    if let Ok(rexie) = Rc::try_unwrap(rexie) {
-        rexie.close();
-    }
+fn refused(error: &rexie::Error) -> StoreError {
+    convert::refused(convert::cause(error))
 }
 
 fn open_failed(error: &rexie::Error) -> StoreError {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use futures_util::future::try_join_all;
-use rexie::{Direction, KeyRange as RexieRange, Transaction, TransactionMode};
+use rexie::{Direction, KeyRange as RexieRange, Transaction};
 
 use super::super::StoreError;
 use super::connection::Connection;
@@ -51,16 +51,14 @@ fn boxed(connection: &Rc<Connection>, plan: Box<dyn Steps>) -> Pin<Box<dyn Futur
 }
 
 async fn run(connection: Rc<Connection>, mut plan: Box<dyn Steps>) -> Result<(), StoreError> {
-    let rexie = connection.for_reads().await?;
-    let transaction = match rexie.transaction(&layout::names(), TransactionMode::ReadOnly) {
+    let reads = connection.for_reads().await?;
+    let transaction = match reads.transaction(&layout::names()) {
         Ok(transaction) => transaction,
         Err(_) => {
             // The browser closed the connection: open it again, once.
             connection.refusal().map_or(Ok(()), Err)?;
-            drop(rexie);
             connection.lose();
-            let again = connection.for_reads().await?;
-            again.transaction(&layout::names(), TransactionMode::ReadOnly).map_err(failed)?
+            connection.for_reads().await?.transaction(&layout::names())?
         }
     };
     let mut seen = View::default();

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use fieldsync::plan::{Plan, Read, Row, Step, Table, View, Write};
 use fieldsync::store::indexeddb::IndexedDbStore;
 use fieldsync::store::{Durability, Store, StoreError};
+use futures_util::future::join;
 use wasm_bindgen::prelude::*;
 
 use crate::indexeddb::{open, unique};
@@ -20,6 +21,8 @@ cases! {
     "a_full_disk_is_named_at_a_write_and_leaves_nothing" => full(refuse_puts),
     "a_full_disk_is_named_at_the_commit_and_leaves_nothing" => full(fill_at_commit),
     "a_database_that_cannot_be_opened_says_why_and_opens_later" => not_opened(),
+    "a_database_of_which_only_one_connection_opens_is_let_go" => half_opened(),
+    "a_database_that_is_closed_in_the_middle_of_a_read_is_let_go_after_it" => closed_in_a_read(),
     "a_database_that_nobody_may_open_says_so" => without(forbid_opens, Some("SecurityError")),
     "a_browser_without_indexeddb_says_so" => without(hide, None),
 }
@@ -57,11 +60,18 @@ export function fillAtCommit() {
     this.abort();
   };
 }
-/** Every open fails as a broken backend does: an open that the browser refuses, under the name of that. */
-export async function failOpens() {
+/**
+ * Opens fail as a broken backend has them fail, by an open that the browser refuses, under the name of that: every one, or
+ * all but the first.
+ */
+export async function failOpens(first) {
   const broken = `broken/${Math.random()}`;
   await upgrade(broken);
-  factory.open = function () {
+  factory.open = function (...args) {
+    if (first) {
+      first = false;
+      return plain.open.apply(this, args);
+    }
     const request = plain.open.call(this, broken, 1);
     Object.defineProperty(request, 'error', { value: new DOMException('backing store', 'UnknownError') });
     return request;
@@ -100,7 +110,7 @@ extern "C" {
     #[wasm_bindgen(js_name = refusePuts)]
     fn refuse_puts();
     #[wasm_bindgen(js_name = failOpens, catch)]
-    async fn fail_opens() -> Result<JsValue, JsValue>;
+    async fn fail_opens(first: bool) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_name = forbidOpens)]
     fn forbid_opens();
     fn hide();
@@ -187,11 +197,31 @@ async fn full(fill: fn()) {
 
 async fn not_opened() {
     let name = unique();
-    fail_opens().await.expect("a database that cannot be opened");
+    fail_opens(false).await.expect("a database that cannot be opened");
     let refused = IndexedDbStore::open(&name, || {}).await.err();
     restore();
     assert_eq!(refused, Some(StoreError::Unavailable { reason: "UnknownError".to_owned() }));
     assert_eq!(put(&open(&name).await, "a").await, Ok(()), "it is tried anew each time");
+}
+
+async fn half_opened() {
+    let name = unique();
+    fail_opens(true).await.expect("a database that cannot be opened");
+    let refused = IndexedDbStore::open(&name, || {}).await.err();
+    restore();
+    assert_eq!(refused, Some(StoreError::Unavailable { reason: "UnknownError".to_owned() }));
+    let blocked = upgrade(&name).await.expect("it is upgraded");
+    assert_eq!(blocked.as_bool(), Some(false), "the connection that did open is closed");
+}
+
+async fn closed_in_a_read() {
+    let name = unique();
+    let store = open(&name).await;
+    assert_eq!(put(&store, "a").await, Ok(()));
+    let (found, ()) = join(has(&store, "a"), async { store.close() }).await;
+    assert_eq!(found, Ok(true), "what was asked comes to its end");
+    // It may have to wait for the end of the read's transaction, but for nothing else.
+    upgrade(&name).await.expect("the read closed the connection that it held");
 }
 
 async fn without(take: fn(), name: Option<&str>) {
