@@ -81,12 +81,25 @@ async function startFirefoxOn(stage, profile) {
   return { context, kill };
 }
 
-/** Every process of a browser, and no other, was given the folder of its profile or is a child of one that was. */
+/**
+ * The processes of a Firefox: the one that was given the folder of its profile, and whatever descends from it. Those name
+ * the profile nowhere. Its crash helper belongs to nobody, stores nothing, and ends after it.
+ */
 async function processesOf(profile) {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   // Those that have ended meanwhile have none.
-  const commands = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
-  return pids.filter((_, at) => commands[at].includes(profile)).map(Number);
+  const told = (pid, file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
+  const commands = await Promise.all(pids.map((pid) => told(pid, 'cmdline')));
+  const parents = await Promise.all(pids.map(async (pid) => parentIn(await told(pid, 'stat'))));
+  const found = new Set(pids.filter((_, at) => commands[at].includes(profile)));
+  // Whatever is added meanwhile gets its turn.
+  for (const pid of found) for (const child of pids.filter((_, at) => parents[at] === pid)) found.add(child);
+  return [...found];
+}
+
+/** The parent in a process's `stat`: the second word after the name, which may hold anything and ends with the last `)`. */
+function parentIn(stat) {
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }
 
 function killed(pid) {
