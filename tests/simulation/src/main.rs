@@ -4,7 +4,8 @@
 //! `--workload usual|eventful|puts` · `--marks` (demand every mark, however short the run) · `--to DIR` (for what broke) ·
 //! `--seed S --shrink [--to FILE] [--runs N]` · `--plan FILE` · `--exhaustive [NAME]` ·
 //! `--sqlite` (the server's database in a real file; with `--seeds` and `--minutes` compared with memory) ·
-//! `--scenario NAME [--disturbed GATE-AND-FAULT]` · `--jepsen [RUNS]`
+//! `--scenario NAME [--disturbed GATE-AND-FAULT]` · `--jepsen [RUNS]` · `--bugs [--bug NAME]` ·
+//! `--bug NAME` (anything else with it planted)
 
 #![allow(clippy::print_stdout, reason = "a terminal tool speaks on stdout")]
 
@@ -24,8 +25,9 @@ use fieldsync_simulation::{Wanted, Workload, plan_with};
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "simulate --seed S [--shrink [--to FILE] [--runs N]] | --seeds A..B | --minutes N [--from A] | --plan FILE |
-  --exhaustive [NAME] | --scenario NAME [--disturbed GATE-AND-FAULT] | --jepsen [RUNS] | --bugs | --bug NAME (as planted)
-  with [--threads N] [--sqlite] [--workload usual|eventful|puts]; many seeds with [--single] [--marks] [--to DIR] [--runs N]";
+  --exhaustive [NAME] | --scenario NAME [--disturbed GATE-AND-FAULT] | --jepsen [RUNS] | --bugs [--bug NAME]
+  with [--threads N] [--sqlite] [--workload usual|eventful|puts]; many seeds with [--single] [--marks] [--to DIR] [--runs N];
+  all but --bugs with [--bug NAME] planted";
 
 /// So many violations of each invariant are printed.
 const SHOWN_MAX: u32 = 3;
@@ -39,6 +41,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(why) = arguments.no_bug(&bug_names()) {
+        println!("{why}");
+        return ExitCode::FAILURE;
+    }
     #[cfg(feature = "planted")]
     if let (Some(name), false) = (arguments.text("--bug"), arguments.has("--bugs")) {
         fieldsync::planted::plant(bug_named(name));
@@ -49,7 +55,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let sqlite = arguments.has("--sqlite");
-    let runs_max = arguments.number("--runs").and_then(|runs| u32::try_from(runs).ok()).unwrap_or(3_000);
+    let runs_max = arguments.number("--runs").map_or(3_000, |runs| u32::try_from(runs).unwrap_or(u32::MAX));
     if let (Some(seed), true) = (arguments.number("--seed"), arguments.has("--shrink")) {
         return code(tool::shrink(&plan_with(seed, workload), arguments.text("--to"), runs_max));
     }
@@ -79,17 +85,12 @@ fn main() -> ExitCode {
     let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_secs());
     let first = arguments.number("--from").unwrap_or_else(clock);
     let many = |first| Many { first, threads, double: !arguments.has("--single"), workload, sqlite };
-    let sum = match (arguments.text("--seeds").and_then(range), arguments.number("--minutes")) {
-        (Some((first, last)), _) => run_many(many(first), |seed| seed < last),
-        (None, Some(minutes)) => {
-            let end = begun + Duration::from_secs(minutes * 60);
-            #[allow(clippy::disallowed_methods, reason = "until so many real minutes have passed")]
-            run_many(many(first), |_| Instant::now() < end)
-        }
-        (None, None) => {
-            println!("{USAGE}");
-            return ExitCode::FAILURE;
-        }
+    let sum = if let Some((first, last)) = arguments.text("--seeds").and_then(range) {
+        run_many(many(first), |seed| seed < last)
+    } else {
+        let end = begun + Duration::from_secs(arguments.number("--minutes").unwrap_or(0) * 60);
+        #[allow(clippy::disallowed_methods, reason = "until so many real minutes have passed")]
+        run_many(many(first), |_| Instant::now() < end)
     };
     // Plain creates get no excuse for being few.
     let all = arguments.has("--marks") || workload == Workload::Puts;
@@ -98,7 +99,15 @@ fn main() -> ExitCode {
     if !sum.violations.is_empty() {
         tool::keep(&sum.violations, workload, arguments.text("--to"), runs_max);
     }
-    if sum.violations.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if sum.seeds == 0 {
+        println!("no seed ran");
+    }
+    code(holds(&sum, &missing))
+}
+
+/// Whether something ran, no promise was broken, and every rare event that was to be met was.
+fn holds(sum: &Sum, missing: &[Mark]) -> bool {
+    sum.seeds > 0 && sum.violations.is_empty() && missing.is_empty()
 }
 
 /// The kill table: each planted bug, the seed that found it, and the promise that it broke.
@@ -123,12 +132,20 @@ fn bugs(only: Option<&str>, threads: usize) -> ExitCode {
     });
     let alive = kills.iter().filter(|kill| kill.found.is_none()).count();
     println!("{} of {} planted bugs found", kills.len() - alive, kills.len());
-    if alive == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    code(alive == 0 && !kills.is_empty())
 }
 
 #[cfg(feature = "planted")]
 fn bug_named(name: &str) -> Option<fieldsync::planted::Bug> {
     fieldsync::planted::Bug::ALL.iter().map(|(bug, _)| *bug).find(|bug| format!("{bug:?}") == name)
+}
+
+/// The bugs that this build can plant.
+fn bug_names() -> Vec<String> {
+    #[cfg(feature = "planted")]
+    return fieldsync::planted::Bug::ALL.iter().map(|(bug, _)| format!("{bug:?}")).collect();
+    #[cfg(not(feature = "planted"))]
+    Vec::new()
 }
 
 /// Success if everything held.
@@ -231,5 +248,16 @@ fn report(sum: &Sum, missing: &[Mark], took: Duration, threads: usize, workload:
         if *count <= SHOWN_MAX {
             println!("  --seed {seed}{with}: {:?}: {}", violation.invariant, violation.what.chars().take(700).collect::<String>());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_nothing_fails() {
+        let of = |seeds| holds(&Sum { seeds, ..Sum::default() }, &[]);
+        assert_eq!((of(0), of(1)), (false, true));
     }
 }
