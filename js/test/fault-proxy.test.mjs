@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { createGunzip } from 'node:zlib';
 import { choose, evenRates, KINDS, openProxy } from '../../pkg/dist/fault-proxy/proxy.js';
 
+/** The kinds that the proxy answers itself. */
+const OWN = ['portal', 'redirect', '401', '403', '409', '413', '429', '500', '502', '503', '504', 'gzip-bomb'];
 const ANSWER = 'an answer of thirty-six characters  ';
 
 describe('the fault proxy', { timeout: 60_000 }, () => {
@@ -135,6 +137,43 @@ describe('the fault proxy', { timeout: 60_000 }, () => {
     }
   });
 
+  for (const kind of OWN) {
+    test(`the page of another origin may read the answer of '${kind}'`, async () => {
+      const head = async (headers) => {
+        proxy.next(kind);
+        const asked = request(`${proxy.address}/upload`, { method: 'POST', headers }).end();
+        const [answer] = await once(asked, 'response');
+        answer.destroy();
+        return ['access-control-allow-origin', 'access-control-expose-headers', 'vary'].map(
+          (name) => answer.headers[name],
+        );
+      };
+      const origin = 'http://localhost:3000';
+      assert.deepEqual(await head({ origin }), [origin, 'Retry-After', 'Origin']);
+      assert.deepEqual(await head({}), [undefined, undefined, 'Origin']);
+    });
+  }
+
+  test('a preflight passes, and the fault waits for what comes after it', async () => {
+    const counts = new Map(proxy.counts);
+    proxy.next('403');
+    const ask = async (headers) => {
+      const asked = request(`${proxy.address}/upload`, { method: 'OPTIONS', headers }).end();
+      const [answer] = await once(asked, 'response');
+      answer.resume();
+      return [answer.statusCode, answer.headers['x-kept']];
+    };
+    const preflight = { origin: 'http://localhost:3000', 'access-control-request-method': 'POST' };
+    assert.deepEqual(await ask(preflight), [200, 'yes']);
+    assert.deepEqual([got, proxy.counts], [['OPTIONS /upload '], counts]);
+    assert.deepEqual(await ask({}), [403, undefined], 'that one was no preflight');
+
+    proxy.setRates({ 'drop-before': 1000 });
+    assert.deepEqual(await ask(preflight), [200, 'yes']);
+    await assert.rejects(send('a'));
+    proxy.setRates({});
+  });
+
   test('a small body grows to a gigabyte', async () => {
     proxy.next('gzip-bomb');
     const asked = request(`${proxy.address}/upload`, { method: 'POST' }).end();
@@ -226,6 +265,28 @@ test('a rate is a part of a thousand, and a seed repeats the choices', async () 
   const first = await seen(7);
   assert.equal(await seen(7), first);
   assert.notEqual(await seen(8), first);
+});
+
+test('preflights between them leave the choices of a seed as they are', async () => {
+  const seen = async (between) => {
+    const met = [];
+    const upstream = 'http://127.0.0.1:1';
+    const proxy = await openProxy({ upstream, rates: { 403: 500 }, onFault: () => met.push(at) });
+    let at = 0;
+    for (; at < 20; at += 1) {
+      for (const headers of [...between, {}]) {
+        const asked = request(proxy.address, { method: 'OPTIONS', headers }).end();
+        await Promise.race([once(asked, 'response').then(([answer]) => answer.resume()), once(asked, 'error')]).catch(
+          () => {},
+        );
+      }
+    }
+    await proxy.close();
+    return met.join(' ');
+  };
+  const alone = await seen([]);
+  assert.ok(alone.length > 0);
+  assert.equal(await seen([{ 'access-control-request-method': 'POST' }]), alone);
 });
 
 test('the command says where it listens, what happens and how often, and what it does not understand', async () => {

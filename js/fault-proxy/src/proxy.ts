@@ -4,6 +4,9 @@
  *
  * An exchange: the request is read whole, a fault is chosen, the server is asked (or not), and the answer passes whole,
  * in part, or not at all. What was done is counted by kind.
+ *
+ * The page may be of another origin than the proxy. Its browser would show it nothing of an answer that the proxy makes:
+ * so that the kinds differ for it, such an answer allows every origin to read it. A preflight meets no fault.
  */
 import {
   createServer,
@@ -44,11 +47,11 @@ export interface ProxyOptions {
 export interface Proxy {
   /** Where it listens. */
   address: string;
-  /** How many exchanges met each kind so far; `none` counts those that passed. */
+  /** How many exchanges met each kind so far; `none` counts those that passed. Preflights are not counted. */
   counts: Map<Fault | 'none', number>;
   /** Other rates from now on; `{}` ends all faults. */
   setRates(rates: Rates): void;
-  /** The next request meets this, whatever the rates say. */
+  /** The next request that is no preflight meets this, whatever the rates say. */
   next(fault: Fault, how?: Planned): void;
   /** Ends it and every open connection. */
   close(): Promise<void>;
@@ -115,6 +118,7 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
 
   async function exchange(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const asked = await read(request);
+    if (isPreflight(asked)) return pass(response, await forward(options.upstream, asked));
     const may = options.only?.(asked.url) ?? true;
     const place = may ? forced.findIndex(({ only }) => only?.(asked.url) ?? true) : -1;
     const planned = place < 0 ? undefined : forced.splice(place, 1)[0];
@@ -139,6 +143,10 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
   /** Has an exchange go wrong. `at` is where an answer is cut: a part of it below 1, else bytes. */
   async function meet(fault: Fault | undefined, asked: Asked, response: ServerResponse, at: number): Promise<void> {
     const answer = () => forward(options.upstream, asked);
+    const own = (status: number, headers: IncomingHttpHeaders, body: Buffer) =>
+      pass(response, { status, headers: { ...headers, ...readable(asked.headers.origin) }, body });
+    const refuse = (status: number, headers: IncomingHttpHeaders = {}) =>
+      own(status, { 'content-type': 'text/html', ...headers }, Buffer.from(`<html><body>${status}</body></html>`));
     switch (fault) {
       case undefined:
         return pass(response, await answer());
@@ -183,27 +191,25 @@ export async function openProxy(options: ProxyOptions): Promise<Proxy> {
         return pass(response, { status, headers, body: body.subarray(0, place(body, at)) });
       }
       case 'portal':
-        return pass(response, { status: 200, headers: { 'content-type': 'text/html' }, body: Buffer.from(PORTAL) });
+        return own(200, { 'content-type': 'text/html' }, Buffer.from(PORTAL));
       case 'redirect':
-        return pass(response, { status: 302, headers: { location: 'http://192.0.2.1/login' }, body: Buffer.alloc(0) });
+        return own(302, { location: 'http://192.0.2.1/login' }, Buffer.alloc(0));
       case '500':
       case '504':
         await answer();
-        return refuse(response, Number(fault));
+        return refuse(Number(fault));
       case '429':
       case '503':
-        return refuse(response, Number(fault), { 'retry-after': '1' });
+        return refuse(Number(fault), { 'retry-after': '1' });
       case '401':
       case '403':
       case '409':
       case '413':
       case '502':
-        return refuse(response, Number(fault));
-      case 'gzip-bomb': {
+        return refuse(Number(fault));
+      case 'gzip-bomb':
         bomb ??= blanks(BOMB_BYTES);
-        const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
-        return pass(response, { status: 200, headers, body: await bomb });
-      }
+        return own(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }, await bomb);
       case 'slow': {
         const { status, headers, body } = await answer();
         response.writeHead(status, kept(headers));
@@ -249,6 +255,21 @@ async function read(request: IncomingMessage): Promise<Asked> {
     url: request.url ?? '/',
     headers: request.headers,
     body: Buffer.concat(parts),
+  };
+}
+
+/** Whether a browser asks if the page of another origin may send what it is about to send. */
+function isPreflight({ method, headers }: Asked): boolean {
+  return method === 'OPTIONS' && headers['access-control-request-method'] !== undefined;
+}
+
+/** What lets the page of another origin read an answer, as the server's answers let it. */
+function readable(origin: string | undefined): IncomingHttpHeaders {
+  if (origin === undefined) return { vary: 'Origin' };
+  return {
+    vary: 'Origin',
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': 'Retry-After',
   };
 }
 
@@ -300,9 +321,4 @@ async function blanks(bytes: number): Promise<Buffer> {
 /** Where a body is cut: never behind its end. */
 function place(body: Buffer, at: number): number {
   return Math.min(at < 1 ? Math.floor(at * body.length) : at, Math.max(body.length - 1, 0));
-}
-
-function refuse(response: ServerResponse, status: number, headers: IncomingHttpHeaders = {}): void {
-  const body = Buffer.from(`<html><body>${status}</body></html>`);
-  pass(response, { status, headers: { 'content-type': 'text/html', ...headers }, body });
 }
