@@ -13,6 +13,8 @@ mod delta;
 mod json;
 mod key;
 mod limits;
+#[cfg(any(target_arch = "wasm32", test))]
+mod nearest;
 mod path;
 mod read;
 mod skim;
