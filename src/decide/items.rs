@@ -146,13 +146,8 @@ impl Retry {
             Ok(set) => set,
             Err(error) => return Ok(Err(error.into())),
         };
-        let mut delta = Delta::default();
-        for (field, value) in set {
-            delta.insert(Pointer::field(&field), Change::Set(value));
-        }
-        for field in unset {
-            delta.insert(Pointer::field(field), Change::Unset);
-        }
+        let set = set.into_iter().map(|(field, value)| (Pointer::field(&field), Change::Set(value)));
+        let delta: Delta = set.chain(unset.iter().map(|field| (Pointer::field(field), Change::Unset))).collect();
         if old.action == Action::Delete {
             return Ok(Err(ItemError::NotParked));
         }

@@ -11,7 +11,7 @@ use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::limits::OPERATION_BYTES_MAX;
 use crate::schema::{Schema, fold_delta, references};
-use crate::value::{Delta, KeyRange, Object};
+use crate::value::{Delta, KeyRange, Object, Sorted};
 
 /// So many operations are looked through for one that names a record which shall go without a trace.
 const OTHERS_MAX: u32 = 300;
@@ -71,32 +71,34 @@ fn mentioned(schema: &Schema, operation: &Operation) -> Vec<(String, RecordId)> 
 /// Both as one, under the name of the earlier; nothing if that cannot be.
 pub(super) fn join(target: &Operation, later: &Operation) -> Option<Operation> {
     let Action::Update { delta } = &later.action else { return None };
-    let mut stamps = target.stamps.clone();
-    let (action, stamp) = match &target.action {
+    let (action, stamp, earlier) = match &target.action {
         Action::Create { data } => {
-            // The record's own stamp is that of its creation; what was written later has its own.
-            for field in tops(delta) {
-                stamps.insert(field, later.stamp);
-            }
             let mut data = data.clone();
             delta.apply(&mut data);
-            (Action::Create { data }, target.stamp)
+            // The record's own stamp is that of its creation; what was written later has its own.
+            (Action::Create { data }, target.stamp, &Delta::default())
         }
         Action::Update { delta: earlier } => {
-            for field in tops(earlier) {
-                if !stamps.contains_key(&field) {
-                    stamps.insert(field, target.stamp);
-                }
-            }
-            for field in tops(delta) {
-                stamps.remove(&field);
-            }
             let both = if is(Bug::MergedOver) { delta.clone() } else { earlier.clone().compose(delta.clone()) };
-            (Action::Update { delta: both }, later.stamp)
+            (Action::Update { delta: both }, later.stamp, earlier)
         }
         Action::Delete => return None,
     };
-    stamps.retain(|_, at| *at != stamp);
+    // In the order of their names, and whether they were written later.
+    let mut fields = Object::new();
+    for field in target.stamps.keys().cloned().chain(tops(earlier)) {
+        fields.insert(field, false.into());
+    }
+    for field in tops(delta) {
+        fields.insert(field, true.into());
+    }
+    let mut stamps = Sorted::new();
+    for (field, is_later) in fields {
+        let at = if is_later == true { later.stamp } else { target.stamp_of(&field) };
+        if at != stamp {
+            stamps.insert(field, at);
+        }
+    }
     let joined = Operation { action, stamp, stamps, schema: later.schema, ..target.clone() };
     (crate::value::to_text(&joined).len() <= OPERATION_BYTES_MAX).then_some(joined)
 }

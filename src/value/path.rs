@@ -1,7 +1,7 @@
 //! Two ways to name a place in a document: a [`Pointer`] (RFC 6901) names one place in one document; a
 //! [`FieldPath`] is declared in a schema and names every place of its shape (`lines[].productId`).
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// A JSON Pointer (RFC 6901) to a field: `/owner/name`. The empty pointer is the whole document.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pointer(String);
+pub struct Pointer(pub(super) String);
 
 impl Pointer {
     /// The pointer to the field `key` of the document.
@@ -28,6 +28,11 @@ impl Pointer {
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+    /// The texts of the pointers that this one lies in, and its own, from the top down.
+    pub fn within(&self) -> impl Iterator<Item = &str> {
+        let ends = (1..=self.0.len()).filter(|end| matches!(self.0.as_bytes().get(*end), None | Some(b'/')));
+        ends.map(|end| &self.0[..end])
+    }
     /// The pointer's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -36,9 +41,11 @@ impl Pointer {
     pub fn dotted(&self) -> String {
         self.keys().collect::<Vec<_>>().join(".")
     }
-    /// Reads a pointer from outside.
-    pub fn parse(text: &str) -> Result<Self, PathError> {
-        if text.is_empty() || text.starts_with('/') { Ok(Self(text.to_owned())) } else { Err(PathError { path: text.to_owned() }) }
+}
+
+impl Borrow<str> for Pointer {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -187,5 +194,6 @@ mod tests {
         assert_eq!(pointer.keys().collect::<Vec<_>>(), ["a/b", "c~d"]);
         assert!(pointer.is_within(&Pointer::field("a/b")));
         assert!(!Pointer::field("ab").is_within(&Pointer::field("a")));
+        assert_eq!(pointer.child("").within().collect::<Vec<_>>(), ["/a~1b", "/a~1b/c~0d", "/a~1b/c~0d/"]);
     }
 }

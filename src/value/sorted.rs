@@ -2,6 +2,8 @@
 //!
 //! Each kind of the standard library's tree weighs 8 KB of code in the module, one of these a tenth of it. Searching is as
 //! fast; inserting moves what comes after, which is nothing where entries come in order, and little where there are few.
+//! So what may be much, in whatever order, is brought in order first: in the module by the one tree that it has, that of
+//! an [`Object`](super::Object), and at the server by [`Extend`].
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -45,15 +47,19 @@ impl<K: Ord, V> Sorted<K, V> {
     pub fn insert(&mut self, key: K, value: V) {
         match self.place(&key) {
             Ok(at) => self.0[at].1 = value,
-            Err(at) => self.0.insert(at, (key, value)),
+            Err(at) => {
+                #[cfg(test)]
+                tests::MOVED.set(tests::MOVED.get() + self.0.len() - at);
+                self.0.insert(at, (key, value));
+            }
         }
     }
-    /// Takes the value of a key out.
-    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
+    /// The first entry whose key is not less than this.
+    pub fn first_from<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
     where
         K: Borrow<Q>,
     {
-        self.place(key).ok().map(|at| self.0.remove(at).1)
+        self.0.get(self.place(key).unwrap_or_else(|at| at)).map(|(key, value)| (key, value))
     }
 }
 
@@ -106,7 +112,16 @@ impl<K, V> IntoIterator for Sorted<K, V> {
 
 impl<K: Ord, V> Extend<(K, V)> for Sorted<K, V> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
-        entries.into_iter().for_each(|(key, value)| self.insert(key, value));
+        self.0.extend(entries);
+        // It keeps the order of equal keys, of which the last one counts.
+        self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.0.dedup_by(|later, earlier| {
+            let is_same = later.0 == earlier.0;
+            if is_same {
+                std::mem::swap(later, earlier);
+            }
+            is_same
+        });
     }
 }
 
@@ -144,6 +159,7 @@ impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for Entri
         f.write_str("a map")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        // As they were written, and so in order.
         let mut sorted = Sorted::default();
         while let Some((key, value)) = entries.next_entry()? {
             sorted.insert(key, value);
@@ -153,9 +169,15 @@ impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for Entri
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::collections::BTreeMap;
+
+    thread_local! {
+        /// How many entries made room for others.
+        pub(in super::super) static MOVED: Cell<usize> = const { Cell::new(0) };
+    }
 
     #[test]
     fn it_holds_what_a_tree_would_hold_in_the_same_order() {
@@ -163,11 +185,13 @@ mod tests {
         for step in 0..500_u32 {
             let key = format!("k{}", step.wrapping_mul(2_654_435_761) >> 25);
             if step % 3 == 2 {
-                assert_eq!(ours.remove(&key), tree.remove(&key));
+                ours.retain(|other, _| *other != key);
+                tree.remove(&key);
             } else {
                 ours.insert(key.clone(), step);
                 tree.insert(key.clone(), step);
             }
+            assert_eq!(ours.first_from(&key), tree.range(key.clone()..).next());
             assert_eq!((ours.get(&key), ours.contains_key(&key)), (tree.get(&key), tree.contains_key(&key)));
         }
         assert!(ours.iter().eq(tree.iter()) && ours.len() == tree.len() && ours.len() > 50);
@@ -176,5 +200,27 @@ mod tests {
         assert_eq!(serde_json::from_str::<Sorted<String, u32>>(&text).ok(), Some(ours.clone()));
         assert_eq!(super::super::from_text::<Sorted<String, u32>>(&text), Ok(ours));
         assert_eq!(serde_json::to_string(&Sorted::<String, u32>::new()).ok().as_deref(), Some("{}"));
+    }
+
+    #[test]
+    fn what_comes_together_is_sorted_and_of_equal_keys_the_last_one_counts() {
+        for count in 0..40_u32 {
+            let entries = |seed: u32| (0..count).map(move |step| ((step + seed).wrapping_mul(2_654_435_761) >> 27, step + seed));
+            let (mut ours, mut tree): (Sorted<u32, u32>, BTreeMap<u32, u32>) = (entries(1).collect(), entries(1).collect());
+            assert!(ours.iter().eq(tree.iter()));
+            ours.extend(entries(1_000));
+            tree.extend(entries(1_000));
+            assert!(ours.iter().eq(tree.iter()));
+        }
+        let twice: Sorted<String, u32> = serde_json::from_str(r#"{"b": 1, "a": 2, "b": 3}"#).expect("it is JSON");
+        assert_eq!(twice, [("a".to_owned(), 2), ("b".to_owned(), 3)].into());
+    }
+
+    #[test]
+    fn what_comes_together_is_not_moved_once_for_each_of_it() {
+        MOVED.set(0);
+        let mut sorted: Sorted<u32, u32> = (0..1_000).rev().map(|key| (key * 2, 0)).collect();
+        sorted.extend((0..1_000).rev().map(|key| (key * 2 + 1, 0)));
+        assert!(sorted.keys().copied().eq(0..2_000) && MOVED.get() == 0);
     }
 }
