@@ -149,12 +149,19 @@ impl Queue {
                 behind.extend(
                     stopped.iter().find(|(lane, seq, _)| *lane == item.node.lane && *seq < item.node.seq).map(|(.., id)| id.clone()),
                 );
-                // What is not written on another can wait for a decision on that all the same.
+                // What is not written on another can wait for a decision on that all the same, and until what was decided
+                // is at the server: it is to meet that. Unless that comes after it for another reason.
                 let in_its_place = |name: &OpId| {
-                    let mut undecided = acting.iter().filter(|other| matches!(other.row.state, State::Conflict { .. }));
-                    undecided.find(|other| other.row.names(&other.operation).any(|own| own == name))
+                    let is_it = |other: &&Item| other.row.names(&other.operation).any(|own| own == name);
+                    let other = acting.iter().position(is_it)?;
+                    match acting[other].row.state {
+                        State::Conflict { .. } => true,
+                        State::Pending => !graph.comes_after(other, *at),
+                        State::Parked { .. } | State::Acknowledged { .. } => false,
+                    }
+                    .then(|| acting[other].operation.id.clone())
                 };
-                behind.extend(item.row.behind.as_ref().and_then(in_its_place).map(|other| other.operation.id.clone()));
+                behind.extend(item.row.behind.as_ref().and_then(in_its_place));
                 let unknown = item.node.needs.iter().filter(|need| self.is_unknown(need, &created));
                 missing.extend(unknown.map(|need| need.reference.id.clone()));
             }

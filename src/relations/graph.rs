@@ -74,6 +74,22 @@ impl Graph {
     pub fn before(&self, at: usize) -> &[(usize, Why)] {
         self.before.get(at).map_or(&[], Vec::as_slice)
     }
+    /// Whether one of them comes after another, directly or through others.
+    pub fn comes_after(&self, at: usize, other: usize) -> bool {
+        let mut before: Vec<Vec<usize>> = vec![Vec::new(); self.len()];
+        for (member, unit) in self.unit.iter().enumerate() {
+            before[*unit].extend(self.before[member].iter().map(|(earlier, _)| self.unit[*earlier]));
+        }
+        let mut open = vec![self.unit(at)];
+        while let Some(unit) = open.pop() {
+            if unit == self.unit(other) {
+                return true;
+            }
+            // Taken, so that no unit is gone through twice.
+            open.append(&mut before[unit]);
+        }
+        false
+    }
     /// How many nodes there are.
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -267,7 +283,11 @@ mod tests {
         let group = Group { id: operations[0].id.clone(), of: 2 };
         operations[0].group = Some(group.clone());
         operations[2].group = Some(group);
-        assert_eq!(graph(&operations).order().order, [3, 0, 2, 1]);
+        let found = graph(&operations);
+        assert_eq!(found.order().order, [3, 0, 2, 1]);
+        // The third comes after the fourth by its group, and the second after all.
+        let after = |at, other| found.comes_after(at, other);
+        assert_eq!([after(2, 3), after(1, 3), after(3, 2), after(0, 1), after(0, 2)], [true, true, false, false, true]);
         // In a circle with each other they are one unit, and no cycle.
         let mut circle = [create(ids, 1, "pet", "p", json!({"clientId": "c"})), create(ids, 2, "client", "c", json!({"favouriteId": "p"}))];
         assert_eq!(graph(&circle).order().cycles.len(), 1);
