@@ -15,12 +15,9 @@ import { serverFaults, serverMapping, settledFaults, storedCopy, strangerFaults 
 const TENANT = 'replay';
 const MOST_FAULTS_SHOWN = 20;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { seed: { type: 'string', default: '1' } },
-});
-const [path] = positionals;
-if (path === undefined) refuse('usage: cargo xtask replay DIR [--seed N]');
+const { values, positionals } = given();
+const [path, ...more] = positionals;
+if (path === undefined || more.length > 0) refuse('usage: cargo xtask replay DIR [--seed N]');
 const seed = Number(values.seed);
 if (!Number.isSafeInteger(seed)) refuse(`--seed takes a whole number, not '${values.seed}'`);
 const folder = await readFolder(path).catch((error) => refuse(error.message));
@@ -41,6 +38,15 @@ if (faults.length > 0) {
   console.log(
     'replay: folder, both browsers and the database file are the same graph, with the same counts and values',
   );
+}
+
+function given() {
+  try {
+    return parseArgs({ allowPositionals: true, options: { seed: { type: 'string', default: '1' } } });
+  } catch (cause) {
+    // Its first line says what is wrong; advice on writing command lines may follow.
+    return refuse(cause.message.split('\n')[0]);
+  }
 }
 
 /** What somebody asked for makes no sense: nothing is begun. */
