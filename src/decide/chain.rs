@@ -201,11 +201,11 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         let known = member.supersedes.as_ref().filter(|_| !told).unwrap_or(&member.id);
         let by = Operation { id, seq, group: group.clone(), supersedes: Some(known.clone()), ..like };
         if member.id == old.id {
-            let behind = if let Onto::AsItWas { behind } = onto { behind } else { None };
-            work.supersede(stored, member, &by, State::Pending, behind);
+            let behind = if let Onto::AsItWas { behind } = onto { behind.cloned() } else { None };
+            work.supersede(&OutboxRow { behind, ..stored.clone() }, member, &by, State::Pending);
         } else {
             // What waits for a decision of its own goes on waiting under its new name.
-            work.supersede(stored, member, &by, stored.state.clone(), stored.behind.as_ref());
+            work.supersede(stored, member, &by, stored.state.clone());
             if let Some(read) = conflict_of(&stored.state)
                 && let Some(mut conflict) = db.one::<Conflict>(&read)?
             {
@@ -226,7 +226,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         let Some(base) = replaced_base(&new, &operation.base) else { continue };
         let (id, seq) = (work.take_id(fresh), work.take_seq());
         let by = Operation { id, seq, base, supersedes: Some(operation.id.clone()), ..operation.clone() };
-        work.supersede(stored, operation, &by, State::Pending, stored.behind.as_ref());
+        work.supersede(stored, operation, &by, State::Pending);
         new.push((operation, by));
     }
     let reference = |op: OpRef| match replaced(&new, &op.id) {

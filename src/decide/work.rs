@@ -244,12 +244,11 @@ impl<'w> Work<'w> {
             self.seals_changed |= seals.insert(seq);
         }
     }
-    /// Puts a new operation in the place of one that ended, perhaps to wait for a decision.
-    pub(super) fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation, state: State, behind: Option<&OpId>) {
+    /// Puts a new operation in the place of one that ended. What that waited for, it waits for.
+    pub(super) fn supersede(&mut self, old: &OutboxRow, operation: &Operation, by: &Operation, state: State) {
         self.end(operation.seq);
         let mut row = old.instead(by);
         row.state = state;
-        row.behind = behind.cloned();
         row.replaces = old.names(operation).filter(|other| by.supersedes.as_ref() != Some(other)).cloned().collect();
         self.queue(by, row);
         self.note(operation, Event::Superseded { by: by.id.clone() });

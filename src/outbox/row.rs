@@ -66,7 +66,8 @@ pub struct OutboxRow {
     /// decide, or they were lost with a restore and nobody ever will.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
-    /// The operation in conflict on whose decision it waits, though it was not written on that one.
+    /// The operation in conflict for which it waits, until what was decided on that is at the server, though it was not
+    /// written on that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<OpId>,
     /// Its client sequence here, if it was written on another device and imported. Such a row is always sealed.
