@@ -45,7 +45,7 @@ enum Command {
         #[arg(long)]
         key_file: Option<PathBuf>,
         /// An origin whose pages may call from a browser, such as `https://app.example`.
-        #[arg(long = "allow-origin")]
+        #[arg(long = "allow-origin", value_parser = origin)]
         allow_origin: Vec<String>,
         /// Requests of one user in a minute.
         #[arg(long, default_value_t = Settings::DEFAULT_RATE_PER_MINUTE)]
@@ -153,6 +153,15 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// An origin as a browser names it: another one would never be met.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    if host.is_empty() || host.contains(['/', '?', '#', '@', '*']) || host.chars().any(char::is_uppercase) {
+        return Err("scheme://host[:port], as a browser names it, and nothing after it: https://app.example".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 async fn run(command: Command) -> Result<(), Failure> {

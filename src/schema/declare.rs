@@ -165,6 +165,9 @@ impl Schema {
             if entity.references.len() > PATHS_MAX || entity.indexes.len() > PATHS_MAX {
                 return wrong(at, "at most 50 references and 50 indexes");
             }
+            if let Some((field, _)) = entity.conflicts.fields.iter().find(|(field, _)| field.contains(['.', '/', '['])) {
+                return wrong(format!("{at}.conflicts.fields.{field}"), "a rule is for a top-level field, and holds for all below it");
+            }
             for (path, target) in entity.references.iter() {
                 let at = format!("{at}.references.{}", path.as_str());
                 if !self.entities.contains_key(target) {
@@ -242,6 +245,10 @@ mod tests {
             error(r#"{"name":"a","version":1,"entities":{"a":{},"b":{"refs":{}}}}"#).contains("entities.b': no such field is known: refs")
         );
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["x..y"]}}}"#).contains("x..y"));
+        for path in ["address.city", "/address", "lines[]"] {
+            let rules = format!(r#"{{"name":"a","version":1,"entities":{{"a":{{"conflicts":{{"fields":{{"{path}":"manual"}}}}}}}}}}"#);
+            assert!(error(&rules).contains(&format!("a.conflicts.fields.{path}")), "{path}");
+        }
         assert!(
             error(r#"{"name":"a","version":1,"entities":{"a":{"conflicts":{"default":"dice"}}}}"#)
                 .contains("entities.a': no such word is known: dice")

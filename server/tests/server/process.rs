@@ -298,6 +298,15 @@ fn fails(command: &mut Command, expected: &str) -> Told {
 }
 
 #[test]
+fn an_origin_that_no_browser_names_is_refused() -> Told {
+    for origin in ["http://localhost:3000/", "localhost:3000", "https://", "*", "https://App.example", "https://app.example/clinic"] {
+        let serve = ["serve", "--database", "data.sqlite", "--schema", "schema.json", "--allow-origin", origin];
+        fails(program().args(serve), "scheme://host[:port]")?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_server_without_a_good_key_does_not_start() -> Told {
     let folder = Folder::new()?;
     std::fs::write(folder.file("schema.json"), SCHEMA)?;
