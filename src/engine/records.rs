@@ -93,7 +93,12 @@ impl<S: Store, H: Host> Engine<S, H> {
                 let own = policy == KeyPolicy::Uuid && crate::model::ClientId::parse(&id.to_string()).is_ok();
                 let temp = policy != KeyPolicy::Uuid && id.as_temp().is_some_and(|temp| temp.entity() == entity);
                 if !own && !temp {
-                    let message = format!("the server names a new {entity}: leave its id away, or bring one from generateTempId");
+                    let message = match policy {
+                        KeyPolicy::Uuid => format!("the id of a new {entity} is a UUID: leave it away, or bring one"),
+                        KeyPolicy::Integer | KeyPolicy::Text => {
+                            format!("the server names a new {entity}: leave its id away, or bring one from generateTempId")
+                        }
+                    };
                     return Err(EngineError::with("invalid_value", &message, json!({"path": "id"})));
                 }
                 id
@@ -219,7 +224,13 @@ impl<S: Store, H: Host> Engine<S, H> {
             (Some("last-write-wins"), None) => Resolution::LastWriteWins,
             (Some("merge"), merged) => Resolution::Merge(merged),
             (Some("manual"), Some(merged)) => Resolution::Merge(Some(merged)),
-            _ => return Err(EngineError::with("invalid_value", "no such strategy", json!({"path": "type"}))),
+            _ => {
+                return Err(EngineError::with(
+                    "invalid_value",
+                    "no such strategy: server-wins, client-wins, last-write-wins, merge, or manual with mergedData",
+                    json!({"path": "type"}),
+                ));
+            }
         };
         let decision = Resolve {
             schema: self.inner.settings.schema.clone(),
