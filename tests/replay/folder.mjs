@@ -10,31 +10,67 @@ import { join } from 'node:path';
 
 /** Reads a folder: `{ name, entities: { pet: { key, references, records } } }`. */
 export async function readFolder(path) {
-  const text = await readFile(join(path, 'schema.json'), 'utf8').catch((cause) => {
+  const schemaFile = join(path, 'schema.json');
+  const text = await readFile(schemaFile, 'utf8').catch((cause) => {
     throw new Error(`${path} is no folder with a schema.json`, { cause });
   });
-  const schema = JSON.parse(text);
+  const schema = parsed(text, schemaFile);
+  if (!isObject(schema) || !isObject(schema.entities)) throw new Error(`${schemaFile} declares no 'entities'`);
   const entities = {};
-  for (const [entity, { references = {}, records: promised, key }] of Object.entries(schema.entities)) {
-    const text = await readFile(join(path, `${entity}.ndjson`), 'utf8');
-    const records = text
-      .split('\n')
-      .filter((line) => line.trim() !== '')
-      .map((line) => JSON.parse(line));
-    if (promised !== undefined && promised !== records.length) {
-      throw new Error(`${entity}: schema.json promises ${promised} records, the file has ${records.length}`);
+  for (const [entity, declared] of Object.entries(schema.entities)) {
+    if (!isObject(declared) || !isObject(declared.references ?? {})) {
+      throw new Error(`${schemaFile} does not declare '${entity}' as an object with its references`);
     }
-    entities[entity] = { key: key ?? keyPolicy(entity, records), references, records };
+    const { references, records: promised, key } = declared;
+    const file = join(path, `${entity}.ndjson`);
+    const records = await readRecords(file, entity);
+    if (promised !== undefined && promised !== records.length) {
+      throw new Error(`${file}: schema.json promises ${promised} records, the file has ${records.length}`);
+    }
+    entities[entity] = { key: key ?? keyPolicy(file, records), references: references ?? {}, records };
+  }
+  // A replay of nothing would pass, and prove nothing.
+  if (Object.values(entities).every(({ records }) => records.length === 0)) {
+    throw new Error(`${path} has no record: there is nothing to replay`);
   }
   check(entities);
   return { name: schema.name, entities };
 }
 
+/** The records of one file, one in each line that is not blank. */
+async function readRecords(file, entity) {
+  const text = await readFile(file, 'utf8').catch((cause) => {
+    const why = cause.code === 'ENOENT' ? 'is not there' : `cannot be read (${cause.code})`;
+    throw new Error(`${file} ${why}, and schema.json names the entity '${entity}'`, { cause });
+  });
+  const records = [];
+  for (const [at, line] of text.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    const where = `${file}, line ${at + 1},`;
+    const record = parsed(line, where);
+    if (!isObject(record)) throw new Error(`${where} is not a JSON object`);
+    records.push(record);
+  }
+  return records;
+}
+
+function parsed(text, where) {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`${where} is not JSON: ${cause.message}`, { cause });
+  }
+}
+
+function isObject(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** What a server that issues the IDs makes of a file with these: integers, or text as soon as one is a string. */
-function keyPolicy(entity, records) {
+function keyPolicy(file, records) {
   if (records.every(({ id }) => Number.isSafeInteger(id))) return 'integer';
   if (records.every(({ id }) => Number.isSafeInteger(id) || (typeof id === 'string' && id !== ''))) return 'text';
-  throw new Error(`${entity}: every record needs an id, a string or an integer`);
+  throw new Error(`${file}: every record needs an id, a string or an integer`);
 }
 
 /** IDs are unique and every reference leads to a record of the folder. */

@@ -1,6 +1,6 @@
 /** What a replay enqueues: temp IDs everywhere, nothing else changed, and an order that puts children first too. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -66,4 +66,34 @@ test('a folder that contradicts itself is refused', async (context) => {
   await assert.rejects(write([{ id: 1, next: 2 }]), /leads to no a/);
   await assert.rejects(write([{ id: 1 }], 2), /promises 2 records/);
   await assert.rejects(write([{ name: 'x' }]), /needs an id/);
+});
+
+test('a folder that cannot be read is refused with the name of its file, and the line', async (context) => {
+  const root = await mkdtemp(join(tmpdir(), 'replay-'));
+  context.after(() => rm(root, { recursive: true }));
+  const one = JSON.stringify({ name: 'x', entities: { a: {} } });
+  const CASES = {
+    'no schema': [{}, /^\S+ is no folder with a schema\.json$/],
+    'a broken schema': [{ 'schema.json': '{' }, /schema\.json is not JSON: ./],
+    'a schema that is no object': [{ 'schema.json': 'null' }, /schema\.json declares no 'entities'$/],
+    'a schema without entities': [{ 'schema.json': '{"name":"x"}' }, /schema\.json declares no 'entities'$/],
+    'an entity that is nothing': [
+      { 'schema.json': '{"name":"x","entities":{"a":null}}' },
+      /schema\.json does not declare 'a' as an object/,
+    ],
+    'no file of an entity': [{ 'schema.json': one }, /a\.ndjson is not there, and schema\.json names the entity 'a'$/],
+    'a broken line': [{ 'schema.json': one, 'a.ndjson': '{"id":1}\n\n{"id":' }, /a\.ndjson, line 3, is not JSON: ./],
+    'a line that is no record': [
+      { 'schema.json': one, 'a.ndjson': '{"id":1}\nnull\n' },
+      /a\.ndjson, line 2, is not a JSON object$/,
+    ],
+    'no record': [{ 'schema.json': one, 'a.ndjson': '\n' }, /^\S+ has no record: there is nothing to replay$/],
+    'no entity': [{ 'schema.json': '{"name":"x","entities":{}}' }, /^\S+ has no record: there is nothing to replay$/],
+  };
+  for (const [what, [files, message]] of Object.entries(CASES)) {
+    const folder = join(root, what.replaceAll(' ', '-'));
+    await mkdir(folder);
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    await assert.rejects(readFolder(folder), { message }, what);
+  }
 });
