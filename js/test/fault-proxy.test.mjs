@@ -323,7 +323,18 @@ test('the command says where it listens, what happens and how often, and what it
   for (const [args, complaint] of [
     [['--upstream', 'http://127.0.0.1:1', '--fault', 'rain=1'], /no fault 'rain'/],
     [['--upstream', 'http://127.0.0.1:1', '--port', 'x'], /--port takes a whole number/],
-    [['--upstream', 'nowhere'], /URL/],
+    [['--upstream', 'nowhere'], /--upstream takes the address of a server, such as http:.* not 'nowhere'/],
+    [['--upstream', 'localhost:8080'], /--upstream takes the address of a server/],
+    [['--upstream', 'http://'], /--upstream takes the address of a server/],
+    [['--upstream', 'http://127.0.0.1:1', '--per-thousand', '1001'], /--per-thousand takes a number from 0 to 1000/],
+    [['--upstream', 'http://127.0.0.1:1', '--fault', '503'], /--fault takes KIND=N, such as 503=20, not '503'/],
+    [['--upstream', 'http://127.0.0.1:1', '--fault', '503=2=3'], /--fault takes KIND=N/],
+    [['--upstream', 'http://127.0.0.1:1', '--fault', '503='], /--fault 503=N takes a whole number, not ''/],
+    [['--upstream', 'http://127.0.0.1:1', '--fault', '503=1001'], /--fault 503=N takes a number from 0 to 1000/],
+    [
+      ['--upstream', 'http://127.0.0.1:1', '--fault', '503=600', '--fault', '502=600'],
+      /all of them together take 1200 of a thousand/,
+    ],
     [[], /Kinds:/],
   ]) {
     const refused = await (await run(args)).end();

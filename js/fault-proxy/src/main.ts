@@ -48,12 +48,12 @@ async function main(): Promise<void> {
   }
   const { only } = values;
   const proxy = await openProxy({
-    upstream: new URL(values.upstream).href,
+    upstream: address(values.upstream),
     port: whole('port', values.port ?? '0'),
     seed: whole('seed', values.seed ?? '1'),
     rates:
       values.fault === undefined
-        ? evenRates(whole('per-thousand', values['per-thousand'] ?? '100'))
+        ? evenRates(perThousand('per-thousand', values['per-thousand'] ?? '100'))
         : named(values.fault),
     ...(only === undefined ? {} : { only: (url: string) => url.includes(only) }),
     onFault: (fault, url) => process.stdout.write(`${fault}  ${url}\n`),
@@ -67,15 +67,32 @@ async function main(): Promise<void> {
   process.once('SIGTERM', end);
 }
 
+/** Where the server is. `localhost:8080` parses too, and names no host. */
+function address(text: string): string {
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) {
+    throw new Error(`--upstream takes the address of a server, such as http://127.0.0.1:8080, not '${text}'`);
+  }
+  return new URL(text).href;
+}
+
 /** `--fault 503=20` and its like. */
 function named(faults: string[]): Rates {
   const rates: Rates = {};
   for (const fault of faults) {
-    const [kind = '', rate = ''] = fault.split('=');
+    const [kind = '', rate, ...more] = fault.split('=');
     if (!isFault(kind)) throw new Error(`there is no fault '${kind}': --help lists them`);
-    rates[kind] = whole(`fault ${kind}`, rate);
+    if (rate === undefined || more.length > 0) throw new Error(`--fault takes KIND=N, such as 503=20, not '${fault}'`);
+    rates[kind] = perThousand(`fault ${kind}=N`, rate);
   }
+  const sum = Object.values(rates).reduce((before, rate) => before + rate, 0);
+  if (sum > 1000) throw new Error(`--fault: all of them together take ${sum} of a thousand requests`);
   return rates;
+}
+
+function perThousand(name: string, text: string): number {
+  const rate = whole(name, text);
+  if (rate > 1000) throw new Error(`--${name} takes a number from 0 to 1000, not '${text}'`);
+  return rate;
 }
 
 function whole(name: string, text: string): number {
