@@ -13,7 +13,7 @@ import { makeGlue } from '../wasm/realm.js';
 import type { TestClock } from './clock.js';
 import { TestNetwork } from './network.js';
 import type { TestServer } from './server.js';
-import { TestStorage } from './storage.js';
+import type { TestStorage } from './storage.js';
 
 /** What `TestDevice.open` takes: what is left out is the world's. */
 export type TestConfig<R = AnyRecords> = Partial<SyncConfig<R>>;
@@ -24,9 +24,14 @@ export class TestDevice {
   readonly #realm: Realm;
   readonly #defaults: SyncConfig<never>;
 
-  constructor(compiled: WebAssembly.Module, server: TestServer, clock: TestClock, defaults: SyncConfig<never>) {
+  constructor(
+    compiled: WebAssembly.Module,
+    storage: TestStorage,
+    server: TestServer,
+    clock: TestClock,
+    defaults: SyncConfig<never>,
+  ) {
     const window = new EventTarget();
-    const storage = new TestStorage();
     this.network = new TestNetwork(server, () => void window.dispatchEvent(new Event('online')));
     this.#clock = clock;
     this.#defaults = defaults;

@@ -11,6 +11,7 @@ import type { AnyRecords } from '../records.js';
 import { TestClock } from './clock.js';
 import { TestDevice } from './device.js';
 import { TestServer } from './server.js';
+import { TestStorage } from './storage.js';
 
 export type { TestClock } from './clock.js';
 export type { TestConfig, TestDevice } from './device.js';
@@ -44,6 +45,7 @@ export interface TestWorld {
 export async function createTestWorld<R = AnyRecords>(options: TestWorldOptions<R>): Promise<TestWorld> {
   const { tenant = 'test', user = 'anna', now, wasm } = options;
   const schema = options.schema as Schema<never>;
+  const emptyStorage = await TestStorage.load();
   const compiled = await moduleFrom(wasm);
   const clock = new TestClock(now);
   const server = new TestServer(schema, tenant, () => clock.now());
@@ -53,7 +55,7 @@ export async function createTestWorld<R = AnyRecords>(options: TestWorldOptions<
     clock,
     device: () => {
       const defaults = { tenant, user, schema, baseUrl: '/api/v1/sync', token: () => 'test', autoSync: false };
-      const device = new TestDevice(compiled, server, clock, defaults);
+      const device = new TestDevice(compiled, emptyStorage(), server, clock, defaults);
       devices.push(device);
       return device;
     },
