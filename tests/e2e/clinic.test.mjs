@@ -149,6 +149,7 @@ describe('the clinic', { timeout: 180_000 }, () => {
     await card.getByText('resolved', { exact: true }).waitFor();
     assert.equal(await card.count(), 1);
     assert.match(await card.locator('.title').innerText(), /Rex/);
+    assert.match(await card.locator('.reason').innerText(), /· the server's value stands, decided by a rule$/);
     assert.deepEqual(await card.locator('tbody tr').first().locator('th, td').allInnerTexts(), [
       'weight',
       '12.9',

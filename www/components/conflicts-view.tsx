@@ -15,6 +15,15 @@ const KINDS: Record<Conflict['kind'], string> = {
   constraint: 'Against a rule',
 };
 
+/** What came of it. A name that is not here is shown as it is. */
+const OUTCOMES: Partial<Record<string, string>> = {
+  'server-wins': "the server's value stands",
+  'client-wins': "this device's value stands",
+  'last-write-wins': 'the later change stands',
+  merge: 'both changes were merged',
+  discarded: "this device's change was discarded",
+};
+
 export function ConflictsView() {
   const conflicts = useSnapshot((snapshot) => snapshot.conflicts);
   return (
@@ -27,7 +36,7 @@ export function ConflictsView() {
         </p>
       </header>
       {conflicts.length === 0 ? (
-        <p className="empty">No two people have changed the same thing.</p>
+        <p className="empty">This device has met no conflict.</p>
       ) : (
         <ul className="cards">
           {conflicts.map((conflict) => (
@@ -63,7 +72,7 @@ function Item({ conflict }: { conflict: Conflict }) {
       </div>
       <p className="reason">
         {KINDS[conflict.kind]}
-        {conflict.resolution && ` · ${conflict.resolution}${conflict.resolvedBy ? ` by ${conflict.resolvedBy}` : ''}`}
+        {conflict.resolution && ` · ${outcome(conflict.resolution, conflict.resolvedBy)}`}
       </p>
       {conflict.affectedFields.length > 0 && (
         <table className="sides">
@@ -88,6 +97,13 @@ function Item({ conflict }: { conflict: Conflict }) {
       <p className="detail">{shownTime(conflict.detectedAt)}</p>
     </>
   );
+}
+
+/** How it ended, and who decided that: a rule, or a person. */
+function outcome(resolution: string, by: string | undefined): string {
+  const stands = OUTCOMES[resolution] ?? resolution;
+  if (!by) return stands;
+  return `${stands}, decided by ${by === 'rule' ? 'a rule' : by}`;
 }
 
 /** A field of one side as text; React escapes it. Fields may be named as JSON pointers. */
