@@ -137,9 +137,15 @@ export function unborn(make: (guard: Guard) => Glue = makeGlue): { instance: Ins
   return { instance, glue };
 }
 
+/** How V8 tells of bytes that begin with `<!`, `<h` or `<H`. Other engines do not say what they have found. */
+const PAGE_INSTEAD = /expected magic word .*found 3c (21|68|48)/;
+
 function notLoaded(cause: unknown): FieldSyncError {
   const { message } = toFieldSyncError(cause);
-  return new FieldSyncError('not_initialized', `The wasm module could not be loaded: ${message}`, {
+  const why = PAGE_INSTEAD.test(message)
+    ? 'the server answered with a page instead of the module; see docs/packages.md'
+    : message;
+  return new FieldSyncError('not_initialized', `The wasm module could not be loaded: ${why}`, {
     retryable: true,
     cause,
   });

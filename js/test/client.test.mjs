@@ -22,6 +22,16 @@ describe('before anything is loaded', () => {
     await assert.rejects(init({ wasm: new Uint8Array(0) }), { code: 'not_initialized', retryable: true });
     await assert.rejects(init({ wasm: new Uint8Array(0) }), { code: 'not_initialized', retryable: true });
   });
+  test('a page instead of the module is called one, anything else what the engine calls it', async () => {
+    const refusal = (text) => init({ wasm: new TextEncoder().encode(text) }).catch((error) => error);
+    for (const page of ['<!doctype html>', '<html></html>', '<HTML></HTML>']) {
+      const { code, message, cause } = await refusal(page);
+      assert.equal(code, 'not_initialized');
+      assert.match(message, /: the server answered with a page instead of the module; see docs\/packages\.md$/);
+      assert.match(cause.message, /magic word/);
+    }
+    assert.match((await refusal('{"error":404}')).message, /could not be loaded: .*magic word/);
+  });
 });
 
 describe('a client', () => {
