@@ -167,17 +167,13 @@ fn rebuild(db: &mut Cache, work: &Work<'_>, row: &mut OverlayRow, operations: &[
         (row.base, row.version) = (None, None);
     }
     row.view = with(row.base.clone(), own.iter().copied());
-    let of = |kind: &dyn Fn(&OutboxRow) -> bool| -> Vec<u64> {
-        own.iter().filter(|(stored, _)| kind(stored)).map(|(_, operation)| operation.seq).collect()
-    };
-    let (carried, later) =
-        (of(&|stored| acknowledged(stored).is_some() && stored.is_carried()), of(&|stored| acknowledged(stored).is_none()));
     for op in &mut row.ops {
+        let Some((stored, _)) = find(operations, op) else { continue };
         // What came with a file keeps what it was written on, this time too; and so does what was written on what returns.
-        if carried.contains(&op.seq) {
+        if acknowledged(stored).is_none() {
+            op.ground.get_or_insert_with(|| known.clone().unwrap_or_default());
+        } else if stored.is_carried() {
             op.ground = Some(row.base.clone().unwrap_or_default());
-        } else if later.contains(&op.seq) && op.ground.is_none() {
-            op.ground = Some(known.clone().unwrap_or_default());
         }
     }
     map_temps(db, work, &row.entity, &mut row.view)
