@@ -17,5 +17,7 @@ mod pages;
 mod receipts;
 #[path = "plans/resyncs.rs"]
 mod resyncs;
+#[path = "plans/returned.rs"]
+mod returned;
 #[path = "plans/writes.rs"]
 mod writes;

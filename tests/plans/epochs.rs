@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::desk::{Desk, Op, REX, applied, epoch, object, rex};
 
-fn change(desk: &Desk, from: Epoch, to: Epoch) -> Option<Effects> {
+pub(crate) fn change(desk: &Desk, from: Epoch, to: Epoch) -> Option<Effects> {
     desk.decide(ChangeEpoch { schema: desk.schema.clone(), from, epoch: to, now: 1_700_000_000_000, user: "anna".to_owned() })
 }
 
@@ -24,14 +24,14 @@ fn settle(desk: &Desk, of: Epoch, durable: u64, ops: &[&Op]) -> Effects {
 }
 
 /// Sends one operation; the server applies it as this version, and could still lose it.
-fn acknowledge(desk: &mut Desk, op: &Op, real: &RecordId, version: u64) {
+pub(crate) fn acknowledge(desk: &mut Desk, op: &Op, real: &RecordId, version: u64) {
     desk.claim(&[op], desk.known());
     desk.answer(epoch(1), 0, &[(op, applied(real, version))]).expect("it is ours");
     assert_eq!(desk.state(op), State::Acknowledged { version: Version(version) });
 }
 
 /// A conflict with an undated state of the server.
-fn met(version: u64, data: Value) -> Outcome {
+pub(crate) fn met(version: u64, data: Value) -> Outcome {
     let (stamp, field_stamps) = (Stamp::default(), fieldsync::value::Sorted::new());
     let server = ServerState { version: Version(version), data: Some(object(data)), stamp, field_stamps };
     Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, real_id: None, server }
@@ -334,121 +334,4 @@ fn a_decision_stands_on_no_version_of_the_old_lineage() {
     assert_eq!(desk.get(&REX).expect("there").version, Some(Version(0)), "any version of the new lineage is newer");
     let row: Value = serde_json::from_str(&desk.store.dump(Table::Conflicts)[0].1).expect("JSON");
     assert_eq!(row["server"]["version"], "0");
-}
-
-fn give_up(desk: &Desk, op: &Op) {
-    desk.decide(fieldsync::decide::Discard {
-        schema: desk.schema.clone(),
-        operation: (op.seq, op.id.clone()),
-        now: 1_700_000_000_000,
-        user: "anna".to_owned(),
-    })
-    .expect("given up");
-}
-
-#[test]
-fn what_a_restore_took_back_is_not_shown_as_null() {
-    let mut desk = Desk::with_rex();
-    let (name, age) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"age": 2})));
-    acknowledge(&mut desk, &name, &REX, 2);
-    acknowledge(&mut desk, &age, &REX, 3);
-    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
-    desk.claim(&[&name, &age], desk.known());
-    desk.answer(epoch(2), 999, &[(&name, applied(&REX, 101)), (&age, crate::desk::rejected())]).expect("the new lineage");
-    give_up(&desk, &age);
-    let record = desk.get(&REX).expect("there");
-    assert_ne!(record.data.get("age"), Some(&Value::Null), "nobody ever wrote null: {:?} {:?}", record.data, record.state);
-}
-
-#[test]
-fn what_a_restore_took_back_is_not_sent_as_null() {
-    let mut desk = Desk::with_rex();
-    let (name, age) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"age": 2})));
-    acknowledge(&mut desk, &name, &REX, 2);
-    acknowledge(&mut desk, &age, &REX, 3);
-    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
-    desk.claim(&[&name, &age], desk.known());
-    let gone =
-        ServerState { version: Version(101), data: None, stamp: Stamp { ms: 1, n: 0 }, field_stamps: fieldsync::value::Sorted::new() };
-    let deleted = Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateDelete, real_id: None, server: gone };
-    // The server refuses the one, and finds the record deleted for the other.
-    desk.answer(epoch(2), 999, &[(&age, crate::desk::rejected()), (&name, deleted)]).expect("the new lineage");
-    for (_, operation) in desk.outbox() {
-        if let fieldsync::model::Action::Create { data } = &operation.action {
-            assert_ne!(data.get("age"), Some(&Value::Null), "nobody ever wrote null: {data:?}");
-        }
-    }
-}
-
-#[test]
-fn what_another_put_above_a_nested_field_stays_over_a_restore() {
-    let mut desk = Desk::new();
-    assert!(matches!(desk.page(None, "one", vec![rex(1, json!({"owner": {"name": "Mill"}}))]), PageResult::Applied(_)));
-    let op = desk.write(Intent::Update { id: REX, set: object(json!({"owner": {"name": "Hill"}})), unset: Vec::new() });
-    acknowledge(&mut desk, &op, &REX, 2);
-    // Somebody else has made a text of it since.
-    assert!(matches!(desk.page(Some("one"), "two", vec![rex(3, json!({"owner": "gone"}))]), PageResult::Applied(_)));
-    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
-    desk.claim(&[&op], desk.known());
-    desk.answer(epoch(2), 999, &[(&op, crate::desk::rejected())]).expect("the new lineage");
-    give_up(&desk, &op);
-    let record = desk.get(&REX).expect("there");
-    assert_eq!(record.data["owner"], json!("gone"), "{:?}", record.data);
-}
-
-/// Whether somebody had it and emptied it, or nobody ever did, is not to be seen any more: it is told, and goes by the rule.
-#[test]
-fn a_first_value_that_a_restore_took_back_stands_by_the_rule_and_is_told_of() {
-    let mut desk = Desk::with_rex();
-    let note = desk.update(&REX, json!({"note": "calm"}));
-    acknowledge(&mut desk, &note, &REX, 2);
-    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
-    desk.claim(&[&note], desk.known());
-    // Another device has changed the name in the new lineage.
-    desk.answer(epoch(2), 999, &[(&note, met(101, json!({"name": "Max", "age": 1})))]).expect("the new lineage");
-    assert_eq!(desk.get(&REX).expect("there").data["note"], json!("calm"));
-    let [told] = &desk.store.dump(Table::Conflicts)[..] else { panic!("it is told") };
-    let told: Value = serde_json::from_str(&told.1).expect("JSON");
-    assert_eq!((&told["fields"], &told["resolvedBy"]), (&json!(["note"]), &json!("rule")));
-}
-
-#[test]
-fn a_field_can_be_emptied_after_a_restore_took_it_back() {
-    let mut desk = Desk::with_rex();
-    let (name, age) = (desk.update(&REX, json!({"name": "Max"})), desk.update(&REX, json!({"age": 2})));
-    acknowledge(&mut desk, &name, &REX, 2);
-    acknowledge(&mut desk, &age, &REX, 3);
-    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
-    desk.claim(&[&name, &age], desk.known());
-    desk.answer(epoch(2), 999, &[(&name, applied(&REX, 101)), (&age, crate::desk::rejected())]).expect("the new lineage");
-    give_up(&desk, &age);
-    // The server has age 1. The person wants it empty.
-    let id = desk.op_id();
-    let written = desk.local(&id, Intent::Update { id: REX, set: object(json!({"age": null})), unset: Vec::new() });
-    assert!(written.is_ok());
-    assert_eq!(desk.outbox().len(), 1, "what a person writes is queued");
-}
-
-#[test]
-fn after_a_restore_a_later_null_of_somebody_else_is_not_gone_over_in_silence() {
-    let mut desk = Desk::with_rex();
-    let age = desk.update(&REX, json!({"age": 2}));
-    acknowledge(&mut desk, &age, &REX, 2);
-    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
-    desk.claim(&[&age], desk.known());
-    let stamp = Stamp { ms: 1_700_000_000_000 + 60_000, n: 0 };
-    let server = ServerState {
-        version: Version(101),
-        data: Some(object(json!({"name": "Rex", "age": null}))),
-        stamp,
-        field_stamps: fieldsync::value::Sorted::new(),
-    };
-    let met = Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, real_id: None, server };
-    desk.answer(epoch(2), 999, &[(&age, met)]).expect("the new lineage");
-    let view = desk.get(&REX).expect("there");
-    assert_eq!(
-        (view.data["age"].clone(), desk.store.dump(Table::Conflicts).len()),
-        (Value::Null, 1),
-        "the later write stands, and the other is kept"
-    );
 }
