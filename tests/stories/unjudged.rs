@@ -214,51 +214,57 @@ fn what_stands_in_the_place_of_carried_work_goes_over_nothing_of_here_unseen() {
 
 #[test]
 fn carried_work_goes_on_waiting_for_a_decision_whose_operation_got_another_name() {
-    tell(async {
-        let world = World::new();
-        let (here, office, _) = shared(&world).await;
-        here.create("pet", json!({"name": "Max", "dose": 1})).await;
-        let there = world.device("anna").tab().await;
-        for tab in [&here, &office, &there] {
-            assert!(tab.sync().await.success);
-        }
-        let pets = here.all("pet").await;
-        let (rex, max) = (pets[0]["id"].clone(), pets[1]["id"].clone());
-        there.update("pet", &rex.to_string(), json!({"dose": 5})).await;
-        let file = there.engine.export().await.expect("written");
-        for pet in [&rex, &max] {
-            office.update("pet", &pet.to_string(), json!({"dose": 3})).await;
-        }
-        assert!(office.sync().await.success);
-        world.pass(1_000);
-        let writes = json!([
-            {"kind": "update", "entity": "pet", "id": rex, "set": {"dose": 2}},
-            {"kind": "update", "entity": "pet", "id": max, "set": {"dose": 2}},
-        ]);
-        transaction(&here, writes).await;
-        assert!(here.down().await.success);
-        here.engine.import(&file).await.expect("read");
-        assert!(here.sync().await.success);
-        let open = |conflicts: Vec<Value>| conflicts.into_iter().filter(|conflict| conflict["state"] == "open").collect::<Vec<_>>();
-        let conflicts = open(here.engine.conflicts().await.expect("read"));
-        assert_eq!(conflicts.len(), 2, "one for each record of the transaction: {conflicts:?}");
-        let of =
-            |record: &Value| conflicts.iter().find(|conflict| conflict["recordId"] == *record).expect("it is in conflict")["id"].as_u64();
-        let decide = async |record: &Value| {
-            let id = of(record).expect("a number");
-            here.engine.resolve(id, r#"{"type": "client-wins"}"#).await.expect("resolved");
-        };
-        decide(&max).await;
-        let before = world.requests.borrow().len();
-        assert!(here.up().await.success);
-        let after = world.requests.borrow().len();
-        assert_eq!(after, before, "nothing can go: {:?}", here.queue().await);
-        decide(&rex).await;
-        assert!(here.sync().await.success);
-        let conflicts = open(here.engine.conflicts().await.expect("read"));
-        assert_eq!(conflicts.len(), 1, "what was carried meets what the decision left: {conflicts:?}");
-        assert_eq!((&conflicts[0]["localData"]["dose"], &conflicts[0]["serverData"]["dose"]), (&json!(5), &json!(2)));
-    });
+    for carried_first in [false, true] {
+        tell(carried_waits(carried_first));
+    }
+}
+
+/// Whether the person decides on the record of the carried work first.
+async fn carried_waits(carried_first: bool) {
+    let world = World::new();
+    let (here, office, _) = shared(&world).await;
+    here.create("pet", json!({"name": "Max", "dose": 1})).await;
+    let there = world.device("anna").tab().await;
+    for tab in [&here, &office, &there] {
+        assert!(tab.sync().await.success);
+    }
+    let pets = here.all("pet").await;
+    let (rex, max) = (pets[0]["id"].clone(), pets[1]["id"].clone());
+    there.update("pet", &rex.to_string(), json!({"dose": 5})).await;
+    let file = there.engine.export().await.expect("written");
+    for pet in [&rex, &max] {
+        office.update("pet", &pet.to_string(), json!({"dose": 3})).await;
+    }
+    assert!(office.sync().await.success);
+    world.pass(1_000);
+    let writes = json!([
+        {"kind": "update", "entity": "pet", "id": rex, "set": {"dose": 2}},
+        {"kind": "update", "entity": "pet", "id": max, "set": {"dose": 2}},
+    ]);
+    transaction(&here, writes).await;
+    assert!(here.down().await.success);
+    here.engine.import(&file).await.expect("read");
+    assert!(here.sync().await.success);
+    let open = |conflicts: Vec<Value>| conflicts.into_iter().filter(|conflict| conflict["state"] == "open").collect::<Vec<_>>();
+    let conflicts = open(here.engine.conflicts().await.expect("read"));
+    assert_eq!(conflicts.len(), 2, "one for each record of the transaction: {conflicts:?}");
+    let of = |record: &Value| conflicts.iter().find(|conflict| conflict["recordId"] == *record).expect("it is in conflict")["id"].as_u64();
+    let decide = async |record: &Value| {
+        let id = of(record).expect("a number");
+        here.engine.resolve(id, r#"{"type": "client-wins"}"#).await.expect("resolved");
+    };
+    // No decision can go before the other: both stand in one transaction.
+    let (first, last) = if carried_first { (&rex, &max) } else { (&max, &rex) };
+    decide(first).await;
+    let before = world.requests.borrow().len();
+    assert!(here.up().await.success);
+    let after = world.requests.borrow().len();
+    assert_eq!(after, before, "nothing can go: {:?}", here.queue().await);
+    decide(last).await;
+    assert!(here.sync().await.success);
+    let conflicts = open(here.engine.conflicts().await.expect("read"));
+    assert_eq!(conflicts.len(), 1, "what was carried meets what the decision left: {conflicts:?}");
+    assert_eq!((&conflicts[0]["localData"]["dose"], &conflicts[0]["serverData"]["dose"]), (&json!(5), &json!(2)));
 }
 
 #[test]
@@ -294,56 +300,5 @@ fn own_work_is_not_in_conflict_because_a_file_brought_an_older_receipt() {
         let conflicts = here.engine.conflicts().await.expect("read");
         assert!(conflicts.is_empty(), "nobody else changed the dose: {conflicts:?}");
         both_have([&here, &office], json!({"name": "Max", "age": 3, "dose": 2})).await;
-    });
-}
-
-/// The person decides on the record of the carried work first: its decision cannot go yet, because another member of the
-/// transaction still waits.
-#[test]
-fn carried_work_does_not_overtake_a_decision_that_cannot_go_yet() {
-    tell(async {
-        let world = World::new();
-        let (here, office, _) = shared(&world).await;
-        here.create("pet", json!({"name": "Max", "dose": 1})).await;
-        let there = world.device("anna").tab().await;
-        for tab in [&here, &office, &there] {
-            assert!(tab.sync().await.success);
-        }
-        let pets = here.all("pet").await;
-        let (rex, max) = (pets[0]["id"].clone(), pets[1]["id"].clone());
-        there.update("pet", &rex.to_string(), json!({"dose": 5})).await;
-        let file = there.engine.export().await.expect("written");
-        for pet in [&rex, &max] {
-            office.update("pet", &pet.to_string(), json!({"dose": 3})).await;
-        }
-        assert!(office.sync().await.success);
-        world.pass(1_000);
-        let writes = json!([
-            {"kind": "update", "entity": "pet", "id": rex, "set": {"dose": 2}},
-            {"kind": "update", "entity": "pet", "id": max, "set": {"dose": 2}},
-        ]);
-        transaction(&here, writes).await;
-        assert!(here.down().await.success);
-        here.engine.import(&file).await.expect("read");
-        assert!(here.sync().await.success);
-        let open = |conflicts: Vec<Value>| conflicts.into_iter().filter(|conflict| conflict["state"] == "open").collect::<Vec<_>>();
-        let conflicts = open(here.engine.conflicts().await.expect("read"));
-        assert_eq!(conflicts.len(), 2, "one for each record of the transaction: {conflicts:?}");
-        let of =
-            |record: &Value| conflicts.iter().find(|conflict| conflict["recordId"] == *record).expect("it is in conflict")["id"].as_u64();
-        let decide = async |record: &Value| {
-            let id = of(record).expect("a number");
-            here.engine.resolve(id, r#"{"type": "client-wins"}"#).await.expect("resolved");
-        };
-        decide(&rex).await;
-        let before = world.requests.borrow().len();
-        assert!(here.up().await.success);
-        let after = world.requests.borrow().len();
-        assert_eq!(after, before, "nothing can go: what the decision left is not at the server yet");
-        decide(&max).await;
-        assert!(here.sync().await.success);
-        let conflicts = open(here.engine.conflicts().await.expect("read"));
-        assert_eq!(conflicts.len(), 1, "what was carried meets what the decision left: {conflicts:?}");
-        assert_eq!((&conflicts[0]["localData"]["dose"], &conflicts[0]["serverData"]["dose"]), (&json!(5), &json!(2)));
     });
 }
