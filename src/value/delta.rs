@@ -82,8 +82,8 @@ impl TryFrom<Wire> for Delta {
     }
 }
 
-/// The changes of a delta while they come in any order, in the tree that the module has anyway: what is set, as a list of
-/// one, or null.
+/// The changes of a delta by their pointers, in whatever order they come: a tree brings them in order, and that of an object
+/// is in the module anyway. A value that is set is a list of one here, what is unset is null.
 #[derive(Default)]
 struct Parts(Object);
 
