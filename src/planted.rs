@@ -108,6 +108,8 @@ bugs! {
     ServerNoReceipt,
     /// The server takes an update whatever version it was written on.
     ServerBaseIgnored,
+    /// The server counts again what was counted under another name.
+    ServerCountsTwice,
     /// The server lets an update bring back a deleted record.
     ServerResurrects,
     /// The server's page says that it ends at the newest change, though it was cut off.

@@ -40,6 +40,8 @@ mod restored_conflicts;
 mod restores;
 #[path = "stories/resyncs.rs"]
 mod resyncs;
+#[path = "stories/rules.rs"]
+mod rules;
 #[path = "stories/schedule.rs"]
 mod schedule;
 #[path = "stories/selections.rs"]

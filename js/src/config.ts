@@ -17,8 +17,16 @@ export interface Identity {
 /** Gives a bearer token for that tenant and user, or `null` for "not now". Tokens are never stored. */
 export type TokenProvider = (identity: Identity) => string | null | Promise<string | null>;
 
-/** Who wins when both sides changed a field. */
-export type FieldRule = 'manual' | 'server-wins' | 'client-wins' | 'last-write-wins';
+/** Who wins when both sides changed a field or a record. */
+export type SideRule = 'manual' | 'server-wins' | 'client-wins' | 'last-write-wins';
+
+/**
+ * What stands when both sides changed a field: one side's value, or both changes together. `counter`: a whole number, what
+ * each side added or took away counts. `set`: a list in which each item is once; what one side put in is in, what one took out
+ * is out. `list`: a list of objects that the named field of theirs tells apart, merged item by item. `text`: merged line by
+ * line. Where both cannot be had, the later one stands.
+ */
+export type FieldRule = SideRule | 'counter' | 'set' | 'text' | { readonly list: string };
 
 export interface EntitySchema<R = AnyRecords> {
   /** `integer` and `text` are issued by the server, `uuid` by the client. Default `integer`. */
@@ -26,7 +34,12 @@ export interface EntitySchema<R = AnyRecords> {
   /** Path of each reference and the entity it points to; nested and list paths are written `lines[].productId`. */
   references?: { readonly [path: string]: EntityOf<R> };
   indexes?: readonly string[];
-  conflicts?: { fields?: { readonly [field: string]: FieldRule }; default?: FieldRule };
+  /** `groups`: fields that belong together, such as an address; of each group all come from one side. */
+  conflicts?: {
+    fields?: { readonly [field: string]: FieldRule };
+    default?: SideRule;
+    groups?: readonly (readonly string[])[];
+  };
   /** The lane in which its operations wait. Without one: the last, which has no name. */
   lane?: string;
 }

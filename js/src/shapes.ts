@@ -70,6 +70,20 @@ export type OperationState = 'pending' | 'syncing' | 'blocked' | 'failed' | 'ack
 export interface Delta {
   set: Record<string, unknown>;
   unset: string[];
+  /** What is added to the counts of fields with the rule `counter`. Only operations have it. */
+  add?: Record<string, number>;
+  /** What happens to the items of fields with the rule `set` or `list`, by their names. Only operations have it. */
+  lists?: Record<string, ListDelta>;
+}
+
+/** Items that are put into a list, changed in it or taken out, as pointers into the object of the items by their names. */
+export interface ListDelta {
+  /** The field that tells the items apart. A set has none. */
+  by?: string;
+  set?: Record<string, unknown>;
+  unset?: string[];
+  /** The names in the order that the list gets. */
+  order?: string[];
 }
 
 /** One unfinished or just finished operation, shown with the IDs that are valid now. */

@@ -195,6 +195,7 @@ impl Practice {
             lane: None,
             group: None,
             supersedes: None,
+            first: None,
             schema: self.schema,
         });
         record

@@ -1,9 +1,10 @@
 //! The judgement, field by field: what one side changed stands; what both changed to the same value is no
-//! conflict; for the rest the field's rule decides. By default the later effective stamp wins, and equal
-//! stamps leave it with the server, so that every device comes to the same end.
+//! conflict; for the rest the field's rule decides, or puts both changes together ([`super::combine`]). By default the
+//! later effective stamp wins, and equal stamps leave it with the server, so that every device comes to the same end.
 
 use serde_json::Value;
 
+use super::combine::{Field, text};
 use crate::model::{Action, Stamp};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Rule};
@@ -93,7 +94,7 @@ fn settled(action: Option<Action>, kind: ConflictKind) -> Verdict {
 
 /// One side deleted: there is nothing to merge, the record is one field.
 fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rules: &ConflictRules, kind: ConflictKind) -> Verdict {
-    let (local_wins, ask) = local_wins(rules.default, stamp, server.last_stamp());
+    let (local_wins, ask) = local_wins(&rules.default, stamp, server.last_stamp());
     Verdict {
         action: if local_wins { action } else { None },
         fields: vec!["*".to_owned()],
@@ -103,56 +104,158 @@ fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rule
     }
 }
 
-fn local_wins(rule: Rule, local: Stamp, server: Stamp) -> (bool, bool) {
+fn local_wins(rule: &Rule, local: Stamp, server: Stamp) -> (bool, bool) {
     match rule {
-        Rule::LastWriteWins => (local > server, false),
+        // What a rule cannot put together goes to the later one.
+        Rule::LastWriteWins | Rule::Counter | Rule::Set | Rule::List(_) | Rule::Text => (local > server, false),
         Rule::ServerWins => (false, false),
         Rule::ClientWins => (true, false),
         Rule::Manual => (local > server, true),
     }
 }
 
+/// The fields that both sides changed differently, and what is decided on them.
+#[derive(Default)]
+struct Disputed {
+    fields: Vec<String>,
+    ask: bool,
+    /// Whether something of the local side does not stand.
+    lost: bool,
+}
+
+impl Disputed {
+    fn settle(&mut self, fields: impl IntoIterator<Item = String>, (wins, asks): (bool, bool)) {
+        self.fields.extend(fields);
+        self.ask |= asks;
+        self.lost |= !wins;
+    }
+}
+
+/// Whether the record is already as the change wants it.
+fn is_so(change: &Change, record: Option<&Object>, pointer: &Pointer) -> bool {
+    let now = record.and_then(|record| pointer.find(record));
+    change.done_to(now).as_ref() == now
+}
+
 fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> Verdict {
-    let data = server.data.clone().map_or(Value::Null, Value::Object);
-    let (mut left, mut both, mut ask, mut lost) = (Delta::default(), Vec::new(), false, false);
-    let on = local.on.cloned().map_or(Value::Null, Value::Object);
-    let is_so = |change: &Change, on: &Value, pointer: &Pointer| match (change, on.pointer(pointer.as_str())) {
-        (Change::Set(value), Some(now)) => value == now,
-        (Change::Unset, None) => true,
-        (Change::Set(_), None) | (Change::Unset, Some(_)) => false,
-    };
+    let data = server.data.as_ref();
+    let (mut left, mut disputed) = (Delta::default(), Disputed::default());
+    let grouped = groups(changed, there, local, server, rules, &mut left, &mut disputed);
     for (pointer, change) in changed.changes() {
-        // What both sides want is no conflict, and still to be done if an earlier operation of ours wants otherwise.
-        if is_so(change, &data, pointer) {
-            if !is_so(change, &on, pointer) {
-                left.insert(pointer.clone(), change.clone());
+        let name = top(pointer);
+        if grouped.contains(&name) {
+            continue;
+        }
+        let (rule, both) = (rules.of(&name), there.touching(pointer).is_some());
+        let verdict = local_wins(rule, local.stamp_of(&name), server.stamp_of(&name));
+        let [base, server, on, view] = [local.base, data, local.on, local.view].map(|record| pointer.find(record?));
+        let field = Field { base, server, on, view };
+        let mut change = change.clone();
+        if field.takes(&change) {
+            if let Change::List(items) = &change
+                && both
+            {
+                let (items, paths) = field.items(items, verdict.0);
+                if !paths.is_empty() {
+                    disputed.settle(paths.into_iter().map(|path| format!("{}.{path}", pointer.dotted())), verdict);
+                }
+                change = Change::List(items);
+            }
+            if !is_so(&change, local.on, pointer) {
+                left.insert(pointer.clone(), change);
             }
             continue;
         }
-        if there.touching(pointer).is_some() {
-            let field = top(pointer);
-            let (wins, asks) = local_wins(rules.of(&field), local.stamp_of(&field), server.stamp_of(&field));
-            both.push(pointer.dotted());
-            ask |= asks;
-            if !wins {
-                lost = true;
+        if change.is_relative() {
+            // The other side made another thing of the field: what the local side made of it stands against that.
+            let value = field.view.cloned().or_else(|| change.done_to(field.base));
+            change = value.map_or(Change::Unset, Change::Set);
+        }
+        // What both sides want is no conflict, and still to be done if an earlier operation of ours wants otherwise.
+        if is_so(&change, data, pointer) {
+            if !is_so(&change, local.on, pointer) {
+                left.insert(pointer.clone(), change);
+            }
+            continue;
+        }
+        if both {
+            let lines = (*rule == Rule::Text).then(|| merged_text(field, &change)).flatten();
+            if let Some(lines) = lines {
+                left.insert(pointer.clone(), Change::Set(lines));
+                continue;
+            }
+            disputed.settle([pointer.dotted()], verdict);
+            if !verdict.0 {
                 continue;
             }
         }
-        left.insert(pointer.clone(), change.clone());
+        left.insert(pointer.clone(), change);
     }
-    let resolution = match (both.is_empty(), lost, left.is_empty()) {
+    let resolution = match (disputed.fields.is_empty(), disputed.lost, left.is_empty()) {
         (false, false, _) => "client-wins",
         (false, true, true) => "server-wins",
         _ => "merge",
     };
     Verdict {
         action: (!left.is_empty()).then_some(Action::Update { delta: left }),
-        fields: both,
-        ask,
+        fields: disputed.fields,
+        ask: disputed.ask,
         resolution,
         kind: ConflictKind::UpdateUpdate,
     }
+}
+
+fn merged_text(field: Field<'_>, change: &Change) -> Option<Value> {
+    let Change::Set(ours) = change else { return None };
+    text(field.base?, ours, field.server?)
+}
+
+/// Decides on the groups that both sides changed: all of one comes from the side whose last change to it is later. Gives
+/// the fields that are decided by that.
+fn groups(
+    changed: &Delta,
+    there: &Delta,
+    local: Local<'_>,
+    server: &ServerState,
+    rules: &ConflictRules,
+    left: &mut Delta,
+    disputed: &mut Disputed,
+) -> Vec<String> {
+    let mut decided = Vec::new();
+    for group in &rules.groups {
+        let of = |delta: &Delta| -> Vec<Pointer> {
+            delta.changes().map(|(pointer, _)| pointer).filter(|pointer| group.contains(&top(pointer))).cloned().collect()
+        };
+        let (ours, theirs) = (of(changed), of(there));
+        let Some(data) = server.data.as_ref().filter(|_| !ours.is_empty() && !theirs.is_empty()) else { continue };
+        decided.extend(group.iter().cloned());
+        let mut mine = match local.action {
+            Action::Create { data } => data.clone(),
+            Action::Update { .. } | Action::Delete => local.base.cloned().unwrap_or_default(),
+        };
+        if let Action::Update { delta } = local.action {
+            delta.apply(&mut mine);
+        }
+        if group.iter().all(|field| mine.get(field) == data.get(field)) {
+            continue;
+        }
+        let last =
+            |pointers: &[Pointer], stamp: &dyn Fn(&str) -> Stamp| pointers.iter().map(|at| stamp(&top(at))).max().unwrap_or_default();
+        let rule = group.iter().find_map(|field| rules.fields.get(field)).unwrap_or(&rules.default);
+        let stamps = (last(&ours, &|field| local.stamp_of(field)), last(&theirs, &|field| server.stamp_of(field)));
+        let verdict = local_wins(rule, stamps.0, stamps.1);
+        let others = theirs.iter().filter(|pointer| !ours.contains(pointer));
+        let names = ours.iter().chain(others).map(Pointer::dotted);
+        disputed.settle(names, verdict);
+        for field in group.iter().filter(|_| verdict.0) {
+            match (mine.get(field), local.on.and_then(|on| on.get(field))) {
+                (Some(value), on) if on != Some(value) => left.insert(Pointer::field(field), Change::Set(value.clone())),
+                (None, Some(_)) => left.insert(Pointer::field(field), Change::Unset),
+                _ => {}
+            }
+        }
+    }
+    decided
 }
 
 fn top(pointer: &Pointer) -> String {
@@ -275,7 +378,7 @@ mod tests {
     fn a_manual_field_asks_and_others_do_not() {
         let base = object(json!({"dose": 1, "note": ""}));
         let action = Action::Update { delta: Delta::diff(&base, &object(json!({"dose": 2, "note": "x"}))) };
-        let rules = ConflictRules { default: Rule::LastWriteWins, fields: [("dose".to_owned(), Rule::Manual)].into() };
+        let rules = ConflictRules { fields: [("dose".to_owned(), Rule::Manual)].into(), ..ConflictRules::default() };
         let local = Local { action: &action, stamp: at(5), stamps: &Sorted::new(), base: Some(&base), on: None, view: None };
         assert!(judge(local, &server(Some(json!({"dose": 3, "note": ""})), 1, &[("dose", 4)]), &rules).ask);
         assert!(!judge(local, &server(Some(json!({"dose": 1, "note": "y"})), 1, &[("note", 4)]), &rules).ask);

@@ -8,6 +8,7 @@
 //!
 //! Knows `value`, `model`, `schema` and the wire's nouns.
 
+mod combine;
 mod judge;
 mod record;
 

@@ -199,7 +199,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         // must find the one before.
         let told = sealed.contains(member.seq) && (member.id == old.id || stored.state != State::Pending) || followed.contains(&member.id);
         let known = member.supersedes.as_ref().filter(|_| !told).unwrap_or(&member.id);
-        let by = Operation { id, seq, group: group.clone(), supersedes: Some(known.clone()), ..like };
+        let by = Operation { id, seq, group: group.clone(), ..like }.in_place_of(member, known.clone());
         if member.id == old.id {
             let behind = if let Onto::AsItWas { behind } = onto { behind.cloned() } else { None };
             work.supersede(&OutboxRow { behind, ..stored.clone() }, member, &by, State::Pending);
@@ -225,7 +225,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         }
         let Some(base) = replaced_base(&new, &operation.base) else { continue };
         let (id, seq) = (work.take_id(fresh), work.take_seq());
-        let by = Operation { id, seq, base, supersedes: Some(operation.id.clone()), ..operation.clone() };
+        let by = Operation { id, seq, base, ..operation.clone() }.in_place_of(operation, operation.id.clone());
         work.supersede(stored, operation, &by, State::Pending);
         new.push((operation, by));
     }

@@ -184,10 +184,23 @@ impl<'p> Place<'p> {
             }
             Intent::Update { set, unset, .. } => {
                 let mapped = self.mapped(db, set)?;
-                Ok(there().and_then(|row| changed(row, mapped?, unset)))
+                Ok(there().and_then(|row| self.changed(row, mapped?, unset)))
             }
             Intent::Delete { .. } => Ok(there().map(|row| (row, Some(Action::Delete)))),
         }
+    }
+
+    fn changed(&self, row: OverlayRow, set: Object, unset: &[String]) -> Result<(OverlayRow, Option<Action>), WriteError> {
+        let old = row.view.clone().unwrap_or_default();
+        let mut new = old.clone();
+        new.extend(set);
+        for field in unset {
+            new.remove(field);
+        }
+        check_size(&new)?;
+        // Told as the entity's rules want it: what is done to a count or a list can be done over what others do.
+        let delta = self.declared().map_or_else(|| Delta::diff(&old, &new), |entity| entity.conflicts.delta(&old, &new));
+        Ok((row, (!delta.is_empty()).then_some(Action::Update { delta })))
     }
 
     /// The fields as they are stored: references checked, temp IDs that became something else replaced.
@@ -282,18 +295,6 @@ impl<'p> Place<'p> {
         found.truncate(DEPENDENTS_NAMED_MAX);
         Ok(found)
     }
-}
-
-fn changed(row: OverlayRow, set: Object, unset: &[String]) -> Result<(OverlayRow, Option<Action>), WriteError> {
-    let old = row.view.clone().unwrap_or_default();
-    let mut new = old.clone();
-    new.extend(set);
-    for field in unset {
-        new.remove(field);
-    }
-    check_size(&new)?;
-    let delta = Delta::diff(&old, &new);
-    Ok((row, (!delta.is_empty()).then_some(Action::Update { delta })))
 }
 
 pub(super) fn check_size(data: &Object) -> Result<(), WriteError> {

@@ -71,6 +71,11 @@ fn mentioned(schema: &Schema, operation: &Operation) -> Vec<(String, RecordId)> 
 /// Both as one, under the name of the earlier; nothing if that cannot be.
 pub(super) fn join(target: &Operation, later: &Operation) -> Option<Operation> {
     let Action::Update { delta } = &later.action else { return None };
+    // What stands in another's place may turn out to be done already, from elsewhere: its counts are left out then, and
+    // theirs alone.
+    if target.supersedes.is_some() && delta.is_relative() {
+        return None;
+    }
     let (action, stamp, earlier) = match &target.action {
         Action::Create { data } => {
             let mut data = data.clone();
@@ -79,7 +84,7 @@ pub(super) fn join(target: &Operation, later: &Operation) -> Option<Operation> {
             (Action::Create { data }, target.stamp, &Delta::default())
         }
         Action::Update { delta: earlier } => {
-            let both = if is(Bug::MergedOver) { delta.clone() } else { earlier.clone().compose(delta.clone()) };
+            let both = if is(Bug::MergedOver) { delta.clone() } else { earlier.clone().compose(delta.clone())? };
             (Action::Update { delta: both }, later.stamp, earlier)
         }
         Action::Delete => return None,

@@ -124,14 +124,15 @@ impl Outcomes {
                 let again = matches!(sent.outcome, Outcome::Duplicate { .. });
                 self.applied(db, work, row, &stored, &operation, Receipt { real_id, version: *version, rests_on, again })
             }
-            Outcome::Conflict { conflict_id, real_id, server, .. } => {
+            Outcome::Conflict { conflict_id, real_id, server, done, .. } => {
                 // What follows is judged with this one, so that its own answer finds another in its place.
                 let server = self.shown(sent).max_by_key(|state| state.version).unwrap_or(server);
                 let row = match real_id {
                     Some(real_id) => work.learn_id(db, row, real_id, server.version)?,
                     None => row,
                 };
-                self.conflict(db, work, row, &stored, operation, conflict_id, server)
+                let left = if *done { without_relative(operation) } else { operation };
+                self.conflict(db, work, row, &stored, left, conflict_id, server)
             }
             Outcome::Rejected { .. } if is(Bug::RejectedRetried) => Ok(()),
             Outcome::Rejected { error } => {
@@ -308,6 +309,14 @@ impl Outcomes {
         work.put(row);
         Ok(())
     }
+}
+
+/// What is left of an operation whose counts and items the server has already: what says what fields are.
+fn without_relative(mut operation: Operation) -> Operation {
+    if let Action::Update { delta } = &mut operation.action {
+        delta.retain(|_, change| !change.is_relative());
+    }
+    operation
 }
 
 /// Those of a record's operations that one of them stands on, directly or over others. What another device wrote stands

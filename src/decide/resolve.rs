@@ -16,7 +16,7 @@ use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::schema::{ConflictRules, ReferenceError, Rule, Schema, check_references};
-use crate::value::{Delta, Object, Sorted};
+use crate::value::{Object, Sorted};
 
 /// How to end a conflict.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,10 +132,11 @@ impl Decision for Resolve {
 impl Resolve {
     fn action(&self, conflict: &Conflict, on: Option<&Object>, server: &ServerState, clock: ServerClock) -> Action {
         let nothing = Action::nothing();
+        let declared = self.schema.entity(&conflict.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
         let rule = match &self.resolution {
             Resolution::Merge(Some(exactly)) => {
                 return match &server.data {
-                    Some(there) => Action::Update { delta: Delta::diff(there, exactly) },
+                    Some(there) => Action::Update { delta: declared.delta(there, exactly) },
                     None => Action::Create { data: exactly.clone() },
                 };
             }
@@ -143,7 +144,9 @@ impl Resolve {
             Resolution::ClientWins => Rule::ClientWins,
             Resolution::LastWriteWins | Resolution::Merge(None) => Rule::LastWriteWins,
         };
-        let rules = ConflictRules { default: rule, ..ConflictRules::default() };
+        // What can be put together stays so, whoever has the rest.
+        let fields = declared.fields.into_iter().filter(|(_, rule)| rule.merges()).collect();
+        let rules = ConflictRules { default: rule, fields, groups: declared.groups };
         let verdict = clock.judge(&conflict.operation, conflict.base.as_ref(), on, conflict.local.as_ref(), server, &rules);
         verdict.action.unwrap_or(nothing)
     }

@@ -5,7 +5,7 @@ use super::ids::ResolveId;
 use super::rows::IdRow;
 use crate::conflict::Conflict;
 use crate::model::{Action, Operation, RecordId};
-use crate::schema::{Schema, fold_delta, map_references, references};
+use crate::schema::{Schema, fold_delta, map_references, references, unfold_delta};
 use crate::value::Object;
 
 /// What temp IDs became.
@@ -60,12 +60,7 @@ impl Present {
             Action::Update { delta } => {
                 let mut folded = fold_delta(delta);
                 self.fields(schema, &operation.entity, &mut folded);
-                let document = serde_json::Value::Object(folded);
-                delta.for_each_set_mut(|pointer, value| {
-                    if let Some(now) = document.pointer(pointer.as_str()) {
-                        value.clone_from(now);
-                    }
-                });
+                unfold_delta(delta, folded);
             }
             Action::Delete => {}
         }

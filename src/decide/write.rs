@@ -186,6 +186,7 @@ impl LocalWrite {
             lane: self.schema.entity(&wanted.entity).and_then(|declared| declared.lane.clone()),
             group: None,
             supersedes: None,
+            first: None,
             schema: self.schema.version,
         };
         row.view = super::rebase::after(row.view.take(), &operation.action);

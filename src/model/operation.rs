@@ -181,14 +181,31 @@ pub struct Operation {
     /// The operation, ended in conflict or parked, in whose place this one stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<OpId>,
+    /// The first operation of that line, which somebody wrote, where it is another: by it the server knows the line, however
+    /// many stood between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<OpId>,
     /// The version of the app's schema that it was written under.
     pub schema: u32,
 }
 
 impl Operation {
+    /// The first operation of its line: itself, if it stands in nobody's place.
+    pub fn first(&self) -> &OpId {
+        self.first.as_ref().or(self.supersedes.as_ref()).unwrap_or(&self.id)
+    }
+    /// This one in the place of another, which is known by the name `supersedes`.
+    pub fn in_place_of(self, other: &Self, supersedes: OpId) -> Self {
+        let first = Some(other.first()).filter(|first| **first != supersedes).cloned();
+        Self { first, supersedes: Some(supersedes), ..self }
+    }
     /// What the server remembers beside the receipt: the same ID with another fingerprint is refused.
     pub fn fingerprint(&self) -> Hash {
         crate::value::hash(&crate::value::to_value(self))
+    }
+    /// Whether it does something to a count or a list, whatever that is by then.
+    pub fn is_relative(&self) -> bool {
+        matches!(&self.action, Action::Update { delta } if delta.is_relative())
     }
     /// When a top-level field was written, by the device.
     pub fn stamp_of(&self, field: &str) -> Stamp {
@@ -213,6 +230,14 @@ mod tests {
         assert_eq!(operation.action.kind(), Kind::Update);
         let other = Operation { seq: 4, ..operation.clone() };
         assert_ne!(operation.fingerprint(), other.fingerprint());
+        let id = |n: u8| OpId::parse(&format!("0190a1b2-0000-7000-8000-0000000000{n:02}")).expect("an ID");
+        let next = |n: u8, other: &Operation, by: &OpId| Operation { id: id(n), ..other.clone() }.in_place_of(other, by.clone());
+        let second = next(21, &operation, &operation.id);
+        let third = next(22, &second, &second.id);
+        // Where the one between is unknown to the server, it is passed over.
+        let past = next(23, &second, &operation.id);
+        assert_eq!([&operation, &second, &third, &past].map(Operation::first), [&operation.id; 4]);
+        assert_eq!((second.first, third.first, past.first), (None, Some(operation.id.clone()), None));
         for base in [json!("none"), json!({"version": "12"})] {
             let base_read: Base = serde_json::from_value(base.clone()).expect("reads");
             assert_eq!(serde_json::to_value(base_read).expect("writes"), base);

@@ -254,6 +254,7 @@ mod tests {
                 lane: None,
                 group: None,
                 supersedes: None,
+                first: None,
                 schema: 1,
             };
             let row = OutboxRow::new(&operation, operation.record.clone(), Vec::new(), 1);

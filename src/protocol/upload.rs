@@ -95,6 +95,9 @@ pub enum Outcome {
         real_id: Option<RecordId>,
         /// The record as the server has it.
         server: ServerState,
+        /// Whether what the operation does to counts and lists was done already, by another one in the place of the same
+        /// operation: it must not be done once more.
+        done: bool,
     },
     /// It can never take effect as it is.
     Rejected {
@@ -148,6 +151,8 @@ struct OutcomeWire {
     kind: Option<ConflictKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<ServerState>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    done: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Rejection>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +174,7 @@ impl From<Outcome> for OutcomeWire {
             conflict_id: None,
             kind: None,
             server: None,
+            done: false,
             error: None,
             waits_for: None,
             retry_after_ms: None,
@@ -179,8 +185,8 @@ impl From<Outcome> for OutcomeWire {
                 wire.status = Status::Applied;
                 (wire.real_id, wire.version, wire.stamp, wire.rests_on) = (Some(real_id), Some(version), Some(stamp), rests_on);
             }
-            Outcome::Conflict { conflict_id, kind, real_id, server } => {
-                wire.status = Status::Conflict;
+            Outcome::Conflict { conflict_id, kind, real_id, server, done } => {
+                (wire.status, wire.done) = (Status::Conflict, done);
                 (wire.conflict_id, wire.kind, wire.real_id, wire.server) = (Some(conflict_id), Some(kind), real_id, Some(server));
             }
             Outcome::Rejected { error } => (wire.status, wire.error) = (Status::Rejected, Some(error)),
@@ -208,6 +214,7 @@ impl TryFrom<OutcomeWire> for Outcome {
                 kind: wire.kind.ok_or(MISSING)?,
                 real_id: wire.real_id,
                 server: wire.server.ok_or(MISSING)?,
+                done: wire.done,
             },
             Status::Rejected => Self::Rejected { error: wire.error.ok_or(MISSING)? },
             Status::Blocked => Self::Blocked { waits_for: wire.waits_for.ok_or(MISSING)? },
@@ -314,6 +321,7 @@ mod tests {
             json!({"status": "applied", "realId": 7, "version": "12", "stamp": [1, 0], "restsOn": "15"}),
             json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "realId": 7, "server": {"version": "3", "stamp": [1, 0]}}),
             json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "server": {"version": "3", "stamp": [1, 0]}}),
+            json!({"status": "conflict", "conflictId": "c", "kind": "update-update", "server": {"version": "3", "stamp": [1, 0]}, "done": true}),
             json!({"status": "rejected", "error": {"code": "reference_missing", "message": "no such client", "path": "clientId"}}),
             json!({"status": "blocked", "waitsFor": ["temp_1_a_pet"]}),
             json!({"status": "deferred", "retryAfterMs": 500}),

@@ -267,6 +267,7 @@ mod tests {
             lane: None,
             group: None,
             supersedes: None,
+            first: None,
             schema: 1,
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ConflictRules;
 use crate::value::{FieldPath, ReadError, Sorted};
 
 /// The most entities in one schema.
@@ -22,43 +23,6 @@ pub enum KeyPolicy {
     Text,
     /// The client, UUIDv7: permanent from the first moment.
     Uuid,
-}
-
-/// What happens to a field that changed on both sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// The later effective stamp wins; the loser is kept.
-    LastWriteWins,
-    /// The server's side wins; the loser is kept.
-    ServerWins,
-    /// The client's side wins; the loser is kept.
-    ClientWins,
-    /// A person decides.
-    Manual,
-}
-
-/// The rules of one entity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct ConflictRules {
-    /// For every field without a rule of its own, and for update against delete.
-    pub default: Rule,
-    /// By top-level field.
-    pub fields: Sorted<String, Rule>,
-}
-
-impl Default for ConflictRules {
-    fn default() -> Self {
-        Self { default: Rule::LastWriteWins, fields: Sorted::new() }
-    }
-}
-
-impl ConflictRules {
-    /// The rule for a top-level field.
-    pub fn of(&self, field: &str) -> Rule {
-        self.fields.get(field).copied().unwrap_or(self.default)
-    }
 }
 
 /// One entity type.
@@ -165,8 +129,8 @@ impl Schema {
             if entity.references.len() > PATHS_MAX || entity.indexes.len() > PATHS_MAX {
                 return wrong(at, "at most 50 references and 50 indexes");
             }
-            if let Some((field, _)) = entity.conflicts.fields.iter().find(|(field, _)| field.contains(['.', '/', '['])) {
-                return wrong(format!("{at}.conflicts.fields.{field}"), "a rule is for a top-level field, and holds for all below it");
+            if let Some((setting, reason)) = entity.conflicts.fault(&entity.references) {
+                return wrong(format!("{at}.conflicts.{setting}"), reason);
             }
             for (path, target) in entity.references.iter() {
                 let at = format!("{at}.references.{}", path.as_str());
@@ -211,6 +175,7 @@ fn reserved(path: &FieldPath, at: &str) -> Result<(), SchemaError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Rule;
     use super::*;
 
     fn error(text: &str) -> String {
@@ -226,8 +191,7 @@ mod tests {
         let order = schema.entity("order").expect("declared");
         assert_eq!(order.key, KeyPolicy::Integer);
         assert!(order.is_indexed("lines[].productId") && order.is_indexed("placedAt") && !order.is_indexed("total"));
-        assert_eq!(order.conflicts.of("total"), Rule::Manual);
-        assert_eq!(order.conflicts.of("note"), Rule::LastWriteWins);
+        assert_eq!((order.conflicts.of("total"), order.conflicts.of("note")), (&Rule::Manual, &Rule::LastWriteWins));
         assert_eq!(
             schema.referring_to("product").map(|(entity, path)| (entity, path.as_str())).collect::<Vec<_>>(),
             [("order", "lines[].productId")]
@@ -244,11 +208,14 @@ mod tests {
         assert!(
             error(r#"{"name":"a","version":1,"entities":{"a":{},"b":{"refs":{}}}}"#).contains("entities.b': no such field is known: refs")
         );
-        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["x..y"]}}}"#).contains("x..y"));
-        for path in ["address.city", "/address", "lines[]"] {
-            let rules = format!(r#"{{"name":"a","version":1,"entities":{{"a":{{"conflicts":{{"fields":{{"{path}":"manual"}}}}}}}}}}"#);
-            assert!(error(&rules).contains(&format!("a.conflicts.fields.{path}")), "{path}");
+        let rules = |rules: &str| error(&format!(r#"{{"name":"a","version":1,"entities":{{"a":{{"conflicts":{rules}}}}}}}"#));
+        assert!(rules(r#"{"default":"text"}"#).contains("entities.a.conflicts.default"));
+        assert!(rules(r#"{"fields":{"lines":{"list":""}}}"#).contains("entities.a.conflicts.fields.lines.list"));
+        for groups in [r#"[["a"]]"#, r#"[["a","b"],["b","c"]]"#, r#"[["a","a"]]"#] {
+            assert!(rules(&format!(r#"{{"groups":{groups}}}"#)).contains("entities.a.conflicts.groups."), "{groups}");
         }
+        assert!(rules(r#"{"fields":{"b":"set"},"groups":[["a","b"]]}"#).contains("groups.0"));
+        assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["x..y"]}}}"#).contains("x..y"));
         assert!(
             error(r#"{"name":"a","version":1,"entities":{"a":{"conflicts":{"default":"dice"}}}}"#)
                 .contains("entities.a': no such word is known: dice")

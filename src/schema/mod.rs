@@ -5,6 +5,8 @@
 
 mod declare;
 mod references;
+mod rules;
 
-pub use declare::{ConflictRules, Entity, KeyPolicy, Lane, Rule, Schema, SchemaError};
-pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references};
+pub use declare::{Entity, KeyPolicy, Lane, Schema, SchemaError};
+pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references, unfold_delta};
+pub use rules::{ConflictRules, Rule};

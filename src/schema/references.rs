@@ -75,17 +75,32 @@ pub fn map_references(entity: &Entity, data: &mut Object, map: &mut dyn FnMut(&s
 }
 
 /// The part of a document that a delta sets, so that its references can be found and rewritten like those
-/// of a record: `{"set": {"/owner/id": 7}}` becomes `{"owner": {"id": 7}}`.
+/// of a record: `{"set": {"/owner/id": 7}}` becomes `{"owner": {"id": 7}}`. Of a list come the items that are set something in.
 pub fn fold_delta(delta: &Delta) -> Object {
     let mut object = Object::new();
     let mut set = Delta::default();
     for (pointer, change) in delta.changes() {
-        if matches!(change, Change::Set(_)) {
-            set.insert(pointer.clone(), change.clone());
+        match change {
+            Change::Set(_) => set.insert(pointer.clone(), change.clone()),
+            Change::List(items) => set.insert(pointer.clone(), Change::Set(items.fold())),
+            Change::Unset | Change::Add(_) => {}
         }
     }
     set.apply(&mut object);
     object
+}
+
+/// Puts what [`fold_delta`] gave, with other references, back into the delta.
+pub fn unfold_delta(delta: &mut Delta, folded: Object) {
+    let document = Value::Object(folded);
+    delta.for_each_mut(|pointer, change| {
+        let Some(now) = document.pointer(pointer.as_str()) else { return };
+        match change {
+            Change::Set(value) => value.clone_from(now),
+            Change::List(items) => items.unfold(now),
+            Change::Unset | Change::Add(_) => {}
+        }
+    });
 }
 
 #[cfg(test)]
@@ -132,5 +147,21 @@ mod tests {
     fn a_delta_folds_into_what_it_sets() {
         let delta: Delta = serde_json::from_value(json!({"set": {"/buyer/id": 7, "/parent": 8}, "unset": ["/lines"]})).expect("a delta");
         assert_eq!(references(&order(), &fold_delta(&delta)).len(), 2);
+    }
+
+    #[test]
+    fn references_in_changed_items_are_found_and_rewritten() {
+        let lines = |first: u32, second: u32| {
+            json!({"set": {"/buyer/id": 7}, "lists": {"/lines": {"by": "id",
+                "set": {"/\"a\"/productId": first, "/\"b\"": {"id": "b", "productId": second}, "/\"b2\"/n": 1}, "unset": ["/\"c\""]}}})
+        };
+        let mut delta: Delta = serde_json::from_value(lines(1, 2)).expect("a delta");
+        let mut folded = fold_delta(&delta);
+        assert_eq!(references(&order(), &folded).len(), 3);
+        assert!(map_references(&order(), &mut folded, &mut |entity, id| {
+            (entity == "product").then(|| RecordId::Integer(id.to_value().as_i64().expect("an integer") + 10))
+        }));
+        unfold_delta(&mut delta, folded);
+        assert_eq!(serde_json::to_value(&delta).expect("writes"), lines(11, 12));
     }
 }

@@ -1,23 +1,15 @@
 //! A delta: what changed between two states of a record, field by field.
 //!
-//! Objects are descended into, everything else (lists too) is one value that is set whole. The paths of
-//! a delta never lie inside each other, so its changes can be applied in any order.
+//! Objects are descended into, everything else (lists too) is one value that is set whole, unless it is told what is
+//! done to it ([`Change`]). The paths of a delta never lie inside each other, so its changes can be applied in any order.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Limits, Object, Pointer};
+use super::{Change, Limits, ListChange, Object, Pointer};
 
-/// What happens to one field.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// The field gets this value.
-    Set(Value),
-    /// The field goes away.
-    Unset,
-}
-
-/// The changed fields by pointer. On the wire: `{"set": {"/a": 1}, "unset": ["/b"]}`.
+/// The changed fields by pointer. On the wire: `{"set": {"/a": 1}, "unset": ["/b"], "add": {"/c": -1}, "lists": {"/d": …}}`
+/// (see [`ListChange`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
 pub struct Delta {
@@ -32,24 +24,28 @@ pub struct DeltaError {
     pub pointer: String,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire {
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     set: Object,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unset: Vec<String>,
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    add: Object,
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    lists: Object,
 }
 
 impl From<Delta> for Wire {
     fn from(delta: Delta) -> Self {
-        let mut wire = Self { set: Object::new(), unset: Vec::new() };
+        let mut wire = Self::default();
         for (pointer, change) in delta.changes {
             match change {
-                Change::Set(value) => {
-                    wire.set.insert(pointer.into(), value);
-                }
+                Change::Set(value) => drop(wire.set.insert(pointer.into(), value)),
                 Change::Unset => wire.unset.push(pointer.into()),
+                Change::Add(more) => drop(wire.add.insert(pointer.into(), more.into())),
+                Change::List(change) => drop(wire.lists.insert(pointer.into(), super::to_value(&change))),
             }
         }
         wire
@@ -60,40 +56,55 @@ impl TryFrom<Wire> for Delta {
     type Error = DeltaError;
     fn try_from(wire: Wire) -> Result<Self, DeltaError> {
         let mut parts = Parts::default();
+        let wrong = |pointer: &str| DeltaError { pointer: pointer.to_owned() };
         for (pointer, value) in wire.set {
             parts.insert(Pointer(pointer), Change::Set(value));
         }
+        for (pointer, more) in wire.add {
+            let change = more.as_i64().map(Change::Add).ok_or_else(|| wrong(&pointer))?;
+            parts.insert_new(pointer, change)?;
+        }
+        for (pointer, items) in wire.lists {
+            let change = super::from_value_strictly::<ListChange>(&items).map(Change::List).map_err(|_| wrong(&pointer))?;
+            parts.insert_new(pointer, change)?;
+        }
         for pointer in wire.unset {
-            if parts.0.contains_key(&pointer) {
-                return Err(DeltaError { pointer });
-            }
-            parts.insert(Pointer(pointer), Change::Unset);
+            parts.insert_new(pointer, Change::Unset)?;
         }
         let delta = Self::from(parts);
         // The limit is also one of the work here, and of the levels that applying it makes.
-        let wrong = delta.changes.keys().find(|pointer| {
+        let odd = delta.changes.keys().find(|pointer| {
             let is_field = pointer.as_str().starts_with('/') && pointer.within().count() <= Limits::RECORD.depth_max;
             !is_field || delta.at_or_above(pointer).is_none_or(|(other, _)| other != *pointer)
         });
-        match wrong {
-            Some(pointer) => Err(DeltaError { pointer: pointer.to_string() }),
-            None => Ok(delta),
-        }
+        odd.map_or(Ok(()), |pointer| Err(wrong(pointer.as_str())))?;
+        Ok(delta)
     }
 }
 
 /// The changes of a delta by their pointers, in whatever order they come: a tree brings them in order, and that of an object
-/// is in the module anyway. A value that is set is a list of one here, what is unset is null.
+/// is in the module anyway. It holds their places in the list.
 #[derive(Default)]
-struct Parts(Object);
+struct Parts {
+    places: Object,
+    changes: Vec<Change>,
+}
 
 impl Parts {
     fn insert(&mut self, pointer: Pointer, change: Change) {
-        let part = match change {
-            Change::Set(value) => Value::Array(vec![value]),
-            Change::Unset => Value::Null,
-        };
-        self.0.insert(pointer.0, part);
+        self.places.insert(pointer.0, self.changes.len().into());
+        self.changes.push(change);
+    }
+    fn insert_new(&mut self, pointer: String, change: Change) -> Result<(), DeltaError> {
+        if self.places.contains_key(&pointer) {
+            return Err(DeltaError { pointer });
+        }
+        self.insert(Pointer(pointer), change);
+        Ok(())
+    }
+    fn get_mut(&mut self, pointer: &str) -> Option<&mut Change> {
+        let place = place(self.places.get(pointer)?)?;
+        self.changes.get_mut(place)
     }
 
     fn diff(&mut self, from: &Object, to: &Object, at: Option<&Pointer>) {
@@ -111,6 +122,10 @@ impl Parts {
     }
 }
 
+fn place(place: &Value) -> Option<usize> {
+    place.as_u64().and_then(|place| usize::try_from(place).ok())
+}
+
 /// The caller keeps pointers from lying inside each other.
 impl FromIterator<(Pointer, Change)> for Delta {
     fn from_iter<I: IntoIterator<Item = (Pointer, Change)>>(changes: I) -> Self {
@@ -121,11 +136,13 @@ impl FromIterator<(Pointer, Change)> for Delta {
 }
 
 impl From<Parts> for Delta {
-    fn from(parts: Parts) -> Self {
+    fn from(Parts { places, mut changes }: Parts) -> Self {
         let mut delta = Self::default();
-        for (pointer, part) in parts.0 {
-            let value = if let Value::Array(mut one) = part { one.pop() } else { None };
-            delta.insert(Pointer(pointer), value.map_or(Change::Unset, Change::Set));
+        for (pointer, at) in places {
+            let change = place(&at).and_then(|at| changes.get_mut(at));
+            if let Some(change) = change {
+                delta.insert(Pointer(pointer), std::mem::replace(change, Change::Unset));
+            }
         }
         delta
     }
@@ -146,26 +163,45 @@ impl Delta {
         }
     }
 
-    /// This delta followed by `later`, as one.
-    pub fn compose(mut self, later: Self) -> Self {
-        self.retain(|earlier, _| later.at_or_above(earlier).is_none());
+    /// This delta followed by `later`, as one. Nothing if something is done there to a field which this delta makes a thing
+    /// that it cannot be done to.
+    pub fn compose(mut self, later: Self) -> Option<Self> {
+        // What is done to a field goes on from what was done to it before.
+        let goes_on = |earlier: &Pointer, found: (&Pointer, &Change)| found.0 == earlier && found.1.is_relative();
+        self.retain(|earlier, _| later.at_or_above(earlier).is_none_or(|found| goes_on(earlier, found)));
         let mut parts = Parts::default();
         for (pointer, change) in self.changes {
             parts.insert(pointer, change);
         }
         for (pointer, change) in later.changes {
-            let above = pointer.within().find(|above| parts.0.contains_key(*above));
-            match above.and_then(|above| Some((above, parts.0.get_mut(above)?))) {
+            let above = pointer.within().find(|above| parts.places.contains_key(*above));
+            match above.and_then(|above| Some((above, parts.get_mut(above)?))) {
+                Some((above, there)) if above == pointer.as_str() => {
+                    *there = std::mem::replace(there, Change::Unset).then(change)?;
+                }
                 Some((above, there)) => change_within(there, &Pointer(pointer.as_str()[above.len()..].to_owned()), &change),
                 None => parts.insert(pointer, change),
             }
         }
-        parts.into()
+        Some(parts.into())
     }
 
+    /// A delta that only says what fields are.
+    pub(super) fn absolute(set: Object, unset: Vec<String>) -> Result<Self, DeltaError> {
+        Wire { set, unset, ..Wire::default() }.try_into()
+    }
+    /// What is set, and what is unset.
+    pub(super) fn into_absolute(self) -> (Object, Vec<String>) {
+        let wire = Wire::from(self);
+        (wire.set, wire.unset)
+    }
     /// The changed fields.
     pub fn changes(&self) -> impl Iterator<Item = (&Pointer, &Change)> {
         self.changes.iter()
+    }
+    /// Whether something is done to a field, whatever that is by then.
+    pub fn is_relative(&self) -> bool {
+        self.changes.values().any(Change::is_relative)
     }
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
@@ -188,23 +224,21 @@ impl Delta {
     fn at_or_above(&self, pointer: &Pointer) -> Option<(&Pointer, &Change)> {
         pointer.within().find_map(|text| self.changes.first_from(text).filter(|(other, _)| other.as_str() == text))
     }
-    /// Lets `rewrite` change every value that is set, together with the place it is set at.
-    pub fn for_each_set_mut(&mut self, mut rewrite: impl FnMut(&Pointer, &mut Value)) {
+    /// Lets `rewrite` change every change.
+    pub fn for_each_mut(&mut self, mut rewrite: impl FnMut(&Pointer, &mut Change)) {
         for (pointer, change) in self.changes.iter_mut() {
-            if let Change::Set(value) = change {
-                rewrite(pointer, value);
-            }
+            rewrite(pointer, change);
         }
     }
 }
 
-/// Brings a change into the part of what it lies in.
-fn change_within(part: &mut Value, pointer: &Pointer, change: &Change) {
-    if *change != Change::Unset && !part.get(0).is_some_and(Value::is_object) {
+/// Brings a change into the change of what it lies in.
+fn change_within(part: &mut Change, pointer: &Pointer, change: &Change) {
+    if *change != Change::Unset && !matches!(part, Change::Set(Value::Object(_))) {
         // What was set here is no object, or was taken away: the later change puts one in its place.
-        *part = Value::Array(vec![Value::Object(Object::new())]);
+        *part = Change::Set(Value::Object(Object::new()));
     }
-    if let Some(Value::Object(object)) = part.get_mut(0) {
+    if let Change::Set(Value::Object(object)) = part {
         apply_one(object, pointer, change);
     }
 }
@@ -215,11 +249,11 @@ fn apply_one(record: &mut Object, pointer: &Pointer, change: &Change) {
     let mut object = record;
     for key in parents {
         let entry = match change {
-            Change::Set(_) => object.entry(key.as_ref()).or_insert_with(|| Value::Object(Object::new())),
             Change::Unset => match object.get_mut(key.as_ref()) {
                 Some(inner) => inner,
                 None => return,
             },
+            Change::Set(_) | Change::Add(_) | Change::List(_) => object.entry(key.as_ref()).or_insert_with(|| Value::Object(Object::new())),
         };
         if !entry.is_object() {
             if *change == Change::Unset {
@@ -230,14 +264,7 @@ fn apply_one(record: &mut Object, pointer: &Pointer, change: &Change) {
         let Value::Object(inner) = entry else { return };
         object = inner;
     }
-    match change {
-        Change::Set(value) => {
-            object.insert(last.as_ref().to_owned(), value.clone());
-        }
-        Change::Unset => {
-            object.remove(last.as_ref());
-        }
-    }
+    change.apply(object, last);
 }
 
 #[cfg(test)]
@@ -288,7 +315,7 @@ mod tests {
         for a in &states {
             for b in &states {
                 for c in &states {
-                    let both = Delta::diff(a, b).compose(Delta::diff(b, c));
+                    let both = Delta::diff(a, b).compose(Delta::diff(b, c)).expect("nothing relative");
                     assert_eq!(after(&both, a), Value::Object(c.clone()), "{a:?} {b:?} {c:?}");
                     let wire = serde_json::to_value(&both).expect("serialises");
                     assert!(serde_json::from_value::<Delta>(wire).is_ok(), "paths never lie inside each other: {both:?}");
@@ -362,7 +389,7 @@ mod tests {
         assert!(read == delta && delta.changes().count() == 60_001);
         assert!(delta.changes().all(|(pointer, _)| read.touching(pointer).is_some()));
         let back = Delta::diff(&to, &from);
-        assert_eq!(after(&delta.compose(back), &from), Value::Object(from));
+        assert_eq!(after(&delta.compose(back).expect("nothing relative"), &from), Value::Object(from));
         assert_eq!(MOVED.get(), 0, "and none makes room for another");
     }
 }

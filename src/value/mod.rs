@@ -8,11 +8,13 @@
 //! Knows nobody. No clock, no randomness, no JavaScript.
 
 mod canonical;
+mod change;
 mod decimal;
 mod delta;
 mod json;
 mod key;
 mod limits;
+mod listed;
 #[cfg(any(target_arch = "wasm32", test))]
 mod nearest;
 mod path;
@@ -22,9 +24,11 @@ mod sorted;
 mod text;
 
 pub use canonical::{Hash, canonical, digest, hash, hash_bytes};
-pub use delta::{Change, Delta, DeltaError};
+pub use change::Change;
+pub use delta::{Delta, DeltaError};
 pub use key::{Key, KeyRange};
 pub use limits::{Limits, MAX_SAFE_INTEGER, ValueError, check, parse};
+pub use listed::{ListChange, Named};
 pub use path::{FieldPath, PathError, Pointer};
 pub use read::{ReadError, from_text, from_value, from_value_strictly};
 pub use skim::{items, members};

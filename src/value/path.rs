@@ -20,6 +20,16 @@ impl Pointer {
     pub fn child(&self, key: &str) -> Self {
         Self(format!("{}/{}", self.0, escape(key)))
     }
+    /// The pointer to what `inner` points to in the field of this one.
+    pub fn below(&self, inner: &Self) -> Self {
+        Self([self.as_str(), inner.as_str()].concat())
+    }
+    /// The field in a record; nothing where it is not there. Unlike RFC 6901 it points into no list.
+    pub fn find<'d>(&self, record: &'d super::Object) -> Option<&'d Value> {
+        let mut keys = self.keys();
+        let top = record.get(keys.next()?.as_ref())?;
+        keys.try_fold(top, |value, key| value.as_object()?.get(key.as_ref()))
+    }
     /// The keys from the top down, unescaped.
     pub fn keys(&self) -> impl Iterator<Item = Cow<'_, str>> {
         self.0.split('/').skip(1).map(unescape)

@@ -56,3 +56,14 @@ fn left_by(view: &Working, operation: &OpId, key: &RecordKey) -> Result<Option<V
     }
     Ok(left)
 }
+
+/// Whether what an operation does to counts and lists was done by another one of its line: unsent work is carried to other
+/// devices, and each of them writes anew what meets a conflict.
+pub(super) fn done_before(view: &Working, operation: &Operation) -> Result<bool, Stop> {
+    let first = operation.first();
+    if *first == operation.id {
+        return Ok(false);
+    }
+    let itself = view.receipt(first)?.is_some_and(|receipt| matches!(receipt.outcome, Outcome::Applied { .. }));
+    Ok(itself || view.is_counted(first)?)
+}

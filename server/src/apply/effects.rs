@@ -3,11 +3,11 @@
 
 use fieldsync::model::{Stamp, Version};
 use fieldsync::planted::{Bug, is};
-use fieldsync::protocol::{ConflictKind, Outcome, Rejection};
+use fieldsync::protocol::{Outcome, Rejection};
 use fieldsync::value::{Hash, canonical, hash_bytes};
 use serde_json::json;
 
-use super::judge::{Verdict, Write, judge};
+use super::judge::{Clash, Verdict, Write, judge};
 use super::{Context, Incoming, Stop, Working};
 use crate::store::{AuditRow, ChangeRow, Conflict, Receipt, Record, RecordKey, TenantState, Wanted};
 
@@ -18,7 +18,7 @@ pub(super) enum Ruling {
     /// It takes effect.
     Effect(Box<Effect>),
     /// The record is not what it was written on.
-    Conflict(Box<Record>, ConflictKind),
+    Conflict(Box<Record>, Clash),
     /// It can never take effect, or not yet.
     Refused(Box<Outcome>),
 }
@@ -69,10 +69,10 @@ impl Working {
                 let outcome = applied(&write.record.key, write.record.version, write.record.version);
                 Ruling::Effect(Box::new(Effect { outcome, stamp, closed, write: Some(write) }))
             }
-            Verdict::Conflict(record, kind) => {
+            Verdict::Conflict(record, clash) => {
                 // Asked for here, so that it is there when the ruling is entered.
                 self.open_conflict(&record.key)?;
-                Ruling::Conflict(record, kind)
+                Ruling::Conflict(record, clash)
             }
         })
     }
@@ -90,7 +90,7 @@ impl Working {
         let outcome = match ruling {
             Ruling::Known(outcome) => return outcome,
             Ruling::Refused(outcome) => *outcome,
-            Ruling::Conflict(record, kind) => self.open(context, incoming, fresh, &record, kind),
+            Ruling::Conflict(record, clash) => self.open(context, incoming, fresh, &record, clash),
             Ruling::Effect(effect) => {
                 if let Some(conflict) = effect.closed {
                     self.put_conflict(conflict);
@@ -109,6 +109,12 @@ impl Working {
 
     fn write(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, stamp: Stamp, write: Write) {
         let record = write.record;
+        if let Ok(operation) = &incoming.operation
+            && operation.is_relative()
+            && *operation.first() != operation.id
+        {
+            self.put_counted(operation.first().clone());
+        }
         self.state.sequence = record.version;
         if let Some(temp) = write.named {
             self.put_temp(temp, record.key.clone());
@@ -131,7 +137,14 @@ impl Working {
     }
 
     /// Opens the client's conflict over the record, or renews the one that is open.
-    fn open(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, fresh: &str, record: &Record, kind: ConflictKind) -> Outcome {
+    fn open(
+        &mut self,
+        context: &Context<'_>,
+        incoming: &Incoming<'_>,
+        fresh: &str,
+        record: &Record,
+        Clash { kind, done }: Clash,
+    ) -> Outcome {
         let open = self.open_conflict(&record.key).ok().flatten();
         let conflict = Conflict {
             id: open.map_or_else(|| fresh.to_owned(), |open| open.id.clone()),
@@ -144,7 +157,7 @@ impl Working {
             closed_by: None,
         };
         let real_id = Some(record.key.id.clone());
-        let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, real_id, server: record.state() };
+        let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, real_id, server: record.state(), done };
         self.put_conflict(conflict);
         outcome
     }

@@ -6,7 +6,7 @@ use fieldsync::protocol::ConflictKind;
 use fieldsync::schema::{Entity, KeyPolicy, Reference};
 use fieldsync::value::{Delta, Limits, Object, ValueError, check};
 
-use super::base::{Standing, standing};
+use super::base::{Standing, done_before, standing};
 use super::references::{check_targets, name_references};
 use super::{Context, Stop, Working};
 use crate::store::{Origin, Record, RecordKey, SAFE_MAX};
@@ -24,7 +24,15 @@ pub(super) enum Verdict {
         rests_on: Version,
     },
     /// The record is not what it was written on.
-    Conflict(Box<Record>, ConflictKind),
+    Conflict(Box<Record>, Clash),
+}
+
+/// What stands against what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clash {
+    pub(super) kind: ConflictKind,
+    /// Whether another operation in the place of the same one has done already what this one does to counts and lists.
+    pub(super) done: bool,
 }
 
 /// The change of one record. The version is the next of the sequence.
@@ -209,7 +217,7 @@ impl Case<'_> {
         }
         if before.data.is_some() || before.version != base {
             let kind = if before.data.is_some() { ConflictKind::UpdateUpdate } else { ConflictKind::UpdateDelete };
-            return Ok(Verdict::Conflict(Box::new(before.clone()), kind));
+            return Ok(conflict(before, kind));
         }
         let references = check_targets(self.view, self.entity, &before.key, None, &data)?;
         let record = self.record(before.key.clone(), Some(within_limits(data)?), before.origin.clone(), Some(before));
@@ -228,7 +236,12 @@ impl Case<'_> {
         // What is so already is no conflict. The answer names the version that the sender has, not the
         // present one: there may be more in the present one, which the sender gets by download and would
         // take for known if it were told that version here.
-        let is_so = delta.is_empty() || current == Some(&data);
+        if delta.is_relative() && done_before(self.view, self.operation)? && !is(Bug::ServerCountsTwice) {
+            let kind = if current.is_some() { ConflictKind::UpdateUpdate } else { ConflictKind::UpdateDelete };
+            return Ok(Verdict::Conflict(Box::new(before.clone()), Clash { kind, done: true }));
+        }
+        let unfit = delta.changes().find(|(pointer, change)| !change.fits(current.and_then(|current| pointer.find(current))));
+        let is_so = delta.is_empty() || current == Some(&data) && unfit.is_none();
         if is_so && base <= before.version {
             let rests_on = if delta.is_empty() { base } else { before.version };
             return Ok(Verdict::Unchanged { key: before.key.clone(), version: base, rests_on });
@@ -236,7 +249,10 @@ impl Case<'_> {
         let back = current.is_none() && is(Bug::ServerResurrects);
         if !back && (current.is_none() || (before.version != base && !is(Bug::ServerBaseIgnored))) {
             let kind = if current.is_some() { ConflictKind::UpdateUpdate } else { ConflictKind::UpdateDelete };
-            return Ok(Verdict::Conflict(Box::new(before.clone()), kind));
+            return Ok(conflict(before, kind));
+        }
+        if let Some((pointer, _)) = unfit {
+            return Err(Stop::reject_at("invalid_value", &pointer.dotted(), "the field is no count or list that this can be done to"));
         }
         let references = check_targets(self.view, self.entity, &before.key, current, &data)?;
         let mut record = Record { data: Some(within_limits(data)?), ..before.clone() };
@@ -257,7 +273,7 @@ impl Case<'_> {
             return Ok(Verdict::Unchanged { key: before.key.clone(), version: before.version, rests_on: before.version });
         }
         if before.version != base {
-            return Ok(Verdict::Conflict(Box::new(before.clone()), ConflictKind::DeleteUpdate));
+            return Ok(conflict(before, ConflictKind::DeleteUpdate));
         }
         if let Some(from) = self.view.dependent(&before.key)? {
             return Err(Stop::reject("has_dependents", format!("{} {} refers to it", from.entity, from.id)));
@@ -278,6 +294,10 @@ impl Case<'_> {
     fn next_version(&self) -> Version {
         Version(self.view.state.sequence.0 + 1)
     }
+}
+
+fn conflict(before: &Record, kind: ConflictKind) -> Verdict {
+    Verdict::Conflict(Box::new(before.clone()), Clash { kind, done: false })
 }
 
 fn is_uuid(id: &RecordId) -> bool {

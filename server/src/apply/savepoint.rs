@@ -32,6 +32,7 @@ enum Undo {
     Record { key: RecordKey, record: Option<Option<Record>>, refers: Option<Vec<Reference>> },
     Conflict { key: RecordKey, open: Option<Option<Conflict>>, id: String, met: Option<Conflict> },
     Receipt { operation: OpId, supersedes: Option<OpId> },
+    Counted { first: OpId, before: Option<bool>, new: bool },
 }
 
 impl Working {
@@ -104,6 +105,15 @@ impl Working {
                 }
                 self.receipts.insert(operation, None);
             }
+            Undo::Counted { first, before, new } => {
+                if new {
+                    self.new_counted.remove(&first);
+                }
+                match before {
+                    Some(before) => self.counted.insert(first, before),
+                    None => self.counted.remove(&first),
+                };
+            }
         }
     }
 
@@ -166,6 +176,12 @@ impl Working {
         self.new_receipts.push(operation.clone());
         self.receipts.insert(operation.clone(), Some(receipt));
         self.note(Undo::Receipt { operation, supersedes });
+    }
+
+    pub(super) fn put_counted(&mut self, first: OpId) {
+        let new = self.new_counted.insert(first.clone());
+        let before = self.counted.insert(first.clone(), true);
+        self.note(Undo::Counted { first, before, new });
     }
 
     /// Another outcome in a receipt that was put since the savepoint: taken back with it.

@@ -16,6 +16,8 @@ pub struct Working {
     pub(super) state: TenantState,
     pub(super) receipts: BTreeMap<OpId, Option<Receipt>>,
     successors: BTreeMap<OpId, BTreeSet<OpId>>,
+    /// Whether the counts of lines were made, by the first operation of each.
+    pub(super) counted: BTreeMap<OpId, bool>,
     pub(super) temps: BTreeMap<TempId, Option<RecordKey>>,
     pub(super) records: BTreeMap<RecordKey, Option<Record>>,
     pruned: BTreeSet<RecordKey>,
@@ -29,6 +31,7 @@ pub struct Working {
     pub(super) new_counters: BTreeSet<String>,
     pub(super) new_receipts: Vec<OpId>,
     pub(super) new_successors: BTreeMap<OpId, BTreeSet<OpId>>,
+    pub(super) new_counted: BTreeSet<OpId>,
     pub(super) changes: Vec<ChangeRow>,
     pub(super) groups: Vec<(Version, Version)>,
     pub(super) met_conflicts: BTreeMap<String, Conflict>,
@@ -45,6 +48,7 @@ impl Working {
             state,
             receipts: BTreeMap::new(),
             successors: BTreeMap::new(),
+            counted: BTreeMap::new(),
             temps: BTreeMap::new(),
             records: BTreeMap::new(),
             pruned: BTreeSet::new(),
@@ -57,6 +61,7 @@ impl Working {
             new_counters: BTreeSet::new(),
             new_receipts: Vec::new(),
             new_successors: BTreeMap::new(),
+            new_counted: BTreeSet::new(),
             changes: Vec::new(),
             groups: Vec::new(),
             met_conflicts: BTreeMap::new(),
@@ -91,6 +96,10 @@ impl Working {
         for conflict in found.conflicts {
             self.conflicts.entry(conflict.key.clone()).or_insert(Some(conflict));
         }
+        self.counted.extend(found.counted.into_iter().map(|first| (first, true)));
+        for first in &wanted.counted {
+            self.counted.entry(first.clone()).or_insert(false);
+        }
         for id in &wanted.receipts {
             self.receipts.entry(id.clone()).or_insert(None);
         }
@@ -121,6 +130,10 @@ impl Working {
         for operation in operations.iter().filter_map(|incoming| incoming.operation.as_ref().ok()) {
             wanted.receipts.extend([Some(&operation.id), operation.supersedes.as_ref()].into_iter().flatten().cloned());
             wanted.receipts.extend(operation.base.follows().cloned());
+            if operation.is_relative() && *operation.first() != operation.id {
+                wanted.receipts.insert(operation.first().clone());
+                wanted.counted.insert(operation.first().clone());
+            }
             let Some(entity) = schema.entity(&operation.entity) else { continue };
             let own = former.get(&operation.id).into_iter().chain([&operation.record]);
             own.for_each(|id| self.foresee_record(&mut wanted, &operation.entity, id));
@@ -140,6 +153,7 @@ impl Working {
         }
         wanted.receipts.extend(operations.iter().map(|incoming| incoming.id.clone()));
         wanted.receipts.retain(|id| !self.receipts.contains_key(id));
+        wanted.counted.retain(|first| !self.counted.contains_key(first));
         wanted.temps.retain(|temp| !self.temps.contains_key(temp));
         wanted.records.retain(|key| !self.records.contains_key(key));
         wanted.counters.retain(|entity| !self.counters.contains_key(entity));
@@ -172,6 +186,11 @@ impl Working {
         let missing = || Stop::missing(Wanted { successors: [id.clone()].into(), ..Wanted::default() });
         let stored = self.successors.get(id).ok_or_else(missing)?;
         Ok(stored.iter().chain(self.new_successors.get(id).into_iter().flatten()))
+    }
+    /// Whether the counts of a line were made by another operation than its first.
+    pub(super) fn is_counted(&self, first: &OpId) -> Result<bool, Stop> {
+        let missing = || Stop::missing(Wanted { counted: [first.clone()].into(), ..Wanted::default() });
+        self.counted.get(first).copied().ok_or_else(missing)
     }
     pub(super) fn temp(&self, temp: &TempId) -> Result<Option<&RecordKey>, Stop> {
         let missing = || Stop::missing(Wanted { temps: [temp.clone()].into(), ..Wanted::default() });
@@ -246,6 +265,7 @@ impl Working {
                 .collect(),
             counters: self.new_counters.iter().filter_map(|entity| self.counters.remove_entry(entity)).collect(),
             receipts: self.new_receipts.iter().filter_map(|id| receipts.remove(id)?).collect(),
+            counted: self.new_counted.into_iter().collect(),
             changes: self.changes,
             groups: self.groups,
             conflicts,

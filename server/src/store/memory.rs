@@ -36,6 +36,7 @@ pub struct Tenant {
     temps: BTreeMap<TempId, RecordKey>,
     receipts: BTreeMap<OpId, Receipt>,
     successors: BTreeMap<OpId, BTreeSet<OpId>>,
+    counted: BTreeSet<OpId>,
     changes: Vec<ChangeRow>,
     groups: BTreeMap<Version, Version>,
     conflicts: BTreeMap<String, Conflict>,
@@ -249,6 +250,7 @@ impl UploadTransaction for MemoryUpload {
             temps: wanted.temps.iter().filter_map(|temp| Some((temp.clone(), tenant.temps.get(temp)?.clone()))).collect(),
             records: wanted.records.iter().filter_map(|key| tenant.records.get(key)).cloned().collect(),
             pruned: wanted.records.intersection(&tenant.pruned).cloned().collect(),
+            counted: wanted.counted.intersection(&tenant.counted).cloned().collect(),
             counters: wanted.counters.iter().filter_map(|entity| Some((entity.clone(), *tenant.counters.get(entity)?))).collect(),
             ..Found::default()
         };
@@ -281,6 +283,7 @@ impl UploadTransaction for MemoryUpload {
             let before = tenant.receipts.insert(receipt.operation.clone(), receipt);
             assert!(before.is_none(), "a receipt is written once");
         }
+        tenant.counted.extend(batch.counted);
         tenant.changes.extend(batch.changes);
         tenant.groups.extend(batch.groups);
         tenant.conflicts.extend(batch.conflicts.into_iter().map(|conflict| (conflict.id.clone(), conflict)));

@@ -159,6 +159,8 @@ pub struct Wanted {
     pub receipts: BTreeSet<OpId>,
     /// The receipts of the operations that supersede these.
     pub successors: BTreeSet<OpId>,
+    /// Whether the counts of these lines were made: the first operation of each.
+    pub counted: BTreeSet<OpId>,
     /// What these temp IDs became.
     pub temps: BTreeSet<TempId>,
     /// These records and tombstones.
@@ -188,6 +190,8 @@ pub struct Found {
     pub receipts: Vec<Receipt>,
     /// Receipts asked for by what they supersede.
     pub successors: Vec<Receipt>,
+    /// Those of the lines asked for whose counts were made.
+    pub counted: Vec<OpId>,
     /// Temp IDs and what they became.
     pub temps: Vec<(TempId, RecordKey)>,
     /// Records and tombstones.
@@ -215,6 +219,8 @@ pub struct WriteBatch {
     pub counters: Vec<(String, u64)>,
     /// New receipts.
     pub receipts: Vec<Receipt>,
+    /// Lines of operations whose counts were made by another than their first, which they are named by.
+    pub counted: Vec<OpId>,
     /// New change rows.
     pub changes: Vec<ChangeRow>,
     /// The first and the last version of each group that made several changes.

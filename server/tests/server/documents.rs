@@ -7,6 +7,7 @@ use fieldsync::protocol::{
     DownloadEnd, DownloadHead, DownloadRequest, Fault, HealthResponse, InitializeRequest, InitializeResponse, Outcome, Page, PageHead,
     Reply, RequestHead, StatusResponse, UploadRequest, UploadResponse, limits,
 };
+use fieldsync::value::Delta;
 use fieldsync_server::http::BASE_PATH;
 use fieldsync_server::key::SAMPLE_KEY;
 use fieldsync_server::service::Reason;
@@ -57,6 +58,7 @@ fn every_example_is_what_it_says() -> Told {
             "UploadRequest" => operations(example).and_then(|()| same::<UploadRequest<Box<RawValue>>>(example)),
             "UploadResponse" => same::<UploadResponse>(example),
             "Outcome" => same::<Outcome>(example),
+            "Delta" => same::<Delta>(example),
             "DownloadRequest" => same::<DownloadRequest>(example),
             "DownloadHead" => same::<DownloadHead>(example),
             "PageHead" => same::<PageHead>(example),
@@ -70,7 +72,7 @@ fn every_example_is_what_it_says() -> Told {
         assert!(matches!(same, Ok(true)), "{name}: {same:?}\n{example}");
         seen.insert(name.as_str());
     }
-    assert_eq!(seen.len(), 15, "every type has its example: {seen:?}");
+    assert_eq!(seen.len(), 16, "every type has its example: {seen:?}");
     Ok(())
 }
 

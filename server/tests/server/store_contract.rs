@@ -83,6 +83,7 @@ fn batch() -> Result<WriteBatch, Failure> {
         temps: vec![(temp()?, key(1))],
         counters: vec![("client".to_owned(), 2)],
         receipts: vec![receipt],
+        counted: vec![operation(1)?],
         changes: vec![change],
         groups: vec![(Version(1), Version(2))],
         conflicts: Vec::new(),
@@ -94,6 +95,7 @@ fn everything() -> Result<Wanted, Failure> {
     Ok(Wanted {
         receipts: [operation(2)?].into(),
         successors: [operation(1)?].into(),
+        counted: [operation(1)?, operation(2)?].into(),
         temps: [temp()?].into(),
         records: [key(1), key(2), key(3)].into(),
         counters: ["client".to_owned()].into(),
@@ -124,6 +126,7 @@ async fn what_is_committed_is_found_by_every_key<S: ServerStore>(world: World<S>
     assert_eq!(found.records, written.records.iter().map(|(record, _)| record.clone()).collect::<Vec<_>>());
     assert_eq!(found.receipts, written.receipts);
     assert_eq!(found.successors, written.receipts);
+    assert_eq!(found.counted, written.counted);
     assert_eq!(found.temps, written.temps);
     assert_eq!(found.counters, written.counters);
     assert_eq!(found.dependents, [(key(1), key(2))]);
@@ -132,7 +135,7 @@ async fn what_is_committed_is_found_by_every_key<S: ServerStore>(world: World<S>
     let mut foreign = store.begin("south", &client(1)?).await?;
     let found = foreign.load(&everything()?).await?;
     assert!(found.records.is_empty() && found.receipts.is_empty() && found.successors.is_empty() && found.temps.is_empty());
-    assert!(found.counters.is_empty() && found.dependents.is_empty() && found.conflicts.is_empty());
+    assert!(found.counters.is_empty() && found.dependents.is_empty() && found.conflicts.is_empty() && found.counted.is_empty());
     drop(foreign);
     assert_eq!(store.page("north", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 2);
     assert_eq!(store.page("south", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 0);

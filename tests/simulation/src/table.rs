@@ -36,6 +36,10 @@ impl Table {
     pub(crate) fn text(&mut self, key: &Key) -> Option<&mut String> {
         self.rows.get_mut(key).map(|row| &mut row.text)
     }
+    /// The text of a row.
+    pub(crate) fn text_of(&self, key: &Key) -> Option<&str> {
+        self.rows.get(key).map(|row| row.text.as_str())
+    }
     /// The keys in a range.
     pub(crate) fn keys(&self, range: &KeyRange) -> Vec<Key> {
         if is_empty(range) { Vec::new() } else { self.rows.range(bounds(range)).map(|(key, _)| key.clone()).collect() }

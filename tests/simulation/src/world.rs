@@ -36,7 +36,7 @@ pub(crate) const SCHEMA: &str = r#"{"name": "clinic", "version": 1, "entities": 
     "appointment": {"references": {"petId": "pet", "clientId": "client"}},
     "note": {"references": {"appointmentId": "appointment"}, "key": "text"},
     "tag": {"key": "uuid"},
-    "product": {"conflicts": {"default": "client-wins"}},
+    "product": {"conflicts": {"default": "client-wins", "fields": {"stock": "counter", "labels": "set", "parts": {"list": "id"}}}},
     "order": {"references": {"lines[].productId": "product", "clientId": "client"}, "conflicts": {"default": "server-wins"}}}}"#;
 
 /// The same, a release later: another index and another entity.
@@ -46,7 +46,7 @@ pub(crate) const SCHEMA_NEXT: &str = r#"{"name": "clinic", "version": 2, "entiti
     "appointment": {"references": {"petId": "pet", "clientId": "client"}},
     "note": {"references": {"appointmentId": "appointment"}, "key": "text"},
     "tag": {"key": "uuid"},
-    "product": {"conflicts": {"default": "client-wins"}},
+    "product": {"conflicts": {"default": "client-wins", "fields": {"stock": "counter", "labels": "set", "parts": {"list": "id"}}}},
     "order": {"references": {"lines[].productId": "product", "clientId": "client"}, "conflicts": {"default": "server-wins"}},
     "invoice": {"references": {"clientId": "client"}}}}"#;
 

@@ -149,6 +149,12 @@ pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &Clien
         let rows = rows.bind(tenant).bind(json(&wanted.successors)?).fetch_all(&mut *db).await?;
         found.successors = rows.iter().map(receipt).collect::<Result<_, _>>()?;
     }
+    if !wanted.counted.is_empty() {
+        let rows = sqlx::query("SELECT first FROM counted WHERE tenant = ?1 AND first IN (SELECT value FROM json_each(?2))");
+        for row in rows.bind(tenant).bind(json(&wanted.counted)?).fetch_all(&mut *db).await? {
+            found.counted.push(op_from(row.try_get(0)?)?);
+        }
+    }
     if !wanted.temps.is_empty() {
         let rows = sqlx::query("SELECT temp, entity, id FROM temp_ids WHERE tenant = ?1 AND temp IN (SELECT value FROM json_each(?2))");
         for row in rows.bind(tenant).bind(json(&wanted.temps)?).fetch_all(&mut *db).await? {

@@ -2,8 +2,8 @@
 //! are values like any other. Change and audit rows refuse to be changed, by the database itself.
 
 /// Counts up with every change of the tables below. `marks`, `pruned` and the number `issued` in
-/// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups` came later and is no
-/// change of layout: a server that does not know it only splits groups.
+/// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups` and `counted` came later
+/// and are no change of layout: a server that does not know them only splits groups, and takes no counts.
 pub(super) const LAYOUT: &str = "2";
 /// What makes of layout 1 this one, beside what `TABLES` adds: a temp ID outlives the tombstone of its record.
 pub(super) const FROM_1: &str = "
@@ -71,6 +71,10 @@ CREATE TABLE IF NOT EXISTS receipts (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS receipts_by_superseded ON receipts (tenant, supersedes) WHERE supersedes IS NOT NULL;
 CREATE INDEX IF NOT EXISTS receipts_by_client ON receipts (tenant, client);
+
+CREATE TABLE IF NOT EXISTS counted (
+    tenant TEXT NOT NULL, first TEXT NOT NULL, PRIMARY KEY (tenant, first)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS changes (
     tenant TEXT NOT NULL, version INTEGER NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, operation TEXT NOT NULL, kind TEXT NOT NULL,

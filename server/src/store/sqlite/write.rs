@@ -34,6 +34,11 @@ pub(super) async fn batch(db: &mut SqliteConnection, tenant: &str, batch: &Write
     })
     .await?;
     receipts(db, tenant, &batch.receipts).await?;
+    insert(db, "INSERT INTO counted (tenant, first) ", &batch.counted, " ON CONFLICT (tenant, first) DO NOTHING", |row, first| {
+        row.push_bind(tenant.to_owned()).push_bind(first.to_string());
+        Ok(())
+    })
+    .await?;
     changes(db, tenant, &batch.changes).await?;
     insert(db, "INSERT INTO change_groups (tenant, first, last) ", &batch.groups, "", |row, (first, last)| {
         row.push_bind(tenant.to_owned()).push_bind(to_db(first.0)?).push_bind(to_db(last.0)?);

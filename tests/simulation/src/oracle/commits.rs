@@ -8,6 +8,7 @@ use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Ver
 use fieldsync::protocol::Outcome;
 use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
 
+use crate::oracle::items::Items;
 use crate::oracle::lines::{Bodies, Lines};
 use crate::oracle::silent::Past;
 use crate::sim::Invariant;
@@ -49,6 +50,7 @@ pub(crate) struct Tenant {
 pub(crate) struct Commits {
     pub(crate) tenants: BTreeMap<String, Tenant>,
     pub(crate) lines: Lines,
+    pub(crate) items: Items,
     /// The versions that their clients said operations stand on, which follow one that the server cannot know.
     pub(crate) stands: BTreeMap<OpId, Version>,
     /// Operations that were carried from one device to another: they keep the numbers of the first.
@@ -107,7 +109,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, stands, broken, checks, carried, met_again, lines, .. } = self;
+        let Self { tenants, stands, broken, checks, carried, met_again, lines, items, .. } = self;
         let bodies = &lines.bodies;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
@@ -173,7 +175,7 @@ impl Commits {
             hold(Invariant::I7, gone || left == stood, &|| {
                 format!("{} on {:?}: written on {left:?}, applied on {stood:?}", change.operation, change.key)
             });
-            for gone_over in known.past.enter(lines, batch, change, operation) {
+            for gone_over in known.past.enter(lines, items, batch, change, operation) {
                 hold(Invariant::I7, gone_over.is_ok(), &|| gone_over.clone().err().unwrap_or_default());
             }
             hold(Invariant::I11, !chain.deleted || change.kind == Kind::Create, &|| {

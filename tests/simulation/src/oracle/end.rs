@@ -176,6 +176,12 @@ impl Look<'_> {
                     queued.get(&last)
                 )
             });
+            if matches!(event, Event::Applied { .. } | Event::Settled) {
+                let counted = commits.items.is_counted(&commits.lines, &id, &last);
+                self.sim.check(Invariant::I7, counted, || {
+                    format!("{}: {saved:?} was applied as {last}, and its count was not", self.database.name)
+                });
+            }
             // What is left of a member of a group, or of what closes the server's copy of a conflict, can want nothing too.
             let nothing = commits.lines.bodies.get(&last).is_some_and(|(operation, _)| operation.action == Action::nothing());
             let elsewhere = nothing || matches!(event, Event::Coalesced { .. });

@@ -233,6 +233,11 @@ impl Lines {
         origin.below.filter(told).is_some_and(|saw| !saw.under.iter().any(hides))
     }
 
+    /// Whether somebody wrote this operation: it stands in nobody's place. One that nobody has seen became part of another.
+    pub(super) fn is_first(&self, name: &OpId) -> bool {
+        self.body(name).is_none_or(|operation| operation.supersedes.is_none())
+    }
+
     /// The names that an operation had before, with those of what became part of it.
     pub(super) fn names<'l>(&'l self, operation: &'l Operation) -> BTreeSet<&'l OpId> {
         let (mut names, mut open) = (BTreeSet::new(), vec![&operation.id]);
@@ -263,6 +268,8 @@ fn wanted<'a>(action: &'a Action, pointer: &Pointer) -> Option<Option<&'a Value>
             Some(match change {
                 Change::Set(value) => value.pointer(&pointer.as_str()[at.as_str().len()..]),
                 Change::Unset => None,
+                // What is put together is looked at item by item.
+                Change::Add(_) | Change::List(_) => return None,
             })
         }
         Action::Create { .. } | Action::Delete => None,

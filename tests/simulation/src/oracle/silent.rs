@@ -17,6 +17,7 @@ use fieldsync::value::{Object, Pointer};
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 use serde_json::Value;
 
+use super::items::Items;
 use super::lines::{Lines, Met, Origin, touches};
 
 /// A change of a record, and the record as it left it.
@@ -76,6 +77,7 @@ impl Past {
     pub(crate) fn enter(
         &mut self,
         lines: &Lines,
+        items: &mut Items,
         batch: &WriteBatch,
         change: &ChangeRow,
         operation: &Operation,
@@ -90,8 +92,10 @@ impl Past {
             Some(record) => record.data.clone().map_or(Value::Null, Value::Object),
             None => after(before, &operation.action),
         };
+        let mut lost = items.look(lines, before, &data, operation);
+        lost.extend(items.count(lines, operation, change.version, &|version| self.is_lost(version)));
         let left = Left { version: change.version, by: operation.clone(), clock, data };
-        let looked_at = self.look(lines, &left, &change.key);
+        let looked_at = lost.into_iter().chain(self.look(lines, &left, &change.key)).collect();
         self.records.entry(change.key.clone()).or_default().push(left);
         looked_at
     }
@@ -156,7 +160,7 @@ fn judge(
     let field = pointer.and_then(|pointer| pointer.keys().next());
     let field = field.as_deref();
     let rules = lines.rules.get(&key.entity).cloned().unwrap_or_default();
-    let rule = field.map_or(rules.default, |field| rules.of(field));
+    let rule = field.map_or(&rules.default, |field| rules.of(field));
     let told: Vec<&Met> = met.into_iter().filter(|met| met.names(field)).collect();
     let (own, other) = (left.clock.counts(&left.by, field), over.clock.counts(&over.by, field));
     // The device counted by the clocks as they were when it met the other's word.
@@ -172,6 +176,8 @@ fn judge(
         Rule::LastWriteWins => own > other || told.iter().any(was_later),
         Rule::ClientWins => true,
         Rule::ServerWins | Rule::Manual => false,
+        // What is put together is looked at item by item. What cannot be goes to the later one.
+        Rule::Counter | Rule::Set | Rule::List(_) | Rule::Text => return Ok(()),
     };
     if wins && !told.is_empty() {
         return Ok(());

@@ -11,8 +11,10 @@ use fieldsync::model::{Kind, OpId, Operation, RecordId, Version};
 use fieldsync::outbox::{Seals, State};
 use fieldsync::plan::{Table, Write};
 use fieldsync::value::{Hash, Key, from_value, to_value};
+use serde_json::Value;
 
 use crate::oracle::decisions::Decisions;
+use crate::oracle::items::written;
 use crate::oracle::records::Records;
 use crate::oracle::written::OverlaySeen;
 use crate::seams::server::{Watch, lock};
@@ -127,6 +129,14 @@ impl Stored {
         let forgotten: BTreeSet<OpId> = std::mem::take(&mut self.trail).into_keys().chain(std::mem::take(&mut self.forgotten)).collect();
         self.emptied();
         (self.last, self.forgotten) = (last, forgotten);
+    }
+
+    /// Sees what people write into lists and counts.
+    pub(crate) fn see_written(&self, batch: &[Write], text: &dyn Fn(Table, &Key) -> Option<Value>) {
+        let written = written(batch, self.generation, text);
+        let items = &mut lock(&self.truth.watch).commits.items;
+        items.taken.extend(written.taken);
+        items.counted.extend(written.counted);
     }
 
     /// Sees a commit before it is applied.

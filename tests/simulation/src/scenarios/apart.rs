@@ -10,7 +10,7 @@ use crate::plan::What;
 use crate::script::Step;
 
 pub(super) fn all() -> Vec<Scenario> {
-    vec![conflict(), schema_upgrade(), tenant_switch(), import_elsewhere(), stolen_sender(), late_answer(), late_page()]
+    vec![conflict(), schema_upgrade(), tenant_switch(), import_elsewhere(), counted_twice(), stolen_sender(), late_answer(), late_page()]
 }
 
 fn conflict() -> Scenario {
@@ -115,6 +115,38 @@ fn import_elsewhere() -> Scenario {
     stage.end(
         "import elsewhere",
         "Unsent work is carried to another device and sent from there; then the first device comes back and sends it too.",
+    )
+}
+
+fn counted_twice() -> Scenario {
+    let mut stage = Stage::new(40_000);
+    let (till, desk, office) = (stage.device("anna"), stage.device("anna"), stage.device("ben"));
+    stage.by_hand(till);
+    stage.by_hand(desk);
+    stage.create(OPEN, office, "product", "hay", json!({"stock": 10, "name": "Hay"}));
+    stage.synced(OPEN, office, "hay");
+    for device in [till, desk] {
+        stage.step(4_000, device, Step::Sync);
+        stage.see(4_000, device, "hay", json!({"stock": 10}));
+    }
+    stage.update(6_000, till, "hay", json!({"stock": 8}));
+    stage.step(6_000, till, Step::Carry { to: desk });
+    // Whoever sends the carried work now meets a conflict, and writes it anew.
+    stage.update(7_000, office, "hay", json!({"name": "Straw"}));
+    stage.synced(7_000, office, "hay");
+    stage.update(7_000, till, "hay", json!({"stock": 7}));
+    for at in [16_000, 18_000] {
+        stage.step(at, desk, Step::Sync);
+    }
+    for at in [24_000, 26_000] {
+        stage.step(at, till, Step::Sync);
+    }
+    stage.expect("hay", json!({"stock": 7, "name": "Straw"}));
+    stage.needs("work carried to another device", 1);
+    stage.needs("receipt: conflict", 2);
+    stage.end(
+        "counted on two devices",
+        "What was sold is carried to another device; both meet a conflict, and each writes it anew: it counts once.",
     )
 }
 

@@ -154,6 +154,11 @@ impl Rows {
         }
         self.commits.set(self.commits.get() + 1);
         let mut watch = self.watch.borrow_mut();
+        let text = |table: Name, key: &Key| {
+            let found = self.tables.borrow()[table as usize].text_of(key)?.to_owned();
+            serde_json::from_str(&found).ok()
+        };
+        watch.see_written(&batch, &text);
         watch.see(sim, &batch);
         let relaxed = durability == Durability::Relaxed;
         let mut undo = Undo::new();
