@@ -89,8 +89,15 @@ pub enum Read {
         /// From the last backwards.
         reverse: bool,
     },
-    /// How many rows lie in a range of keys.
-    Count(Table, KeyRange),
+    /// How many rows lie in a range of keys, or how many index entries do.
+    Count {
+        /// Of which table.
+        table: Table,
+        /// Of the rows' own keys, or of their index entries.
+        by_index: bool,
+        /// Which.
+        range: KeyRange,
+    },
 }
 
 impl Read {
@@ -101,6 +108,14 @@ impl Read {
     /// Every row whose own key lies in the range.
     pub fn range(table: Table, range: KeyRange) -> Self {
         Self::Range { table, by_index: false, range, limit: None, reverse: false }
+    }
+    /// How many rows have their own key in the range.
+    pub fn count(table: Table, range: KeyRange) -> Self {
+        Self::Count { table, by_index: false, range }
+    }
+    /// How many index entries lie in the range.
+    pub fn count_index(table: Table, range: KeyRange) -> Self {
+        Self::Count { table, by_index: true, range }
     }
     /// Every row with an index entry in the range; a row with two such entries comes twice.
     pub fn index(table: Table, range: KeyRange) -> Self {

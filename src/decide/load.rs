@@ -32,7 +32,7 @@ impl Decision for OpenDevice {
     type Out = Opened;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Opened)> {
-        let outbox = Read::Count(Table::Outbox, KeyRange::all());
+        let outbox = Read::count(Table::Outbox, KeyRange::all());
         db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone()]);
         let stored: Option<Device> = db.one(&Device::read())?;
         let batch = if stored.is_none() { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };

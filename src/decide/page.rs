@@ -131,7 +131,7 @@ impl Decision for ApplyPage {
     type Out = PageResult;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, PageResult)> {
-        let overlay_rows = Read::Count(Table::Overlay, KeyRange::all());
+        let overlay_rows = Read::count(Table::Overlay, KeyRange::all());
         db.prefetch([last_audit(), seals(), SyncState::read(), overlay_rows.clone()]);
         if self.is_whole() && self.through.is_some() {
             db.prefetch([Read::range(Table::Overlay, KeyRange::all())]);

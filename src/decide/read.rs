@@ -159,11 +159,11 @@ impl Decision for CountRecords {
             return Ok((Vec::new(), whole.found(db)?.len()));
         }
         let in_overlay = OverlayRow::read_entity(entity);
-        db.prefetch([SyncState::read(), in_overlay.clone(), Read::Count(Table::Base, BaseRow::range(*generation, entity))]);
+        db.prefetch([SyncState::read(), in_overlay.clone(), Read::count(Table::Base, BaseRow::range(*generation, entity))]);
         let generation = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().generation;
-        let below = db.count(&Read::Count(Table::Base, BaseRow::range(generation, entity)))?;
+        let below = db.count(&Read::count(Table::Base, BaseRow::range(generation, entity)))?;
         let over = once(db.all(&in_overlay)?);
-        let hides = |row: &OverlayRow| Read::Count(Table::Base, KeyRange::only(BaseRow::key(generation, entity, &row.id)));
+        let hides = |row: &OverlayRow| Read::count(Table::Base, KeyRange::only(BaseRow::key(generation, entity, &row.id)));
         db.prefetch(over.iter().map(hides));
         let mut hidden = 0;
         for row in &over {

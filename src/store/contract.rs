@@ -47,7 +47,11 @@ async fn texts(store: &impl Store, read: Read) -> Vec<String> {
 }
 
 async fn count(store: &impl Store, table: Table, range: KeyRange) -> u64 {
-    store.read(once(vec![Read::Count(table, range)], |seen| (Vec::new(), seen.count(0)))).await.expect("a count succeeds")
+    store.read(once(vec![Read::count(table, range)], |seen| (Vec::new(), seen.count(0)))).await.expect("a count succeeds")
+}
+
+async fn entries(store: &impl Store, table: Table, range: KeyRange) -> u64 {
+    store.read(once(vec![Read::count_index(table, range)], |seen| (Vec::new(), seen.count(0)))).await.expect("a count succeeds")
 }
 
 macro_rules! cases {
@@ -146,11 +150,13 @@ async fn ranges_and_counts<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
 
 async fn index_entries_follow_their_rows<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
     let entry = |name: &str, n: u64| -> Key { [name.into(), n.into()].into() };
-    for table in [Table::Base, Table::Overlay] {
+    for table in Table::ALL.into_iter().filter(|table| table.is_indexed()) {
         let put = |n: u64, index: &[Key]| Write::Put(table, row([0.into(), "e".into(), n.into()].into(), &n.to_string(), index));
         write(store, vec![put(1, &[entry("x", 2), entry("y", 1)]), put(2, &[entry("x", 1)]), put(3, &[])]).await;
         assert_eq!(texts(store, Read::index(table, KeyRange::within(vec!["x".into()]))).await, ["2", "1"], "by the order of the entries");
         assert_eq!(texts(store, Read::index(table, KeyRange::all())).await, ["2", "1", "1"], "a row with two entries comes twice");
+        assert_eq!(entries(store, table, KeyRange::within(vec!["x".into()])).await, 2, "entries are counted in a range");
+        assert_eq!(entries(store, table, KeyRange::all()).await, 3, "and all of them");
         write(store, vec![put(1, &[entry("z", 1)]), Write::Delete(table, [0.into(), "e".into(), 2.into()].into())]).await;
         assert_eq!(
             texts(store, Read::index(table, KeyRange::within(vec!["x".into()]))).await,

@@ -66,8 +66,11 @@ impl MemoryStore {
             Read::Get(table, key) => {
                 Answer::Rows(tables.get(table).and_then(|rows| rows.get(key)).map(|row| plain(key, row)).into_iter().collect())
             }
-            Read::Count(table, range) => {
-                let count = tables.get(table).map_or(0, |rows| rows.range(range, false).count());
+            Read::Count { table, by_index, range } => {
+                let count = tables.get(table).map_or(0, |rows| match by_index {
+                    true => rows.index.iter().filter(|(entry, _)| range.contains(entry)).count(),
+                    false => rows.range(range, false).count(),
+                });
                 Answer::Count(count.try_into().unwrap_or(u64::MAX))
             }
             Read::Range { table, by_index, range, limit, reverse } => {

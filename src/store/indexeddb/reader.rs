@@ -79,12 +79,14 @@ async fn answer(transaction: &Transaction, read: &Read) -> Result<Answer, StoreE
             let found = store(*table)?.get(convert::key(key)).await.map_err(failed)?;
             Ok(Answer::Rows(found.as_ref().map_or(Ok(Vec::new()), convert::rows)?))
         }
-        Read::Count(_, range) | Read::Range { range, .. } if range.is_empty() => {
-            Ok(if matches!(read, Read::Count(..)) { Answer::Count(0) } else { Answer::Rows(Vec::new()) })
+        Read::Count { range, .. } | Read::Range { range, .. } if range.is_empty() => {
+            Ok(if matches!(read, Read::Count { .. }) { Answer::Count(0) } else { Answer::Rows(Vec::new()) })
         }
-        Read::Count(table, range) => {
+        Read::Count { table, by_index, range } => {
             let range = convert::range(range)?.map(RexieRange::from);
-            Ok(Answer::Count(store(*table)?.count(range).await.map_err(failed)?.into()))
+            let store = store(*table)?;
+            let counted = if *by_index { store.index("ix").map_err(failed)?.count(range).await } else { store.count(range).await };
+            Ok(Answer::Count(counted.map_err(failed)?.into()))
         }
         Read::Range { table, by_index, range, limit, reverse } => {
             let range = convert::range(range)?.map(RexieRange::from);

@@ -152,14 +152,14 @@ impl Run {
         for read in reads {
             let asked = match read {
                 Read::Get(table, key) => Asked::Rows(self.store(*table)?.get(&convert::key(key)).map_err(failed)?),
-                Read::Count(_, range) if range.is_empty() => Asked::Nothing(Answer::Count(0)),
+                Read::Count { range, .. } if range.is_empty() => Asked::Nothing(Answer::Count(0)),
                 Read::Range { range, .. } if range.is_empty() => Asked::Nothing(Answer::Rows(Vec::new())),
-                Read::Count(table, range) => {
+                Read::Count { table, by_index, range } => {
+                    let range = convert::range(range)?.map_or(JsValue::UNDEFINED, JsValue::from);
                     let store = self.store(*table)?;
-                    Asked::Count(match convert::range(range)? {
-                        Some(range) => store.count_with_key(&range).map_err(failed)?,
-                        None => store.count().map_err(failed)?,
-                    })
+                    let counted =
+                        if *by_index { store.index("ix").map_err(failed)?.count_with_key(&range) } else { store.count_with_key(&range) };
+                    Asked::Count(counted.map_err(failed)?)
                 }
                 Read::Range { table, by_index, range, limit, reverse } => {
                     let range = convert::range(range)?.map_or(JsValue::UNDEFINED, JsValue::from);

@@ -45,26 +45,31 @@ impl Table {
         if is_empty(range) { Vec::new() } else { self.rows.range(bounds(range)).map(|(key, _)| key.clone()).collect() }
     }
 
+    /// The index entries in a range, in order.
+    fn entries<'t>(&'t self, range: &'t KeyRange) -> impl Iterator<Item = &'t (Key, Key)> {
+        // Entries with the same value are told apart by the keys of their rows.
+        let from = match &range.lower {
+            Some((key, _)) => Bound::Included((key.clone(), Key::Number(f64::NEG_INFINITY))),
+            None => Bound::Unbounded,
+        };
+        let found = self.index.range((from, Bound::Unbounded));
+        found
+            .skip_while(|(entry, _)| matches!(&range.lower, Some((key, true)) if entry == key))
+            .take_while(|(entry, _)| range.upper.as_ref().is_none_or(|(key, open)| if *open { entry < key } else { entry <= key }))
+    }
+
     /// Answers a read of this table.
     pub(crate) fn answer(&self, read: &Read) -> Answer {
         match read {
             Read::Get(_, key) => Answer::Rows(self.rows.get(key).map(plain).into_iter().collect()),
-            Read::Count(_, range) if is_empty(range) => Answer::Count(0),
-            Read::Count(_, range) => Answer::Count(self.rows.range(bounds(range)).count() as u64),
+            Read::Count { range, .. } if is_empty(range) => Answer::Count(0),
+            Read::Count { by_index: true, range, .. } => Answer::Count(self.entries(range).count() as u64),
+            Read::Count { by_index: false, range, .. } => Answer::Count(self.rows.range(bounds(range)).count() as u64),
             Read::Range { range, .. } if is_empty(range) => Answer::Rows(Vec::new()),
             Read::Range { by_index, range, limit, reverse, .. } => {
                 let limit = limit.map_or(usize::MAX, |limit| limit as usize);
                 if *by_index {
-                    // Entries with the same value are told apart by the keys of their rows.
-                    let from = match &range.lower {
-                        Some((key, _)) => Bound::Included((key.clone(), Key::Number(f64::NEG_INFINITY))),
-                        None => Bound::Unbounded,
-                    };
-                    let found = self.index.range((from, Bound::Unbounded));
-                    let found = found.skip_while(|(entry, _)| matches!(&range.lower, Some((key, true)) if entry == key)).take_while(
-                        |(entry, _)| range.upper.as_ref().is_none_or(|(key, open)| if *open { entry < key } else { entry <= key }),
-                    );
-                    let mut keys: Vec<&Key> = found.map(|(_, key)| key).collect();
+                    let mut keys: Vec<&Key> = self.entries(range).map(|(_, key)| key).collect();
                     if *reverse {
                         keys.reverse();
                     }
