@@ -56,7 +56,7 @@ impl Table {
     }
     /// Whether its rows have index entries. Each entry leads to its row; none is unique.
     pub fn is_indexed(self) -> bool {
-        matches!(self, Self::Base | Self::Overlay | Self::Audit)
+        matches!(self, Self::Base | Self::Overlay | Self::Audit | Self::Conflicts)
     }
 }
 

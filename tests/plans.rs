@@ -9,6 +9,8 @@ mod desk;
 
 #[path = "plans/claims.rs"]
 mod claims;
+#[path = "plans/conflicts.rs"]
+mod conflicts;
 #[path = "plans/epochs.rs"]
 mod epochs;
 #[path = "plans/pages.rs"]

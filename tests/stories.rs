@@ -16,6 +16,8 @@ mod batches;
 mod carried;
 #[path = "stories/chains.rs"]
 mod chains;
+#[path = "stories/conflict_store.rs"]
+mod conflict_store;
 #[path = "stories/conflicts.rs"]
 mod conflicts;
 #[path = "stories/groups.rs"]

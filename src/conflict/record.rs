@@ -1,7 +1,9 @@
-//! A conflict as it is stored: found, then resolved by a rule or a person. It is never deleted by either.
+//! A conflict as it is stored: found, then resolved by a rule or a person, and perhaps taken back. It is never deleted
+//! by any of these.
 
 use serde::{Deserialize, Serialize};
 
+use super::Step;
 use crate::model::{Operation, RecordId};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::value::Object;
@@ -14,6 +16,8 @@ pub enum ConflictState {
     Open,
     /// Decided.
     Resolved,
+    /// Decided, and the decision was taken back.
+    Undone,
 }
 
 /// One conflict.
@@ -53,4 +57,7 @@ pub struct Conflict {
     /// When, ms by the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<u64>,
+    /// Its life, from the first step to the last.
+    #[serde(default)]
+    pub steps: Vec<Step>,
 }

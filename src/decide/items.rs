@@ -15,7 +15,7 @@ use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
-use crate::conflict::{Conflict, ConflictState};
+use crate::conflict::Conflict;
 use crate::model::{Action, Base, OpId, Operation};
 use crate::outbox::{OutboxRow, Queue, State};
 use crate::plan::{Read, Table, WriteBatch};
@@ -217,10 +217,8 @@ impl Decision for Discard {
             if let Some(read) = conflict_of(&item.row.state)
                 && let Some(mut conflict) = db.one::<Conflict>(&read)?
             {
-                conflict.state = ConflictState::Resolved;
-                conflict.resolution = Some("discarded".to_owned());
-                conflict.resolved_by = Some(self.user.clone());
-                conflict.resolved_at = Some(self.now);
+                let stood = conflict.server.data.clone();
+                conflict.resolve(self.now, &self.user, "discarded", None, stood.as_ref());
                 work.conflict(&conflict);
             }
             work.end(item.operation.seq);

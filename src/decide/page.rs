@@ -379,6 +379,7 @@ fn renew(db: &mut Cache, work: &mut Work<'_>, conflict: u64, server: &ServerStat
     let found = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))?;
     if let Some(mut conflict) = found.filter(|conflict| conflict.server.version < server.version) {
         conflict.server = server.clone();
+        conflict.renew(work.now());
         work.conflict(&conflict);
     }
     Ok(())

@@ -8,7 +8,6 @@ use super::ids::present;
 use super::overlay::{OverlayRow, RecordView, once};
 use super::rows::{BaseRow, IdRow, Seen};
 use super::state::SyncState;
-use crate::conflict::Conflict;
 use crate::model::RecordId;
 use crate::plan::{Read, Table, WriteBatch};
 use crate::query::{Condition, Query};
@@ -171,17 +170,5 @@ impl Decision for CountRecords {
         }
         let shown = over.iter().filter(|row| row.view.is_some()).count();
         Ok((Vec::new(), usize::try_from(below.saturating_sub(hidden)).unwrap_or(usize::MAX).saturating_add(shown)))
-    }
-}
-
-/// Every conflict, the latest last.
-#[derive(Clone, Debug)]
-pub struct ListConflicts;
-
-impl Decision for ListConflicts {
-    type Out = Vec<Conflict>;
-    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let found = db.all(&Read::range(Table::Conflicts, KeyRange::all()))?;
-        Ok((Vec::new(), found))
     }
 }

@@ -263,8 +263,7 @@ pub(super) fn record(
     verdict: &Verdict,
     resolved_by: Option<&str>,
 ) -> Conflict {
-    let resolved = resolved_by.is_some();
-    Conflict {
+    let mut conflict = Conflict {
         id: work.take_seq(),
         conflict_id: operation.id.to_string(),
         kind: verdict.kind,
@@ -276,9 +275,17 @@ pub(super) fn record(
         server: server.clone(),
         fields: verdict.fields.clone(),
         detected_at: work.now(),
-        state: if resolved { ConflictState::Resolved } else { ConflictState::Open },
-        resolution: resolved.then(|| verdict.resolution.to_owned()),
-        resolved_by: resolved_by.map(str::to_owned),
-        resolved_at: resolved.then(|| work.now()),
+        state: ConflictState::Open,
+        resolution: None,
+        resolved_by: None,
+        resolved_at: None,
+        steps: Vec::new(),
+    };
+    conflict.begin();
+    if let Some(by) = resolved_by {
+        let there = server.data.clone();
+        let stood = verdict.action.as_ref().map_or(there.clone(), |action| after(there, action));
+        conflict.resolve(work.now(), by, verdict.resolution, None, stood.as_ref());
     }
+    conflict
 }

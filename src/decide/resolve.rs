@@ -1,17 +1,18 @@
-//! The end of an open conflict, decided by a person: a new operation stands in the place of the one that
-//! met the conflict. Both sides stay in the conflict's row.
+//! The end of open conflicts, decided by a person: a new operation stands in the place of the one that met the conflict.
+//! Both sides stay in the conflict's row. One transaction ends one conflict or many; a preview runs the same and stores
+//! nothing.
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run};
+use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, Onto, around, reissue, stood_on};
 use super::effects::Effects;
-use super::rebase::ServerClock;
+use super::rebase::{ServerClock, after};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::conflict::{Conflict, ConflictState};
-use crate::model::{Action, Base, Operation, Version};
+use crate::model::{Action, Base, OpId, Operation, Version};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
@@ -42,19 +43,43 @@ impl Resolution {
     }
 }
 
-/// Ends one conflict.
+/// Ends conflicts, in one transaction; or only shows what that would come to.
 #[derive(Clone, Debug)]
 pub struct Resolve {
     /// The app's schema.
     pub schema: Rc<Schema>,
-    /// The conflict's key.
-    pub conflict: u64,
+    /// The conflicts' keys.
+    pub conflicts: Vec<u64>,
     /// How.
     pub resolution: Resolution,
-    /// IDs for the operations that will stand in the places of it and its group.
+    /// Whether nothing shall be stored.
+    pub dry: bool,
+    /// IDs for the operations that will stand in the places of those in conflict and their groups.
     pub fresh: Fresh,
     /// Whose database it is, and who decides.
     pub user: String,
+}
+
+/// What became of conflicts that were to be ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// Those that were ended, or would be: then with what that comes to.
+    pub ended: Vec<(u64, Option<Preview>)>,
+    /// Those that were not.
+    pub refused: Vec<(u64, ResolveError)>,
+    /// Those whose turn comes in another transaction: another of their group was ended in this one.
+    pub left: Vec<u64>,
+    /// What to show.
+    pub effects: Effects,
+}
+
+/// What the end of a conflict comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// What would be sent.
+    pub operation: Operation,
+    /// What the record would be, with all that is pending on it; nothing if it were deleted.
+    pub record: Option<Object>,
 }
 
 /// Why a conflict was not ended. Nothing was stored.
@@ -69,30 +94,68 @@ pub enum ResolveError {
 }
 
 impl Decision for Resolve {
-    type Out = Result<Effects, ResolveError>;
+    type Out = Resolved;
 
-    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let read = Read::Get(Table::Conflicts, self.conflict.into());
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Resolved)> {
         let by_operation = last_audit_of(&self.fresh.first());
-        db.prefetch([last_audit(), seals(), SyncState::read(), read.clone(), by_operation.clone()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), by_operation.clone()]);
+        db.prefetch(self.conflicts.iter().map(|id| Read::Get(Table::Conflicts, (*id).into())));
+        let mut resolved = Resolved::default();
         if !db.rows(&by_operation)?.is_empty() {
-            // The connection died after the commit and before we were told: the decision stands.
-            return Ok((Vec::new(), Ok(Effects::default())));
-        }
-        let unknown = || Ok((Vec::new(), Err(ResolveError::Unknown)));
-        let found: Option<Conflict> = db.one(&read)?;
-        let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else { return unknown() };
-        if let (Resolution::Merge(Some(exactly)), Some(declared)) = (&self.resolution, self.schema.entity(&conflict.entity))
-            && let Err(error) = check_references(declared, exactly)
-        {
-            return Ok((Vec::new(), Err(error.into())));
+            // The connection died after the commit and before we were told: what is decided stands.
+            for id in &self.conflicts {
+                let found: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, (*id).into()))?;
+                match found.filter(|conflict| conflict.state == ConflictState::Open) {
+                    Some(open) => resolved.left.push(open.id),
+                    None => resolved.ended.push((*id, None)),
+                }
+            }
+            return Ok((Vec::new(), resolved));
         }
         let mut work = Work::begin(db, &self.schema, &self.user, self.fresh.now)?;
         work.seals(db)?;
-        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return unknown() };
+        let mut groups: Vec<OpId> = Vec::new();
+        each(&self.conflicts, |id| {
+            match self.one(db, &mut work, *id, &mut groups)? {
+                Ok(true) => {
+                    let preview = if self.dry { self.preview(db, &work, *id)? } else { None };
+                    resolved.ended.push((*id, preview));
+                }
+                Ok(false) => resolved.left.push(*id),
+                Err(error) => resolved.refused.push((*id, error)),
+            }
+            Ok(())
+        })?;
+        if self.dry {
+            return Ok((Vec::new(), resolved));
+        }
+        let (batch, effects) = work.finish()?;
+        Ok((batch, Resolved { effects, ..resolved }))
+    }
+}
+
+impl Resolve {
+    /// Ends one of them, unless another of its group was ended already.
+    fn one(&self, db: &mut Cache, work: &mut Work<'_>, id: u64, groups: &mut Vec<OpId>) -> Run<Result<bool, ResolveError>> {
+        let found: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, id.into()))?;
+        let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else {
+            return Ok(Err(ResolveError::Unknown));
+        };
+        if let Some(group) = &conflict.operation.group {
+            if groups.contains(&group.id) {
+                return Ok(Ok(false));
+            }
+            groups.push(group.id.clone());
+        }
+        if let (Resolution::Merge(Some(exactly)), Some(declared)) = (&self.resolution, self.schema.entity(&conflict.entity))
+            && let Err(error) = check_references(declared, exactly)
+        {
+            return Ok(Err(error.into()));
+        }
+        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Err(ResolveError::Unknown)) };
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
-        let _ = around(db, &work, &conflict.operation);
-        let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return unknown() };
+        let _ = around(db, work, &conflict.operation);
+        let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(Err(ResolveError::Unknown)) };
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
@@ -102,7 +165,7 @@ impl Decision for Resolve {
         // Where nobody here knows when that state was written, the stamps of the one that it was in conflict with stand in.
         let ServerState { version, data, .. } = server.clone();
         let dated = if server.is_dated() { server.clone() } else { ServerState { version, data, ..conflict.server.clone() } };
-        let on = stood_on(db, &work, &row, &conflict.operation, &server)?;
+        let on = stood_on(db, work, &row, &conflict.operation, &server)?;
         let by = Operation {
             action: self.action(&conflict, on.as_ref(), &dated, clock),
             base: if is(Bug::ResolvedOnOldState) { conflict.operation.base.clone() } else { Base::Version(server.version) },
@@ -110,26 +173,34 @@ impl Decision for Resolve {
             stamps: Sorted::new(),
             ..conflict.operation.clone()
         };
+        let stood = after(server.data.clone(), &by.action);
         row.conflict = None;
         let known = row.version;
         let instead = Instead { old: &conflict.operation, by, onto: Onto::Judged(&server), clock };
-        reissue(db, &mut work, &mut row, instead, &self.fresh)?;
+        reissue(db, work, &mut row, instead, &self.fresh)?;
         // It stands on the version of `server` now. If that is of a lineage that was lost, what a receipt of the
         // present one told stays.
         row.version = row.version.max(known);
         work.put(row);
+        let renewed = dated.version > conflict.server.version;
         conflict.server = dated;
-        conflict.state = ConflictState::Resolved;
-        conflict.resolution = Some(self.resolution.name().to_owned());
-        conflict.resolved_by = Some(self.user.clone());
-        conflict.resolved_at = Some(self.fresh.now);
+        if renewed {
+            conflict.renew(self.fresh.now);
+        }
+        let by = work.in_place_of(&conflict.operation.id);
+        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), by, stood.as_ref());
         work.conflict(&conflict);
-        let (batch, effects) = work.finish()?;
-        Ok((batch, Ok(effects)))
+        Ok(Ok(true))
     }
-}
 
-impl Resolve {
+    /// What the end of a conflict comes to, after it was taken.
+    fn preview(&self, db: &mut Cache, work: &Work<'_>, id: u64) -> Run<Option<Preview>> {
+        let found: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, id.into()))?;
+        let Some((stored, operation)) = found.and_then(|conflict| work.queued_in_place_of(&conflict.operation.id)) else { return Ok(None) };
+        let record = work.overlay(db, &operation.entity, &stored.row)?.and_then(|row| row.view);
+        Ok(Some(Preview { operation, record }))
+    }
+
     fn action(&self, conflict: &Conflict, on: Option<&Object>, server: &ServerState, clock: ServerClock) -> Action {
         let nothing = Action::nothing();
         let declared = self.schema.entity(&conflict.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();

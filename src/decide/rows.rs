@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::state::SyncState;
+use crate::conflict::Conflict;
 use crate::model::{ClientId, OpId, RecordId, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
@@ -33,9 +34,14 @@ pub struct Device {
     pub user: String,
     /// When it was made, ms by the device.
     pub created: u64,
+    /// Under which layout all its rows were written, or were written again since.
+    #[serde(default)]
+    pub layout: u32,
 }
 
 impl Device {
+    /// The layout of this release. 2: conflicts have index entries and steps.
+    pub const LAYOUT: u32 = 2;
     /// Reads it.
     pub fn read() -> Read {
         Read::Get(Table::State, "device".into())
@@ -60,6 +66,11 @@ pub(super) fn seals_row(seals: &crate::outbox::Seals) -> Row {
 pub(super) fn row(key: Key, content: &impl Serialize) -> Row {
     let text = to_text(content);
     Row { key, text, index: Vec::new() }
+}
+
+/// A conflict as a row.
+pub(super) fn conflict_row(conflict: &Conflict) -> Row {
+    Row { index: conflict.entries(), ..row(conflict.id.into(), conflict) }
 }
 
 /// One earlier ID of a record.

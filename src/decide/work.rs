@@ -5,7 +5,7 @@ use super::cache::{Cache, Run, outdated, unreadable};
 use super::chain::Fresh;
 use super::effects::{Effects, Settled};
 use super::overlay::{OverlayRow, once};
-use super::rows::{IdRow, Seen, base_row, last_audit, row, seals, seals_row};
+use super::rows::{IdRow, Seen, base_row, conflict_row, last_audit, row, seals, seals_row};
 use crate::audit::{self, Entry, Event};
 use crate::conflict::Conflict;
 use crate::model::{IdSource, OpId, Operation, RecordId, Stamp};
@@ -255,6 +255,16 @@ impl<'w> Work<'w> {
         self.note(by, Event::Written { kind: by.action.kind(), content: by.fingerprint() });
         self.effects.superseded.push((operation.id.clone(), by.id.clone()));
     }
+    /// The operation that stands in the place of another since this decision.
+    pub(super) fn in_place_of(&self, old: &OpId) -> Option<OpId> {
+        self.effects.superseded.iter().rev().find(|(other, _)| other == old).map(|(_, by)| by.clone())
+    }
+    /// The same with its row. Those that were written last are looked at first: they are read from their text.
+    pub(super) fn queued_in_place_of(&self, old: &OpId) -> Option<(OutboxRow, Operation)> {
+        let by = self.in_place_of(old)?;
+        let mut queued = self.queued.iter().rev().filter_map(|(_, row)| Some((row.clone(), row.operation().ok()?)));
+        queued.find(|(_, operation)| operation.id == by)
+    }
     /// Stores a conflict that was found just now.
     pub(super) fn found(&mut self, conflict: &Conflict) {
         self.effects.found += 1;
@@ -262,7 +272,7 @@ impl<'w> Work<'w> {
     }
     /// Stores a conflict.
     pub(super) fn conflict(&mut self, conflict: &Conflict) {
-        self.write(Write::Put(Table::Conflicts, row(conflict.id.into(), conflict)));
+        self.write(Write::Put(Table::Conflicts, conflict_row(conflict)));
         self.effects.conflicts.push(conflict.id);
     }
     /// Adds a line to the audit row.

@@ -8,6 +8,7 @@
 //! Knows the traits of `store` and `platform`, never an adapter.
 
 mod config;
+mod conflicts;
 mod download;
 mod error;
 mod events;
@@ -33,7 +34,7 @@ use std::rc::Rc;
 
 use futures_channel::mpsc;
 
-use crate::decide::{Decision, Device, Fresh, OpenDevice, Planned, SyncState};
+use crate::decide::{Decision, Device, Fresh, IndexConflicts, OpenDevice, Planned, SyncState};
 use crate::model::{ClientId, IdSource, OpId, RecordId};
 use crate::outbox::{BatchSize, Hold, Queue, Seals};
 use crate::platform::network::{Counters, Http};
@@ -129,10 +130,18 @@ impl<S: Store, H: Host> Engine<S, H> {
             tenant: settings.tenant.clone(),
             user: settings.user.clone(),
             created: now,
+            layout: Device::LAYOUT,
         };
         let opened = decide(&store, Durability::Strict, OpenDevice { fresh }).await?;
         if (&opened.device.tenant, &opened.device.user) != (&settings.tenant, &settings.user) {
             return Err(EngineError::new("integrity", "this database belongs to another tenant or user"));
+        }
+        if opened.device.layout < Device::LAYOUT {
+            // Begun again from the first if the tab dies in the middle: it does no harm twice.
+            let mut done = Some(0);
+            while let Some(last) = done {
+                done = decide(&store, Durability::Relaxed, IndexConflicts { done: last }).await?;
+            }
         }
         let (events, listener) = mpsc::unbounded();
         let batch = BatchSize::new(settings.batch_size, settings.batch_size_max, crate::protocol::limits::BATCH_BYTES_MAX);

@@ -5,10 +5,7 @@ use serde_json::{Value, json};
 
 use super::waiting::Wait;
 use super::{Engine, EngineError, shown};
-use crate::decide::{
-    CountRecords, GetRecord, Intent, ListConflicts, LocalWrite, MapId, Mapping, Present, QueryRecords, Resolution, Resolve, ResolveError,
-    ResolveId, Settled, Wanted, Written,
-};
+use crate::decide::{CountRecords, GetRecord, Intent, LocalWrite, MapId, Mapping, QueryRecords, ResolveId, Settled, Wanted, Written};
 use crate::model::{OpId, RecordId, TempId};
 use crate::planted::{Bug, is};
 use crate::platform::Host;
@@ -197,67 +194,6 @@ impl<S: Store, H: Host> Engine<S, H> {
         shown::record(record, key, flying)
     }
 
-    /// Every conflict, the latest last.
-    pub async fn conflicts(&self) -> Result<Vec<Value>, EngineError> {
-        let found = self.look(ListConflicts).await?;
-        let schema = &self.inner.settings.schema;
-        let wanted = Present::wanted(found.iter().map(|conflict| &conflict.operation), schema);
-        let present = Present::new(self.look(wanted).await?);
-        Ok(found.iter().map(|conflict| shown::conflict(&present.conflict(schema, conflict))).collect())
-    }
-
-    /// Ends an open conflict.
-    pub async fn resolve(&self, id: u64, strategy: &str) -> Result<(), EngineError> {
-        let mut strategy = object(strategy, 1)?;
-        let merged = match strategy.remove("mergedData") {
-            Some(Value::Object(mut data)) => {
-                data.remove("id");
-                data.remove("_sync");
-                Some(data)
-            }
-            None | Some(Value::Null) => None,
-            Some(_) => return Err(EngineError::with("invalid_value", "mergedData must be an object", json!({"path": "mergedData"}))),
-        };
-        let resolution = match (strategy.get("type").and_then(Value::as_str), merged) {
-            (Some("server-wins"), None) => Resolution::ServerWins,
-            (Some("client-wins"), None) => Resolution::ClientWins,
-            (Some("last-write-wins"), None) => Resolution::LastWriteWins,
-            (Some("merge"), merged) => Resolution::Merge(merged),
-            (Some("manual"), Some(merged)) => Resolution::Merge(Some(merged)),
-            _ => {
-                return Err(EngineError::with(
-                    "invalid_value",
-                    "no such strategy: server-wins, client-wins, last-write-wins, merge, or manual with mergedData",
-                    json!({"path": "type"}),
-                ));
-            }
-        };
-        let decision = Resolve {
-            schema: self.inner.settings.schema.clone(),
-            conflict: id,
-            resolution,
-            fresh: self.fresh(),
-            user: self.inner.settings.user.clone(),
-        };
-        match self.decide(Durability::Strict, decision).await? {
-            Ok(effects) => {
-                self.absorb(&effects, "local");
-                self.inner.poke.notify();
-                Ok(())
-            }
-            Err(ResolveError::Unknown) => Err(EngineError::with("unknown_conflict", "there is no such open conflict", json!({"id": id}))),
-            Err(ResolveError::Reference(error)) => {
-                Err(EngineError::with("invalid_reference", &error.to_string(), json!({"path": error.path, "entity": error.entity})))
-            }
-        }
-    }
-
-    /// The conflict that is open for an operation, if one is.
-    pub async fn detect(&self, operation: &str) -> Result<Option<Value>, EngineError> {
-        let all = self.conflicts().await?;
-        Ok(all.into_iter().rev().find(|conflict| conflict["operation"]["id"] == operation))
-    }
-
     /// What a temp ID became; nothing if nothing yet.
     pub async fn resolve_temp(&self, temp: &str) -> Result<Option<RecordId>, EngineError> {
         let temp = temp_id(temp)?;
@@ -331,7 +267,7 @@ pub(super) fn changes_in(text: &str) -> Result<(Object, Vec<String>), EngineErro
 }
 
 /// An object with the bounds of a record, in which the record's own fields lie some levels down.
-fn object(text: &str, down: usize) -> Result<Object, EngineError> {
+pub(super) fn object(text: &str, down: usize) -> Result<Object, EngineError> {
     let record = Limits::RECORD;
     match parse(text, &Limits { depth_max: record.depth_max + down, ..record })? {
         Value::Object(mut object) => {

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::conflict::{Conflict, ConflictState};
-use crate::decide::{RecordState, RecordView};
+use crate::conflict::{Conflict, ConflictState, Step, StepKind};
+use crate::decide::{Preview, RecordState, RecordView};
 use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, TempId, Version};
 use crate::outbox::{Item, Standing, State};
 use crate::protocol::ConflictKind;
@@ -124,6 +124,44 @@ struct ShownConflict<'c> {
     resolved_by: &'c Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_at: Option<u64>,
+    steps: Vec<ShownStep<'c>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownStep<'c> {
+    step: StepKind,
+    at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<&'c OpId>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    kept: &'c [String],
+}
+
+#[derive(Serialize)]
+struct ShownPreview<'p> {
+    id: u64,
+    record: &'p Option<Object>,
+    operation: SentInPreview<'p>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SentInPreview<'p> {
+    entity: &'p str,
+    record_id: &'p RecordId,
+    kind: Kind,
+    data: Payload<'p>,
+}
+
+/// What the end of a conflict would come to.
+pub(super) fn preview(id: u64, operation: &Operation, preview: &Preview) -> Value {
+    let (entity, record_id, kind, data) = (&operation.entity, &operation.record, operation.action.kind(), payload(operation));
+    to_value(&ShownPreview { id, record: &preview.record, operation: SentInPreview { entity, record_id, kind, data } })
 }
 
 /// A conflict.
@@ -146,7 +184,13 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
         resolution: &conflict.resolution,
         resolved_by: &conflict.resolved_by,
         resolved_at: conflict.resolved_at,
+        steps: conflict.steps.iter().map(step).collect(),
     })
+}
+
+fn step(step: &Step) -> ShownStep<'_> {
+    let (by, how) = (step.by.as_deref(), step.how.as_deref());
+    ShownStep { step: step.step, at: step.at, by, how, operation_id: step.operation.as_ref(), kept: &step.kept }
 }
 
 #[derive(Default, Serialize)]

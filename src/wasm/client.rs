@@ -202,10 +202,13 @@ impl Client {
             "wipe" => engine.wipe(a == "force").await?,
             "pause" => done(engine.pause().await)?,
             "resume" => done(engine.resume().await)?,
-            "conflicts" => engine.conflicts().await?.into(),
+            "conflicts" => engine.find_conflicts(a).await?.into(),
+            "conflict" => engine.conflict(key(a)).await?.into(),
+            "countConflicts" => engine.count_conflicts(a).await?,
+            "previewConflict" => engine.preview(key(a), b).await?,
+            "resolveConflicts" => engine.resolve_many(a, b, c == "dry").await?,
             "detectConflicts" => engine.detect(a).await?.into(),
-            // What is no number is no conflict's key, as 0 is none.
-            "resolveConflict" => done(engine.resolve(a.parse().unwrap_or_default(), b).await)?,
+            "resolveConflict" => done(engine.resolve(key(a), b).await)?,
             "resolveTempId" => engine.resolve_temp(a).await?.map(|id| id.to_value()).into(),
             "pendingMappings" => engine.pending_mappings().await?.into(),
             "mapTempToReal" => done(engine.map_temp(a, b).await)?,
@@ -245,6 +248,11 @@ impl Client {
 
 fn done(ended: Result<(), EngineError>) -> Result<Value, EngineError> {
     ended.map(|()| Value::Null)
+}
+
+/// The key of a conflict. What is no number is none, as 0 is none.
+fn key(text: &str) -> u64 {
+    text.parse().unwrap_or_default()
 }
 
 fn unknown(method: &str) -> EngineError {

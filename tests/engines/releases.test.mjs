@@ -44,7 +44,11 @@ for (const version of kept) {
       test('all of it is told as it was', async () => {
         await page.run(restore, left);
         await open(page, await stage.settings());
-        assert.deepEqual(await page.run(told), left.told);
+        const now = await page.run(told);
+        // What it told, and whatever is told beside that since.
+        assert.partialDeepStrictEqual(now, left.told);
+        const lengths = ({ records, queue, conflicts }) => [...Object.values(records), queue, conflicts].map((all) => all.length);
+        assert.deepEqual(lengths(now), lengths(left.told));
       });
 
       test('no row is gone from the browser', async () => {
@@ -53,6 +57,22 @@ for (const version of kept) {
           const keys = new Set(stores.find((found) => found.name === store).rows.map(({ k }) => JSON.stringify(k)));
           for (const { k } of rows) assert.ok(keys.has(JSON.stringify(k)), `${store} ${JSON.stringify(k)}`);
         }
+      });
+
+      test('its conflicts are found by what they are about, and tell their steps', async () => {
+        const { found, elsewhere, counts } = await page.run(async () => {
+          const { conflicts } = globalThis.app.client;
+          const found = await conflicts.list({ entity: 'pet', record: 1, state: 'open', kind: 'update-update' });
+          const elsewhere = await conflicts.list({ entity: 'client' });
+          return { found, elsewhere, counts: await conflicts.statistics() };
+        });
+        const [{ id, detectedAt }] = left.told.conflicts;
+        assert.deepEqual([found.map((conflict) => conflict.id), elsewhere], [[id], []]);
+        assert.deepEqual(
+          found[0].steps.map(({ step, at }) => [step, at]),
+          [['found', detectedAt]],
+        );
+        assert.deepEqual([counts.total, counts.open, counts.oldestOpen], [1, 1, detectedAt]);
       });
 
       test('the day goes on: work goes up once, what waits for a person is settled, others see it', async () => {

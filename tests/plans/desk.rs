@@ -75,8 +75,16 @@ impl Desk {
         desk
     }
     pub fn decide<D: Decision>(&self, decision: D) -> D::Out {
-        let counted = Counted { plan: Planned::new(decision), asked: 0, rows: self.rows_read.clone() };
+        let counted = self.counted(decision);
         block_on(self.store.transact(Durability::Strict, counted)).expect("the store takes it").expect("its rows can be read")
+    }
+    /// Takes a decision that only reads.
+    pub fn look<D: Decision>(&self, decision: D) -> D::Out {
+        let counted = self.counted(decision);
+        block_on(self.store.read(counted)).expect("the store takes it").expect("its rows can be read")
+    }
+    fn counted<D: Decision>(&self, decision: D) -> Counted<Planned<D>> {
+        Counted { plan: Planned::new(decision), asked: 0, rows: self.rows_read.clone() }
     }
     pub fn op_id(&mut self) -> OpId {
         self.ids.op_id(NOW, [3; 10])

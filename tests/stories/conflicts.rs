@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::{Tab, World, tell};
 
 /// Both devices have the record; gives its real ID.
-async fn shared(world: &World, data: Value) -> (Tab, Tab, String) {
+pub async fn shared(world: &World, data: Value) -> (Tab, Tab, String) {
     let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
     here.create("pet", data).await;
     assert!(here.sync().await.success && there.sync().await.success);

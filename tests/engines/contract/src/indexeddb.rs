@@ -31,7 +31,7 @@ export function watch() {
 export function unwatch() { IDBDatabase.prototype.transaction = plain; return seen.join(' '); }
 export async function newer(name) {
   await new Promise((resolve, reject) => {
-    const request = indexedDB.open(name, 2);
+    const request = indexedDB.open(name, 99);
     request.onerror = () => reject(request.error);
     request.onsuccess = () => { request.result.close(); resolve(); };
   });

@@ -19,7 +19,7 @@ impl Decisions {
     pub(super) fn put(&mut self, conflict: &Conflict) {
         match conflict.state {
             ConflictState::Open => self.open.insert(conflict.id),
-            ConflictState::Resolved => self.open.remove(&conflict.id),
+            ConflictState::Resolved | ConflictState::Undone => self.open.remove(&conflict.id),
         };
     }
 }

@@ -1,0 +1,338 @@
+//! The life of a conflict, step by step: found, renewed while it was open, resolved, and then perhaps its loser restored,
+//! or the last step undone.
+//!
+//! A step that changed the record keeps two pictures of the part that the conflict is about: what it took away (`lost`)
+//! and what it left (`left`). A restore writes what the resolution took away; an undo writes what the last step took away,
+//! where that step's own values still stand. A picture is an action: the whole record, its absence, or some fields.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Conflict, ConflictState};
+use crate::model::{Action, OpId};
+use crate::value::{Change, Delta, Object, Pointer};
+
+/// What happened to a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    /// It was found.
+    Found,
+    /// The server's side was replaced by a newer one. Several in a row are one step, that of the last.
+    Renewed,
+    /// It was decided.
+    Resolved,
+    /// What had lost was brought back.
+    Restored,
+    /// The step before was taken back.
+    Undone,
+}
+
+/// One step in the life of a conflict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What happened.
+    pub step: StepKind,
+    /// When, ms by the device.
+    pub at: u64,
+    /// By whom: `rule`, or the user. Nothing where it only came to pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// How: of a resolution its name, of an undo what it took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<String>,
+    /// The operation that met the conflict, or that did this. Nothing where none was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OpId>,
+    /// What it took away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Action>,
+    /// What it left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Action>,
+    /// The fields, dotted, that an undo left alone because they were written since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+}
+
+impl Step {
+    /// A step of which only the time is known.
+    pub fn new(step: StepKind, at: u64) -> Self {
+        Self { step, at, by: None, how: None, operation: None, lost: None, left: None, kept: Vec::new() }
+    }
+}
+
+impl Conflict {
+    /// Begins its life. One that was stored before steps were kept gets those that its other members tell of.
+    pub fn begin(&mut self) {
+        if !self.steps.is_empty() {
+            return;
+        }
+        let operation = Some(self.operation.id.clone());
+        self.steps.push(Step { operation, ..Step::new(StepKind::Found, self.detected_at) });
+        if let (Some(how), Some(by), Some(at)) = (self.resolution.clone(), self.resolved_by.clone(), self.resolved_at) {
+            let stood = if how == "client-wins" { self.local.clone() } else { self.server.data.clone() };
+            self.resolve(at, &by, &how, None, stood.as_ref());
+        }
+    }
+
+    /// The server's side is a newer one.
+    pub fn renew(&mut self, at: u64) {
+        self.steps.pop_if(|last| last.step == StepKind::Renewed);
+        self.steps.push(Step::new(StepKind::Renewed, at));
+    }
+
+    /// It is decided. `stood` is the record afterwards.
+    pub fn resolve(&mut self, at: u64, by: &str, how: &str, operation: Option<OpId>, stood: Option<&Object>) {
+        self.state = ConflictState::Resolved;
+        self.resolution = Some(how.to_owned());
+        self.resolved_by = Some(by.to_owned());
+        self.resolved_at = Some(at);
+        let (by, how) = (Some(by.to_owned()), Some(how.to_owned()));
+        let (lost, left) = (Some(self.loser(stood)), Some(self.picture(&|_| stood)));
+        self.steps.push(Step { by, how, operation, lost, left, ..Step::new(StepKind::Resolved, at) });
+    }
+
+    /// What a restore brings back; nothing while it is open, when it was brought back already, or after an undo of the
+    /// resolution.
+    pub fn lost(&self) -> Option<&Action> {
+        let last = self.steps.last()?.step;
+        let is_lost = last == StepKind::Resolved || last == StepKind::Undone && self.state == ConflictState::Resolved;
+        self.steps.iter().rev().find(|step| is_lost && step.step == StepKind::Resolved)?.lost.as_ref()
+    }
+
+    /// The step that an undo takes back; nothing if the last one is none that was taken.
+    pub fn last_taken(&self) -> Option<&Step> {
+        self.steps.last().filter(|last| matches!(last.step, StepKind::Resolved | StepKind::Restored))
+    }
+
+    /// Whether it is about the record as a whole: one side deleted it.
+    fn is_whole(&self) -> bool {
+        self.fields.iter().any(|field| field == "*")
+    }
+
+    /// The places that both sides changed.
+    fn places(&self) -> Vec<Pointer> {
+        let delta = match (&self.operation.action, &self.server.data) {
+            (Action::Update { delta }, _) => delta.clone(),
+            (Action::Create { data }, Some(there)) => Delta::diff(there, data),
+            (Action::Create { .. }, None) | (Action::Delete, _) => Delta::default(),
+        };
+        let of_both = delta.changes().map(|(pointer, _)| pointer).filter(|pointer| self.fields.contains(&pointer.dotted()));
+        of_both.cloned().collect()
+    }
+
+    /// A picture of what it is about, each place as the record has it that `side` names for it.
+    fn picture<'r>(&self, side: &dyn Fn(Option<&Pointer>) -> Option<&'r Object>) -> Action {
+        if self.is_whole() {
+            return side(None).map_or(Action::Delete, |data| Action::Create { data: data.clone() });
+        }
+        let changes = self.places().into_iter().map(|place| {
+            let change = change_at(side(Some(&place)), &place);
+            (place, change)
+        });
+        Action::Update { delta: changes.collect() }
+    }
+
+    /// What does not stand: the local side where another stands, else the server's.
+    fn loser(&self, stood: Option<&Object>) -> Action {
+        let (local, server) = (self.local.as_ref(), self.server.data.as_ref());
+        self.picture(&|place| {
+            let local_stands = place.map_or(stood == local, |place| change_at(stood, place) == change_at(local, place));
+            if local_stands { server } else { local }
+        })
+    }
+}
+
+/// What makes a place as a record has it.
+fn change_at(record: Option<&Object>, place: &Pointer) -> Change {
+    let mut keys = place.keys();
+    let first = record.zip(keys.next()).and_then(|(record, key)| record.get(&*key));
+    let found = keys.fold(first, |value, key| value?.as_object()?.get(&*key));
+    found.map_or(Change::Unset, |value: &Value| Change::Set(value.clone()))
+}
+
+/// A record that shall be as a picture shows, and what that takes away.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Back {
+    /// What is to be done; nothing if it is so already.
+    pub action: Option<Action>,
+    /// A picture of what that takes away.
+    pub lost: Option<Action>,
+    /// A picture of what that leaves.
+    pub left: Option<Action>,
+    /// The fields, dotted, that stay as they are because they were written since; `*` is the whole record.
+    pub kept: Vec<String>,
+}
+
+/// Brings back what a picture shows, over whatever stands now. Nothing where fields shall come back to a record that is
+/// gone.
+pub fn restore(lost: &Action, record: Option<&Object>) -> Option<Back> {
+    let whole = |record: Option<&Object>| record.map_or(Action::Delete, |data| Action::Create { data: data.clone() });
+    let fields = |delta: Delta, record: &Object| {
+        let there: Delta = delta.changes().map(|(place, _)| (place.clone(), change_at(Some(record), place))).collect();
+        let mut change = delta.clone();
+        change.retain(|place, change| change_at(Some(record), place) != *change);
+        let action = (!change.is_empty()).then_some(Action::Update { delta: change });
+        let (lost, left) = (Some(Action::Update { delta: there }), Some(Action::Update { delta }));
+        Back { action, lost, left, kept: Vec::new() }
+    };
+    match (lost, record) {
+        (Action::Update { .. }, None) => None,
+        (Action::Update { delta }, Some(record)) => Some(fields(delta.clone(), record)),
+        (Action::Create { data }, Some(record)) => {
+            // It is here, brought back by somebody else: what that one added stays.
+            let mut delta = Delta::diff(record, data);
+            delta.retain(|_, change| matches!(change, Change::Set(_)));
+            Some(fields(delta, record))
+        }
+        (Action::Create { .. } | Action::Delete, record) => {
+            let action = (whole(record) != *lost).then(|| lost.clone());
+            Some(Back { action, lost: Some(whole(record)), left: Some(lost.clone()), kept: Vec::new() })
+        }
+    }
+}
+
+/// Takes a step back that took `lost` away and left `left`: what was written since stays as it is.
+pub fn undo(lost: &Action, left: &Action, record: Option<&Object>) -> Back {
+    let mut back = Back::default();
+    match (lost, left, record) {
+        (Action::Update { delta: lost }, Action::Update { delta: left }, Some(record)) => {
+            let mut change = Delta::default();
+            for (place, then) in left.changes() {
+                let before = lost.changes().find(|(other, _)| *other == place).map(|(_, before)| before);
+                match before.filter(|_| change_at(Some(record), place) == *then) {
+                    Some(before) if before == then => {}
+                    Some(before) => change.insert(place.clone(), before.clone()),
+                    None => back.kept.push(place.dotted()),
+                }
+            }
+            back.action = (!change.is_empty()).then_some(Action::Update { delta: change });
+        }
+        (_, Action::Update { delta: left }, _) => back.kept.extend(left.changes().map(|(place, _)| place.dotted())),
+        (_, Action::Create { data: left }, Some(record)) if left == record => {
+            back.action = match lost {
+                Action::Create { data } => Some(Action::Update { delta: Delta::diff(record, data) }),
+                lost => Some(lost.clone()),
+            };
+        }
+        (_, Action::Delete, None) => back.action = (*lost != Action::Delete).then(|| lost.clone()),
+        (_, Action::Create { .. } | Action::Delete, _) => back.kept.push("*".to_owned()),
+    }
+    back
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(value: Value) -> Object {
+        value.as_object().cloned().expect("an object")
+    }
+    fn fields(set: Value) -> Action {
+        Action::Update { delta: Delta::diff(&Object::new(), &object(set)) }
+    }
+    fn whole(data: Value) -> Action {
+        Action::Create { data: object(data) }
+    }
+
+    /// A conflict over `fields` of an update from `base` to `local`, or of a delete, with the server's side.
+    fn conflict(base: Value, local: Option<Value>, server: Option<Value>, fields: &[&str]) -> Conflict {
+        let action = match &local {
+            Some(local) => Action::Update { delta: Delta::diff(&object(base.clone()), &object(local.clone())) },
+            None => Action::Delete,
+        };
+        let text = json!({
+            "id": 1, "conflictId": "c", "kind": "update-update", "entity": "pet", "record": 7,
+            "operation": {"id": "0190a1b2-0000-7000-8000-000000000001", "seq": 1, "entity": "pet", "record": 7, "action": action,
+                "base": {"version": "1"}, "stamp": [1, 0], "author": "anna", "schema": 1},
+            "base": base, "local": local, "server": {"version": "2", "data": server, "stamp": [1, 0]},
+            "fields": fields, "detectedAt": 1, "state": "open",
+        });
+        serde_json::from_value(text).expect("a conflict")
+    }
+
+    #[test]
+    fn the_loser_of_a_field_is_the_local_side_unless_that_stands() {
+        let base = json!({"a": {"x": 1}, "b": 1, "c": 1});
+        let local = json!({"a": {"x": 2}, "b": 2, "c": 2});
+        let server = json!({"a": {"x": 3}, "c": 1});
+        let mut met = conflict(base, Some(local), Some(server), &["a.x", "b"]);
+        met.begin();
+        assert_eq!(met.lost(), None, "nothing is lost while it is open");
+        // The local side won one field, the server's the other; what only one side changed is no part of it.
+        met.resolve(2, "rule", "merge", None, Some(&object(json!({"a": {"x": 2}, "c": 2}))));
+        let Some(Action::Update { delta }) = met.lost() else { panic!("fields are lost") };
+        let lost: Vec<_> = delta.changes().map(|(place, change)| (place.as_str(), change.clone())).collect();
+        assert_eq!(lost, [("/a/x", Change::Set(json!(3))), ("/b", Change::Set(json!(2)))]);
+        let Some(Action::Update { delta }) = &met.steps[1].left else { panic!("fields are left") };
+        let left: Vec<_> = delta.changes().map(|(place, change)| (place.as_str(), change.clone())).collect();
+        assert_eq!(left, [("/a/x", Change::Set(json!(2))), ("/b", Change::Unset)]);
+    }
+
+    #[test]
+    fn a_whole_record_loses_to_its_absence_and_the_other_way_round() {
+        let (base, other) = (json!({"a": 1}), json!({"a": 2}));
+        for (local, server, stood, lost) in [
+            (Some(other.clone()), None, None, whole(other.clone())),
+            (Some(other.clone()), None, Some(other.clone()), Action::Delete),
+            (None, Some(other.clone()), None, whole(other.clone())),
+            (None, Some(other.clone()), Some(other.clone()), Action::Delete),
+        ] {
+            let mut met = conflict(base.clone(), local, server, &["*"]);
+            met.resolve(2, "rule", "server-wins", None, stood.map(object).as_ref());
+            assert_eq!(met.lost(), Some(&lost));
+        }
+    }
+
+    #[test]
+    fn what_is_restored_can_be_undone_where_it_still_stands() {
+        let now = object(json!({"a": 1, "b": 1, "c": 1}));
+        let back = restore(&fields(json!({"a": 2, "b": 2})), Some(&now)).expect("it is here");
+        let after = |record: &Object, action: Option<Action>| {
+            let mut record = record.clone();
+            if let Some(Action::Update { delta }) = action {
+                delta.apply(&mut record);
+            }
+            Value::Object(record)
+        };
+        let restored = after(&now, back.action);
+        assert_eq!(restored, json!({"a": 2, "b": 2, "c": 1}));
+        let (lost, left) = (back.lost.expect("lost"), back.left.expect("left"));
+        let undone = undo(&lost, &left, Some(&object(restored)));
+        assert_eq!(
+            (after(&object(json!({"a": 2, "b": 2, "c": 5})), undone.action), undone.kept.len()),
+            (json!({"a": 1, "b": 1, "c": 5}), 0)
+        );
+        let undone = undo(&lost, &left, Some(&object(json!({"a": 9, "b": 2}))));
+        assert_eq!((after(&object(json!({"a": 9, "b": 2})), undone.action), undone.kept), (json!({"a": 9, "b": 1}), vec!["a".to_owned()]));
+        let undone = undo(&lost, &left, None);
+        assert_eq!((undone.action, undone.kept), (None, vec!["a".to_owned(), "b".to_owned()]), "a record that is gone stays gone");
+    }
+
+    #[test]
+    fn a_restore_of_what_is_so_already_does_nothing() {
+        let now = object(json!({"a": 1}));
+        assert_eq!(restore(&fields(json!({"a": 1})), Some(&now)).map(|back| back.action), Some(None));
+        assert_eq!(restore(&Action::Delete, None).map(|back| back.action), Some(None));
+        assert_eq!(restore(&whole(json!({"a": 1})), Some(&now)).map(|back| back.action), Some(None));
+        assert_eq!(restore(&fields(json!({"a": 1})), None), None, "fields do not come back to a record that is gone");
+    }
+
+    #[test]
+    fn a_whole_record_comes_back_over_one_that_is_here_and_leaves_what_others_added() {
+        let now = object(json!({"a": 1, "new": 1}));
+        let back = restore(&whole(json!({"a": 2, "b": 2})), Some(&now)).expect("it is here");
+        assert_eq!(back.action, Some(fields(json!({"a": 2, "b": 2}))));
+    }
+
+    #[test]
+    fn a_whole_record_is_taken_back_only_as_it_was_left() {
+        let data = json!({"a": 1});
+        assert_eq!(undo(&Action::Delete, &whole(data.clone()), Some(&object(data.clone()))).action, Some(Action::Delete));
+        assert_eq!(undo(&Action::Delete, &whole(data.clone()), Some(&object(json!({"a": 2})))).kept, ["*"]);
+        assert_eq!(undo(&whole(data.clone()), &Action::Delete, None).action, Some(whole(data.clone())));
+        assert_eq!(undo(&whole(data.clone()), &Action::Delete, Some(&object(data))).kept, ["*"]);
+    }
+}

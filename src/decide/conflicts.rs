@@ -1,0 +1,282 @@
+//! Finding conflicts: a page of those that a filter means, read from the shortest list that holds them all, how many there
+//! are of each sort, and the entries of conflicts that were stored before they had any.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::cache::{Cache, Decision, Run};
+use super::overlay::OverlayRow;
+use super::rows::{Device, IdRow, conflict_row};
+use crate::conflict::{Conflict, ConflictState, Filter, FilterError, filter};
+use crate::model::RecordId;
+use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::protocol::ConflictKind;
+use crate::schema::Schema;
+use crate::value::{Key, KeyRange, Object, to_value};
+
+/// So many are read at least where not all that is read is meant.
+const LOOKED_THROUGH_MIN: u32 = 50;
+/// So many get their entries in one transaction.
+const INDEXED_AT_ONCE: u32 = 100;
+
+/// The conflicts that a filter means, in its order.
+#[derive(Clone, Debug)]
+pub struct ListConflicts {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// Which.
+    pub filter: Filter,
+}
+
+/// A part of the conflicts that were asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConflictPage {
+    /// In order.
+    pub found: Vec<Conflict>,
+    /// Whether there can be more that were asked for: they come after this one.
+    pub more_after: Option<u64>,
+}
+
+impl ListConflicts {
+    /// The IDs under which conflicts of the record can stand: that by which it is asked for, and those that it has.
+    fn records(&self, db: &mut Cache) -> Run<Vec<(String, RecordId)>> {
+        let Some(asked) = &self.filter.record else { return Ok(Vec::new()) };
+        let temp = asked.as_temp();
+        let named = temp.as_ref().map(|temp| temp.entity()).or(self.filter.entity.as_deref());
+        let entities: Vec<&String> = self.schema.entities.iter().map(|(name, _)| name).collect();
+        let entities: Vec<&String> = entities.into_iter().filter(|entity| named.is_none_or(|named| named == *entity)).collect();
+        let reads = |entity: &&String| [IdRow::read(entity, asked), OverlayRow::read_by_id(entity, asked)];
+        db.prefetch(entities.iter().flat_map(reads));
+        db.settle()?;
+        let mut records = Vec::new();
+        for entity in entities {
+            let mut ids = vec![asked.clone()];
+            ids.extend(db.one::<IdRow>(&IdRow::read(entity, asked))?.map(|row| row.id));
+            ids.extend(db.one::<OverlayRow>(&OverlayRow::read_by_id(entity, asked))?.into_iter().flat_map(|row| [row.key, row.id]));
+            ids.sort_unstable();
+            ids.dedup();
+            records.extend(ids.into_iter().map(|id| (entity.clone(), id)));
+        }
+        Ok(records)
+    }
+
+    /// The lists to read: of several ways the one with the fewest conflicts.
+    fn shortest(&self, db: &mut Cache, ways: Vec<Vec<Key>>, after: Option<(u64, u64)>) -> Run<Vec<KeyRange>> {
+        let ranges = |way: Vec<Key>| way.iter().map(|list| self.filter.range(list, after)).collect::<Vec<_>>();
+        let mut ways: Vec<Vec<KeyRange>> = ways.into_iter().map(ranges).collect();
+        if ways.len() == 1 {
+            return Ok(ways.pop().unwrap_or_default());
+        }
+        let count = |range: &KeyRange| Read::count_index(Table::Conflicts, range.clone());
+        db.prefetch(ways.iter().flatten().map(count));
+        let mut shortest: Option<(u64, Vec<KeyRange>)> = None;
+        for way in ways {
+            let mut length = 0;
+            for range in &way {
+                length += db.count(&count(range))?;
+            }
+            if shortest.as_ref().is_none_or(|(known, _)| length < *known) {
+                shortest = Some((length, way));
+            }
+        }
+        Ok(shortest.map(|(_, way)| way).unwrap_or_default())
+    }
+
+    fn page(&self, db: &mut Cache) -> Run<Result<ConflictPage, FilterError>> {
+        let wrong = |path: &str, reason| Ok(Err(FilterError { path: path.to_owned(), reason }));
+        if self.filter.entity.as_ref().is_some_and(|entity| self.schema.entity(entity).is_none()) {
+            return wrong("entity", "must be an entity of the schema");
+        }
+        let before = self.filter.after.map(|id| Read::Get(Table::Conflicts, id.into()));
+        db.prefetch(before.clone());
+        let records = self.records(db)?;
+        let after = match before.map(|read| db.one::<Conflict>(&read)).transpose()? {
+            Some(None) => return wrong("after", "must be the id of a conflict"),
+            found => found.flatten().map(|conflict| conflict.place()),
+        };
+        let ways = self.filter.ways(&records);
+        let all_meant = ways.len() == 1;
+        let lists = self.shortest(db, ways, after)?;
+        let limit = self.filter.limit.map(|limit| if all_meant { limit } else { limit.max(LOOKED_THROUGH_MIN) });
+        // Backwards a store reads one row after another: all of them come faster forwards.
+        let reverse = self.filter.descending && limit.is_some();
+        let read = |range: &KeyRange| Read::Range { table: Table::Conflicts, by_index: true, range: range.clone(), limit, reverse };
+        db.prefetch(lists.iter().map(read));
+        let mut looked: Vec<Conflict> = Vec::new();
+        for list in &lists {
+            looked.extend(db.all::<Conflict>(&read(list))?);
+        }
+        if lists.len() > 1 || reverse != self.filter.descending {
+            looked.sort_unstable_by_key(Conflict::place);
+            if self.filter.descending {
+                looked.reverse();
+            }
+        }
+        let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let last = looked.get(most.wrapping_sub(1)).map(|last| last.id);
+        looked.truncate(most);
+        looked.retain(|conflict| self.filter.matches(conflict, &records));
+        let wanted = self.filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let more_after = last.filter(|_| looked.len() < wanted);
+        looked.truncate(wanted);
+        Ok(Ok(ConflictPage { found: looked, more_after }))
+    }
+}
+
+impl Decision for ListConflicts {
+    type Out = Result<ConflictPage, FilterError>;
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        Ok((Vec::new(), self.page(db)?))
+    }
+}
+
+/// One conflict.
+#[derive(Clone, Debug)]
+pub struct GetConflict(pub u64);
+
+impl Decision for GetConflict {
+    type Out = Option<Conflict>;
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        Ok((Vec::new(), db.one(&Read::Get(Table::Conflicts, self.0.into()))?))
+    }
+}
+
+/// How many conflicts there are of each sort. What has none is left out of the maps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConflictCounts {
+    /// All of them.
+    pub total: u64,
+    /// Those that wait for a person.
+    pub open: u64,
+    /// Those that are decided.
+    pub resolved: u64,
+    /// Those of which the decision was taken back.
+    pub undone: u64,
+    /// By kind.
+    pub by_kind: Object,
+    /// By entity.
+    pub by_entity: Object,
+    /// By the way in which they were decided.
+    pub by_resolution: Object,
+    /// When the oldest of the open ones was found, ms by the device.
+    pub oldest_open: Option<u64>,
+}
+
+fn add(counts: &mut Object, name: &str, more: u64) {
+    if more > 0 {
+        let known = counts.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
+        counts.insert(name.to_owned(), (known + more).into());
+    }
+}
+
+fn sum(counts: &Object) -> u64 {
+    counts.values().filter_map(serde_json::Value::as_u64).sum()
+}
+
+impl ConflictCounts {
+    /// Counts one more.
+    pub fn add(&mut self, conflict: &Conflict) {
+        self.total += 1;
+        *self.of(conflict.state) += 1;
+        add(&mut self.by_kind, to_value(&conflict.kind).as_str().unwrap_or_default(), 1);
+        add(&mut self.by_entity, &conflict.entity, 1);
+        if let Some(how) = &conflict.resolution {
+            add(&mut self.by_resolution, how, 1);
+        }
+        if conflict.state == ConflictState::Open {
+            let known = self.oldest_open.unwrap_or(u64::MAX);
+            self.oldest_open = Some(known.min(conflict.detected_at));
+        }
+    }
+
+    fn of(&mut self, state: ConflictState) -> &mut u64 {
+        match state {
+            ConflictState::Open => &mut self.open,
+            ConflictState::Resolved => &mut self.resolved,
+            ConflictState::Undone => &mut self.undone,
+        }
+    }
+}
+
+/// Counts conflicts by their entries alone: all, or those of a span of time.
+#[derive(Clone, Debug)]
+pub struct CountConflicts {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// Only its span of time counts.
+    pub filter: Filter,
+}
+
+const STATES: [ConflictState; 3] = [ConflictState::Open, ConflictState::Resolved, ConflictState::Undone];
+const KINDS: [ConflictKind; 4] =
+    [ConflictKind::UpdateUpdate, ConflictKind::UpdateDelete, ConflictKind::DeleteUpdate, ConflictKind::Constraint];
+const RESOLUTIONS: [&str; 5] = ["server-wins", "client-wins", "last-write-wins", "merge", "discarded"];
+
+impl Decision for CountConflicts {
+    /// Nothing where a conflict is of a sort that this release does not know: then they have to be looked at.
+    type Out = Option<ConflictCounts>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        let range = |list: &Key| self.filter.range(list, None);
+        let count = |list: &Key| Read::count_index(Table::Conflicts, range(list));
+        let states = STATES.map(filter::of_state);
+        let oldest = Read::Range { table: Table::Conflicts, by_index: true, range: range(&states[0]), limit: Some(1), reverse: false };
+        let named = |word: String, list: Key| (word, list);
+        let kinds = KINDS.map(|kind| named(to_value(&kind).as_str().unwrap_or_default().to_owned(), filter::of_kind(kind)));
+        let entities: Vec<_> = self.schema.entities.iter().map(|(name, _)| named(name.clone(), filter::of_entity(name))).collect();
+        let resolutions = RESOLUTIONS.map(|how| named(how.to_owned(), filter::of_resolution(how)));
+        db.prefetch(states.iter().map(count).chain([oldest.clone()]));
+        db.prefetch(kinds.iter().chain(&entities).chain(&resolutions).map(|(_, list)| count(list)));
+        db.settle()?;
+        let mut counts = ConflictCounts::default();
+        for (state, list) in STATES.into_iter().zip(&states) {
+            let found = db.count(&count(list))?;
+            *counts.of(state) = found;
+            counts.total += found;
+        }
+        let maps = [&mut counts.by_kind, &mut counts.by_entity, &mut counts.by_resolution];
+        for (map, lists) in maps.into_iter().zip([&kinds[..], &entities[..], &resolutions[..]]) {
+            for (name, list) in lists {
+                add(map, name, db.count(&count(list))?);
+            }
+        }
+        counts.oldest_open = db.one::<Conflict>(&oldest)?.map(|conflict| conflict.detected_at);
+        let ended = counts.resolved + counts.undone;
+        let sums = (sum(&counts.by_kind), sum(&counts.by_entity), sum(&counts.by_resolution));
+        let all_known = sums == (counts.total, counts.total, ended);
+        Ok((Vec::new(), all_known.then_some(counts)))
+    }
+}
+
+/// Gives index entries and steps to conflicts that were stored before there were any, a part of them in one transaction.
+#[derive(Clone, Debug)]
+pub struct IndexConflicts {
+    /// Those up to this one have theirs.
+    pub done: u64,
+}
+
+impl Decision for IndexConflicts {
+    /// The last one of this part; nothing once all have theirs, which is stored.
+    type Out = Option<u64>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Option<u64>)> {
+        let range = KeyRange::above(self.done.into());
+        let read = Read::Range { table: Table::Conflicts, by_index: false, range, limit: Some(INDEXED_AT_ONCE), reverse: false };
+        db.prefetch([Device::read(), read.clone()]);
+        let device: Option<Device> = db.one(&Device::read())?;
+        let Some(device) = device.filter(|device| device.layout < Device::LAYOUT) else { return Ok((Vec::new(), None)) };
+        let mut batch = Vec::new();
+        let mut last = None;
+        for mut conflict in db.all::<Conflict>(&read)? {
+            conflict.begin();
+            last = Some(conflict.id);
+            batch.push(Write::Put(Table::Conflicts, conflict_row(&conflict)));
+        }
+        if last.is_none() {
+            batch.push(Write::Put(Table::State, Device { layout: Device::LAYOUT, ..device }.row()));
+        }
+        Ok((batch, last))
+    }
+}

@@ -1,0 +1,204 @@
+//! What an app does with conflicts: finds them, looks at what a decision would come to, decides one or many.
+
+use serde_json::{Value, json};
+
+use super::records::object;
+use super::{Engine, EngineError, shown};
+use crate::conflict::{Conflict, ConflictState, Filter, FilterError};
+use crate::decide::{
+    ConflictCounts, CountConflicts, GetConflict, ListConflicts, Present, Preview, Resolution, Resolve, ResolveError, Resolved,
+};
+use crate::platform::Host;
+use crate::store::{Durability, Store};
+use crate::value::{Object, to_value};
+
+/// So many are decided in one transaction.
+const ENDED_AT_ONCE: u32 = 100;
+/// So many are looked at at a time where counting needs to look.
+const COUNTED_AT_ONCE: u32 = 200;
+
+impl<S: Store, H: Host> Engine<S, H> {
+    /// Every conflict, the latest last.
+    pub async fn conflicts(&self) -> Result<Vec<Value>, EngineError> {
+        self.find_conflicts("{}").await
+    }
+
+    /// The conflicts that a filter means: `{"entity", "record", "kind", "state", "resolvedBy", "since", "until", "after",
+    /// "order", "limit"}`, each member optional.
+    pub async fn find_conflicts(&self, filter: &str) -> Result<Vec<Value>, EngineError> {
+        let found = self.found(parsed(filter)?).await?;
+        self.shown_conflicts(&found).await
+    }
+
+    async fn found(&self, mut filter: Filter) -> Result<Vec<Conflict>, EngineError> {
+        let mut all: Vec<Conflict> = Vec::new();
+        loop {
+            let schema = self.inner.settings.schema.clone();
+            let page = self.look(ListConflicts { schema, filter: filter.clone() }).await?.map_err(bad_filter)?;
+            let brought = u32::try_from(page.found.len()).unwrap_or(u32::MAX);
+            all.extend(page.found);
+            let Some(last) = page.more_after else { return Ok(all) };
+            filter.after = Some(last);
+            filter.limit = filter.limit.map(|limit| limit.saturating_sub(brought));
+        }
+    }
+
+    async fn shown_conflicts(&self, found: &[Conflict]) -> Result<Vec<Value>, EngineError> {
+        let schema = &self.inner.settings.schema;
+        let wanted = Present::wanted(found.iter().map(|conflict| &conflict.operation), schema);
+        let present = Present::new(self.look(wanted).await?);
+        Ok(found.iter().map(|conflict| shown::conflict(&present.conflict(schema, conflict))).collect())
+    }
+
+    /// One conflict; nothing if there is none of this ID.
+    pub async fn conflict(&self, id: u64) -> Result<Option<Value>, EngineError> {
+        let found: Vec<Conflict> = self.look(GetConflict(id)).await?.into_iter().collect();
+        Ok(self.shown_conflicts(&found).await?.pop())
+    }
+
+    /// How many conflicts a filter means, by state, kind, entity and resolution.
+    pub async fn count_conflicts(&self, filter: &str) -> Result<Value, EngineError> {
+        let asked = object(filter, 0)?;
+        let page = ["after", "order", "limit"].into_iter().find(|name| asked.contains_key(*name));
+        if let Some(path) = page {
+            return Err(bad_filter(FilterError { path: path.to_owned(), reason: "has no meaning where all are counted" }));
+        }
+        let filter = Filter::parse(asked).map_err(bad_filter)?;
+        let only_time = Filter { since: filter.since, until: filter.until, ..Filter::default() };
+        if filter == only_time
+            && let Some(counts) = self.look(CountConflicts { schema: self.inner.settings.schema.clone(), filter: only_time }).await?
+        {
+            return Ok(to_value(&counts));
+        }
+        let mut counts = ConflictCounts::default();
+        let mut after = None;
+        loop {
+            let page = self.found(Filter { after, limit: Some(COUNTED_AT_ONCE), ..filter.clone() }).await?;
+            page.iter().for_each(|conflict| counts.add(conflict));
+            match page.last() {
+                Some(last) => after = Some(last.id),
+                None => return Ok(to_value(&counts)),
+            }
+        }
+    }
+
+    /// The conflict that is open for an operation, if one is.
+    pub async fn detect(&self, operation: &str) -> Result<Option<Value>, EngineError> {
+        let all = self.conflicts().await?;
+        Ok(all.into_iter().rev().find(|conflict| conflict["operation"]["id"] == operation))
+    }
+
+    /// Ends an open conflict.
+    pub async fn resolve(&self, id: u64, strategy: &str) -> Result<(), EngineError> {
+        let done = self.decide(Durability::Strict, self.resolution(vec![id], resolution(strategy)?, false)).await?;
+        self.ended(&done);
+        done.refused.into_iter().next().map_or(Ok(()), |(id, error)| Err(refused(id, &error)))
+    }
+
+    /// What the end of an open conflict would come to: the record, and what would be sent. Nothing is stored.
+    pub async fn preview(&self, id: u64, strategy: &str) -> Result<Value, EngineError> {
+        let mut shown = self.look(self.resolution(vec![id], resolution(strategy)?, true)).await?;
+        if let Some((id, error)) = shown.refused.pop() {
+            return Err(refused(id, &error));
+        }
+        let mut previews = self.previews(&shown).await?;
+        Ok(previews.pop().unwrap_or_default())
+    }
+
+    /// Ends the next hundred at most of the open conflicts that a filter means, in one transaction, or in more where some
+    /// are of one group; or only shows what that would come to. Answers with `{"resolved", "failed", "previews", "after"}`:
+    /// the rest comes after that one.
+    pub async fn resolve_many(&self, strategy: &str, filter: &str, dry: bool) -> Result<Value, EngineError> {
+        let resolution = resolution(strategy)?;
+        let filter = parsed(filter)?;
+        if filter.state.is_some_and(|state| state != ConflictState::Open) {
+            return Err(bad_filter(FilterError { path: "state".to_owned(), reason: "must be open: only those can be resolved" }));
+        }
+        let limit = filter.limit.unwrap_or(u32::MAX).min(ENDED_AT_ONCE);
+        let open = Filter { state: Some(ConflictState::Open), limit: Some(limit), ..filter };
+        let mut ids: Vec<u64> = self.found(open).await?.iter().map(|conflict| conflict.id).collect();
+        let (mut ended, mut failed, mut previews) = (Vec::new(), Vec::new(), Vec::new());
+        let after = ids.last().copied();
+        while !ids.is_empty() {
+            let decision = self.resolution(ids, resolution.clone(), dry);
+            let mut done = if dry { self.look(decision).await? } else { self.decide(Durability::Strict, decision).await? };
+            if !dry {
+                self.ended(&done);
+            }
+            previews.extend(self.previews(&done).await?);
+            ended.extend(done.ended.iter().map(|(id, _)| Value::from(*id)));
+            failed.extend(done.refused.drain(..).map(|(id, error)| {
+                let error = refused(id, &error);
+                json!({"id": id, "error": {"code": error.code, "message": error.message, "retryable": error.retryable, "details": error.details}})
+            }));
+            ids = done.left;
+        }
+        Ok(json!({"resolved": ended, "failed": failed, "previews": previews, "after": after}))
+    }
+
+    fn resolution(&self, conflicts: Vec<u64>, resolution: Resolution, dry: bool) -> Resolve {
+        let settings = &self.inner.settings;
+        Resolve { schema: settings.schema.clone(), conflicts, resolution, dry, fresh: self.fresh(), user: settings.user.clone() }
+    }
+
+    fn ended(&self, done: &Resolved) {
+        if !done.ended.is_empty() {
+            self.absorb(&done.effects, "local");
+            self.inner.poke.notify();
+        }
+    }
+
+    async fn previews(&self, shown: &Resolved) -> Result<Vec<Value>, EngineError> {
+        let schema = &self.inner.settings.schema;
+        let all: Vec<(u64, &Preview)> = shown.ended.iter().filter_map(|(id, preview)| Some((*id, preview.as_ref()?))).collect();
+        let present = Present::new(self.look(Present::wanted(all.iter().map(|(_, preview)| &preview.operation), schema)).await?);
+        Ok(all.into_iter().map(|(id, preview)| shown::preview(id, &present.operation(schema, &preview.operation), preview)).collect())
+    }
+}
+
+fn parsed(filter: &str) -> Result<Filter, EngineError> {
+    Filter::parse(object(filter, 0)?).map_err(bad_filter)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn bad_filter(error: FilterError) -> EngineError {
+    EngineError::with("invalid_value", &error.to_string(), json!({"path": error.path}))
+}
+
+fn refused(id: u64, error: &ResolveError) -> EngineError {
+    let message = error.to_string();
+    match error {
+        ResolveError::Unknown => EngineError::with("unknown_conflict", &message, json!({"id": id})),
+        ResolveError::Reference(error) => {
+            EngineError::with("invalid_reference", &message, json!({"path": error.path, "entity": error.entity}))
+        }
+    }
+}
+
+/// A strategy as the app writes it: `{"type", "mergedData"}`.
+fn resolution(strategy: &str) -> Result<Resolution, EngineError> {
+    let mut strategy: Object = object(strategy, 1)?;
+    let merged = match strategy.remove("mergedData") {
+        Some(Value::Object(mut data)) => {
+            data.remove("id");
+            data.remove("_sync");
+            Some(data)
+        }
+        None | Some(Value::Null) => None,
+        Some(_) => return Err(EngineError::with("invalid_value", "mergedData must be an object", json!({"path": "mergedData"}))),
+    };
+    Ok(match (strategy.get("type").and_then(Value::as_str), merged) {
+        (Some("server-wins"), None) => Resolution::ServerWins,
+        (Some("client-wins"), None) => Resolution::ClientWins,
+        (Some("last-write-wins"), None) => Resolution::LastWriteWins,
+        (Some("merge"), merged) => Resolution::Merge(merged),
+        (Some("manual"), Some(merged)) => Resolution::Merge(Some(merged)),
+        _ => {
+            return Err(EngineError::with(
+                "invalid_value",
+                "no such strategy: server-wins, client-wins, last-write-wins, merge, or manual with mergedData",
+                json!({"path": "type"}),
+            ));
+        }
+    })
+}

@@ -1,0 +1,235 @@
+//! A person who looks through conflicts: finds them, sees what a decision would come to, decides many at once, and reads
+//! the history of a record.
+
+use fieldsync::plan::Table;
+use fieldsync::store::Store;
+use serde_json::{Value, json};
+
+use crate::conflicts::shared;
+use crate::world::{Device, Tab, World, tell};
+
+/// So many pets whose dose two devices changed: each is an open conflict here. Their real IDs.
+async fn open(world: &World, count: usize) -> (Device, Tab, Tab, Vec<String>) {
+    let device = world.device("anna");
+    let (here, there) = (device.tab().await, world.device("ben").tab().await);
+    for number in 0..count {
+        here.create("pet", json!({"name": format!("pet {number}"), "dose": 1})).await;
+    }
+    assert!(here.sync().await.success && there.sync().await.success);
+    let ids: Vec<String> = there.all("pet").await.iter().map(|pet| pet["id"].to_string()).collect();
+    for id in &ids {
+        here.update("pet", id, json!({"dose": 2})).await;
+        there.update("pet", id, json!({"dose": 3})).await;
+    }
+    assert!(there.sync().await.success);
+    assert_eq!(here.sync().await.conflicts, count as u64);
+    (device, here, there, ids)
+}
+
+async fn find(tab: &Tab, filter: Value) -> Vec<Value> {
+    tab.engine.find_conflicts(&filter.to_string()).await.expect("found")
+}
+
+fn ids(conflicts: &[Value]) -> Vec<u64> {
+    conflicts.iter().map(|conflict| conflict["id"].as_u64().expect("a number")).collect()
+}
+
+#[test]
+fn conflicts_are_found_by_what_they_are_about() {
+    tell(async {
+        let world = World::new();
+        let (_, here, _, pets) = open(&world, 3).await;
+        let all = here.engine.conflicts().await.expect("read");
+        here.engine.resolve(ids(&all)[1], r#"{"type": "server-wins"}"#).await.expect("resolved");
+        assert_eq!(ids(&find(&here, json!({"state": "open"})).await), [ids(&all)[0], ids(&all)[2]]);
+        assert_eq!(ids(&find(&here, json!({"resolvedBy": "anna"})).await), [ids(&all)[1]]);
+        assert_eq!(ids(&find(&here, json!({"order": "desc", "limit": 2})).await), [ids(&all)[2], ids(&all)[1]]);
+        let pet: Value = serde_json::from_str(&pets[2]).expect("an ID");
+        let of_pet = find(&here, json!({"entity": "pet", "record": pet})).await;
+        assert_eq!(ids(&of_pet), [ids(&all)[2]]);
+        assert_eq!(here.engine.conflict(ids(&all)[2]).await.expect("read").as_ref(), of_pet.first());
+        assert_eq!(here.engine.conflict(7_777).await.expect("read"), None);
+        for (filter, path) in [(json!({"state": "done"}), "state"), (json!({"entity": "pett"}), "entity"), (json!([]), "")] {
+            let refused = here.engine.find_conflicts(&filter.to_string()).await.expect_err("refused");
+            assert_eq!((refused.code, refused.details["path"].as_str().unwrap_or_default()), ("invalid_value", path));
+        }
+    });
+}
+
+#[test]
+fn a_record_is_found_by_the_temp_id_that_it_was_made_with() {
+    tell(async {
+        let world = World::new();
+        let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let temp = here.create("pet", json!({"name": "Rex", "dose": 1})).await;
+        assert!(here.sync().await.success && there.sync().await.success);
+        here.update("pet", &temp, json!({"dose": 2})).await;
+        there.update("pet", &there.all("pet").await[0]["id"].to_string(), json!({"dose": 3})).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        let temp: Value = serde_json::from_str(&temp).expect("an ID");
+        let found = find(&here, json!({"entity": "pet", "record": temp})).await;
+        assert_eq!(found.len(), 1);
+        assert!(found[0]["recordId"].is_i64(), "by its earlier ID, shown with its present one");
+        assert_eq!(find(&here, json!({"record": temp})).await, found, "a temp ID says of which entity it is");
+    });
+}
+
+#[test]
+fn counts_tell_of_each_sort() {
+    tell(async {
+        let world = World::new();
+        let (_, here, _, _) = open(&world, 4).await;
+        let all = here.engine.conflicts().await.expect("read");
+        here.engine.resolve(ids(&all)[0], r#"{"type": "server-wins"}"#).await.expect("resolved");
+        here.engine.resolve(ids(&all)[1], r#"{"type": "client-wins"}"#).await.expect("resolved");
+        let expected = json!({
+            "total": 4, "open": 2, "resolved": 2, "undone": 0, "byKind": {"update-update": 4}, "byEntity": {"pet": 4},
+            "byResolution": {"server-wins": 1, "client-wins": 1}, "oldestOpen": all[2]["detectedAt"],
+        });
+        assert_eq!(here.engine.count_conflicts("{}").await.expect("counted"), expected);
+        // Where no list of entries serves, the conflicts are looked at, and the answer is the same.
+        assert_eq!(here.engine.count_conflicts(r#"{"entity": "pet"}"#).await.expect("counted"), expected);
+        let none = here.engine.count_conflicts(r#"{"entity": "client"}"#).await.expect("counted");
+        assert_eq!((&none["total"], &none["byKind"], &none["oldestOpen"]), (&json!(0), &json!({}), &Value::Null));
+        let refused = here.engine.count_conflicts(r#"{"limit": 1}"#).await.expect_err("refused");
+        assert_eq!((refused.code, &refused.details["path"]), ("invalid_value", &json!("limit")));
+    });
+}
+
+#[test]
+fn a_preview_is_what_then_happens_and_stores_nothing() {
+    for strategy in [
+        json!({"type": "client-wins"}),
+        json!({"type": "server-wins"}),
+        json!({"type": "last-write-wins"}),
+        json!({"type": "merge", "mergedData": {"name": "Max", "dose": 9}}),
+    ] {
+        tell(async {
+            let world = World::new();
+            let (device, here, _, pets) = open(&world, 1).await;
+            let key = ids(&here.engine.conflicts().await.expect("read"))[0];
+            let stored = || Table::ALL.map(|table| device.store.dump(table));
+            let before = stored();
+            let preview = here.engine.preview(key, &strategy.to_string()).await.expect("a preview");
+            assert!(stored() == before, "nothing is stored");
+            here.engine.resolve(key, &strategy.to_string()).await.expect("resolved");
+            let mut record = here.get("pet", &pets[0]).await.expect("there");
+            record.as_object_mut().map(|fields| (fields.remove("id"), fields.remove("_sync")));
+            assert_eq!(preview["record"], record, "{strategy}");
+            let sent = here.queue().await.remove(0);
+            assert_eq!(
+                (&preview["operation"]["kind"], &preview["operation"]["data"], &preview["operation"]["recordId"]),
+                (&sent["kind"], &sent["payload"], &sent["recordId"]),
+                "{strategy}"
+            );
+            assert_eq!(here.engine.preview(key, &strategy.to_string()).await.expect_err("it is decided").code, "unknown_conflict");
+        });
+    }
+}
+
+#[test]
+fn many_are_decided_in_bounded_transactions() {
+    tell(async {
+        let world = World::new();
+        let (device, here, there, pets) = open(&world, 130).await;
+        let all = ids(&here.engine.conflicts().await.expect("read"));
+        let dry = here.engine.resolve_many(r#"{"type": "client-wins"}"#, "{}", true).await.expect("shown");
+        assert_eq!((dry["resolved"].as_array().map(Vec::len), dry["previews"].as_array().map(Vec::len)), (Some(100), Some(100)));
+        assert_eq!(dry["previews"][0]["record"], json!({"name": "pet 0", "dose": 2}));
+        assert_eq!(find(&here, json!({"state": "open"})).await.len(), 130, "nothing was decided");
+
+        let commits = device.store.counts().commits;
+        let part = here.engine.resolve_many(r#"{"type": "client-wins"}"#, "{}", false).await.expect("decided");
+        assert_eq!(part["resolved"], json!(all[..100]));
+        assert_eq!((&part["failed"], &part["after"]), (&json!([]), &json!(all[99])));
+        assert_eq!(device.store.counts().commits - commits, 1, "a hundred in one transaction");
+        let rest =
+            here.engine.resolve_many(r#"{"type": "client-wins"}"#, &json!({"after": all[99]}).to_string(), false).await.expect("decided");
+        assert_eq!(rest["resolved"], json!(all[100..]));
+        assert!(here.sync().await.success && there.sync().await.success);
+        for pet in pets {
+            assert_eq!(there.get("pet", &pet).await.expect("there")["dose"], 2);
+        }
+        let none = here.engine.resolve_many(r#"{"type": "client-wins"}"#, "{}", false).await.expect("nothing to do");
+        assert_eq!((&none["resolved"], &none["after"]), (&json!([]), &Value::Null));
+        let refused = here.engine.resolve_many(r#"{"type": "client-wins"}"#, r#"{"state": "resolved"}"#, false).await;
+        assert_eq!(refused.expect_err("refused").details["path"], "state");
+    });
+}
+
+#[test]
+fn conflicts_of_one_group_are_decided_one_after_another() {
+    tell(async {
+        let world = World::new();
+        let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        for name in ["a", "b"] {
+            here.create("pet", json!({"name": name, "dose": 1})).await;
+        }
+        assert!(here.sync().await.success && there.sync().await.success);
+        let pets: Vec<Value> = there.all("pet").await.iter().map(|pet| pet["id"].clone()).collect();
+        for pet in &pets {
+            there.update("pet", &pet.to_string(), json!({"dose": 3})).await;
+        }
+        assert!(there.sync().await.success);
+        let writes: Vec<Value> =
+            pets.iter().map(|pet| json!({"kind": "update", "entity": "pet", "id": pet, "set": {"dose": 2}, "unset": []})).collect();
+        here.engine.transaction(&Value::Array(writes).to_string()).await.expect("written");
+        // The page judges both members before either was sent.
+        assert!(here.down().await.success);
+        assert_eq!(find(&here, json!({"state": "open"})).await.len(), 2);
+        let done = here.engine.resolve_many(r#"{"type": "client-wins"}"#, "{}", false).await.expect("decided");
+        assert_eq!((done["resolved"].as_array().map(Vec::len), &done["failed"]), (Some(2), &json!([])));
+        assert!(here.sync().await.success && there.sync().await.success);
+        assert!(here.queue().await.is_empty());
+        for pet in &pets {
+            assert_eq!(there.get("pet", &pet.to_string()).await.expect("there")["dose"], 2, "both took effect");
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_decided_so_is_told_of_each_and_the_others_are_decided() {
+    tell(async {
+        let world = World::new();
+        let (here, there, id) = shared(&world, json!({"name": "Rex", "dose": 1})).await;
+        here.update("pet", &id, json!({"dose": 2})).await;
+        there.update("pet", &id, json!({"dose": 3})).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        let strategy = json!({"type": "merge", "mergedData": {"name": "Rex", "dose": 5, "clientId": true}});
+        let done = here.engine.resolve_many(&strategy.to_string(), "{}", false).await.expect("an answer");
+        assert_eq!(done["resolved"], json!([]));
+        let failed = &done["failed"][0];
+        assert_eq!((&failed["error"]["code"], &failed["error"]["details"]["path"]), (&json!("invalid_reference"), &json!("clientId")));
+        assert_eq!(find(&here, json!({"state": "open"})).await.len(), 1, "it is open still");
+    });
+}
+
+#[test]
+fn the_history_of_a_record_tells_every_step() {
+    tell(async {
+        let world = World::new();
+        let (here, there, id) = shared(&world, json!({"name": "Rex", "dose": 1})).await;
+        let found_at = world.now();
+        here.update("pet", &id, json!({"dose": 2})).await;
+        there.update("pet", &id, json!({"dose": 3})).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        for dose in [4, 5] {
+            world.pass(1_000);
+            there.update("pet", &id, json!({"dose": dose})).await;
+            assert!(there.sync().await.success && here.sync().await.success);
+        }
+        let renewed_at = world.now();
+        world.pass(1_000);
+        let key = ids(&here.engine.conflicts().await.expect("read"))[0];
+        here.engine.resolve(key, r#"{"type": "client-wins"}"#).await.expect("resolved");
+        let by = here.queue().await[0]["operationId"].clone();
+        let record: Value = serde_json::from_str(&id).expect("an ID");
+        let history = find(&here, json!({"entity": "pet", "record": record})).await;
+        let steps = &history[0]["steps"];
+        assert_eq!((&steps[0]["step"], &steps[0]["at"]), (&json!("found"), &json!(found_at)));
+        assert!(steps[0]["operationId"].is_string());
+        assert_eq!(steps[1], json!({"step": "renewed", "at": renewed_at}), "twice in a row is one step");
+        assert_eq!(steps[2], json!({"step": "resolved", "at": world.now(), "by": "anna", "how": "client-wins", "operationId": by}));
+        assert_eq!(steps.as_array().map(Vec::len), Some(3));
+    });
+}
