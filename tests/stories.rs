@@ -54,5 +54,7 @@ mod starving;
 mod stealing;
 #[path = "stories/tabs.rs"]
 mod tabs;
+#[path = "stories/taken_back.rs"]
+mod taken_back;
 #[path = "stories/unjudged.rs"]
 mod unjudged;

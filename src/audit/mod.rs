@@ -69,6 +69,16 @@ pub enum Event {
         /// The hash of what it is.
         content: Hash,
     },
+    /// It brings back what had lost a conflict. Where nothing had to be written, there is no such operation.
+    Restored {
+        /// The key of the conflict.
+        conflict: u64,
+    },
+    /// It takes back the last step of a conflict, as above.
+    Undone {
+        /// The key of the conflict.
+        conflict: u64,
+    },
     /// Rebased over a newer state of the server.
     Rebased {
         /// The version it now stands on.
@@ -118,6 +128,8 @@ enum Name {
     Discarded,
     Exported,
     Imported,
+    Restored,
+    Undone,
 }
 
 /// Written out instead of a flattened, tagged enum: serde reads those through a buffer of its own, which is much code.
@@ -155,6 +167,8 @@ impl From<Entry> for EntryWire {
             Event::Coalesced { by, version } => (wire.event, wire.by, wire.version) = (Name::Coalesced, by, version),
             Event::Amended { content } => (wire.event, wire.content) = (Name::Amended, Some(content)),
             Event::Imported { content } => (wire.event, wire.content) = (Name::Imported, Some(content)),
+            Event::Restored { conflict } => (wire.event, wire.conflict) = (Name::Restored, Some(conflict)),
+            Event::Undone { conflict } => (wire.event, wire.conflict) = (Name::Undone, Some(conflict)),
             Event::Settled => wire.event = Name::Settled,
             Event::Returned => wire.event = Name::Returned,
             Event::Blocked => wire.event = Name::Blocked,
@@ -182,6 +196,8 @@ impl TryFrom<EntryWire> for Entry {
             Name::Coalesced => Event::Coalesced { by, version: known },
             Name::Amended => Event::Amended { content: content? },
             Name::Imported => Event::Imported { content: content? },
+            Name::Restored => Event::Restored { conflict: conflict.ok_or(MISSING)? },
+            Name::Undone => Event::Undone { conflict: conflict.ok_or(MISSING)? },
             Name::Settled => Event::Settled,
             Name::Returned => Event::Returned,
             Name::Blocked => Event::Blocked,

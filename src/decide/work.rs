@@ -277,8 +277,12 @@ impl<'w> Work<'w> {
     }
     /// Adds a line to the audit row.
     pub(super) fn note(&mut self, operation: &Operation, event: Event) {
-        let entry = Entry { operation: operation.id.clone(), entity: operation.entity.clone(), record: operation.record.clone(), event };
-        self.entries.push(entry);
+        self.tell(&operation.id, &operation.entity, &operation.record, event);
+    }
+    /// Adds a line about a record, under the name of an operation that need not be there.
+    pub(super) fn tell(&mut self, operation: &OpId, entity: &str, record: &RecordId, event: Event) {
+        let (operation, entity, record) = (operation.clone(), entity.to_owned(), record.clone());
+        self.entries.push(Entry { operation, entity, record, event });
     }
     /// Adds a line for every name that an operation ever had: a file can bring it again under each.
     pub(super) fn note_all(&mut self, stored: &OutboxRow, operation: &Operation, event: &Event) {

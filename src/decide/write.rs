@@ -64,7 +64,7 @@ pub struct Written {
 }
 
 /// An operation of this decision, not yet in the outbox.
-struct New {
+pub(super) struct New {
     operation: Operation,
     row: OutboxRow,
 }
@@ -113,20 +113,25 @@ impl Decision for LocalWrite {
                 WriteError::Value { code: "too_large", reason: "a transaction holds at most 1,000 operations and 1 MiB".to_owned() };
             return Ok((Vec::new(), Err((None, error))));
         }
-        let group = new.first().filter(|_| new.len() > 1).map(|first| Group { id: first.operation.id.clone(), of: new.len() });
-        for New { mut operation, row } in new {
-            operation.group.clone_from(&group);
-            let row = OutboxRow::new(&operation, row.row, row.drops, row.created);
-            work.note(&operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });
-            work.queue(&operation, row);
-        }
+        enqueue(&mut work, new);
         let (batch, effects) = work.finish()?;
         Ok((batch, Ok(Written { records, operations, effects })))
     }
 }
 
+/// Puts new operations into the outbox: several are a group.
+pub(super) fn enqueue(work: &mut Work<'_>, new: Vec<New>) {
+    let group = new.first().filter(|_| new.len() > 1).map(|first| Group { id: first.operation.id.clone(), of: new.len() });
+    for New { mut operation, row } in new {
+        operation.group.clone_from(&group);
+        let row = OutboxRow::new(&operation, row.row, row.drops, row.created);
+        work.note(&operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });
+        work.queue(&operation, row);
+    }
+}
+
 /// What became of one write: the record, and the operation if there is one.
-type Done = (Option<RecordView>, Option<OpId>);
+pub(super) type Done = (Option<RecordView>, Option<OpId>);
 
 impl LocalWrite {
     fn place<'p>(&'p self, wanted: &'p Wanted) -> Place<'p> {
@@ -153,26 +158,42 @@ impl LocalWrite {
         new: &mut Vec<New>,
     ) -> Run<Result<Done, WriteError>> {
         let place = self.place(wanted);
-        let (mut row, action) = match place.action(db, work, &wanted.intent, sync.generation)? {
-            Ok((row, Some(action))) => (row, action),
-            Ok((row, None)) => return Ok(Ok((row.into_view(), None))),
-            Err(error) => return Ok(Err(error)),
-        };
+        match place.action(db, work, &wanted.intent, sync.generation)? {
+            Ok((row, Some(action))) => self.act(db, work, sync, &wanted.operation, row, action, new),
+            Ok((row, None)) => Ok(Ok((row.into_view(), None))),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Does something to a record, as it is here, with all that a write is checked for.
+    #[allow(clippy::too_many_arguments, reason = "the record, what is done to it, and all around both")]
+    pub(super) fn act(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        sync: &SyncState,
+        id: &OpId,
+        mut row: OverlayRow,
+        action: Action,
+        new: &mut Vec<New>,
+    ) -> Run<Result<Done, WriteError>> {
+        let entity = row.entity.clone();
+        let place = Place { schema: &self.schema, entity: &entity };
         if let Some(error) = place.check_targets(db, work, &action)? {
             return Ok(Err(error));
         }
         if action == Action::Delete {
             let dependents = place.dependents(db, work, sync, &row.id)?;
             if !dependents.is_empty() {
-                return Ok(Err(WriteError::HasDependents { entity: wanted.entity.clone(), id: row.id, dependents }));
+                return Ok(Err(WriteError::HasDependents { entity, id: row.id, dependents }));
             }
         }
         let drops = place.drops(&row, &action);
         let ground = written_on(db, work, &row)?;
         let mut operation = Operation {
-            id: wanted.operation.clone(),
+            id: id.clone(),
             seq: 0,
-            entity: wanted.entity.clone(),
+            entity: entity.clone(),
             record: row.id.clone(),
             action,
             base: match (followed(db, work, &row)?, row.version) {
@@ -183,7 +204,7 @@ impl LocalWrite {
             stamp: work.stamp(),
             stamps: crate::value::Sorted::new(),
             author: self.user.clone(),
-            lane: self.schema.entity(&wanted.entity).and_then(|declared| declared.lane.clone()),
+            lane: self.schema.entity(&entity).and_then(|declared| declared.lane.clone()),
             group: None,
             supersedes: None,
             first: None,

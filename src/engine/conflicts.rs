@@ -1,4 +1,5 @@
-//! What an app does with conflicts: finds them, looks at what a decision would come to, decides one or many.
+//! What an app does with conflicts: finds them, looks at what a decision would come to, decides one or many, brings back
+//! what lost, and takes a step back.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,8 @@ use super::records::object;
 use super::{Engine, EngineError, shown};
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError};
 use crate::decide::{
-    ConflictCounts, CountConflicts, GetConflict, ListConflicts, Present, Preview, Resolution, Resolve, ResolveError, Resolved,
+    ConflictCounts, CountConflicts, GetConflict, ListConflicts, Present, Preview, Resolution, Resolve, ResolveError, Resolved, TakeBack,
+    TakeBackError, Wish,
 };
 use crate::platform::Host;
 use crate::store::{Durability, Store};
@@ -153,6 +155,34 @@ impl<S: Store, H: Host> Engine<S, H> {
         let all: Vec<(u64, &Preview)> = shown.ended.iter().filter_map(|(id, preview)| Some((*id, preview.as_ref()?))).collect();
         let present = Present::new(self.look(Present::wanted(all.iter().map(|(_, preview)| &preview.operation), schema)).await?);
         Ok(all.into_iter().map(|(id, preview)| shown::preview(id, &present.operation(schema, &preview.operation), preview)).collect())
+    }
+
+    /// Brings back what had lost a conflict, by a write on the record as it is now.
+    pub async fn restore_conflict(&self, id: u64) -> Result<Value, EngineError> {
+        self.take_back(id, Wish::Restore).await
+    }
+
+    /// Takes the last step of a conflict back, its resolution or a restore. What was written since stays.
+    pub async fn undo_conflict(&self, id: u64) -> Result<Value, EngineError> {
+        self.take_back(id, Wish::Undo).await
+    }
+
+    async fn take_back(&self, id: u64, wish: Wish) -> Result<Value, EngineError> {
+        let (settings, generation) = (&self.inner.settings, self.inner.state.borrow().generation);
+        let (schema, user) = (settings.schema.clone(), settings.user.clone());
+        let decision = TakeBack { schema, conflict: id, wish, operation: self.op_id(), now: self.now(), user, generation };
+        let done = self.decide(Durability::Strict, decision).await?.map_err(|error| {
+            let message = error.to_string();
+            match error {
+                TakeBackError::Write(error) => error.into(),
+                TakeBackError::Unknown => EngineError::with("unknown_conflict", &message, json!({"id": id})),
+                TakeBackError::NothingLost => EngineError::with("nothing_to_restore", &message, json!({"id": id})),
+                TakeBackError::NothingDone => EngineError::with("nothing_to_undo", &message, json!({"id": id})),
+            }
+        })?;
+        self.absorb(&done.effects, "local");
+        self.inner.poke.notify();
+        Ok(json!({"operationId": done.operation.as_ref().map(|id| id.as_str()), "kept": done.kept}))
     }
 }
 

@@ -184,6 +184,8 @@ impl<S: Store, H: Host> Engine<S, H> {
                 | audit::Event::Settled
                 | audit::Event::Returned
                 | audit::Event::Blocked
+                | audit::Event::Restored { .. }
+                | audit::Event::Undone { .. }
                 | audit::Event::Exported => {}
             }
         }

@@ -207,6 +207,8 @@ impl Client {
             "countConflicts" => engine.count_conflicts(a).await?,
             "previewConflict" => engine.preview(key(a), b).await?,
             "resolveConflicts" => engine.resolve_many(a, b, c == "dry").await?,
+            "restoreConflict" => engine.restore_conflict(key(a)).await?,
+            "undoConflict" => engine.undo_conflict(key(a)).await?,
             "detectConflicts" => engine.detect(a).await?.into(),
             "resolveConflict" => done(engine.resolve(key(a), b).await)?,
             "resolveTempId" => engine.resolve_temp(a).await?.map(|id| id.to_value()).into(),

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use fieldsync::conflict::{Conflict, ConflictState, Filter};
-use fieldsync::decide::{ConflictCounts, CountConflicts, Device, IndexConflicts, ListConflicts, Planned};
+use fieldsync::decide::{ConflictCounts, CountConflicts, Device, IndexConflicts, ListConflicts, Planned, TakeBack, Wish};
 use fieldsync::model::RecordId;
 use fieldsync::plan::{Plan, Read, Row, Step, Table, View, Write};
 use fieldsync::schema::Schema;
@@ -12,7 +12,7 @@ use fieldsync::store::{Durability, Store};
 use futures_executor::block_on;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, object};
+use crate::desk::{Desk, REX, object, rex};
 
 const KINDS: [&str; 3] = ["update-update", "update-delete", "delete-update"];
 
@@ -232,4 +232,30 @@ impl Plan for CountOnce {
             None => Step::Done(Vec::new(), seen.count(0)),
         }
     }
+}
+
+#[test]
+fn a_restore_that_was_committed_and_not_heard_of_is_not_done_twice() {
+    let mut desk = Desk::with_rex();
+    desk.update(&REX, json!({"name": "mine"}));
+    desk.page(Some("one"), "two", vec![rex(2, json!({"name": "theirs", "age": 1}))]);
+    let [(_, text)] = &desk.store.dump(Table::Conflicts)[..] else { panic!("one conflict") };
+    let met: Conflict = serde_json::from_str(text).expect("a conflict");
+    let operation = desk.op_id();
+    let take_back = |wish| TakeBack {
+        schema: desk.schema.clone(),
+        conflict: met.id,
+        wish,
+        operation: operation.clone(),
+        now: 1_700_000_000_001,
+        user: "anna".to_owned(),
+        generation: 0,
+    };
+    let first = desk.decide(take_back(Wish::Restore)).expect("restored");
+    assert_eq!((first.operation.as_ref(), first.effects.queued.len()), (Some(&operation), 1));
+    assert_eq!(desk.get(&REX).expect("there").data["name"], "theirs");
+    let stored = desk.everything();
+    let second = desk.decide(take_back(Wish::Restore)).expect("it is said again");
+    assert_eq!((second.operation, second.kept), (first.operation, first.kept));
+    assert!(desk.everything() == stored, "and nothing is written again");
 }

@@ -164,6 +164,8 @@ impl Look<'_> {
                 | Event::Imported { .. }
                 | Event::Returned
                 | Event::Blocked
+                | Event::Restored { .. }
+                | Event::Undone { .. }
                 | Event::Exported => {
                     (matches!(queued.get(&last), Some(State::Pending | State::Conflict { .. } | State::Parked { .. })), amended)
                 }
