@@ -47,7 +47,13 @@ export interface Later {
   wipe: [force?: 'force'];
   pause: [];
   resume: [];
-  conflicts: [];
+  conflicts: [filter: string];
+  conflict: [id: string];
+  countConflicts: [filter: string];
+  previewConflict: [id: string, strategy: string];
+  resolveConflicts: [strategy: string, filter: string, dry?: 'dry'];
+  restoreConflict: [id: string];
+  undoConflict: [id: string];
   detectConflicts: [operationId: string];
   resolveConflict: [id: string, strategy: string];
   resolveTempId: [tempId: string];

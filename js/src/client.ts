@@ -10,6 +10,7 @@ import { askForSync } from './background-sync.js';
 import type { EngineEvent } from './boundary.js';
 import { Bridge } from './bridge.js';
 import { readConfig, type Settings, type SyncConfig } from './config.js';
+import { Conflicts } from './conflicts.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events } from './events.js';
 import { changesText, idText, name, optionsText, recordText, writesText } from './input.js';
@@ -18,7 +19,6 @@ import { Queue } from './queue.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
 import { RelationshipManager } from './relationships.js';
 import type {
-  Conflict,
   Deleted,
   EventName,
   Saved,
@@ -57,8 +57,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly engine: SyncEngine;
   readonly tempIds: TempIdResolver<R>;
   readonly relationships: RelationshipManager<R>;
-  /** Conflicts, open and resolved. */
-  readonly conflicts: { list(): Promise<Conflict[]> };
+  /** The conflicts that this device met: found, decided, brought back. */
+  readonly conflicts: Conflicts;
   /** The unfinished operations, each with its state and the reason why it waits. */
   readonly queue: Queue;
   /** That the browser had thrown this database away before it was opened now; `null` if it had not, or nobody can say. */
@@ -92,7 +92,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     this.engine = new SyncEngine(bridge, events);
     this.tempIds = new TempIdResolver(bridge);
     this.relationships = new RelationshipManager(bridge);
-    this.conflicts = { list: () => bridge.call('conflicts') };
+    this.conflicts = new Conflicts(bridge);
     this.queue = new Queue(bridge);
   }
 

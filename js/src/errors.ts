@@ -22,6 +22,8 @@ export type ErrorCode =
   | 'bad_setting'
   | 'dependency_cycle'
   | 'unknown_conflict'
+  | 'nothing_to_restore'
+  | 'nothing_to_undo'
   | 'unknown_operation'
   | 'mapping_conflict'
   | 'unfinished'

@@ -6,6 +6,7 @@
 export type { WasmSource } from './boundary.js';
 export { FieldSync } from './client.js';
 export type { EntitySchema, FieldRule, Identity, Lane, Schema, SyncConfig, TokenProvider } from './config.js';
+export { type BulkResolveOptions, Conflicts } from './conflicts.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
 export { deepEqual, diff, hashData, merge } from './functions.js';
 export { type InitOptions, init, initSync } from './load.js';

@@ -27,10 +27,24 @@ export function toText(value: unknown): string {
  * `undefined` is refused.
  */
 export function optionsText(options: unknown, code: ErrorCode, strict?: string): string {
-  try {
+  return dotted(code, () => {
     const member = strict && (options as Record<string, unknown> | null)?.[strict];
     if (member !== undefined) check(member, `/${strict}`, 'refused', new Set());
     return toText(options);
+  });
+}
+
+/** The text of a filter. A member that is `undefined` is refused: left out, it would match more. */
+export function filterText(filter: unknown): string {
+  return dotted('invalid_value', () => {
+    check(filter, '', 'refused', new Set());
+    return JSON.stringify(filter);
+  });
+}
+
+function dotted(code: ErrorCode, text: () => string): string {
+  try {
+    return text();
   } catch (cause) {
     if (!(cause instanceof FieldSyncError)) throw cause;
     const path = (cause.details.path ?? '').slice(1).replaceAll('/', '.');
@@ -42,6 +56,18 @@ export function optionsText(options: unknown, code: ErrorCode, strict?: string):
 export function operationIdOf(operation: unknown): string {
   const { operationId, id } = Object(operation) as { operationId?: unknown; id?: unknown };
   return name(typeof operation === 'string' ? operation : (operationId ?? id), 'operation');
+}
+
+/** The id of a conflict, as text. */
+export function conflictIdOf(conflict: unknown): string {
+  const id: unknown = typeof conflict === 'object' && conflict !== null ? (conflict as { id?: unknown }).id : conflict;
+  if (typeof id !== 'number' || !Number.isSafeInteger(id)) throw invalid('conflict', 'a conflict or its id');
+  return String(id);
+}
+
+/** The text of a strategy, which may be given by its bare name. */
+export function strategyText(strategy: unknown): string {
+  return toText(typeof strategy === 'string' ? { type: strategy } : strategy);
 }
 
 /** The text of an ID: a non-empty string or a finite number. */

@@ -138,6 +138,90 @@ export interface Conflict {
   resolution?: string;
   resolvedBy?: string;
   resolvedAt?: number;
+  /** The entity and the record that it is about. */
+  entity?: string;
+  recordId?: Key;
+  /** The version of the record that `serverData` is. */
+  serverVersion?: string;
+  /** Its life, the first step first. */
+  steps?: ConflictStep[];
+}
+
+/** What happened to a conflict. */
+export interface ConflictStep {
+  /** `renewed`: the server's side was replaced by a newer one. */
+  step: 'found' | 'renewed' | 'resolved' | 'restored' | 'undone';
+  /** In ms, by the device. */
+  at: number;
+  /** `rule`, or the user. */
+  by?: string;
+  /** Of a resolution its name; of an undo `resolution` or `restore`, whichever it took back. */
+  how?: string;
+  /** The operation that met the conflict, or that did this; absent where nothing had to be written. */
+  operationId?: string;
+  /** The fields that an undo left alone, because they were written since; `*` is the whole record. */
+  kept?: string[];
+}
+
+/** Which conflicts: all that is named must hold. */
+export interface ConflictFilter {
+  entity?: string;
+  /** By any ID that the record has or ever had. */
+  record?: Key;
+  kind?: Conflict['kind'];
+  state?: Conflict['state'];
+  /** `rule`, or a user. */
+  resolvedBy?: string;
+  /** Found then or later, in ms. */
+  since?: number;
+  /** Found then or earlier, in ms. */
+  until?: number;
+  /** The id of the last conflict of the page before. */
+  after?: number;
+  /** By the time at which they were found; `asc` (the oldest first) if not said. */
+  order?: 'asc' | 'desc';
+  /** At most so many. */
+  limit?: number;
+}
+
+/** How many conflicts there are. What has none is left out of the maps. */
+export interface ConflictStatistics {
+  total: number;
+  open: number;
+  resolved: number;
+  undone: number;
+  byKind: Record<string, number>;
+  byEntity: Record<string, number>;
+  byResolution: Record<string, number>;
+  /** When the oldest open one was found, in ms. */
+  oldestOpen: number | null;
+}
+
+/** What a decision on a conflict would come to. */
+export interface ConflictPreview {
+  /** The conflict. */
+  id: number;
+  /** The fields of the record afterwards, with all that is unsent; `null`: deleted. */
+  record: Record<string, unknown> | null;
+  /** What would be sent. */
+  operation: { entity: string; recordId: Key; kind: OperationKind; data: unknown };
+}
+
+/** What became of many conflicts. */
+export interface BulkResolved {
+  /** The ids of those that were decided, or of a dry run would be. */
+  resolved: number[];
+  failed: { id: number; error: FieldSyncError }[];
+  /** Of a dry run: one for each in `resolved`. */
+  previews?: ConflictPreview[];
+}
+
+/** What a restore or an undo wrote. */
+export interface BroughtBack {
+  /** `null`: nothing had to be written. */
+  operationId: string | null;
+  /** The fields that an undo left alone, because they were written since; `*` is the whole record. */
+  kept: string[];
 }
 
 export type StrategyName = 'server-wins' | 'client-wins' | 'manual' | 'merge' | 'last-write-wins';

@@ -6,7 +6,7 @@ import type { Direction } from './boundary.js';
 import type { Bridge } from './bridge.js';
 import { FieldSyncError } from './errors.js';
 import type { Events } from './events.js';
-import { name, operationIdOf, toText } from './input.js';
+import { conflictIdOf, name, operationIdOf, strategyText } from './input.js';
 import type {
   BatchResult,
   Conflict,
@@ -95,14 +95,9 @@ export class SyncEngine {
     return this.#bridge.call('detectConflicts', id);
   }
 
-  /** Ends an open conflict. What loses is kept and can be brought back. */
+  /** Ends an open conflict. What loses is kept and can be brought back (`conflicts.restore`). */
   async resolveConflict(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<void> {
-    const id: unknown = typeof conflict === 'object' && conflict !== null ? conflict.id : conflict;
-    if (typeof id !== 'number' || !Number.isSafeInteger(id)) {
-      throw new FieldSyncError('invalid_value', 'conflict: a conflict or its id', { details: { path: 'conflict' } });
-    }
-    const text = toText(typeof strategy === 'string' ? { type: strategy } : strategy);
-    await this.#bridge.call('resolveConflict', String(id), text);
+    await this.#bridge.call('resolveConflict', conflictIdOf(conflict), strategyText(strategy));
   }
 
   /** Ends the session that is under way, if there is one. */

@@ -169,6 +169,62 @@ describe('the facades', () => {
     ]);
   });
 
+  test('a filter crosses as text, and one with a member that is undefined does not', async () => {
+    await client.conflicts.list();
+    await client.conflicts.list({ entity: 'pet', record: 3, order: 'desc' });
+    await client.conflicts.statistics({ since: 5 });
+    await client.conflicts.history({ entity: 'pet', record: 'temp_1_a_pet' });
+    assert.deepEqual(world.calls, [
+      ['conflicts', '{}'],
+      ['conflicts', '{"entity":"pet","record":3,"order":"desc"}'],
+      ['countConflicts', '{"since":5}'],
+      ['conflicts', '{"entity":"pet","record":"temp_1_a_pet"}'],
+    ]);
+    const refused = (path) => ({ code: 'invalid_value', details: { path } });
+    await assert.rejects(client.conflicts.list({ state: undefined }), refused('state'));
+    await assert.rejects(client.conflicts.bulkResolve('merge', { entity: undefined }), refused('entity'));
+    await assert.rejects(client.conflicts.history({ entity: 'pet' }), refused('record'));
+    await assert.rejects(client.conflicts.restore({}), refused('conflict'));
+    assert.equal(world.calls.length, 4);
+  });
+
+  test('many conflicts are decided part by part: each is told, and an abort ends it between two', async () => {
+    const parts = [
+      '{"resolved":[1,2],"failed":[],"previews":[],"after":2}',
+      '{"resolved":[5],"failed":[{"id":4,"error":{"code":"invalid_reference","message":"no"}}],"previews":[],"after":5}',
+      '{"resolved":[],"failed":[],"previews":[],"after":null}',
+    ];
+    const left = [...parts];
+    script.countConflicts = () => '{"open":4}';
+    script.resolveConflicts = () => left.shift();
+    const told = [];
+    const onProgress = (progress) => told.push(progress);
+    const { resolved, failed, ...rest } = await client.conflicts.bulkResolve('client-wins', {}, { onProgress });
+    assert.deepEqual([resolved, rest], [[1, 2, 5], {}]);
+    assert.deepEqual(
+      [failed[0].id, failed[0].error.name, failed[0].error.code],
+      [4, 'FieldSyncError', 'invalid_reference'],
+    );
+    assert.deepEqual(told, [
+      { done: 2, total: 4 },
+      { done: 4, total: 4 },
+    ]);
+    const asked = () => world.calls.filter(([method]) => method === 'resolveConflicts').map(([, , ...more]) => more);
+    assert.deepEqual(asked(), [['{}'], ['{"after":2}'], ['{"after":5}']]);
+
+    world.calls.length = 0;
+    left.push(...parts);
+    const stop = new AbortController();
+    const halt = () => stop.abort();
+    const part = await client.conflicts.bulkResolve('client-wins', {}, { onProgress: halt, signal: stop.signal });
+    assert.deepEqual([part.resolved, asked().length], [[1, 2], 1]);
+
+    world.calls.length = 0;
+    const some = await client.conflicts.bulkResolve('client-wins', { limit: 2 }, { dryRun: true });
+    assert.deepEqual([some.resolved, some.previews], [[5], []]);
+    assert.deepEqual(asked(), [['{"limit":2}', 'dry']]);
+  });
+
   test('detectConflicts asks the server first if told to, and passes its failure on', async () => {
     script.detectConflicts = () => 'null';
     script.sync = () => '{"errors":[]}';

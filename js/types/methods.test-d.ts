@@ -5,10 +5,15 @@
 import type {
   BatchResult,
   Conflict,
+  ConflictFilter,
+  ConflictPreview,
+  ConflictStatistics,
   ConflictStrategy,
+  Conflicts,
   Deleted,
   DependencyNode,
   EntitySyncResult,
+  FieldSyncError,
   IdMapping,
   PendingMapping,
   Queue,
@@ -43,7 +48,7 @@ interface AskedClient {
   tempIds: AskedTempIds;
   relationships: AskedRelationships;
   queue: AskedQueue;
-  conflicts: { list(): Promise<Conflict[]> };
+  conflicts: AskedConflicts;
   create: (entity: string, data: Fields) => Promise<Saved<Fields>>;
   update: (entity: string, id: string | number, changes: Fields) => Promise<Saved<Fields>>;
   delete: (entity: string, id: string | number) => Promise<Deleted>;
@@ -101,7 +106,28 @@ interface AskedQueue {
   import: (file: string | Blob) => Promise<{ imported: number; known: number }>;
 }
 
+// Names were asked for. A conflict goes by its id, or as it is listed.
+interface AskedConflicts {
+  list: (filter?: ConflictFilter) => Promise<Conflict[]>;
+  get: (id: number) => Promise<Conflict | undefined>;
+  statistics: (filter?: { entity?: string; state?: 'open' }) => Promise<ConflictStatistics>;
+  history: (of: { entity: string; record: string | number }) => Promise<Conflict[]>;
+  preview: (conflict: Conflict | number, strategy: ConflictStrategy | StrategyName) => Promise<ConflictPreview>;
+  bulkResolve: (
+    strategy: ConflictStrategy | StrategyName,
+    filter?: ConflictFilter,
+    options?: {
+      dryRun?: boolean;
+      onProgress?: (progress: { done: number; total: number }) => void;
+      signal?: AbortSignal;
+    },
+  ) => Promise<{ resolved: number[]; failed: { id: number; error: FieldSyncError }[]; previews?: ConflictPreview[] }>;
+  restore: (conflict: Conflict | number) => Promise<{ operationId: string | null }>;
+  undo: (conflict: Conflict | number) => Promise<{ operationId: string | null; kept: string[] }>;
+}
+
 expect<Assignable<FieldSync, AskedClient>>(true);
+expect<Assignable<Conflicts, AskedConflicts>>(true);
 expect<Assignable<typeof FieldSync.open, (config: SyncConfig) => Promise<FieldSync>>>(true);
 expect<Assignable<SyncEngine, AskedEngine>>(true);
 expect<Assignable<Queue, AskedQueue>>(true);

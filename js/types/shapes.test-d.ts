@@ -5,6 +5,8 @@
 import type {
   BatchResult,
   Conflict,
+  ConflictFilter,
+  ConflictStep,
   ConflictStrategy,
   EntitySyncResult,
   IdMapping,
@@ -90,6 +92,9 @@ expect<Same<NonNullable<OperationResult['serverId']>, Asked.OperationResult['ser
 expect<Assignable<BatchResult, Asked.BatchResult>>(true);
 expect<Assignable<EntitySyncResult, Asked.EntitySyncResult>>(true);
 expect<Same<Conflict, Asked.Conflict>>(true);
+// A conflict says more: whose it is, and its life.
+expect<Assignable<'entity' | 'recordId' | 'serverVersion' | 'steps', keyof Conflict>>(true);
+expect<Same<ConflictStep['step'], 'found' | 'renewed' | 'resolved' | 'restored' | 'undone'>>(true);
 expect<Same<ConflictStrategy, Asked.ConflictStrategy>>(true);
 expect<Same<IdMapping, Asked.IdMapping>>(true);
 expect<Same<SyncProgress, Asked.SyncProgress>>(true);
@@ -110,6 +115,10 @@ asked satisfies Conflict;
 const made: Conflict = {} as Asked.Conflict;
 made satisfies Asked.Conflict;
 
+// @ts-expect-error: no such state
+({ state: 'done' }) satisfies ConflictFilter;
+// @ts-expect-error: a condition that is undefined would match more
+({ state: undefined }) satisfies ConflictFilter;
 // @ts-expect-error: no such strategy
 ({ type: 'theirs' }) satisfies ConflictStrategy;
 // @ts-expect-error: 'done' is no status

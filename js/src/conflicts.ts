@@ -1,0 +1,125 @@
+/**
+ * The conflicts that this device met: found, looked at, decided, brought back. None of them ever goes; what loses is kept
+ * in it.
+ */
+import type { Bridge } from './bridge.js';
+import { toFieldSyncError } from './errors.js';
+import { conflictIdOf, filterText, idText, name, strategyText } from './input.js';
+import type { Key } from './records.js';
+import type {
+  BroughtBack,
+  BulkResolved,
+  Conflict,
+  ConflictFilter,
+  ConflictPreview,
+  ConflictStatistics,
+  ConflictStrategy,
+  StrategyName,
+} from './shapes.js';
+
+export interface BulkResolveOptions {
+  /** Decides nothing, and shows what each decision would come to. */
+  dryRun?: boolean | undefined;
+  /** Told after each hundred. */
+  onProgress?: ((progress: { done: number; total: number }) => void) | undefined;
+  /** Ends it after the hundred that is under way. What was decided stays decided. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What the engine says of a part of many. */
+interface Part {
+  resolved: number[];
+  failed: { id: number; error: unknown }[];
+  previews: ConflictPreview[];
+  after: number | null;
+}
+
+export class Conflicts {
+  readonly #bridge: Bridge;
+
+  constructor(bridge: Bridge) {
+    this.#bridge = bridge;
+  }
+
+  /**
+   * The conflicts that match, all of them without a filter, the oldest first. Fails with `invalid_value` and the `path` of
+   * a member that makes no sense; one that is `undefined` is refused, because it would match more.
+   */
+  async list(filter: ConflictFilter = {}): Promise<Conflict[]> {
+    return this.#bridge.call('conflicts', filterText(filter));
+  }
+
+  /** The conflict of this id. */
+  async get(id: number): Promise<Conflict | undefined> {
+    const found: Conflict | null = await this.#bridge.call('conflict', conflictIdOf(id));
+    return found ?? undefined;
+  }
+
+  /** How many conflicts match. */
+  async statistics(filter: Omit<ConflictFilter, 'after' | 'order' | 'limit'> = {}): Promise<ConflictStatistics> {
+    return this.#bridge.call('countConflicts', filterText(filter));
+  }
+
+  /** A record's conflicts, the oldest first, each with its steps. */
+  async history({ entity, record }: { entity: string; record: Key }): Promise<Conflict[]> {
+    idText(record, 'record');
+    return this.list({ entity: name(entity, 'entity'), record });
+  }
+
+  /**
+   * What `resolveConflict` would come to: the record, and what would be sent. Nothing is stored. Fails with
+   * `unknown_conflict` if it is not open, with `invalid_value` or `invalid_reference` if the strategy makes no sense.
+   */
+  async preview(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<ConflictPreview> {
+    return this.#bridge.call('previewConflict', conflictIdOf(conflict), strategyText(strategy));
+  }
+
+  /**
+   * Decides every open conflict that matches, a hundred in one transaction. What cannot be decided so is told in `failed`,
+   * and the others are decided all the same.
+   */
+  async bulkResolve(
+    strategy: ConflictStrategy | StrategyName,
+    filter: ConflictFilter = {},
+    { dryRun = false, onProgress, signal }: BulkResolveOptions = {},
+  ): Promise<BulkResolved> {
+    const how = strategyText(strategy);
+    filterText(filter);
+    const { after: _, order: __, limit = Number.POSITIVE_INFINITY, ...which } = filter;
+    const total = onProgress ? Math.min((await this.statistics({ ...which, state: 'open' })).open, limit) : 0;
+    const [resolved, failed, previews]: [number[], BulkResolved['failed'], ConflictPreview[]] = [[], [], []];
+    const dry = dryRun ? (['dry'] as const) : [];
+    let next: ConflictFilter | undefined = filter;
+    while (next && !signal?.aborted) {
+      const part: Part = await this.#bridge.call('resolveConflicts', how, filterText(next), ...dry);
+      resolved.push(...part.resolved);
+      failed.push(...part.failed.map(({ id, error }) => ({ id, error: toFieldSyncError(error) })));
+      previews.push(...part.previews);
+      const done = resolved.length + failed.length;
+      if (part.after !== null) onProgress?.({ done, total });
+      const isOver = part.after === null || done >= limit;
+      next = isOver
+        ? undefined
+        : { ...filter, after: part.after as number, ...(filter.limit && { limit: limit - done }) };
+    }
+    return { resolved, failed, ...(dryRun && { previews }) };
+  }
+
+  /**
+   * Brings back what lost: its values of `affectedFields`, or the whole record, are written on the record as it is now.
+   * The server judges that as any change. Fails with `unknown_conflict`, with `nothing_to_restore` if it is open or what
+   * lost is back already, and as a write does.
+   */
+  async restore(conflict: Conflict | number): Promise<BroughtBack> {
+    return this.#bridge.call('restoreConflict', conflictIdOf(conflict));
+  }
+
+  /**
+   * Takes the last step back, the resolution or a restore, by a change of what that step wrote. What was written since
+   * stays, and is named. Fails with `unknown_conflict`, with `nothing_to_undo` if it is open or its last step was an undo,
+   * and as a write does.
+   */
+  async undo(conflict: Conflict | number): Promise<BroughtBack> {
+    return this.#bridge.call('undoConflict', conflictIdOf(conflict));
+  }
+}
