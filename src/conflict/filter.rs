@@ -10,7 +10,15 @@ use serde_json::Value;
 use super::{Conflict, ConflictState};
 use crate::model::RecordId;
 use crate::protocol::ConflictKind;
-use crate::value::{Key, KeyRange, MAX_SAFE_INTEGER, Object, from_value, to_value};
+use crate::value::{Key, KeyRange, MAX_SAFE_INTEGER, Object, to_value};
+
+/// Every state.
+pub const STATES: [ConflictState; 3] = [ConflictState::Open, ConflictState::Resolved, ConflictState::Undone];
+/// Every kind.
+pub const KINDS: [ConflictKind; 4] =
+    [ConflictKind::UpdateUpdate, ConflictKind::UpdateDelete, ConflictKind::DeleteUpdate, ConflictKind::Constraint];
+/// Every way in which a conflict is decided.
+pub const RESOLUTIONS: [&str; 5] = ["server-wins", "client-wins", "last-write-wins", "merge", "discarded"];
 
 /// A filter that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,9 +74,12 @@ impl Filter {
             "record" => self.record = Some(RecordId::from_value(value).map_err(|_| "must be the ID of a record")?),
             "kind" => {
                 let kinds = "must be update-update, update-delete, delete-update or constraint";
-                self.kind = Some(from_value(value).map_err(|_| kinds)?);
+                self.kind = Some(KINDS.into_iter().find(|kind| to_value(kind) == *value).ok_or(kinds)?);
             }
-            "state" => self.state = Some(from_value(value).map_err(|_| "must be open, resolved or undone")?),
+            "state" => {
+                let states = "must be open, resolved or undone";
+                self.state = Some(STATES.into_iter().find(|state| to_value(state) == *value).ok_or(states)?);
+            }
             "resolvedBy" => self.resolved_by = Some(text()?),
             "since" => self.since = Some(whole()?),
             "until" => self.until = Some(whole()?),
@@ -147,14 +158,14 @@ impl Conflict {
 
     /// Its index entries.
     pub fn entries(&self) -> Vec<Key> {
-        let lists = [all(), of_state(self.state), of_kind(self.kind), of_entity(&self.entity), of_record(&self.entity, &self.record)];
-        let by = self.resolved_by.as_ref().map(|by| named("by", by.as_str().into()));
-        let how = self.resolution.as_ref().map(|how| of_resolution(how));
-        let mut entries = Vec::new();
-        for list in lists.into_iter().chain(by).chain(how) {
-            if let Key::List(mut items) = list {
-                items.extend([self.detected_at.into(), self.id.into()]);
-                entries.push(Key::List(items));
+        let mut entries =
+            vec![all(), of_state(self.state), of_kind(self.kind), of_entity(&self.entity), of_record(&self.entity, &self.record)];
+        entries.extend(self.resolved_by.as_ref().map(|by| named("by", by.as_str().into())));
+        entries.extend(self.resolution.as_ref().map(|how| of_resolution(how)));
+        for list in &mut entries {
+            if let Key::List(items) = list {
+                items.push(self.detected_at.into());
+                items.push(self.id.into());
             }
         }
         entries

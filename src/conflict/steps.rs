@@ -42,7 +42,7 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<String>,
     /// The operation that met the conflict, or that did this. Nothing where none was needed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "operationId", skip_serializing_if = "Option::is_none")]
     pub operation: Option<OpId>,
     /// What it took away.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,6 @@ use super::rows::{Device, IdRow, conflict_row};
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError, filter};
 use crate::model::RecordId;
 use crate::plan::{Read, Table, Write, WriteBatch};
-use crate::protocol::ConflictKind;
 use crate::schema::Schema;
 use crate::value::{Key, KeyRange, Object, to_value};
 
@@ -20,13 +19,15 @@ const LOOKED_THROUGH_MIN: u32 = 50;
 /// So many get their entries in one transaction.
 const INDEXED_AT_ONCE: u32 = 100;
 
-/// The conflicts that a filter means, in its order.
+/// The conflicts that a filter means, in its order; or one by its key.
 #[derive(Clone, Debug)]
 pub struct ListConflicts {
     /// The app's schema.
     pub schema: Rc<Schema>,
     /// Which.
     pub filter: Filter,
+    /// The one with this key, and no other. Not a decision of its own: each kind of decision is code of its own.
+    pub only: Option<u64>,
 }
 
 /// A part of the conflicts that were asked for.
@@ -44,19 +45,31 @@ impl ListConflicts {
         let Some(asked) = &self.filter.record else { return Ok(Vec::new()) };
         let temp = asked.as_temp();
         let named = temp.as_ref().map(|temp| temp.entity()).or(self.filter.entity.as_deref());
-        let entities: Vec<&String> = self.schema.entities.iter().map(|(name, _)| name).collect();
-        let entities: Vec<&String> = entities.into_iter().filter(|entity| named.is_none_or(|named| named == *entity)).collect();
-        let reads = |entity: &&String| [IdRow::read(entity, asked), OverlayRow::read_by_id(entity, asked)];
-        db.prefetch(entities.iter().flat_map(reads));
+        let (mut reads, mut places) = (Vec::new(), Vec::new());
+        for (entity, _) in self.schema.entities.iter() {
+            if named.is_none_or(|named| named == entity) {
+                let (became, row) = (IdRow::read(entity, asked), OverlayRow::read_by_id(entity, asked));
+                reads.push(became.clone());
+                reads.push(row.clone());
+                places.push((entity, became, row));
+            }
+        }
+        db.prefetch(reads);
         db.settle()?;
         let mut records = Vec::new();
-        for entity in entities {
+        for (entity, became, row) in places {
             let mut ids = vec![asked.clone()];
-            ids.extend(db.one::<IdRow>(&IdRow::read(entity, asked))?.map(|row| row.id));
-            ids.extend(db.one::<OverlayRow>(&OverlayRow::read_by_id(entity, asked))?.into_iter().flat_map(|row| [row.key, row.id]));
-            ids.sort_unstable();
-            ids.dedup();
-            records.extend(ids.into_iter().map(|id| (entity.clone(), id)));
+            ids.extend(db.one::<IdRow>(&became)?.map(|row| row.id));
+            if let Some(row) = db.one::<OverlayRow>(&row)? {
+                ids.push(row.key);
+                ids.push(row.id);
+            }
+            for id in ids {
+                let record = (entity.clone(), id);
+                if !records.contains(&record) {
+                    records.push(record);
+                }
+            }
         }
         Ok(records)
     }
@@ -69,7 +82,7 @@ impl ListConflicts {
             return Ok(ways.pop().unwrap_or_default());
         }
         let count = |range: &KeyRange| Read::count_index(Table::Conflicts, range.clone());
-        db.prefetch(ways.iter().flatten().map(count));
+        db.prefetch(ways.iter().flatten().map(count).collect::<Vec<_>>());
         let mut shortest: Option<(u64, Vec<KeyRange>)> = None;
         for way in ways {
             let mut length = 0;
@@ -102,15 +115,14 @@ impl ListConflicts {
         // Backwards a store reads one row after another: all of them come faster forwards.
         let reverse = self.filter.descending && limit.is_some();
         let read = |range: &KeyRange| Read::Range { table: Table::Conflicts, by_index: true, range: range.clone(), limit, reverse };
-        db.prefetch(lists.iter().map(read));
+        db.prefetch(lists.iter().map(read).collect::<Vec<_>>());
         let mut looked: Vec<Conflict> = Vec::new();
         for list in &lists {
-            looked.extend(db.all::<Conflict>(&read(list))?);
-        }
-        if lists.len() > 1 || reverse != self.filter.descending {
-            looked.sort_unstable_by_key(Conflict::place);
-            if self.filter.descending {
-                looked.reverse();
+            for conflict in db.all::<Conflict>(&read(list))? {
+                // Each list is in order: nearly always it is the last.
+                let before = |known: &Conflict| (known.place() < conflict.place()) != self.filter.descending;
+                let at = looked.partition_point(before);
+                looked.insert(at, conflict);
             }
         }
         let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -127,18 +139,11 @@ impl ListConflicts {
 impl Decision for ListConflicts {
     type Out = Result<ConflictPage, FilterError>;
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        if let Some(id) = self.only {
+            let found = db.all(&Read::Get(Table::Conflicts, id.into()))?;
+            return Ok((Vec::new(), Ok(ConflictPage { found, more_after: None })));
+        }
         Ok((Vec::new(), self.page(db)?))
-    }
-}
-
-/// One conflict.
-#[derive(Clone, Debug)]
-pub struct GetConflict(pub u64);
-
-impl Decision for GetConflict {
-    type Out = Option<Conflict>;
-    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        Ok((Vec::new(), db.one(&Read::Get(Table::Conflicts, self.0.into()))?))
     }
 }
 
@@ -209,38 +214,41 @@ pub struct CountConflicts {
     pub filter: Filter,
 }
 
-const STATES: [ConflictState; 3] = [ConflictState::Open, ConflictState::Resolved, ConflictState::Undone];
-const KINDS: [ConflictKind; 4] =
-    [ConflictKind::UpdateUpdate, ConflictKind::UpdateDelete, ConflictKind::DeleteUpdate, ConflictKind::Constraint];
-const RESOLUTIONS: [&str; 5] = ["server-wins", "client-wins", "last-write-wins", "merge", "discarded"];
-
 impl Decision for CountConflicts {
     /// Nothing where a conflict is of a sort that this release does not know: then they have to be looked at.
     type Out = Option<ConflictCounts>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let range = |list: &Key| self.filter.range(list, None);
-        let count = |list: &Key| Read::count_index(Table::Conflicts, range(list));
-        let states = STATES.map(filter::of_state);
-        let oldest = Read::Range { table: Table::Conflicts, by_index: true, range: range(&states[0]), limit: Some(1), reverse: false };
-        let named = |word: String, list: Key| (word, list);
-        let kinds = KINDS.map(|kind| named(to_value(&kind).as_str().unwrap_or_default().to_owned(), filter::of_kind(kind)));
-        let entities: Vec<_> = self.schema.entities.iter().map(|(name, _)| named(name.clone(), filter::of_entity(name))).collect();
-        let resolutions = RESOLUTIONS.map(|how| named(how.to_owned(), filter::of_resolution(how)));
-        db.prefetch(states.iter().map(count).chain([oldest.clone()]));
-        db.prefetch(kinds.iter().chain(&entities).chain(&resolutions).map(|(_, list)| count(list)));
-        db.settle()?;
+        let range = |list: Key| self.filter.range(&list, None);
+        let first = range(filter::of_state(ConflictState::Open));
+        let oldest = Read::Range { table: Table::Conflicts, by_index: true, range: first, limit: Some(1), reverse: false };
         let mut counts = ConflictCounts::default();
-        for (state, list) in STATES.into_iter().zip(&states) {
-            let found = db.count(&count(list))?;
-            *counts.of(state) = found;
-            counts.total += found;
-        }
-        let maps = [&mut counts.by_kind, &mut counts.by_entity, &mut counts.by_resolution];
-        for (map, lists) in maps.into_iter().zip([&kinds[..], &entities[..], &resolutions[..]]) {
-            for (name, list) in lists {
-                add(map, name, db.count(&count(list))?);
+        let mut reads = vec![oldest.clone()];
+        // Twice: all are named before one of them is waited for.
+        for named in [false, true] {
+            let mut count = |list: Key| {
+                let read = Read::count_index(Table::Conflicts, range(list));
+                if named {
+                    return db.count(&read);
+                }
+                reads.push(read);
+                Ok(0)
+            };
+            for state in filter::STATES {
+                let found = count(filter::of_state(state))?;
+                *counts.of(state) = found;
+                counts.total += found;
             }
+            for kind in filter::KINDS {
+                add(&mut counts.by_kind, to_value(&kind).as_str().unwrap_or_default(), count(filter::of_kind(kind))?);
+            }
+            for (name, _) in self.schema.entities.iter() {
+                add(&mut counts.by_entity, name, count(filter::of_entity(name))?);
+            }
+            for how in filter::RESOLUTIONS {
+                add(&mut counts.by_resolution, how, count(filter::of_resolution(how))?);
+            }
+            db.prefetch(std::mem::take(&mut reads));
         }
         counts.oldest_open = db.one::<Conflict>(&oldest)?.map(|conflict| conflict.detected_at);
         let ended = counts.resolved + counts.undone;

@@ -40,7 +40,7 @@ mod write;
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;
 pub use claim::{Claim, Claimed, Follower, Stands};
-pub use conflicts::{ConflictCounts, ConflictPage, CountConflicts, GetConflict, IndexConflicts, ListConflicts};
+pub use conflicts::{ConflictCounts, ConflictPage, CountConflicts, IndexConflicts, ListConflicts};
 pub use effects::{Effects, Settled};
 pub use epoch::ChangeEpoch;
 pub use ids::{MapId, Mapping, ResolveId};

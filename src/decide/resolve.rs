@@ -87,7 +87,7 @@ pub struct Preview {
 pub enum ResolveError {
     /// There is no such open conflict.
     #[error("there is no such open conflict")]
-    Unknown,
+    Unknown(u64),
     /// The merged fields hold a value at a reference path that is no ID.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
@@ -139,7 +139,7 @@ impl Resolve {
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, id: u64, groups: &mut Vec<OpId>) -> Run<Result<bool, ResolveError>> {
         let found: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, id.into()))?;
         let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else {
-            return Ok(Err(ResolveError::Unknown));
+            return Ok(Err(ResolveError::Unknown(id)));
         };
         if let Some(group) = &conflict.operation.group {
             if groups.contains(&group.id) {
@@ -152,10 +152,10 @@ impl Resolve {
         {
             return Ok(Err(error.into()));
         }
-        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Err(ResolveError::Unknown)) };
+        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Err(ResolveError::Unknown(id))) };
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
         let _ = around(db, work, &conflict.operation);
-        let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(Err(ResolveError::Unknown)) };
+        let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(Err(ResolveError::Unknown(id))) };
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());

@@ -74,6 +74,10 @@ impl Present {
             shown.record = id;
         }
         shown.operation = self.operation(schema, &conflict.operation);
+        for step in &mut shown.steps {
+            // Both sides are told already, and with the IDs of today.
+            (step.lost, step.left) = (None, None);
+        }
         for data in [&mut shown.base, &mut shown.local, &mut shown.server.data].into_iter().flatten() {
             self.fields(schema, &conflict.entity, data);
         }

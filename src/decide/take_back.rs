@@ -64,13 +64,13 @@ pub struct TakenBack {
 pub enum TakeBackError {
     /// There is no such conflict.
     #[error("there is no such conflict")]
-    Unknown,
+    Unknown(u64),
     /// It is open, or what had lost is back already.
     #[error("nothing of this conflict is lost: it is open, or what had lost is back already")]
-    NothingLost,
+    NothingLost(u64),
     /// It is open, or its last step was an undo.
     #[error("this conflict has no step that could be taken back: it is open, or the last one was an undo")]
-    NothingDone,
+    NothingDone(u64),
     /// The write is not allowed.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -83,7 +83,7 @@ impl Decision for TakeBack {
         let refused = |error: TakeBackError| Ok((Vec::new(), Err(error)));
         let (read, by_operation) = (Read::Get(Table::Conflicts, self.conflict.into()), last_audit_of(&self.operation));
         db.prefetch([last_audit(), seals(), SyncState::read(), read.clone(), by_operation.clone()]);
-        let Some(mut conflict) = db.one::<Conflict>(&read)? else { return refused(TakeBackError::Unknown) };
+        let Some(mut conflict) = db.one::<Conflict>(&read)? else { return refused(TakeBackError::Unknown(self.conflict)) };
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: the step is there.
             let step = conflict.steps.pop().unwrap_or_else(|| Step::new(StepKind::Undone, self.now));
@@ -147,7 +147,7 @@ impl TakeBack {
         let mut now = |picture| now(db, work, &conflict.entity, picture);
         let back = match self.wish {
             Wish::Restore => {
-                let Some(lost) = conflict.lost() else { return Ok(Err(TakeBackError::NothingLost)) };
+                let Some(lost) = conflict.lost() else { return Ok(Err(TakeBackError::NothingLost(conflict.id))) };
                 let Some(back) = steps::restore(&now(lost)?, view) else {
                     let gone = WriteError::UnknownRecord { entity: conflict.entity.clone(), id: row.id.clone() };
                     return Ok(Err(gone.into()));
@@ -156,7 +156,7 @@ impl TakeBack {
             }
             Wish::Undo => {
                 let pictures = conflict.last_taken().and_then(|last| last.lost.as_ref().zip(last.left.as_ref()));
-                let Some((lost, left)) = pictures else { return Ok(Err(TakeBackError::NothingDone)) };
+                let Some((lost, left)) = pictures else { return Ok(Err(TakeBackError::NothingDone(conflict.id))) };
                 steps::undo(&now(lost)?, &now(left)?, view)
             }
         };

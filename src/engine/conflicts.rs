@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 use super::records::object;
 use super::{Engine, EngineError, shown};
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError};
-use crate::decide::{
-    ConflictCounts, CountConflicts, GetConflict, ListConflicts, Present, Preview, Resolution, Resolve, ResolveError, Resolved, TakeBack,
-    TakeBackError, Wish,
-};
+use crate::decide::{ConflictCounts, CountConflicts, ListConflicts, Present, Preview, Resolution, Resolve, Resolved, TakeBack, Wish};
 use crate::platform::Host;
 use crate::store::{Durability, Store};
 use crate::value::{Object, to_value};
@@ -28,15 +25,15 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// The conflicts that a filter means: `{"entity", "record", "kind", "state", "resolvedBy", "since", "until", "after",
     /// "order", "limit"}`, each member optional.
     pub async fn find_conflicts(&self, filter: &str) -> Result<Vec<Value>, EngineError> {
-        let found = self.found(parsed(filter)?).await?;
+        let found = self.found(parsed(filter)?, None).await?;
         self.shown_conflicts(&found).await
     }
 
-    async fn found(&self, mut filter: Filter) -> Result<Vec<Conflict>, EngineError> {
+    async fn found(&self, mut filter: Filter, only: Option<u64>) -> Result<Vec<Conflict>, EngineError> {
         let mut all: Vec<Conflict> = Vec::new();
         loop {
             let schema = self.inner.settings.schema.clone();
-            let page = self.look(ListConflicts { schema, filter: filter.clone() }).await?.map_err(bad_filter)?;
+            let page = self.look(ListConflicts { schema, filter: filter.clone(), only }).await??;
             let brought = u32::try_from(page.found.len()).unwrap_or(u32::MAX);
             all.extend(page.found);
             let Some(last) = page.more_after else { return Ok(all) };
@@ -54,7 +51,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// One conflict; nothing if there is none of this ID.
     pub async fn conflict(&self, id: u64) -> Result<Option<Value>, EngineError> {
-        let found: Vec<Conflict> = self.look(GetConflict(id)).await?.into_iter().collect();
+        let found = self.found(Filter::default(), Some(id)).await?;
         Ok(self.shown_conflicts(&found).await?.pop())
     }
 
@@ -63,9 +60,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         let asked = object(filter, 0)?;
         let page = ["after", "order", "limit"].into_iter().find(|name| asked.contains_key(*name));
         if let Some(path) = page {
-            return Err(bad_filter(FilterError { path: path.to_owned(), reason: "has no meaning where all are counted" }));
+            return Err(FilterError { path: path.to_owned(), reason: "has no meaning where all are counted" }.into());
         }
-        let filter = Filter::parse(asked).map_err(bad_filter)?;
+        let filter = Filter::parse(asked)?;
         let only_time = Filter { since: filter.since, until: filter.until, ..Filter::default() };
         if filter == only_time
             && let Some(counts) = self.look(CountConflicts { schema: self.inner.settings.schema.clone(), filter: only_time }).await?
@@ -75,7 +72,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut counts = ConflictCounts::default();
         let mut after = None;
         loop {
-            let page = self.found(Filter { after, limit: Some(COUNTED_AT_ONCE), ..filter.clone() }).await?;
+            let page = self.found(Filter { after, limit: Some(COUNTED_AT_ONCE), ..filter.clone() }, None).await?;
             page.iter().for_each(|conflict| counts.add(conflict));
             match page.last() {
                 Some(last) => after = Some(last.id),
@@ -94,14 +91,14 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub async fn resolve(&self, id: u64, strategy: &str) -> Result<(), EngineError> {
         let done = self.decide(Durability::Strict, self.resolution(vec![id], resolution(strategy)?, false)).await?;
         self.ended(&done);
-        done.refused.into_iter().next().map_or(Ok(()), |(id, error)| Err(refused(id, &error)))
+        done.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error.into()))
     }
 
     /// What the end of an open conflict would come to: the record, and what would be sent. Nothing is stored.
     pub async fn preview(&self, id: u64, strategy: &str) -> Result<Value, EngineError> {
-        let mut shown = self.look(self.resolution(vec![id], resolution(strategy)?, true)).await?;
-        if let Some((id, error)) = shown.refused.pop() {
-            return Err(refused(id, &error));
+        let mut shown = self.decide(Durability::Relaxed, self.resolution(vec![id], resolution(strategy)?, true)).await?;
+        if let Some((_, error)) = shown.refused.pop() {
+            return Err(error.into());
         }
         let mut previews = self.previews(&shown).await?;
         Ok(previews.pop().unwrap_or_default())
@@ -114,25 +111,26 @@ impl<S: Store, H: Host> Engine<S, H> {
         let resolution = resolution(strategy)?;
         let filter = parsed(filter)?;
         if filter.state.is_some_and(|state| state != ConflictState::Open) {
-            return Err(bad_filter(FilterError { path: "state".to_owned(), reason: "must be open: only those can be resolved" }));
+            return Err(FilterError { path: "state".to_owned(), reason: "must be open: only those can be resolved" }.into());
         }
         let limit = filter.limit.unwrap_or(u32::MAX).min(ENDED_AT_ONCE);
         let open = Filter { state: Some(ConflictState::Open), limit: Some(limit), ..filter };
-        let mut ids: Vec<u64> = self.found(open).await?.iter().map(|conflict| conflict.id).collect();
-        let (mut ended, mut failed, mut previews) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ids: Vec<u64> = self.found(open, None).await?.iter().map(|conflict| conflict.id).collect();
+        let (mut ended, mut failed, mut previews): (Vec<Value>, Vec<Value>, Vec<Value>) = Default::default();
         let after = ids.last().copied();
         while !ids.is_empty() {
             let decision = self.resolution(ids, resolution.clone(), dry);
-            let mut done = if dry { self.look(decision).await? } else { self.decide(Durability::Strict, decision).await? };
+            let done = self.decide(Durability::Strict, decision).await?;
             if !dry {
                 self.ended(&done);
             }
             previews.extend(self.previews(&done).await?);
-            ended.extend(done.ended.iter().map(|(id, _)| Value::from(*id)));
-            failed.extend(done.refused.drain(..).map(|(id, error)| {
-                let error = refused(id, &error);
-                json!({"id": id, "error": {"code": error.code, "message": error.message, "retryable": error.retryable, "details": error.details}})
-            }));
+            for (id, _) in done.ended {
+                ended.push(id.into());
+            }
+            for (id, error) in done.refused {
+                failed.push(json!({"id": id, "error": EngineError::from(error).told()}));
+            }
             ids = done.left;
         }
         Ok(json!({"resolved": ended, "failed": failed, "previews": previews, "after": after}))
@@ -171,15 +169,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let (settings, generation) = (&self.inner.settings, self.inner.state.borrow().generation);
         let (schema, user) = (settings.schema.clone(), settings.user.clone());
         let decision = TakeBack { schema, conflict: id, wish, operation: self.op_id(), now: self.now(), user, generation };
-        let done = self.decide(Durability::Strict, decision).await?.map_err(|error| {
-            let message = error.to_string();
-            match error {
-                TakeBackError::Write(error) => error.into(),
-                TakeBackError::Unknown => EngineError::with("unknown_conflict", &message, json!({"id": id})),
-                TakeBackError::NothingLost => EngineError::with("nothing_to_restore", &message, json!({"id": id})),
-                TakeBackError::NothingDone => EngineError::with("nothing_to_undo", &message, json!({"id": id})),
-            }
-        })?;
+        let done = self.decide(Durability::Strict, decision).await??;
         self.absorb(&done.effects, "local");
         self.inner.poke.notify();
         Ok(json!({"operationId": done.operation.as_ref().map(|id| id.as_str()), "kept": done.kept}))
@@ -187,22 +177,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 }
 
 fn parsed(filter: &str) -> Result<Filter, EngineError> {
-    Filter::parse(object(filter, 0)?).map_err(bad_filter)
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn bad_filter(error: FilterError) -> EngineError {
-    EngineError::with("invalid_value", &error.to_string(), json!({"path": error.path}))
-}
-
-fn refused(id: u64, error: &ResolveError) -> EngineError {
-    let message = error.to_string();
-    match error {
-        ResolveError::Unknown => EngineError::with("unknown_conflict", &message, json!({"id": id})),
-        ResolveError::Reference(error) => {
-            EngineError::with("invalid_reference", &message, json!({"path": error.path, "entity": error.entity}))
-        }
-    }
+    Ok(Filter::parse(object(filter, 0)?)?)
 }
 
 /// A strategy as the app writes it: `{"type", "mergedData"}`.

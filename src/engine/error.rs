@@ -4,7 +4,8 @@ use std::ops::Deref;
 
 use serde_json::{Value, json};
 
-use crate::decide::{Corrupt, WriteError};
+use crate::conflict::FilterError;
+use crate::decide::{Corrupt, ResolveError, TakeBackError, WriteError};
 use crate::query::QueryError;
 use crate::schema::SchemaError;
 use crate::store::StoreError;
@@ -44,6 +45,10 @@ impl EngineError {
     /// With facts.
     pub fn with(code: &'static str, message: &str, details: Value) -> Self {
         Self(Box::new(Facts { code, message: message.to_owned(), retryable: false, details }))
+    }
+    /// As JavaScript gets it: `{code, message, retryable, details}`.
+    pub fn told(&self) -> Value {
+        json!({"code": self.code, "message": self.message, "retryable": self.retryable, "details": self.details})
     }
     /// With a fact more.
     pub(super) fn with_detail(mut self, name: &str, value: Value) -> Self {
@@ -86,6 +91,34 @@ impl From<ValueError> for EngineError {
 impl From<QueryError> for EngineError {
     fn from(error: QueryError) -> Self {
         Self::with("invalid_query", &error.to_string(), json!({"path": error.path}))
+    }
+}
+
+impl From<FilterError> for EngineError {
+    fn from(error: FilterError) -> Self {
+        Self::with("invalid_value", &error.to_string(), json!({"path": error.path}))
+    }
+}
+
+impl From<ResolveError> for EngineError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Unknown(id) => Self::with("unknown_conflict", &error.to_string(), json!({"id": id})),
+            ResolveError::Reference(error) => WriteError::InvalidReference { path: error.path, entity: error.entity }.into(),
+        }
+    }
+}
+
+impl From<TakeBackError> for EngineError {
+    fn from(error: TakeBackError) -> Self {
+        let message = error.to_string();
+        let (code, id) = match error {
+            TakeBackError::Write(error) => return error.into(),
+            TakeBackError::Unknown(id) => ("unknown_conflict", id),
+            TakeBackError::NothingLost(id) => ("nothing_to_restore", id),
+            TakeBackError::NothingDone(id) => ("nothing_to_undo", id),
+        };
+        Self::with(code, &message, json!({"id": id}))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::conflict::{Conflict, ConflictState, Step, StepKind};
+use crate::conflict::{Conflict, ConflictState, Step};
 use crate::decide::{Preview, RecordState, RecordView};
 use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, TempId, Version};
 use crate::outbox::{Item, Standing, State};
@@ -124,22 +124,7 @@ struct ShownConflict<'c> {
     resolved_by: &'c Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_at: Option<u64>,
-    steps: Vec<ShownStep<'c>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShownStep<'c> {
-    step: StepKind,
-    at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<&'c str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    how: Option<&'c str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operation_id: Option<&'c OpId>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    kept: &'c [String],
+    steps: &'c [Step],
 }
 
 #[derive(Serialize)]
@@ -184,13 +169,8 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
         resolution: &conflict.resolution,
         resolved_by: &conflict.resolved_by,
         resolved_at: conflict.resolved_at,
-        steps: conflict.steps.iter().map(step).collect(),
+        steps: &conflict.steps,
     })
-}
-
-fn step(step: &Step) -> ShownStep<'_> {
-    let (by, how) = (step.by.as_deref(), step.how.as_deref());
-    ShownStep { step: step.step, at: step.at, by, how, operation_id: step.operation.as_ref(), kept: &step.kept }
 }
 
 #[derive(Default, Serialize)]

@@ -15,10 +15,7 @@ use crate::value::Object;
 
 /// What a rejected call carries: `{code, message, retryable, details}`.
 fn thrown(error: &EngineError) -> JsValue {
-    let shape = serde_json::json!({
-        "code": error.code, "message": error.message, "retryable": error.retryable, "details": error.details,
-    });
-    js_sys::JSON::parse(&shape.to_string()).unwrap_or(JsValue::NULL)
+    js_sys::JSON::parse(&error.told().to_string()).unwrap_or(JsValue::NULL)
 }
 
 fn parsed(text: &str) -> Result<Value, EngineError> {

@@ -74,7 +74,7 @@ fn list(desk: &Desk, filter: &Value) -> Vec<u64> {
     let mut filter = Filter::parse(object(filter.clone())).expect("a filter");
     let mut ids = Vec::new();
     loop {
-        let page = desk.look(ListConflicts { schema: desk.schema.clone(), filter: filter.clone() }).expect("a page");
+        let page = desk.look(ListConflicts { schema: desk.schema.clone(), filter: filter.clone(), only: None }).expect("a page");
         ids.extend(page.found.iter().map(|conflict| conflict.id));
         let Some(last) = page.more_after else { return ids };
         filter.after = Some(last);
@@ -149,7 +149,7 @@ fn what_a_filter_names_must_be_there() {
     let desk = desk(5, true);
     for (filter, path) in [(json!({"entity": "pett"}), "entity"), (json!({"after": 6}), "after")] {
         let filter = Filter::parse(object(filter)).expect("a filter");
-        let refused = desk.look(ListConflicts { schema: desk.schema.clone(), filter }).expect_err("refused");
+        let refused = desk.look(ListConflicts { schema: desk.schema.clone(), filter, only: None }).expect_err("refused");
         assert_eq!(refused.path, path);
     }
 }

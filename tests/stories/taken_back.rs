@@ -4,6 +4,7 @@ use fieldsync::plan::Table;
 use serde_json::{Value, json};
 
 use crate::conflicts::shared;
+use crate::records::value;
 use crate::world::{Tab, World, tell};
 
 /// Both send and fetch until nothing is left to do; what each shows of the record, without its marks.
@@ -278,4 +279,36 @@ fn a_record_that_others_need_is_not_deleted_by_a_restore() {
         assert_eq!(only(&here).await.1, before, "and nothing was stored");
         assert_eq!(here.engine.undo_conflict(99).await.expect_err("refused").code, "unknown_conflict");
     });
+}
+
+#[test]
+fn what_comes_back_refers_to_records_by_the_ids_that_they_have_now() {
+    tell(async {
+        let world = World::new();
+        let (here, there, id) = shared(&world, json!({"name": "Rex"})).await;
+        let other = there.create("client", json!({"name": "other"})).await;
+        let owner = here.create("client", json!({"name": "owner"})).await;
+        here.update("pet", &id, json!({"clientId": value(&owner)})).await;
+        world.pass(1_000);
+        there.update("pet", &id, json!({"clientId": value(&other)})).await;
+        assert!(there.sync().await.success);
+        // The page is judged before the owner has an ID of the server.
+        assert!(here.down().await.success);
+        let (key, _) = only(&here).await;
+        let [_, shown] = settled([&there, &here], &id).await;
+        assert_eq!(shown["clientId"], here.real_id("client", &other_id(&here, "other").await).await);
+        here.engine.restore_conflict(key).await.expect("restored");
+        let [shown, _] = settled([&here, &there], &id).await;
+        let owner = here.real_id("client", &owner).await;
+        assert_eq!(shown["clientId"], owner);
+        let answer = here.engine.undo_conflict(key).await.expect("undone");
+        assert_eq!(answer["kept"], json!([]), "nobody wrote it since");
+        let [shown, _] = settled([&here, &there], &id).await;
+        assert!(shown["clientId"] != owner);
+    });
+}
+
+async fn other_id(tab: &Tab, name: &str) -> String {
+    let all = tab.all("client").await;
+    all.iter().find(|client| client["name"] == name).expect("there")["id"].to_string()
 }

@@ -91,7 +91,7 @@ export function restore() {
 /** A newer app opens a later layout; tells whether somebody kept it waiting. */
 export function upgrade(name) {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.open(name, 2);
+    const request = indexedDB.open(name, 99);
     let blocked = false;
     request.onblocked = () => { blocked = true; };
     request.onerror = () => reject(request.error);
