@@ -192,7 +192,8 @@ pub fn of_entity(entity: &str) -> Key {
 pub fn of_resolution(how: &str) -> Key {
     named("resolution", how.into())
 }
-fn of_record(entity: &str, id: &RecordId) -> Key {
+/// The list of those of a record, by the ID that it had when they were found.
+pub fn of_record(entity: &str, id: &RecordId) -> Key {
     ["record".into(), entity.into(), id.to_key()].into()
 }
 fn named(list: &str, value: Key) -> Key {

@@ -119,11 +119,14 @@ impl ListConflicts {
         let mut looked: Vec<Conflict> = Vec::new();
         for list in &lists {
             for conflict in db.all::<Conflict>(&read(list))? {
-                // Each list is in order: nearly always it is the last.
-                let before = |known: &Conflict| (known.place() < conflict.place()) != self.filter.descending;
+                // Each list is in the order of reading: nearly always it is the last.
+                let before = |known: &Conflict| (known.place() < conflict.place()) != reverse;
                 let at = looked.partition_point(before);
                 looked.insert(at, conflict);
             }
+        }
+        if reverse != self.filter.descending {
+            looked.reverse();
         }
         let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let last = looked.get(most.wrapping_sub(1)).map(|last| last.id);

@@ -7,7 +7,7 @@ use super::effects::{Effects, Settled};
 use super::overlay::{OverlayRow, once};
 use super::rows::{IdRow, Seen, base_row, conflict_row, last_audit, row, seals, seals_row};
 use crate::audit::{self, Entry, Event};
-use crate::conflict::Conflict;
+use crate::conflict::{Conflict, Filter, filter::of_record};
 use crate::model::{IdSource, OpId, Operation, RecordId, Stamp};
 use crate::outbox::{OutboxRow, Seals, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -213,6 +213,14 @@ impl<'w> Work<'w> {
             let now = self.changed(&found.entity, &found.key).map(|changed| changed.row.clone()).unwrap_or(Some(found));
             if let Some(row) = now {
                 self.put(row);
+            }
+        }
+        if earlier.as_temp().is_none() {
+            // A restored server can give a record another ID: its conflicts are found by that too.
+            let met = Read::index(Table::Conflicts, Filter::default().range(&of_record(entity, earlier), None));
+            for mut conflict in db.all::<Conflict>(&met)? {
+                conflict.record = real.clone();
+                self.conflict(&conflict);
             }
         }
         let created = earlier.as_temp().map_or(0, |temp| temp.issued_ms());

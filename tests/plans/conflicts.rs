@@ -12,7 +12,8 @@ use fieldsync::store::{Durability, Store};
 use futures_executor::block_on;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, REX, object, rex};
+use crate::desk::{Desk, REX, applied, epoch, object, rex};
+use crate::epochs::{acknowledge, change};
 
 const KINDS: [&str; 3] = ["update-update", "update-delete", "delete-update"];
 
@@ -219,6 +220,20 @@ fn a_record_is_found_by_an_id_that_it_had() {
     let counted = Read::count_index(Table::Conflicts, Filter::default().range(&fieldsync::conflict::filter::all(), None));
     let count = block_on(desk.store.read(CountOnce(Some(counted)))).expect("counted");
     assert_eq!(count, found as u64, "each has one entry among all");
+}
+
+#[test]
+fn a_record_that_a_restored_server_gives_another_id_keeps_its_conflicts() {
+    let mut desk = desk(10, true);
+    let create = desk.create(json!({"name": "Max"}));
+    acknowledge(&mut desk, &create, &RecordId::Integer(8), 2);
+    assert_eq!(list(&desk, &json!({"entity": "pet", "record": 8})), [8], "it met one in the old lineage");
+    change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
+    desk.claim(&[&create], desk.known());
+    desk.answer(epoch(2), 999, &[(&create, applied(&RecordId::Integer(77), 101))]).expect("the new lineage");
+    for id in [create.row.to_value(), json!(8), json!(77)] {
+        assert_eq!(list(&desk, &json!({"entity": "pet", "record": id})), [8], "by {id}");
+    }
 }
 
 /// Counts once.
