@@ -117,12 +117,18 @@ impl Filter {
         let mut ways: Vec<Vec<Key>> = Vec::new();
         if self.record.is_some() {
             ways.push(records.iter().map(|(entity, id)| of_record(entity, id)).collect());
-        } else {
-            ways.extend(self.entity.as_ref().map(|entity| vec![of_entity(entity)]));
+        } else if let Some(entity) = &self.entity {
+            ways.push(vec![of_entity(entity)]);
         }
-        ways.extend(self.kind.map(|kind| vec![of_kind(kind)]));
-        ways.extend(self.state.map(|state| vec![of_state(state)]));
-        ways.extend(self.resolved_by.as_ref().map(|by| vec![named("by", by.as_str().into())]));
+        if let Some(kind) = self.kind {
+            ways.push(vec![of_kind(kind)]);
+        }
+        if let Some(state) = self.state {
+            ways.push(vec![of_state(state)]);
+        }
+        if let Some(by) = &self.resolved_by {
+            ways.push(vec![named("by", by.as_str().into())]);
+        }
         if ways.is_empty() {
             ways.push(vec![all()]);
         }
@@ -132,8 +138,11 @@ impl Filter {
     /// The entries of one list in the span of time that is asked for, and after a place in it.
     pub fn range(&self, list: &Key, after: Option<(u64, u64)>) -> KeyRange {
         let below = |more: &[u64]| -> Vec<Key> {
-            let Key::List(items) = list else { return Vec::new() };
-            items.iter().cloned().chain(more.iter().map(|number| Key::number(*number))).collect()
+            let Key::List(mut items) = list.clone() else { return Vec::new() };
+            for number in more {
+                items.push(Key::number(*number));
+            }
+            items
         };
         let whole = KeyRange::within(below(&[]));
         let mut lower = self.since.map_or(whole.lower, |since| Some((Key::List(below(&[since])), false)));
@@ -160,8 +169,12 @@ impl Conflict {
     pub fn entries(&self) -> Vec<Key> {
         let mut entries =
             vec![all(), of_state(self.state), of_kind(self.kind), of_entity(&self.entity), of_record(&self.entity, &self.record)];
-        entries.extend(self.resolved_by.as_ref().map(|by| named("by", by.as_str().into())));
-        entries.extend(self.resolution.as_ref().map(|how| of_resolution(how)));
+        if let Some(by) = &self.resolved_by {
+            entries.push(named("by", by.as_str().into()));
+        }
+        if let Some(how) = &self.resolution {
+            entries.push(of_resolution(how));
+        }
         for list in &mut entries {
             if let Key::List(items) = list {
                 items.push(self.detected_at.into());

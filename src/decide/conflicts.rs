@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::cache::{Cache, Decision, Run};
+use super::cache::{Cache, Decision, Run, each};
 use super::overlay::OverlayRow;
 use super::rows::{Device, IdRow, conflict_row};
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError, filter};
@@ -45,16 +45,14 @@ impl ListConflicts {
         let Some(asked) = &self.filter.record else { return Ok(Vec::new()) };
         let temp = asked.as_temp();
         let named = temp.as_ref().map(|temp| temp.entity()).or(self.filter.entity.as_deref());
-        let (mut reads, mut places) = (Vec::new(), Vec::new());
+        let mut places = Vec::new();
         for (entity, _) in self.schema.entities.iter() {
             if named.is_none_or(|named| named == entity) {
                 let (became, row) = (IdRow::read(entity, asked), OverlayRow::read_by_id(entity, asked));
-                reads.push(became.clone());
-                reads.push(row.clone());
+                db.prefetch([became.clone(), row.clone()]);
                 places.push((entity, became, row));
             }
         }
-        db.prefetch(reads);
         db.settle()?;
         let mut records = Vec::new();
         for (entity, became, row) in places {
@@ -76,24 +74,25 @@ impl ListConflicts {
 
     /// The lists to read: of several ways the one with the fewest conflicts.
     fn shortest(&self, db: &mut Cache, ways: Vec<Vec<Key>>, after: Option<(u64, u64)>) -> Run<Vec<KeyRange>> {
-        let ranges = |way: Vec<Key>| way.iter().map(|list| self.filter.range(list, after)).collect::<Vec<_>>();
-        let mut ways: Vec<Vec<KeyRange>> = ways.into_iter().map(ranges).collect();
-        if ways.len() == 1 {
-            return Ok(ways.pop().unwrap_or_default());
-        }
-        let count = |range: &KeyRange| Read::count_index(Table::Conflicts, range.clone());
-        db.prefetch(ways.iter().flatten().map(count).collect::<Vec<_>>());
-        let mut shortest: Option<(u64, Vec<KeyRange>)> = None;
-        for way in ways {
-            let mut length = 0;
-            for range in &way {
-                length += db.count(&count(range))?;
+        let mut shortest: (u64, Vec<KeyRange>) = (u64::MAX, Vec::new());
+        let only_one = ways.len() == 1;
+        each(ways, |way| {
+            let (mut length, mut ranges) = (0, Vec::new());
+            for list in &way {
+                ranges.push(self.filter.range(list, after));
             }
-            if shortest.as_ref().is_none_or(|(known, _)| length < *known) {
-                shortest = Some((length, way));
+            if !only_one {
+                each(&ranges, |range| {
+                    length += db.count(&Read::count_index(Table::Conflicts, range.clone()))?;
+                    Ok(())
+                })?;
             }
-        }
-        Ok(shortest.map(|(_, way)| way).unwrap_or_default())
+            if length < shortest.0 {
+                shortest = (length, ranges);
+            }
+            Ok(())
+        })?;
+        Ok(shortest.1)
     }
 
     fn page(&self, db: &mut Cache) -> Run<Result<ConflictPage, FilterError>> {
@@ -101,13 +100,13 @@ impl ListConflicts {
         if self.filter.entity.as_ref().is_some_and(|entity| self.schema.entity(entity).is_none()) {
             return wrong("entity", "must be an entity of the schema");
         }
-        let before = self.filter.after.map(|id| Read::Get(Table::Conflicts, id.into()));
-        db.prefetch(before.clone());
         let records = self.records(db)?;
-        let after = match before.map(|read| db.one::<Conflict>(&read)).transpose()? {
-            Some(None) => return wrong("after", "must be the id of a conflict"),
-            found => found.flatten().map(|conflict| conflict.place()),
-        };
+        let mut after = None;
+        if let Some(id) = self.filter.after {
+            let before: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, id.into()))?;
+            let Some(before) = before else { return wrong("after", "must be the id of a conflict") };
+            after = Some(before.place());
+        }
         let ways = self.filter.ways(&records);
         let all_meant = ways.len() == 1;
         let lists = self.shortest(db, ways, after)?;
@@ -115,7 +114,9 @@ impl ListConflicts {
         // Backwards a store reads one row after another: all of them come faster forwards.
         let reverse = self.filter.descending && limit.is_some();
         let read = |range: &KeyRange| Read::Range { table: Table::Conflicts, by_index: true, range: range.clone(), limit, reverse };
-        db.prefetch(lists.iter().map(read).collect::<Vec<_>>());
+        for list in &lists {
+            db.prefetch([read(list)]);
+        }
         let mut looked: Vec<Conflict> = Vec::new();
         for list in &lists {
             for conflict in db.all::<Conflict>(&read(list))? {
@@ -226,7 +227,7 @@ impl Decision for CountConflicts {
         let first = range(filter::of_state(ConflictState::Open));
         let oldest = Read::Range { table: Table::Conflicts, by_index: true, range: first, limit: Some(1), reverse: false };
         let mut counts = ConflictCounts::default();
-        let mut reads = vec![oldest.clone()];
+        db.prefetch([oldest.clone()]);
         // Twice: all are named before one of them is waited for.
         for named in [false, true] {
             let mut count = |list: Key| {
@@ -234,7 +235,7 @@ impl Decision for CountConflicts {
                 if named {
                     return db.count(&read);
                 }
-                reads.push(read);
+                db.prefetch([read]);
                 Ok(0)
             };
             for state in filter::STATES {
@@ -251,7 +252,6 @@ impl Decision for CountConflicts {
             for how in filter::RESOLUTIONS {
                 add(&mut counts.by_resolution, how, count(filter::of_resolution(how))?);
             }
-            db.prefetch(std::mem::take(&mut reads));
         }
         counts.oldest_open = db.one::<Conflict>(&oldest)?.map(|conflict| conflict.detected_at);
         let ended = counts.resolved + counts.undone;

@@ -99,7 +99,9 @@ impl Decision for Resolve {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Resolved)> {
         let by_operation = last_audit_of(&self.fresh.first());
         db.prefetch([last_audit(), seals(), SyncState::read(), by_operation.clone()]);
-        db.prefetch(self.conflicts.iter().map(|id| Read::Get(Table::Conflicts, (*id).into())));
+        for id in &self.conflicts {
+            db.prefetch([Read::Get(Table::Conflicts, (*id).into())]);
+        }
         let mut resolved = Resolved::default();
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: what is decided stands.

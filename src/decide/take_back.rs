@@ -96,12 +96,16 @@ impl Decision for TakeBack {
         let id = present(db, &conflict.entity, &conflict.record)?;
         // All in one round: who is missing waits below.
         place.prefetch(db, &Intent::Delete { id: id.clone() }, sync.generation);
-        for picture in conflict.steps.iter().flat_map(|step| step.lost.iter().chain(&step.left)) {
-            let _ = now(db, &work, &conflict.entity, picture);
+        for step in &conflict.steps {
+            for picture in [&step.lost, &step.left].into_iter().flatten() {
+                let _ = now(db, &work, &conflict.entity, picture);
+            }
         }
         let known = place.existing(db, &work, &id, sync.generation)?;
         let row = known.unwrap_or_else(|| gone(&conflict, id, &sync));
-        db.prefetch(row.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
+        for op in &row.ops {
+            db.prefetch([Read::Get(Table::Outbox, op.seq.into())]);
+        }
         let back = match self.back(db, &work, &conflict, &row)? {
             Ok(back) => back,
             Err(error) => return refused(error),

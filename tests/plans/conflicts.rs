@@ -214,6 +214,12 @@ fn a_record_is_found_by_an_id_that_it_had() {
     block_on(desk.store.transact(Durability::Strict, Put(vec![Write::Put(Table::Ids, became)]))).expect("stored");
     assert_eq!(list(&desk, &json!({"record": temp.to_value()})), [4], "15 is of another entity");
     assert_eq!(list(&desk, &json!({"record": 4})), [4, 15]);
+    // However many entities there are, all of them are asked at once.
+    let entities: serde_json::Map<String, Value> = (0..30).map(|at| (format!("e{at}"), json!({}))).collect();
+    let mut entities = json!({"name": "plans", "version": 1, "entities": entities});
+    (entities["entities"]["pet"], entities["entities"]["client"]) = (json!({}), json!({}));
+    desk.schema = Rc::new(Schema::parse(&entities.to_string()).expect("a schema"));
+    assert_eq!(list(&desk, &json!({"record": 4, "kind": "update-update", "limit": 5})), [15]);
     let open = conflict(14);
     assert_eq!((open.state, &open.record), (ConflictState::Open, &RecordId::Integer(3)));
     let found = desk.store.dump(Table::Conflicts).len();
