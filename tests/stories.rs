@@ -56,5 +56,7 @@ mod stealing;
 mod tabs;
 #[path = "stories/taken_back.rs"]
 mod taken_back;
+#[path = "stories/trail.rs"]
+mod trail;
 #[path = "stories/unjudged.rs"]
 mod unjudged;

@@ -7,10 +7,22 @@
 //!
 //! Knows `value` and `model`.
 
+mod chain;
+mod ends;
+mod filter;
+mod row;
+mod table;
+
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Kind, OpId, RecordId, Stamp, Version};
-use crate::value::{Hash, canonical, hash_bytes};
+pub use chain::{Chain, FirstBad, Reason, Stored};
+pub use ends::Ends;
+pub use filter::{BadFilter, Filter, time};
+pub use row::Row;
+pub use table::{HEAD, lines, shown};
+
+use crate::model::{Kind, OpId, RecordId, Version};
+use crate::value::Hash;
 
 /// What happened to one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,87 +218,5 @@ impl TryFrom<EntryWire> for Entry {
             Name::Rebased => Event::Rebased { version: version? },
         };
         Ok(Self { operation, entity, record, event })
-    }
-}
-
-/// One row of the trail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Row {
-    /// The client sequence.
-    pub seq: u64,
-    /// When, by the device.
-    pub stamp: Stamp,
-    /// Whose database it is.
-    pub user: String,
-    /// What happened to which operations.
-    pub entries: Vec<Entry>,
-    /// The link.
-    pub hash: Hash,
-}
-
-impl Row {
-    /// The row that follows `last`. `seq` is the highest sequence number that the plan used.
-    pub fn after(last: Option<&Self>, seq: u64, stamp: Stamp, user: &str, entries: Vec<Entry>) -> Self {
-        let mut row = Self { seq, stamp, user: user.to_owned(), entries, hash: Hash::zero() };
-        row.hash = row.link(last.map_or(&Hash::zero(), |last| &last.hash));
-        row
-    }
-
-    fn link(&self, previous: &Hash) -> Hash {
-        let mut content = crate::value::to_value(self);
-        if let Some(fields) = content.as_object_mut() {
-            fields.remove("hash");
-        }
-        let mut bytes = vec![1];
-        bytes.extend_from_slice(previous.as_str().as_bytes());
-        bytes.extend_from_slice(canonical(&content).as_bytes());
-        hash_bytes(&bytes)
-    }
-}
-
-/// The first row that does not continue its predecessor.
-pub fn first_broken(rows: &[Row]) -> Option<u64> {
-    let mut previous = Hash::zero();
-    for row in rows {
-        if row.link(&previous) != row.hash {
-            return Some(row.seq);
-        }
-        previous = row.hash.clone();
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn trail() -> Vec<Row> {
-        let mut rows: Vec<Row> = Vec::new();
-        for seq in 1..=5 {
-            let operation = OpId::parse("0190a1b2-0000-7000-8000-000000000001").expect("an ID");
-            let entry = Entry {
-                operation,
-                entity: "pet".to_owned(),
-                record: RecordId::Integer(7),
-                event: Event::Applied { version: Version(seq) },
-            };
-            rows.push(Row::after(rows.last(), seq, Stamp { ms: seq, n: 0 }, "anna", vec![entry]));
-        }
-        rows
-    }
-
-    #[test]
-    fn a_whole_trail_verifies_and_every_tampering_names_the_first_bad_row() {
-        assert_eq!(first_broken(&trail()), None);
-        let mut changed = trail();
-        changed[2].user = "eve".to_owned();
-        assert_eq!(first_broken(&changed), Some(3));
-        let mut dropped = trail();
-        dropped.remove(1);
-        assert_eq!(first_broken(&dropped), Some(3));
-        let mut swapped = trail();
-        swapped.swap(3, 4);
-        assert_eq!(first_broken(&swapped), Some(5));
     }
 }

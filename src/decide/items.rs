@@ -174,6 +174,8 @@ pub struct Discard {
     pub schema: Rc<Schema>,
     /// The operation.
     pub operation: (u64, OpId),
+    /// Why, where the person said so.
+    pub reason: Option<String>,
     /// Now, ms by the device.
     pub now: u64,
     /// Whose database it is.
@@ -189,6 +191,7 @@ impl Decision for Discard {
         let all = Read::range(Table::Outbox, KeyRange::all());
         db.prefetch([last_audit(), seals(), SyncState::read(), all.clone()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.because(self.reason.as_deref());
         let sealed = work.seals(db)?.contains(self.operation.0);
         let mut queue = Queue::default();
         for row in db.all::<OutboxRow>(&all)? {

@@ -8,6 +8,7 @@
 //!
 //! Knows every pure room.
 
+mod audit;
 mod cache;
 mod chain;
 mod claim;
@@ -37,6 +38,7 @@ mod wipe;
 mod work;
 mod write;
 
+pub use audit::{Following, Inspect, Inspected, Point, Remember, Unfinished};
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;
 pub use claim::{Claim, Claimed, Follower, Stands};

@@ -54,6 +54,8 @@ pub struct Resolve {
     pub resolution: Resolution,
     /// Whether nothing shall be stored.
     pub dry: bool,
+    /// Why, where the person said so.
+    pub reason: Option<String>,
     /// IDs for the operations that will stand in the places of those in conflict and their groups.
     pub fresh: Fresh,
     /// Whose database it is, and who decides.
@@ -115,6 +117,7 @@ impl Decision for Resolve {
             return Ok((Vec::new(), resolved));
         }
         let mut work = Work::begin(db, &self.schema, &self.user, self.fresh.now)?;
+        work.because(self.reason.as_deref());
         work.seals(db)?;
         let mut groups: Vec<OpId> = Vec::new();
         each(&self.conflicts, |id| {

@@ -62,6 +62,15 @@ pub(super) fn seals_row(seals: &crate::outbox::Seals) -> Row {
     row("seals".into(), seals)
 }
 
+/// A counter as it stands in a key; 0 where none does.
+pub(super) fn number(key: &Key) -> u64 {
+    match key {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter from 1")]
+        Key::Number(number) => *number as u64,
+        Key::Text(_) | Key::List(_) => 0,
+    }
+}
+
 /// A plain row.
 pub(super) fn row(key: Key, content: &impl Serialize) -> Row {
     let text = to_text(content);

@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::cache::{Cache, Decision, Run};
-use super::rows::row;
+use super::rows::{number, row};
 use crate::plan::{Read, Table, Write, WriteBatch};
-use crate::value::Key;
 
 /// So many sessions are remembered.
 const SESSIONS_MAX: u64 = 500;
@@ -20,11 +19,7 @@ pub struct LogSession {
 impl Decision for LogSession {
     type Out = ();
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, ())> {
-        let last = db.rows(&Read::last(Table::Sessions))?.first().map_or(0, |row| match row.key {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter from 1")]
-            Key::Number(number) => number as u64,
-            Key::Text(_) | Key::List(_) => 0,
-        });
+        let last = db.rows(&Read::last(Table::Sessions))?.first().map_or(0, |row| number(&row.key));
         let mut batch = vec![Write::Put(Table::Sessions, row((last + 1).into(), &self.session))];
         if last >= SESSIONS_MAX {
             batch.push(Write::Delete(Table::Sessions, (last + 1 - SESSIONS_MAX).into()));

@@ -18,7 +18,7 @@ use crate::audit::Event;
 use crate::conflict::{Back, Conflict, ConflictState, Step, StepKind, steps};
 use crate::model::{Action, OpId, RecordId};
 use crate::plan::{Read, Table, WriteBatch};
-use crate::schema::{Schema, fold_delta};
+use crate::schema::{Schema, fold_delta, unfold_delta};
 
 /// What is wanted of a conflict that was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,12 +201,8 @@ fn now(db: &mut Cache, work: &Work<'_>, entity: &str, picture: &Action) -> Run<A
     Ok(match (picture, data) {
         (Action::Create { .. }, Some(data)) => Action::Create { data },
         (Action::Update { delta }, Some(data)) => {
-            let (mut delta, document) = (delta.clone(), serde_json::Value::Object(data));
-            delta.for_each_set_mut(|pointer, value| {
-                if let Some(now) = document.pointer(pointer.as_str()) {
-                    value.clone_from(now);
-                }
-            });
+            let mut delta = delta.clone();
+            unfold_delta(&mut delta, data);
             Action::Update { delta }
         }
         (picture, _) => picture.clone(),

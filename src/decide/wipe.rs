@@ -1,8 +1,9 @@
 //! The end of a database on this device: everything goes but its name and the end of its trail, which tells
-//! what unsent work went with it.
+//! what unsent work went with it, and the place in the trail where that end continues it.
 
 use std::rc::Rc;
 
+use super::audit::{Point, before};
 use super::cache::{Cache, Decision, Run, unreadable};
 use super::effects::{Effects, Settled};
 use super::rows::{Device, last_audit};
@@ -20,6 +21,8 @@ pub struct Wipe {
     pub schema: Rc<Schema>,
     /// Whether unsent work goes too.
     pub force: bool,
+    /// Why, where the person said so. It makes a row of the trail also where nothing is unsent.
+    pub reason: Option<String>,
     /// Now, ms by the device.
     pub now: u64,
     /// Whose database it is.
@@ -34,6 +37,7 @@ impl Decision for Wipe {
         let all = Read::range(Table::Outbox, KeyRange::all());
         db.prefetch([last_audit(), Device::read(), all.clone()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.because(self.reason.as_deref());
         let mut unsent = 0;
         for stored in db.all::<OutboxRow>(&all)? {
             if !matches!(stored.state, State::Acknowledged { .. }) {
@@ -47,7 +51,9 @@ impl Decision for Wipe {
             return Ok((Vec::new(), Err(unsent)));
         }
         let last = db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq);
-        let (kept, device) = (if unsent > 0 { last + 1 } else { last }, db.rows(&Device::read())?.first().cloned());
+        let tells = unsent > 0 || self.reason.is_some();
+        let (kept, device) = (if tells { last + 1 } else { last }, db.rows(&Device::read())?.first().cloned());
+        let anchor = before(db, kept, self.now)?;
         let mut batch: WriteBatch = Vec::new();
         for table in Table::ALL {
             let range = match table {
@@ -57,6 +63,7 @@ impl Decision for Wipe {
             batch.push(Write::DeleteRange(table, range));
         }
         batch.extend(device.map(|row| Write::Put(Table::State, row)));
+        batch.extend(anchor.map(|anchor| Write::Put(Table::State, anchor.row(Point::ANCHOR))));
         let (written, effects) = work.finish()?;
         batch.extend(written);
         Ok((batch, Ok((unsent, effects))))

@@ -43,6 +43,7 @@ pub(super) struct Work<'w> {
     mapping_at: Seen,
     writes: WriteBatch,
     entries: Vec<Entry>,
+    reason: Option<String>,
     effects: Effects,
 }
 
@@ -69,6 +70,7 @@ impl<'w> Work<'w> {
             mapping_at: Seen::default(),
             writes: Vec::new(),
             entries: Vec::new(),
+            reason: None,
             effects: Effects::default(),
         })
     }
@@ -292,6 +294,10 @@ impl<'w> Work<'w> {
         let (operation, entity, record) = (operation.clone(), entity.to_owned(), record.clone());
         self.entries.push(Entry { operation, entity, record, event });
     }
+    /// Says why a person does this: it stands in the audit row, also where that has no line.
+    pub(super) fn because(&mut self, reason: Option<&str>) {
+        self.reason = reason.map(str::to_owned);
+    }
     /// Adds a line for every name that an operation ever had: a file can bring it again under each.
     pub(super) fn note_all(&mut self, stored: &OutboxRow, operation: &Operation, event: &Event) {
         for id in stored.names(operation) {
@@ -319,7 +325,7 @@ impl<'w> Work<'w> {
         self.schema
     }
 
-    /// Everything as writes: one audit row if any operation changed, the seals if any ended. Refused, as
+    /// Everything as writes: one audit row if any operation changed or there is a reason to keep, the seals if any ended. Refused, as
     /// `outdated`, if it touches what only a newer release of the app knows: that release does it.
     pub(super) fn finish(mut self) -> Run<(WriteBatch, Effects)> {
         let overlay = std::mem::take(&mut self.overlay);
@@ -356,13 +362,13 @@ impl<'w> Work<'w> {
         if is(Bug::AuditLeftOut) {
             self.entries.retain(|entry| !matches!(entry.event, Event::Applied { .. } | Event::Parked { .. }));
         }
-        if !self.entries.is_empty() {
+        if !self.entries.is_empty() || self.reason.is_some() {
             let seq = self.next_seq.max(self.last.as_ref().map_or(0, |row| row.seq) + 2) - 1;
             let mut operations: Vec<Key> = self.entries.iter().map(|entry| entry.operation.as_str().into()).collect();
             // Neighbours only: a store keeps one entry of several that are equal.
             operations.dedup();
             let last = self.last.as_ref().filter(|_| !is(Bug::AuditUnchained));
-            let audit = audit::Row::after(last, seq, self.stamp, self.user, self.entries);
+            let audit = audit::Row::after(last, seq, self.stamp, self.user, self.reason, self.entries);
             let mut stored = row(seq.into(), &audit);
             stored.index = operations;
             self.writes.push(Write::Put(Table::Audit, stored));

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use super::EngineError;
+use super::reason::Act;
 use crate::protocol::limits::{NAME_BYTES_MAX, OPERATIONS_MAX, PAGE_RECORDS_MAX};
 use crate::schema::Schema;
 use crate::value::{base64url, digest};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub backoff_cap_ms: u64,
     /// How long a sender in another tab may be silent before its role is taken, ms: 1,000 to 600,000, default 5,000.
     pub silence_ms: u64,
+    /// What a person must say a reason for; by default nothing.
+    pub require_reason: Vec<Act>,
     /// How often to look for changes without being asked, ms: 1,000 to 86,400,000, default 30,000.
     pub poll_ms: u64,
 }
@@ -67,6 +70,7 @@ impl Settings {
             backoff_base_ms: number(&mut fields, "backoffBaseMs", 1_000, 1, 60_000)?,
             backoff_cap_ms: number(&mut fields, "backoffCapMs", 60_000, 1, 3_600_000)?,
             silence_ms: number(&mut fields, "silenceMs", 5_000, 1_000, 600_000)?,
+            require_reason: require_reason(&mut fields)?,
             poll_ms: number(&mut fields, "pollMs", 30_000, 1_000, 86_400_000)?,
         };
         match fields.keys().next() {
@@ -110,6 +114,26 @@ fn flag(fields: &mut Map<String, Value>, key: &str, default: bool) -> Result<boo
         Some(Value::Bool(flag)) => Ok(flag),
         Some(_) => Err(bad(key, "must be true or false")),
     }
+}
+
+/// `audit: {requireReason: ['resolve', 'discard']}`.
+fn require_reason(fields: &mut Map<String, Value>) -> Result<Vec<Act>, EngineError> {
+    const PATH: &str = "audit.requireReason";
+    let mut audit = match fields.remove("audit") {
+        None => return Ok(Vec::new()),
+        Some(Value::Object(audit)) => audit,
+        Some(_) => return Err(bad("audit", "must be an object")),
+    };
+    let acts = match audit.remove("requireReason") {
+        None => Vec::new(),
+        Some(Value::Array(acts)) => acts,
+        Some(_) => return Err(bad(PATH, "must be a list")),
+    };
+    if let Some(unknown) = audit.keys().next() {
+        return Err(bad(&format!("audit.{unknown}"), "is no setting"));
+    }
+    let act = |act: &Value| act.as_str().and_then(Act::parse).ok_or_else(|| bad(PATH, "knows 'resolve' and 'discard'"));
+    acts.iter().map(act).collect()
 }
 
 fn number(fields: &mut Map<String, Value>, key: &str, default: u64, min: u64, max: u64) -> Result<u64, EngineError> {
@@ -156,6 +180,9 @@ mod tests {
     fn defaults_and_normal_forms() -> Result<(), EngineError> {
         let settings = with(|_| {})?;
         assert_eq!((settings.tenant.as_str(), settings.batch_size, settings.auto_sync), ("7", 50, true));
+        assert_eq!(settings.require_reason, []);
+        let asking = with(|fields| drop(fields.insert("audit".to_owned(), json!({"requireReason": ["discard", "resolve"]}))))?;
+        assert_eq!(asking.require_reason, [Act::Discard, Act::Resolve]);
         assert_eq!(settings.base_url, "https://example.test/api/v1/sync");
         Ok(())
     }
@@ -178,10 +205,15 @@ mod tests {
             ("timeoutMs", json!(-1)),
             ("silenceMs", json!(999)),
             ("autoSync", json!(1)),
+            ("audit", json!(true)),
+            ("audit.requireReason", json!({"requireReason": "resolve"})),
+            ("audit.requireReason", json!({"requireReason": ["wipe"]})),
+            ("audit.colour", json!({"colour": "green"})),
             ("colour", json!("green")),
         ];
         for (path, value) in cases {
-            let error = with(|fields| drop(fields.insert(path.to_owned(), value.clone()))).expect_err(path);
+            let name = path.split('.').next().unwrap_or_default();
+            let error = with(|fields| drop(fields.insert(name.to_owned(), value.clone()))).expect_err(path);
             assert_eq!((error.code, &error.details["path"]), ("bad_setting", &json!(path)), "{value}");
         }
         for local in ["http://localhost:3000/x", "http://127.0.0.1:1", "http://[::1]:8787/x", "/api/v1/sync"] {

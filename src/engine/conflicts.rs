@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::reason::Act;
 use super::records::object;
 use super::{Engine, EngineError, shown};
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError};
@@ -89,14 +90,14 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Ends an open conflict.
     pub async fn resolve(&self, id: u64, strategy: &str) -> Result<(), EngineError> {
-        let done = self.decide(Durability::Strict, self.resolution(vec![id], resolution(strategy)?, false)).await?;
-        self.ended(&done);
+        let done = self.decide(Durability::Strict, self.resolution(vec![id], strategy, false)?).await?;
+        self.decided(&done);
         done.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error.into()))
     }
 
     /// What the end of an open conflict would come to: the record, and what would be sent. Nothing is stored.
     pub async fn preview(&self, id: u64, strategy: &str) -> Result<Value, EngineError> {
-        let mut shown = self.decide(Durability::Relaxed, self.resolution(vec![id], resolution(strategy)?, true)).await?;
+        let mut shown = self.decide(Durability::Relaxed, self.resolution(vec![id], strategy, true)?).await?;
         if let Some((_, error)) = shown.refused.pop() {
             return Err(error.into());
         }
@@ -108,7 +109,8 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// are of one group; or only shows what that would come to. Answers with `{"resolved", "failed", "previews", "after"}`:
     /// the rest comes after that one.
     pub async fn resolve_many(&self, strategy: &str, filter: &str, dry: bool) -> Result<Value, EngineError> {
-        let resolution = resolution(strategy)?;
+        // What is wrong with it is said before anything is looked at.
+        self.resolution(Vec::new(), strategy, dry)?;
         let filter = parsed(filter)?;
         if filter.state.is_some_and(|state| state != ConflictState::Open) {
             return Err(FilterError { path: "state".to_owned(), reason: "must be open: only those can be resolved" }.into());
@@ -119,10 +121,10 @@ impl<S: Store, H: Host> Engine<S, H> {
         let (mut ended, mut failed, mut previews): (Vec<Value>, Vec<Value>, Vec<Value>) = Default::default();
         let after = ids.last().copied();
         while !ids.is_empty() {
-            let decision = self.resolution(ids, resolution.clone(), dry);
+            let decision = self.resolution(ids, strategy, dry)?;
             let done = self.decide(Durability::Strict, decision).await?;
             if !dry {
-                self.ended(&done);
+                self.decided(&done);
             }
             previews.extend(self.previews(&done).await?);
             for (id, _) in done.ended {
@@ -136,12 +138,22 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(json!({"resolved": ended, "failed": failed, "previews": previews, "after": after}))
     }
 
-    fn resolution(&self, conflicts: Vec<u64>, resolution: Resolution, dry: bool) -> Resolve {
+    /// The decision of conflicts by a strategy as the app writes it: `{"type", "mergedData", "reason"}`.
+    fn resolution(&self, conflicts: Vec<u64>, strategy: &str, dry: bool) -> Result<Resolve, EngineError> {
         let settings = &self.inner.settings;
-        Resolve { schema: settings.schema.clone(), conflicts, resolution, dry, fresh: self.fresh(), user: settings.user.clone() }
+        let mut strategy = object(strategy, 1)?;
+        let reason = match strategy.remove("reason") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(reason)) => Some(reason),
+            Some(_) => return Err(EngineError::with("invalid_value", "the reason must be a text", json!({"path": "reason"}))),
+        };
+        // Where nothing is decided, nobody is asked why.
+        let reason = if dry { None } else { self.reason(Act::Resolve, reason.as_deref())? };
+        let (schema, user) = (settings.schema.clone(), settings.user.clone());
+        Ok(Resolve { schema, conflicts, resolution: resolution(strategy)?, dry, reason, fresh: self.fresh(), user })
     }
 
-    fn ended(&self, done: &Resolved) {
+    fn decided(&self, done: &Resolved) {
         if !done.ended.is_empty() {
             self.absorb(&done.effects, "local");
             self.inner.poke.notify();
@@ -181,8 +193,7 @@ fn parsed(filter: &str) -> Result<Filter, EngineError> {
 }
 
 /// A strategy as the app writes it: `{"type", "mergedData"}`.
-fn resolution(strategy: &str) -> Result<Resolution, EngineError> {
-    let mut strategy: Object = object(strategy, 1)?;
+fn resolution(mut strategy: Object) -> Result<Resolution, EngineError> {
     let merged = match strategy.remove("mergedData") {
         Some(Value::Object(mut data)) => {
             data.remove("id");

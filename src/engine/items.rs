@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::reason::{Act, bounded};
 use super::records::changes_in;
 use super::{Engine, EngineError};
 use crate::decide::{Discard, Export, Import, ItemError, Retry, Unsent, Wipe};
@@ -48,10 +49,11 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(())
     }
 
-    /// Gives an operation up, with its group and all that depends on it. Returns their IDs.
-    pub async fn discard(&self, operation: &str) -> Result<Value, EngineError> {
+    /// Gives an operation up, with its group and all that depends on it, for this reason. Returns their IDs.
+    pub async fn discard(&self, operation: &str, reason: Option<&str>) -> Result<Value, EngineError> {
         let decision = Discard {
             schema: self.inner.settings.schema.clone(),
+            reason: self.reason(Act::Discard, reason)?,
             operation: self.queued(operation).await?,
             now: self.now(),
             user: self.inner.settings.user.clone(),
@@ -120,10 +122,11 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// Empties the database and closes it. Unsent work stands in the way, unless `force` says that it goes too:
-    /// the trail keeps which operations those were.
-    pub async fn wipe(&self, force: bool) -> Result<Value, EngineError> {
+    /// the trail keeps which operations those were, and the reason.
+    pub async fn wipe(&self, force: bool, reason: Option<&str>) -> Result<Value, EngineError> {
         let settings = &self.inner.settings;
-        let decision = Wipe { schema: settings.schema.clone(), force, now: self.now(), user: settings.user.clone() };
+        let reason = bounded(reason)?;
+        let decision = Wipe { schema: settings.schema.clone(), force, reason, now: self.now(), user: settings.user.clone() };
         match self.decide(Durability::Strict, decision).await? {
             Ok((discarded, effects)) => {
                 // Who waits for one of these learns its end before there is nobody to tell.

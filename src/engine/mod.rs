@@ -7,6 +7,7 @@
 //!
 //! Knows the traits of `store` and `platform`, never an adapter.
 
+mod audit;
 mod config;
 mod conflicts;
 mod download;
@@ -17,6 +18,7 @@ mod lineage;
 mod notify;
 mod outbox;
 mod pause;
+mod reason;
 mod records;
 mod relationships;
 mod role;
@@ -46,6 +48,7 @@ pub use config::{Settings, database_name};
 pub use error::EngineError;
 pub use events::Event;
 pub use notify::Cancel;
+pub use reason::Act;
 pub use relationships::{build_graph, extract, find_cycles, topological_sort, validate};
 pub use session::{Direction, SyncError, SyncResult, Wanted};
 

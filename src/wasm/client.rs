@@ -197,9 +197,9 @@ impl Client {
             "queue" => engine.queue().await?.into(),
             "retry" => done(engine.retry(a, None).await)?,
             "edit" => done(engine.retry(a, Some(b)).await)?,
-            "discard" => engine.discard(a).await?,
+            "discard" => engine.discard(a, Some(b)).await?,
             "import" => engine.import(a).await?,
-            "wipe" => engine.wipe(a == "force").await?,
+            "wipe" => engine.wipe(a == "force", Some(b)).await?,
             "pause" => done(engine.pause().await)?,
             "resume" => done(engine.resume().await)?,
             "conflicts" => engine.find_conflicts(a).await?.into(),
@@ -216,6 +216,12 @@ impl Client {
             "mapTempToReal" => done(engine.map_temp(a, b).await)?,
             "updateReferences" => done(engine.update_references(a, b, c).await)?,
             "report" => engine.report(),
+            "auditQuery" => engine.audit_query(a).await?.into(),
+            "auditVerify" => engine.audit_verify(a).await?,
+            "auditExport" => engine.audit_export(a, b, c.is_empty()).await?,
+            "auditNext" => engine.audit_next(a).await?.into(),
+            "auditTaken" => done(engine.audit_taken(a, b).await)?,
+            "auditReport" => engine.audit_report(a).await?,
             "close" => {
                 engine.close();
                 Value::Null

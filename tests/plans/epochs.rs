@@ -327,8 +327,15 @@ fn a_decision_stands_on_no_version_of_the_old_lineage() {
     change(&desk, epoch(1), epoch(2)).expect("it stood in the first");
     let resolution = Resolution::ClientWins;
     let fresh = Fresh { now: 1_700_000_000_000, random: [7; 10] };
-    let resolve =
-        Resolve { schema: desk.schema.clone(), conflicts: vec![conflict], resolution, dry: false, fresh, user: "anna".to_owned() };
+    let resolve = Resolve {
+        schema: desk.schema.clone(),
+        conflicts: vec![conflict],
+        resolution,
+        dry: false,
+        reason: None,
+        fresh,
+        user: "anna".to_owned(),
+    };
     assert!(desk.decide(resolve).refused.is_empty(), "it is open");
     let (_, instead) = desk.outbox().pop().expect("it stands in its place");
     assert_eq!(instead.base, Base::Version(Version(0)));

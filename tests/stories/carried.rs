@@ -117,7 +117,7 @@ fn what_was_wiped_here_comes_again_with_a_file() {
         let (tab, other) = (anna.tab().await, world.device("anna").tab().await);
         let pet = tab.create("pet", json!({"name": "Rex"})).await;
         other.engine.import(&tab.engine.export().await.expect("written")).await.expect("read");
-        assert_eq!(tab.engine.wipe(true).await.expect("emptied"), json!({"discarded": 1}));
+        assert_eq!(tab.engine.wipe(true, None).await.expect("emptied"), json!({"discarded": 1}));
         other.update("pet", &pet, json!({"name": "Max"})).await;
         let file = other.engine.export().await.expect("written");
         let again = anna.tab().await;
@@ -135,7 +135,7 @@ fn what_was_wiped_here_comes_again_with_a_file() {
 async fn refused_and_read_again(tab: &Tab) -> (String, String) {
     let (_, _, operation) = parked(tab).await;
     let file = tab.engine.export().await.expect("written");
-    tab.engine.discard(&operation).await.expect("given up");
+    tab.engine.discard(&operation, None).await.expect("given up");
     assert!(tab.queue().await.is_empty());
     assert_eq!(tab.engine.import(&file).await.expect("read"), json!({"imported": 2, "known": 0}));
     assert!(!tab.sync().await.success);
@@ -166,7 +166,7 @@ fn however_often_it_was_sent_again_it_is_known_and_given_up_under_its_first_name
             assert!(!tab.sync().await.success);
         }
         assert_eq!(tab.engine.import(&file).await.expect("read"), json!({"imported": 0, "known": 2}));
-        tab.engine.discard(&anew).await.expect("given up");
+        tab.engine.discard(&anew, None).await.expect("given up");
         assert!(tab.queue().await.is_empty());
         assert_eq!(tab.engine.import(&file).await.expect("read"), json!({"imported": 2, "known": 0}));
     });
@@ -205,7 +205,7 @@ fn what_was_carried_here_does_not_take_along_what_this_device_has_not_sent() {
         let sent = new.engine.sync_with(Wanted { operations, ..Wanted::all(Direction::Up) }, None).await;
         assert_eq!((sent.synced, new.queue().await.len()), (1, 1), "{sent:?}");
         assert_eq!(new.get("pet", &pet).await.expect("there")["age"], 3);
-        new.engine.discard(stays.as_str().expect("an ID")).await.expect("discarded");
+        new.engine.discard(stays.as_str().expect("an ID"), None).await.expect("discarded");
         assert_eq!(new.get("pet", &pet).await.expect("there")["age"], json!(null), "the server never had it");
     });
 }

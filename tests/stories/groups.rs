@@ -114,7 +114,7 @@ fn giving_up_one_member_gives_up_the_group() {
         .await;
         assert!(!tab.sync().await.success);
         let parked = tab.queue().await[1]["operationId"].as_str().expect("an ID").to_owned();
-        tab.engine.discard(&parked).await.expect("given up");
+        tab.engine.discard(&parked, None).await.expect("given up");
         assert_eq!((tab.queue().await.len(), tab.all("client").await.len(), tab.all("pet").await.len()), (0, 0, 0));
         assert!(tab.sync().await.success);
     });

@@ -52,7 +52,7 @@ fn a_discarded_operation_takes_what_depends_on_it_along_and_nothing_else() {
         let tab = anna.tab().await;
         let (pet, appointment, operation) = parked(&tab).await;
         let client = tab.create("client", json!({"name": "A"})).await;
-        let given_up = tab.engine.discard(&operation).await.expect("given up");
+        let given_up = tab.engine.discard(&operation, None).await.expect("given up");
         assert_eq!(given_up["discarded"].as_array().map(Vec::len), Some(2));
         assert_eq!((tab.get("pet", &pet).await, tab.get("appointment", &appointment).await), (None, None));
         assert!(tab.get("client", &client).await.is_some());
@@ -78,10 +78,10 @@ fn what_may_have_reached_the_server_is_not_given_up() {
         tab.fault("upload", Fault::LoseAnswer);
         tab.up().await;
         let operation = tab.queue().await[0]["operationId"].as_str().expect("an ID").to_owned();
-        assert_eq!(tab.engine.discard(&operation).await.expect_err("refused").code, "sealed");
+        assert_eq!(tab.engine.discard(&operation, None).await.expect_err("refused").code, "sealed");
         tab.update("client", &client, json!({"name": "B"})).await;
         let later = tab.queue().await[1]["operationId"].as_str().expect("an ID").to_owned();
-        tab.engine.discard(&later).await.expect("was never claimed");
+        tab.engine.discard(&later, None).await.expect("was never claimed");
         assert_eq!(tab.get("client", &client).await.expect("there")["name"], "A");
         assert!(tab.sync().await.success);
     });
@@ -96,18 +96,18 @@ fn a_database_with_unsent_work_is_not_emptied_unless_the_user_insists_and_the_tr
         tab.create("client", json!({"name": "sent"})).await;
         tab.sync().await;
         tab.create("client", json!({"name": "unsent"})).await;
-        let refused = tab.engine.wipe(false).await.expect_err("refused");
+        let refused = tab.engine.wipe(false, None).await.expect_err("refused");
         assert_eq!((refused.code, &refused.details["unsent"]), ("unsent_work", &json!(1)));
         assert_eq!(tab.all("client").await.len(), 2);
         let operation = tab.queue().await[0]["operationId"].as_str().expect("an ID").to_owned();
-        let (wiped, settled) = join(tab.engine.wipe(true), tab.engine.synced(&operation)).await;
+        let (wiped, settled) = join(tab.engine.wipe(true, None), tab.engine.synced(&operation)).await;
         assert_eq!(wiped.expect("emptied"), json!({"discarded": 1}));
         assert_eq!(settled.expect("settled"), json!({"status": "discarded"}));
         for table in [Table::Base, Table::Overlay, Table::Outbox, Table::Ids, Table::Conflicts, Table::Sessions] {
             assert_eq!(anna.store.dump(table).len(), 0, "{table:?}");
         }
         let trail = anna.store.dump(Table::Audit);
-        assert_eq!((trail.len(), trail[0].1.contains("discarded"), anna.store.dump(Table::State).len()), (1, true, 1));
+        assert_eq!((trail.len(), trail[0].1.contains("discarded"), anna.store.dump(Table::State).len()), (1, true, 2));
         let again = anna.tab().await;
         assert!(again.sync().await.success);
         assert_eq!(again.all("client").await.len(), 1, "what the server has comes back");

@@ -154,7 +154,7 @@ fn a_tab_of_an_older_release_touches_nothing_that_only_the_newer_one_can_write()
         // The appointment's real ID belongs into the note too.
         assert_eq!(sent.errors.first().map(|error| error.code.as_str()), Some("outdated"), "{sent:?}");
         let operation = new.queue().await.remove(1)["operationId"].as_str().expect("an ID").to_owned();
-        let refused = old.engine.discard(&operation).await.expect_err("it cannot write the note");
+        let refused = old.engine.discard(&operation, None).await.expect_err("it cannot write the note");
         assert_eq!(refused.code, "outdated");
         // Nor does it take a file for known in which there is more than it can keep.
         let file = new.engine.export().await.expect("written");

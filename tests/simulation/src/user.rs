@@ -194,7 +194,7 @@ impl World {
                 let queue = engine.queue().await?;
                 let Some(item) = queue.get(place(pick, queue.len())) else { return Ok(()) };
                 let id = item["operationId"].as_str().unwrap_or_default();
-                let gone = engine.discard(id).await?;
+                let gone = engine.discard(id, None).await?;
                 self.sim.mark("operation discarded");
                 self.sim.tell(|| format!("context {}: discards {gone}", context.owner));
             }
@@ -214,7 +214,7 @@ impl World {
                 self.saved(context, "creates", "product", &saved, Some(marker));
             }
             What::Wipe(force) => {
-                let gone = engine.wipe(force).await?;
+                let gone = engine.wipe(force, None).await?;
                 self.sim.mark("database wiped");
                 self.sim.tell(|| format!("context {}: empties {}: {gone}", context.owner, database.name));
             }

@@ -5,19 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use fieldsync::audit::Event;
+use fieldsync::audit::{Chain, Ends, Event, Stored as StoredRow};
 use fieldsync::model::{Action, ClientId, OpId, RecordId, Version};
 use fieldsync::outbox::State;
 use fieldsync::plan::Table;
 use fieldsync::protocol::Outcome;
 use fieldsync::schema::references;
-use fieldsync::value::{Object, from_value};
+use fieldsync::value::{Hash, Object, from_value};
 use fieldsync_server::store::{PageBounds, RecordKey, Scope, ServerStore};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::oracle::commits::Commits;
-use crate::oracle::stored::{Stored, record_id};
+use crate::oracle::stored::{Stored, number, record_id};
 use crate::oracle::waiting;
 use crate::seams::server::{at_once, lock};
 use crate::sim::{Invariant, Sim};
@@ -68,6 +68,7 @@ pub(crate) fn compare(world: &World, queues: &[Result<Vec<Value>, String>]) {
         look.saved(&successors);
         look.shown(there);
         look.names();
+        look.proved();
         match &queues[look.at()] {
             Ok(queue) => waiting::check(world, database, queue),
             Err(error) => world.sim.violate(Invariant::I8, format!("{}: nobody can see what waits: {error}", database.name)),
@@ -307,6 +308,32 @@ impl Look<'_> {
         let tenant = server.commits.tenants.get(&self.database.plan.tenant)?;
         let chain = tenant.chains.get(&RecordKey { entity: entity.clone(), id: id.clone() })?;
         chain.deleted.then_some(chain.version)
+    }
+
+    /// The trail can be followed from its first row, and every operation in it that left the outbox has an end there.
+    fn proved(&self) {
+        #[derive(Deserialize)]
+        struct Anchor {
+            number: u64,
+            hash: Hash,
+        }
+        let rows = self.database.rows.with(Table::Audit, |table| {
+            table.rows().map(|row| StoredRow { key: number(&row.key), text: row.text.clone() }).collect::<Vec<_>>()
+        });
+        let anchor = self.database.rows.with(Table::State, |table| {
+            let found = table.rows().find(|row| row.key == "auditAnchor".into());
+            found.and_then(|row| serde_json::from_str::<Anchor>(&row.text).ok())
+        });
+        let mut chain = anchor.map_or_else(Chain::beginning, |anchor| Chain::at(anchor.number, anchor.hash));
+        let mut ends = Ends::default();
+        for (at, row) in rows.iter().enumerate() {
+            let followed = chain.follow(row, rows.get(at + 1));
+            self.sim.check(Invariant::I12, followed.is_ok(), || format!("{}: the trail breaks: {followed:?}", self.database.name));
+            row.object().iter().for_each(|row| ends.see(row));
+        }
+        let waiting: Vec<OpId> = self.database.rows.watch.borrow().outbox.values().map(|queued| queued.operation.id.clone()).collect();
+        let missing = ends.missing(&waiting);
+        self.sim.check(Invariant::I12, missing.is_empty(), || format!("{}: {missing:?} left without an end", self.database.name));
     }
 
     /// Every temp ID leads to one real ID, and no two to the same. A real ID leads to another where a restored

@@ -198,7 +198,7 @@ impl World {
             }
             Step::Discard { name } => {
                 let Some(operation) = self.queued(context, engine, name, false).await? else { return Ok(Done::NotYet) };
-                engine.discard(&operation).await?;
+                engine.discard(&operation, None).await?;
                 self.sim.mark("operation discarded");
                 self.sim.tell(|| format!("context {}: gives up the operation of {name}", context.owner));
                 Ok(Done::Yes)
