@@ -1,4 +1,6 @@
-//! `fieldsync-server`: serves, issues tokens, makes keys, seeds practice data, backs up, prunes, restores.
+//! `fieldsync-server`: serves, issues tokens, makes keys, seeds practice data, backs up, prunes, restores, audits.
+
+mod inspect;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -112,6 +114,11 @@ enum Command {
         #[arg(long)]
         records: usize,
     },
+    /// Proves the audit chains of a database that may be in use, or writes one out.
+    Audit {
+        #[command(subcommand)]
+        command: inspect::Command,
+    },
     /// Makes a random key, in a file that only its owner can read.
     NewKey {
         /// The file; it must not be there yet.
@@ -207,6 +214,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             say(&format!("{written} records for {tenant}"));
             Ok(())
         }
+        Command::Audit { command } => inspect::run(command).await,
         Command::NewKey { key_file } => Ok(ServerKey::create(&key_file, &SystemEntropy)?),
     }
 }

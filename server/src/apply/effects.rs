@@ -207,7 +207,7 @@ pub fn audit_row(state: &mut TenantState, content: &serde_json::Value) -> AuditR
 }
 
 /// The hash of the row that follows `previous`. The leading byte keeps it from being taken for any other hash.
-fn link(previous: &Hash, content: &str) -> Hash {
+pub fn link(previous: &Hash, content: &str) -> Hash {
     let mut bytes = vec![1];
     bytes.extend_from_slice(previous.as_str().as_bytes());
     bytes.extend_from_slice(content.as_bytes());

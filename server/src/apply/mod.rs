@@ -22,7 +22,7 @@ use fieldsync::protocol::limits::CLOCK_TOLERANCE_MS;
 use fieldsync::protocol::{Outcome, Rejection};
 use fieldsync::schema::Schema;
 
-pub use effects::{audit_row, first_broken, reused};
+pub use effects::{audit_row, first_broken, link, reused};
 pub use group::GroupRun;
 pub use incoming::Incoming;
 pub use working::Working;

@@ -7,6 +7,7 @@ mod documents;
 mod groups;
 mod http_access;
 mod http_limits;
+mod inspector;
 mod isolation;
 mod paging;
 mod port;

@@ -13,12 +13,14 @@ mod read;
 mod schema;
 mod write;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use fieldsync::model::{ClientId, Epoch, RecordId, Version};
 use fieldsync::value::Hash;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use futures_util::TryStreamExt;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
 use super::{
@@ -113,12 +115,35 @@ impl SqliteStore {
 
     /// The audit rows of a tenant, in order.
     pub async fn audit(&self, tenant: &str) -> Result<Vec<AuditRow>, StoreError> {
+        let mut rows = Vec::new();
+        self.each_audit_row(tenant, |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// Every audit row of a tenant in order, one at a time, until `each` breaks off. Returns the tenant's counters as they were
+    /// in the same state of the database.
+    pub async fn each_audit_row(&self, tenant: &str, mut each: impl FnMut(AuditRow) -> ControlFlow<()>) -> Result<TenantState, StoreError> {
+        let mut snapshot = self.readers.begin().await?;
+        let state = read::tenant_state(&mut snapshot, tenant, self.issued).await?;
         let rows = sqlx::query("SELECT number, content, hash FROM audit WHERE tenant = ?1 ORDER BY number");
-        let rows = rows.bind(tenant).fetch_all(&self.readers).await?;
-        let read = |row: &SqliteRow| -> Result<AuditRow, StoreError> {
-            Ok(AuditRow { number: from_db(row.try_get(0)?)?, content: row.try_get(1)?, hash: hash_from(row.try_get(2)?)? })
-        };
-        rows.iter().map(read).collect()
+        let mut rows = rows.bind(tenant).fetch(&mut *snapshot);
+        while let Some(row) = rows.try_next().await? {
+            let row = AuditRow { number: from_db(row.try_get(0)?)?, content: row.try_get(1)?, hash: hash_from(row.try_get(2)?)? };
+            if each(row).is_break() {
+                break;
+            }
+        }
+        Ok(state)
+    }
+
+    /// The tenants that have an audit chain, or shall have one by their counters.
+    pub async fn audited(&self) -> Result<Vec<String>, StoreError> {
+        let tenants = sqlx::query_scalar("SELECT tenant FROM tenants UNION SELECT tenant FROM audit ORDER BY tenant");
+        Ok(tenants.fetch_all(&self.readers).await?)
     }
 
     /// A setting of the connection that writes, as SQLite reports it now.
