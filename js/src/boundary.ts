@@ -6,6 +6,7 @@
  * {@link EngineFault}. Nothing outside `js/src` sees these types.
  */
 
+import type { AuditVerification } from './audit-shapes.js';
 import type { SyncEvent, SyncStatus } from './shapes.js';
 
 /** What a rejected method carries. Never a bare string. */
@@ -42,9 +43,9 @@ export interface Later {
   queue: [];
   retry: [operationId: string];
   edit: [operationId: string, changes: string];
-  discard: [operationId: string];
+  discard: [operationId: string, reason: string];
   import: [file: string];
-  wipe: [force?: 'force'];
+  wipe: [force: 'force' | '', reason: string];
   pause: [];
   resume: [];
   conflicts: [filter: string];
@@ -62,8 +63,30 @@ export interface Later {
   updateReferences: [entity: string, oldId: string, newId: string];
   report: [];
   close: [];
+  auditQuery: [filter: string];
+  /** Takes `{from}` or its last answer, an {@link AuditStep}. */
+  auditVerify: [position: string];
+  /** Answers with an {@link AuditPiece}; `more`: another piece of the same came before. */
+  auditExport: [format: string, filter: string, more?: 'more'];
+  auditNext: [sink: string];
+  auditTaken: [sink: string, through: string];
+  auditReport: [limits: string];
   /** The only one that answers with a text of its own: that of the file. */
   export: [];
+}
+
+/** How far a verification is. */
+export interface AuditStep {
+  result: AuditVerification;
+  /** The number of the last row that there is. */
+  last: number;
+  done: boolean;
+}
+
+/** A piece of the trail as text, and what the filter of the next one says instead. */
+export interface AuditPiece {
+  text: string;
+  next: { after: number; limit?: number } | null;
 }
 
 /** The same for methods that answer at once. */

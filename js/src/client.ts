@@ -6,6 +6,7 @@
  * gives the same client, which closes when the last who opened it has closed it. The table of clients hangs on
  * `globalThis`, so that two copies of this package in one page still share one engine for one database.
  */
+import { Audit } from './audit.js';
 import { askForSync } from './background-sync.js';
 import type { EngineEvent } from './boundary.js';
 import { Bridge } from './bridge.js';
@@ -13,7 +14,7 @@ import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { Conflicts } from './conflicts.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events } from './events.js';
-import { changesText, idText, name, optionsText, recordText, writesText } from './input.js';
+import { changesText, idText, name, optionsText, reasonText, recordText, writesText } from './input.js';
 import { entered, type Realm } from './load.js';
 import { Queue } from './queue.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
@@ -61,6 +62,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly conflicts: Conflicts;
   /** The unfinished operations, each with its state and the reason why it waits. */
   readonly queue: Queue;
+  /** What happened to every operation on this device. */
+  readonly audit: Audit;
   /** That the browser had thrown this database away before it was opened now; `null` if it had not, or nobody can say. */
   readonly storageLoss: StorageLoss | null;
 
@@ -94,6 +97,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     this.relationships = new RelationshipManager(bridge);
     this.conflicts = new Conflicts(bridge);
     this.queue = new Queue(bridge);
+    this.audit = new Audit(bridge, events);
   }
 
   /** Opens the database of a tenant and user. `storage_blocked` if it does not open within 15 seconds. */
@@ -229,10 +233,11 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
 
   /**
    * Empties this database on this device and closes the client for all who opened it. While something is unsent it is
-   * refused with `unsent_work`, unless `force` says that it goes too: which operations those were is kept.
+   * refused with `unsent_work`, unless `force` says that it goes too: which operations those were is kept, and the
+   * `reason`, of at most 1,000 characters.
    */
-  async wipe({ force = false }: { force?: boolean | undefined } = {}): Promise<{ discarded: number }> {
-    const wiped: { discarded: number } = await this.#bridge.call('wipe', ...(force ? (['force'] as const) : []));
+  async wipe({ force = false, reason }: WipeOptions = {}): Promise<{ discarded: number }> {
+    const wiped: { discarded: number } = await this.#bridge.call('wipe', force ? 'force' : '', reasonText(reason));
     this.#mark?.remove();
     await this.#end();
     return wiped;
@@ -258,6 +263,13 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   #saved<S>({ record, operationId }: WireSaved): S {
     return { record: record ?? null, operationId, synced: outcomeOf(this.#bridge, operationId) } as S;
   }
+}
+
+export interface WipeOptions {
+  /** Unsent work goes too. */
+  force?: boolean | undefined;
+  /** Why, for the audit trail. */
+  reason?: string | undefined;
 }
 
 /** Closes every client of a realm, however many have opened it. */

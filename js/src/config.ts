@@ -83,6 +83,8 @@ export interface SyncConfig<R = AnyRecords> {
   backgroundSync?: boolean | undefined;
   /** Whether a write may become part of an earlier unsent one of its record. Default true. */
   coalesce?: boolean | undefined;
+  /** What a person must give a `reason` for (`reason_required`), which the audit trail keeps. Default nothing. */
+  audit?: { requireReason?: readonly ('resolve' | 'discard')[] | undefined } | undefined;
   /** Operations in the first batch; it doubles with each that went well. Default 50. */
   batchSize?: number | undefined;
   /** Operations in any batch. Default 1000. */

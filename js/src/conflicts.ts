@@ -81,9 +81,9 @@ export class Conflicts {
   async bulkResolve(
     strategy: ConflictStrategy | StrategyName,
     filter: ConflictFilter = {},
-    { dryRun = false, onProgress, signal }: BulkResolveOptions = {},
+    { dryRun = false, onProgress, signal, reason }: BulkResolveOptions = {},
   ): Promise<BulkResolved> {
-    const how = strategyText(strategy);
+    const how = strategyText(strategy, reason);
     filterText(filter);
     const { after: _, order: __, limit = Number.POSITIVE_INFINITY, ...which } = filter;
     const total = onProgress ? Math.min((await this.statistics({ ...which, state: 'open' })).open, limit) : 0;

@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'in_conflict'
   | 'invalid_file'
   | 'unsent_work'
+  | 'reason_required'
   // storage
   | 'storage_full'
   | 'storage_unavailable'

@@ -3,17 +3,19 @@
  *
  * Importing this does nothing, on a page or on a server. `FieldSync.open` starts everything.
  */
+export { Audit } from './audit.js';
+export type * from './audit-shapes.js';
 export type { WasmSource } from './boundary.js';
-export { FieldSync } from './client.js';
+export { FieldSync, type WipeOptions } from './client.js';
 export type { EntitySchema, FieldRule, Identity, Lane, Schema, SyncConfig, TokenProvider } from './config.js';
 export { type BulkResolveOptions, Conflicts } from './conflicts.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
 export { deepEqual, diff, hashData, merge } from './functions.js';
 export { type InitOptions, init, initSync } from './load.js';
-export { type OperationRef, Queue } from './queue.js';
+export { type DiscardOptions, type OperationRef, Queue } from './queue.js';
 export type * from './records.js';
 export { RelationshipManager } from './relationships.js';
 export type * from './shapes.js';
 export { persistStorage, type StorageLoss } from './storage-care.js';
-export { SyncEngine, type SyncOptions } from './sync-engine.js';
+export { type ResolveOptions, SyncEngine, type SyncOptions } from './sync-engine.js';
 export { isTempId, TempIdResolver } from './temp-ids.js';

@@ -65,9 +65,10 @@ export function conflictIdOf(conflict: unknown): string {
   return String(id);
 }
 
-/** The text of a strategy, which may be given by its bare name. */
-export function strategyText(strategy: unknown): string {
-  return toText(typeof strategy === 'string' ? { type: strategy } : strategy);
+/** The text of a strategy, which may be given by its bare name, and of the reason for it. */
+export function strategyText(strategy: unknown, reason?: unknown): string {
+  const how = typeof strategy === 'string' ? { type: strategy } : strategy;
+  return toText(reason === undefined ? how : { ...(how as object), reason: reasonText(reason) });
 }
 
 /** The text of an ID: a non-empty string or a finite number. */
@@ -81,6 +82,14 @@ export function idText(id: unknown, path = 'id'): string {
 export function name(value: unknown, path: string): string {
   if (typeof value !== 'string' || value === '') throw invalid(path, `expected a name, not ${describe(value)}`);
   return value;
+}
+
+/** Why something is done; an empty text where that is not said. */
+export function reasonText(reason: unknown): string {
+  if (reason === undefined) return '';
+  if (typeof reason !== 'string') throw invalid('reason', `expected a text, not ${describe(reason)}`);
+  check(reason, 'reason', 'absent', new Set());
+  return reason;
 }
 
 /** A record's fields as text, without the marks that FieldSync itself put on it. */

@@ -5,11 +5,16 @@
  */
 import type { Bridge } from './bridge.js';
 import { FieldSyncError } from './errors.js';
-import { changesText, operationIdOf } from './input.js';
+import { changesText, operationIdOf, reasonText } from './input.js';
 import type { QueueItem, SyncOperation } from './shapes.js';
 
 /** An operation, as it is listed or by its id. */
 export type OperationRef = string | Pick<QueueItem, 'operationId'> | Pick<SyncOperation, 'id'>;
+
+export interface DiscardOptions {
+  /** Why, for the audit trail: at most 1,000 characters. */
+  reason?: string | undefined;
+}
 
 export class Queue {
   readonly #bridge: Bridge;
@@ -39,10 +44,11 @@ export class Queue {
 
   /**
    * Gives an operation up, with its group and all that depends on it. Fails with `sealed` for what the server may have
-   * and has not refused, with `in_conflict` for what waits for `resolveConflict`.
+   * and has not refused, with `in_conflict` for what waits for `resolveConflict`, with `reason_required` where the settings
+   * want a `reason` and there is none.
    */
-  async discard(operation: OperationRef): Promise<{ discarded: string[] }> {
-    return this.#bridge.call('discard', operationIdOf(operation));
+  async discard(operation: OperationRef, { reason }: DiscardOptions = {}): Promise<{ discarded: string[] }> {
+    return this.#bridge.call('discard', operationIdOf(operation), reasonText(reason));
   }
 
   /**

@@ -26,6 +26,11 @@ export interface SyncOptions {
   onProgress?: ((progress: SyncProgress) => void) | undefined;
 }
 
+export interface ResolveOptions {
+  /** Why, for the audit trail: at most 1,000 characters. */
+  reason?: string | undefined;
+}
+
 export class SyncEngine {
   readonly #bridge: Bridge;
   readonly #events: Events;
@@ -95,9 +100,16 @@ export class SyncEngine {
     return this.#bridge.call('detectConflicts', id);
   }
 
-  /** Ends an open conflict. What loses is kept and can be brought back (`conflicts.restore`). */
-  async resolveConflict(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<void> {
-    await this.#bridge.call('resolveConflict', conflictIdOf(conflict), strategyText(strategy));
+  /**
+   * Ends an open conflict. What loses is kept and can be brought back (`conflicts.restore`). Fails with `reason_required`
+   * where the settings want a `reason` and there is none.
+   */
+  async resolveConflict(
+    conflict: Conflict | number,
+    strategy: ConflictStrategy | StrategyName,
+    { reason }: ResolveOptions = {},
+  ): Promise<void> {
+    await this.#bridge.call('resolveConflict', conflictIdOf(conflict), strategyText(strategy, reason));
   }
 
   /** Ends the session that is under way, if there is one. */

@@ -117,7 +117,7 @@ describe('the facades', () => {
     assert.deepEqual(world.calls, [
       ['retry', 'o1'],
       ['edit', 'o1', '{"set":{"name":"Tom"},"unset":["weight"]}'],
-      ['discard', 'o1'],
+      ['discard', 'o1', ''],
     ]);
   });
 
@@ -152,7 +152,10 @@ describe('the facades', () => {
     assert.deepEqual(await client.wipe({ force: true }), { discarded: 2 });
     assert.deepEqual(
       world.calls.filter(([method]) => method === 'wipe'),
-      [['wipe'], ['wipe', 'force']],
+      [
+        ['wipe', '', ''],
+        ['wipe', 'force', ''],
+      ],
     );
     await assert.rejects(other.get('pet', 1), { code: 'closed' });
     client = await FieldSync.open(config);
@@ -162,10 +165,12 @@ describe('the facades', () => {
   test('a conflict goes by object or id, a strategy by object or name', async () => {
     await client.engine.resolveConflict({ id: 4 }, 'client-wins');
     await client.engine.resolveConflict(4, { type: 'merge', mergedData: { a: 1 } });
+    await client.engine.resolveConflict(4, 'merge', { reason: 'the vet said so' });
     await assert.rejects(client.engine.resolveConflict('4', 'merge'), { code: 'invalid_value' });
     assert.deepEqual(world.calls, [
       ['resolveConflict', '4', '{"type":"client-wins"}'],
       ['resolveConflict', '4', '{"type":"merge","mergedData":{"a":1}}'],
+      ['resolveConflict', '4', '{"type":"merge","reason":"the vet said so"}'],
     ]);
   });
 

@@ -3,7 +3,12 @@
  * properties, because of a method TypeScript lets the parameters narrow.
  */
 import type {
+  Audit,
+  AuditFilter,
+  AuditRow,
+  AuditVerification,
   BatchResult,
+  ComplianceReport,
   Conflict,
   ConflictFilter,
   ConflictPreview,
@@ -49,6 +54,7 @@ interface AskedClient {
   relationships: AskedRelationships;
   queue: AskedQueue;
   conflicts: AskedConflicts;
+  audit: AskedAudit;
   create: (entity: string, data: Fields) => Promise<Saved<Fields>>;
   update: (entity: string, id: string | number, changes: Fields) => Promise<Saved<Fields>>;
   delete: (entity: string, id: string | number) => Promise<Deleted>;
@@ -65,7 +71,11 @@ interface AskedEngine {
   sync: Session;
   detectConflicts: (operation: SyncOperation, options?: { refresh?: boolean }) => Promise<Conflict | null>;
   // Widened: a conflict also by id, a strategy also by its bare name.
-  resolveConflict: (conflict: Conflict | number, strategy: ConflictStrategy | StrategyName) => Promise<void>;
+  resolveConflict: (
+    conflict: Conflict | number,
+    strategy: ConflictStrategy | StrategyName,
+    options?: { reason?: string },
+  ) => Promise<void>;
   processSyncBatch: (operations: SyncOperation[]) => Promise<BatchResult>;
   syncEntityType: (entityType: string) => Promise<EntitySyncResult>;
   pause: () => Promise<void>;
@@ -100,7 +110,10 @@ interface AskedQueue {
   list: () => Promise<QueueItem[]>;
   retry: (operation: string | QueueItem | SyncOperation) => Promise<void>;
   edit: (operation: string | QueueItem | SyncOperation, changes: Record<string, unknown>) => Promise<void>;
-  discard: (operation: string | QueueItem | SyncOperation) => Promise<{ discarded: string[] }>;
+  discard: (
+    operation: string | QueueItem | SyncOperation,
+    options?: { reason?: string },
+  ) => Promise<{ discarded: string[] }>;
   export: () => Promise<string>;
   // A text, or the file that a person chose.
   import: (file: string | Blob) => Promise<{ imported: number; known: number }>;
@@ -126,11 +139,29 @@ interface AskedConflicts {
   undo: (conflict: Conflict | number) => Promise<{ operationId: string | null; kept: string[] }>;
 }
 
+// Names were asked for.
+interface AskedAudit {
+  query: (filter?: AuditFilter) => Promise<AuditRow[]>;
+  verify: (options?: {
+    from?: number;
+    onProgress?: (progress: { rows: number; through: number; last: number }) => void;
+    signal?: AbortSignal;
+  }) => Promise<AuditVerification>;
+  export: (format: 'ndjson' | 'csv', filter?: AuditFilter) => AsyncIterable<string>;
+  complianceReport: (limits?: {
+    parkedMs?: number;
+    pendingMs?: number;
+    conflictMs?: number;
+  }) => Promise<ComplianceReport>;
+  subscribe: (name: string, sink: (rows: AuditRow[]) => Promise<void>) => () => void;
+}
+
 expect<Assignable<FieldSync, AskedClient>>(true);
 expect<Assignable<Conflicts, AskedConflicts>>(true);
 expect<Assignable<typeof FieldSync.open, (config: SyncConfig) => Promise<FieldSync>>>(true);
 expect<Assignable<SyncEngine, AskedEngine>>(true);
 expect<Assignable<Queue, AskedQueue>>(true);
+expect<Assignable<Audit, AskedAudit>>(true);
 expect<Assignable<TempIdResolver, AskedTempIds>>(true);
 expect<Assignable<RelationshipManager, AskedRelationships>>(true);
 expect<Assignable<IdMapping, PendingMapping>>(true);
@@ -156,6 +187,16 @@ export async function untyped(config: SyncConfig): Promise<void> {
   client.on('progress', ({ phase, done, total }) => [phase satisfies string, (done / total) satisfies number]);
   (await client.wipe()).discarded satisfies number;
   await client.wipe({ force: true });
+  await client.wipe({ force: true, reason: 'handed back' });
+  const filter: AuditFilter = { entity: 'pet', record: 7, event: 'applied', since: 0, order: 'desc', limit: 10 };
+  // @ts-expect-error: a condition that vanishes would mean every row
+  await client.audit.query({ operation: undefined });
+  for (const row of await client.audit.query({ ...filter, after: undefined })) {
+    [row.number, row.at, row.stamp[1]] satisfies number[];
+    [row.hash, row.user, row.device, row.entries[0]?.event] satisfies (string | undefined)[];
+  }
+  const { chain, breaches, terminal, oldestParked } = await client.audit.complianceReport({ parkedMs: 60_000 });
+  [chain.ok, chain.firstBad?.reason, breaches, terminal.missing, oldestParked?.since] satisfies unknown[];
   expect<Assignable<typeof client.relationships, AskedRelationships>>(true);
   // @ts-expect-error: an instance comes from open
   new FieldSync();

@@ -1,0 +1,147 @@
+/**
+ * The shapes of the audit trail. Names and members are promised; a type may only widen.
+ */
+
+import type { Key } from './records.js';
+import type { OperationKind } from './shapes.js';
+
+/** What happened to an operation. docs/audit.md explains each; more may come. */
+export type AuditEventName =
+  | 'written'
+  | 'applied'
+  | 'conflict'
+  | 'parked'
+  | 'superseded'
+  | 'coalesced'
+  | 'rebased'
+  | 'amended'
+  | 'settled'
+  | 'returned'
+  | 'blocked'
+  | 'discarded'
+  | 'exported'
+  | 'imported'
+  | (string & {});
+
+/** What happened to one operation, with the facts of that event. */
+export interface AuditEntry {
+  operation: string;
+  entity: string;
+  /** By the ID that it had then. */
+  record: Key;
+  event: AuditEventName;
+  /** What was written. */
+  kind?: OperationKind;
+  /** The SHA-256 of what was written, without showing it. */
+  content?: string;
+  /** The record's version at the server. */
+  version?: string;
+  /** The conflict's `id`. */
+  conflict?: number;
+  /** Why it was parked. */
+  code?: string;
+  /** The operation in whose place it is, or that it became part of. */
+  by?: string;
+  [fact: string]: unknown;
+}
+
+/** One act, with everything that it did to operations. */
+export interface AuditRow {
+  number: number;
+  /** The number of the row before, 0 before the first. */
+  previous?: number;
+  /** In ms, by the device. Never falls from row to row. */
+  at: number;
+  /** The same in ms, and a counter within them. */
+  stamp: [ms: number, counter: number];
+  user: string;
+  /** The name of this database on this device; it is not in the hash. */
+  device: string;
+  /** Why, where a person said so. */
+  reason?: string;
+  entries: AuditEntry[];
+  /** SHA-256, 64 hexadecimal digits, over the hash of the row before and this row. */
+  hash: string;
+}
+
+/** Which rows: those with an entry that fulfils every condition about entries, in the time that is named. */
+export interface AuditFilter {
+  operation?: string;
+  entity?: string;
+  /** By any ID that it has or had. Needs `entity`. */
+  record?: Key;
+  event?: AuditEventName;
+  /** In ms, inclusive. */
+  since?: number;
+  /** In ms, inclusive. */
+  until?: number;
+  /** Only what comes behind the row with this number, in the order. */
+  after?: number | undefined;
+  /** By number. Default `asc`. */
+  order?: 'asc' | 'desc' | undefined;
+  /** 1 to 1,000 rows. */
+  limit?: number | undefined;
+}
+
+export interface VerifyOptions {
+  /** The number of the first row to verify. Default: all. */
+  from?: number | undefined;
+  onProgress?: ((progress: VerifyProgress) => void) | undefined;
+  /** Ends it after the page that is under way. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface VerifyProgress {
+  /** Rows that were in order so far. */
+  rows: number;
+  /** The number of the last of them. */
+  through: number;
+  /** The number of the last row that there is. */
+  last: number;
+}
+
+/** What a verification found. */
+export interface AuditVerification {
+  /** Rows that were in order. */
+  rows: number;
+  /** The number of the last of them. */
+  through: number;
+  /** Its hash: kept elsewhere, it proves later that nothing before it was changed since. */
+  head: string;
+  ok: boolean;
+  /** The first row that was not. `missing` names one that is gone, `truncated` one that there must have been. */
+  firstBad?: {
+    number: number;
+    reason: 'changed' | 'missing' | 'inserted' | 'misplaced' | 'unreadable' | 'truncated';
+  };
+}
+
+/** Takes rows to another system. What it does not resolve for comes again. */
+export type AuditSink = (rows: AuditRow[]) => void | Promise<void>;
+
+export interface SinkOptions {
+  /** Hears why a delivery failed. It is tried again in any case. */
+  onError?: ((error: unknown) => void) | undefined;
+}
+
+/** How old something unfinished may be, in ms. Default 24 hours each. */
+export interface ComplianceLimits {
+  parkedMs?: number | undefined;
+  pendingMs?: number | undefined;
+  conflictMs?: number | undefined;
+}
+
+export interface ComplianceReport {
+  chain: AuditVerification;
+  /** Up to which row, and when, the whole trail was last found in order before this report. */
+  lastVerified: { number: number; at: number } | null;
+  /** Operations with an end in the trail, and the ids of those that left the queue without one. */
+  terminal: { audited: number; missing: string[] };
+  /** `since`: when it was written, in ms. */
+  oldestParked: { operationId: string; since: number } | null;
+  oldestPending: { operationId: string; since: number } | null;
+  /** `oldest`: when that one was found, in ms. */
+  openConflicts: { count: number; oldest: number | null };
+  /** What is not as it shall be: `chain`, `terminal`, or what is older than its limit. */
+  breaches: ('chain' | 'terminal' | 'parked' | 'pending' | 'conflicts')[];
+}

@@ -1,0 +1,84 @@
+/**
+ * The delivery of the audit trail to one sink of the app: page by page, the next one only after the last was taken and
+ * that is stored. A sink that fails is left alone for a while, longer each time, whatever happens meanwhile; nothing else
+ * waits for it.
+ */
+import type { AuditRow, AuditSink, SinkOptions } from './audit-shapes.js';
+import type { Bridge } from './bridge.js';
+import { FieldSyncError } from './errors.js';
+import { reportUncaught } from './events.js';
+
+const WAIT_MS = 1_000;
+const WAIT_MS_MAX = 60_000;
+
+export class Delivery {
+  readonly #bridge: Bridge;
+  readonly #name: string;
+  readonly #sink: AuditSink;
+  readonly #options: SinkOptions;
+  #running = false;
+  /** Something happened while it ran. */
+  #again = false;
+  #failures = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #stopped = false;
+
+  constructor(bridge: Bridge, name: string, sink: AuditSink, options: SinkOptions) {
+    this.#bridge = bridge;
+    this.#name = name;
+    this.#sink = sink;
+    this.#options = options;
+  }
+
+  /** There may be rows that it does not have. */
+  poke(): void {
+    if (this.#running) this.#again = true;
+    else if (!this.#stopped && this.#timer === undefined) void this.#run();
+  }
+
+  /** Hands nothing over any more. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      do this.#again = false;
+      while ((await this.#page()) || this.#again);
+    } catch (cause) {
+      this.#failed(cause);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Whether there was one. */
+  async #page(): Promise<boolean> {
+    if (this.#stopped) return false;
+    const rows: AuditRow[] = await this.#bridge.call('auditNext', this.#name);
+    const last = rows.at(-1);
+    if (last === undefined || this.#stopped) return false;
+    await this.#sink(rows);
+    await this.#bridge.call('auditTaken', this.#name, String(last.number));
+    this.#failures = 0;
+    return true;
+  }
+
+  #failed(cause: unknown): void {
+    if (cause instanceof FieldSyncError && cause.code === 'closed') this.stop();
+    if (this.#stopped) return;
+    const wait = Math.min(WAIT_MS * 2 ** this.#failures, WAIT_MS_MAX);
+    this.#failures += 1;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.poke();
+    }, wait);
+    try {
+      this.#options.onError?.(cause);
+    } catch (thrown) {
+      reportUncaught(thrown);
+    }
+  }
+}
