@@ -63,12 +63,11 @@ export interface Later {
   updateReferences: [entity: string, oldId: string, newId: string];
   report: [];
   close: [];
-  auditQuery: [filter: string];
+  /** With `ndjson` or `csv` it answers with an {@link AuditPiece}; `more`: another piece of the same came before. */
+  auditQuery: [format: '' | 'ndjson' | 'csv', filter: string, more?: 'more'];
   /** Takes `{from}` or its last answer, an {@link AuditStep}. */
   auditVerify: [position: string];
-  /** Answers with an {@link AuditPiece}; `more`: another piece of the same came before. */
-  auditExport: [format: string, filter: string, more?: 'more'];
-  auditNext: [sink: string];
+  /** Answers with the number up to which the sink has taken all. */
   auditTaken: [sink: string, through: string];
   auditReport: [limits: string];
   /** The only one that answers with a text of its own: that of the file. */

@@ -8,6 +8,8 @@ import type { Bridge } from './bridge.js';
 import { FieldSyncError } from './errors.js';
 import { reportUncaught } from './events.js';
 
+/** Rows that are handed over at a time. */
+const ROWS = 250;
 const WAIT_MS = 1_000;
 const WAIT_MS_MAX = 60_000;
 
@@ -16,6 +18,8 @@ export class Delivery {
   readonly #name: string;
   readonly #sink: AuditSink;
   readonly #options: SinkOptions;
+  /** The number of the last row that it took, as far as that is known here. */
+  #taken = 0;
   #running = false;
   /** Something happened while it ran. */
   #again = false;
@@ -56,12 +60,15 @@ export class Delivery {
 
   /** Whether there was one. */
   async #page(): Promise<boolean> {
+    // Stores what was taken here, and learns what was taken in other tabs and before a reload.
+    const after: number = await this.#bridge.call('auditTaken', this.#name, String(this.#taken));
     if (this.#stopped) return false;
-    const rows: AuditRow[] = await this.#bridge.call('auditNext', this.#name);
+    const filter = JSON.stringify({ after, limit: ROWS });
+    const rows: AuditRow[] = await this.#bridge.call('auditQuery', '', filter);
     const last = rows.at(-1);
     if (last === undefined || this.#stopped) return false;
     await this.#sink(rows);
-    await this.#bridge.call('auditTaken', this.#name, String(last.number));
+    this.#taken = last.number;
     this.#failures = 0;
     return true;
   }

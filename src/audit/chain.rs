@@ -1,6 +1,7 @@
 //! Following the trail: each row as it is stored must continue the one before. The first that does not is named, with
 //! what most likely was done to it. Holds two hashes, however long the trail is.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::row::link;
@@ -39,7 +40,8 @@ impl Stored {
 }
 
 /// What was done to the trail, as far as it can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reason {
     /// The row, or the hash in it, is not what was written; or the one before it was replaced.
     Changed,
@@ -55,22 +57,8 @@ pub enum Reason {
     Truncated,
 }
 
-impl Reason {
-    /// Its name for the app.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Changed => "changed",
-            Self::Missing => "missing",
-            Self::Inserted => "inserted",
-            Self::Misplaced => "misplaced",
-            Self::Unreadable => "unreadable",
-            Self::Truncated => "truncated",
-        }
-    }
-}
-
 /// The first row that does not continue the trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct FirstBad {
     /// Its number.
     pub number: u64,

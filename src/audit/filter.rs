@@ -42,17 +42,22 @@ impl Filter {
     /// Reads a filter: `{operation, entity, record, event, since, until, after, order, limit}`.
     pub fn parse(mut members: Object) -> Result<Self, BadFilter> {
         let bad = |name: &str, what| Err((name.to_owned(), what));
-        let mut text = |name: &str| match members.remove(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-            Some(_) => Err((name.to_owned(), "must be a text")),
-        };
-        let (operation, entity, event, order) = (text("operation")?, text("entity")?, text("event")?, text("order")?);
-        let mut number = |name: &str| match members.remove(name) {
-            None => Ok(None),
-            Some(value) => value.as_u64().map(Some).ok_or((name.to_owned(), "must be a whole number, not below 0")),
-        };
-        let (since, until, after, limit) = (number("since")?, number("until")?, number("after")?, number("limit")?);
+        let (mut texts, mut numbers) = ([None, None, None, None], [None; 4]);
+        for (place, name) in texts.iter_mut().zip(["operation", "entity", "event", "order"]) {
+            *place = match members.remove(name) {
+                None => None,
+                Some(Value::String(text)) if !text.is_empty() => Some(text),
+                Some(_) => return bad(name, "must be a text"),
+            };
+        }
+        for (place, name) in numbers.iter_mut().zip(["since", "until", "after", "limit"]) {
+            *place = match members.remove(name).map(|value| value.as_u64()) {
+                None => None,
+                Some(None) => return bad(name, "must be a whole number, not below 0"),
+                Some(number) => number,
+            };
+        }
+        let ([operation, entity, event, order], [since, until, after, limit]) = (texts, numbers);
         let record = match members.remove("record").map(|id| RecordId::from_value(&id)) {
             None => None,
             Some(Ok(_)) if entity.is_none() => return bad("entity", "must be there too where a record is named"),

@@ -1,22 +1,20 @@
-//! Reading the trail: a page of it, a page that is checked against the one before, what a sink has not seen. And what
-//! the readers leave in `state`: how far it was verified, how far a sink has come, where it begins after a wipe.
+//! Reading the trail: a page of it, and a page that is held against the one before and against what else is stored. And
+//! what its readers leave in `state`: how far it was verified, how far a sink has come, where it begins after a wipe.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::cache::{Cache, Decision, Run, unreadable};
+use super::cache::{Cache, Decision, Run};
 use super::rows::{number, row};
 use crate::audit::{Chain, FirstBad, Reason, Stored};
-use crate::conflict::{Conflict, ConflictState};
-use crate::model::OpId;
-use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
-use crate::value::{Hash, Key, KeyRange, from_value};
+use crate::value::{Hash, Key, KeyRange, Object, from_value};
 
 /// Rows that one transaction reads of the trail.
 const PAGE_ROWS: u32 = 250;
 
 /// A place in the trail, as it was when somebody looked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Point {
     /// The number of the row.
     pub number: u64,
@@ -32,29 +30,32 @@ impl Point {
     /// The row up to which all was in order when it was last verified from the beginning.
     const VERIFIED: &'static str = "auditVerified";
 
-    fn read(name: &str) -> Read {
-        Read::Get(Table::State, name.into())
+    /// The place that is stored, if one is and can be read.
+    pub fn of(stored: &[Stored]) -> Option<Self> {
+        let stored = stored.first()?.object()?;
+        let number = |name| stored.get(name).and_then(Value::as_u64);
+        Some(Self { number: number("number")?, hash: from_value(stored.get("hash")?).ok()?, at: number("at")? })
     }
-    fn one(db: &mut Cache, name: &str) -> Run<Option<Self>> {
-        let stored: Option<Value> = db.one(&Self::read(name))?;
-        let number = |stored: &Value, name| stored[name].as_u64();
-        Ok(stored.and_then(|stored| {
-            Some(Self { number: number(&stored, "number")?, hash: from_value(&stored["hash"]).ok()?, at: number(&stored, "at")? })
-        }))
+    /// Reads how far the trail was verified.
+    pub fn verified() -> Read {
+        Read::Get(Table::State, Self::VERIFIED.into())
+    }
+    fn anchor() -> Read {
+        Read::Get(Table::State, Self::ANCHOR.into())
     }
     /// As a row.
     pub(super) fn row(&self, name: &str) -> Row {
-        row(name.into(), &json!({"number": self.number, "hash": self.hash.as_str(), "at": self.at}))
+        row(name.into(), self)
     }
 }
 
 /// The place before the row with this number, if the trail does not begin there.
 pub(super) fn before(db: &mut Cache, kept: u64, now: u64) -> Run<Option<Point>> {
-    let previous = below(kept);
-    db.prefetch([Point::read(Point::ANCHOR), previous.clone()]);
+    let (anchor, previous) = (Point::anchor(), below(kept));
+    db.prefetch([anchor.clone(), previous.clone()]);
     let found = stored(db, &previous)?.pop();
     let found = found.and_then(|row| Some(Point { number: row.key, hash: row.hash()?, at: now }));
-    Ok(found.or(Point::one(db, Point::ANCHOR)?))
+    Ok(found.or(Point::of(&stored(db, &anchor)?)))
 }
 
 /// The last row below a number.
@@ -67,70 +68,40 @@ fn stored(db: &mut Cache, read: &Read) -> Run<Vec<Stored>> {
     Ok(db.rows(read)?.iter().map(|row| Stored { key: number(&row.key), text: row.text.clone() }).collect())
 }
 
-/// What a reader wants. One decision for all of them, because each kind of decision is code that every page downloads.
+/// Rows as they are stored, all of one moment: a list for each read. One decision for every reader of the trail, because
+/// each kind of decision is code that every page downloads.
 #[derive(Clone, Debug)]
-pub enum Inspect {
-    /// A page of the trail.
-    Page {
-        /// Those with an entry about this operation, all of them; or a page of all rows.
-        operation: Option<String>,
-        /// Those that come after this number in the order; nothing from its beginning.
-        after: Option<u64>,
-        /// From the last to the first.
-        descending: bool,
-    },
-    /// A page of what this sink has not acknowledged.
-    Sink(String),
-    /// The next page is verified.
-    Follow(Following),
-    /// What came after this row, and all that is unfinished at that moment.
-    End(u64),
-}
+pub struct Rows(pub Vec<Read>);
 
-/// What a reader was told, as far as it is about what it wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inspected {
-    /// Rows, as they are stored.
-    pub rows: Vec<Stored>,
-    /// How far the trail was verified.
-    pub following: Following,
-    /// What is unfinished.
-    pub unfinished: Unfinished,
-}
+impl Decision for Rows {
+    type Out = Vec<Vec<Stored>>;
 
-impl Decision for Inspect {
-    type Out = Inspected;
-
-    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Inspected)> {
-        let mut told = Inspected::default();
-        match self {
-            Self::Page { operation, after, descending } => told.rows = page(db, operation.as_deref(), *after, *descending)?,
-            Self::Sink(name) => {
-                let after = db.one(&Read::Get(Table::State, sink(name)))?;
-                told.rows = page(db, None, after, false)?;
-            }
-            Self::Follow(following) => told.following = follow(db, following.clone())?,
-            Self::End(after) => {
-                told.rows = stored(db, &Read::range(Table::Audit, KeyRange::above((*after).into())))?;
-                told.unfinished = unfinished(db)?;
-            }
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        db.prefetch(self.0.iter().cloned());
+        db.settle()?;
+        let mut found = Vec::new();
+        for read in &self.0 {
+            found.push(stored(db, read)?);
         }
-        Ok((Vec::new(), told))
+        Ok((Vec::new(), found))
     }
 }
 
-fn page(db: &mut Cache, operation: Option<&str>, after: Option<u64>, descending: bool) -> Run<Vec<Stored>> {
+/// All rows with an entry about an operation.
+pub fn rows_about(operation: &str) -> Read {
+    Read::index(Table::Audit, KeyRange::only(operation.into()))
+}
+
+/// The page that comes after a number in the order; without one, the first.
+pub fn page_after(after: Option<u64>, descending: bool) -> Read {
     let bound = after.map(|number| (number.into(), true));
     let range = if descending { KeyRange { lower: None, upper: bound } } else { KeyRange { lower: bound, upper: None } };
-    let read = match operation {
-        Some(operation) => Read::index(Table::Audit, KeyRange::only(operation.into())),
-        None => Read::Range { table: Table::Audit, by_index: false, range, limit: Some(PAGE_ROWS), reverse: descending },
-    };
-    let mut rows = stored(db, &read)?;
-    if operation.is_some() && descending {
-        rows.reverse();
-    }
-    Ok(rows)
+    Read::Range { table: Table::Audit, by_index: false, range, limit: Some(PAGE_ROWS), reverse: descending }
+}
+
+/// Every conflict.
+pub fn all_conflicts() -> Read {
+    Read::range(Table::Conflicts, KeyRange::all())
 }
 
 /// How far the trail was verified: what a step gives is what the next one goes on from.
@@ -152,52 +123,68 @@ pub struct Following {
     pub first_bad: Option<FirstBad>,
 }
 
-fn follow(db: &mut Cache, mut at: Following) -> Run<Following> {
-    let ends = [Read::last(Table::Audit), Read::last(Table::Outbox), Read::last(Table::Conflicts), sinks()];
-    let start = below(at.from.unwrap_or_default());
-    db.prefetch([Point::read(Point::ANCHOR), Point::read(Point::VERIFIED), start.clone()].into_iter().chain(ends.clone()));
-    let (anchor, verified) = (Point::one(db, Point::ANCHOR)?, Point::one(db, Point::VERIFIED)?);
-    let mut known = verified.map(|point| (point.number, point.hash));
-    let mut chain = match at.chain.take() {
-        Some(chain) => chain,
-        None => {
+impl Following {
+    /// Where the answer to the reads has how far the trail was verified.
+    pub const VERIFIED_AT: usize = 3;
+
+    /// Whether this is the end and everything was in order.
+    pub fn is_ok(&self) -> bool {
+        self.done && self.first_bad.is_none()
+    }
+
+    /// What the next step looks at.
+    pub fn wants(&self) -> Vec<Read> {
+        let from = self.from.unwrap_or_default();
+        Self::reads(from, self.chain.as_ref().map_or(from.saturating_sub(1), |chain| chain.through))
+    }
+    /// The page that comes after `through`, the last rows whose keys come from the one counter, and what was noted.
+    pub fn reads(from: u64, through: u64) -> Vec<Read> {
+        let range = KeyRange::above(through.into());
+        let page = Read::Range { table: Table::Audit, by_index: false, range, limit: Some(PAGE_ROWS + 1), reverse: false };
+        let [audit, outbox, conflicts] = [Table::Audit, Table::Outbox, Table::Conflicts].map(Read::last);
+        vec![page, below(from), Point::anchor(), Point::verified(), audit, outbox, conflicts, sinks()]
+    }
+
+    /// Takes the answer in.
+    pub fn step(mut self, told: &[Vec<Stored>]) -> Self {
+        let [rows, start, anchor, verified, audit, outbox, conflicts, sinks] = told else { return self };
+        let mut known = Point::of(verified).map(|point| (point.number, point.hash));
+        let mut chain = self.chain.take().unwrap_or_else(|| {
             // What stands before the first row that is wanted is taken as it is.
-            let before = stored(db, &start)?.pop().and_then(|row| row.hash().map(|hash| Chain::at(row.key, hash)));
+            let before = start.first().and_then(|row| row.hash().map(|hash| Chain::at(row.key, hash)));
             let chain = before.unwrap_or_else(Chain::beginning);
-            at.whole = chain.through == 0 || known.as_ref().is_some_and(|(number, _)| chain.through <= *number);
+            self.whole = chain.through == 0 || known.as_ref().is_some_and(|(number, _)| chain.through <= *number);
             chain
+        });
+        if let Some(anchor) = Point::of(anchor).filter(|anchor| anchor.number > chain.through) {
+            chain = Chain::at(anchor.number, anchor.hash);
+            self.whole = true;
         }
-    };
-    if let Some(anchor) = anchor.filter(|anchor| anchor.number > chain.through) {
-        chain = Chain::at(anchor.number, anchor.hash);
-        at.whole = true;
-    }
-    known = known.filter(|(number, _)| chain.through <= *number);
-    let range = KeyRange::above(chain.through.into());
-    let next = Read::Range { table: Table::Audit, by_index: false, range, limit: Some(PAGE_ROWS + 1), reverse: false };
-    let rows = stored(db, &next)?;
-    let more = rows.len() > PAGE_ROWS as usize;
-    let mut bad = remembered(&chain, &mut known);
-    for (number, row) in rows.iter().take(PAGE_ROWS as usize).enumerate() {
-        if bad.is_some() {
-            break;
+        known = known.filter(|(number, _)| chain.through <= *number);
+        let mut bad = remembered(&chain, &mut known);
+        let (page, more) = (page_of(rows), rows.len() > PAGE_ROWS as usize);
+        for (at, row) in page.iter().enumerate() {
+            if bad.is_none() {
+                bad = chain.follow(row, rows.get(at + 1)).err();
+                self.rows += u64::from(bad.is_none());
+            }
+            if bad.is_none() {
+                bad = remembered(&chain, &mut known);
+            }
         }
-        bad = chain.follow(row, rows.get(number + 1)).err();
-        at.rows += u64::from(bad.is_none());
-        bad = bad.or_else(|| remembered(&chain, &mut known));
+        let key = |rows: &[Stored]| rows.first().map_or(0, |row| row.key);
+        let taken = sinks.iter().filter_map(|sink| sink.text.parse().ok()).max().unwrap_or(0);
+        let told = known.map_or(0, |(number, _)| number).max(key(outbox)).max(key(conflicts)).max(key(audit)).max(taken);
+        if bad.is_none() && !more && told > chain.through {
+            bad = Some(FirstBad { number: told, reason: Reason::Truncated });
+        }
+        Self { chain: Some(chain), last: key(audit), done: bad.is_some() || !more, first_bad: bad, ..self }
     }
-    let mut told = known.map_or(0, |(number, _)| number);
-    for read in &ends {
-        told = told.max(db.rows(read)?.first().map_or(0, |row| number(&row.key)));
-    }
-    for through in db.all::<u64>(&ends[3])? {
-        told = told.max(through);
-    }
-    at.last = db.rows(&ends[0])?.first().map_or(0, |row| number(&row.key));
-    if bad.is_none() && !more && told > chain.through {
-        bad = Some(FirstBad { number: told, reason: Reason::Truncated });
-    }
-    Ok(Following { chain: Some(chain), done: bad.is_some() || !more, first_bad: bad, ..at })
+}
+
+/// Of the rows that a step has read, those that it is about: one more is read to tell whether there is one.
+pub fn page_of(rows: &[Stored]) -> &[Stored] {
+    &rows[..rows.len().min(PAGE_ROWS as usize)]
 }
 
 /// Whether the trail is another than the one that was verified once: the row of then is gone, or has another hash.
@@ -221,21 +208,24 @@ pub enum Remember {
 }
 
 impl Decision for Remember {
-    type Out = ();
+    /// How far it is now.
+    type Out = u64;
 
-    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, ())> {
-        let row = match self {
-            Self::Verified(point) => point.row(Point::VERIFIED),
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, u64)> {
+        let (row, number) = match self {
+            Self::Verified(point) => (point.row(Point::VERIFIED), point.number),
             Self::Taken(name, through) => {
-                let known: Option<u64> = db.one(&Read::Get(Table::State, sink(name)))?;
-                row(sink(name), &known.map_or(*through, |known| known.max(*through)))
+                let known: u64 = db.one(&Read::Get(Table::State, sink(name)))?.unwrap_or_default();
+                if known >= *through {
+                    return Ok((Vec::new(), known));
+                }
+                (row(sink(name), through), *through)
             }
         };
-        Ok((vec![Write::Put(Table::State, row)], ()))
+        Ok((vec![Write::Put(Table::State, row)], number))
     }
 }
 
-/// What was acknowledged to all sinks: a number each.
 fn sinks() -> Read {
     Read::range(Table::State, KeyRange { lower: Some((sink(""), false)), upper: Some(("sink0".into(), true)) })
 }
@@ -244,46 +234,16 @@ fn sink(name: &str) -> Key {
     ["sink/", name].concat().as_str().into()
 }
 
-/// What waits at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unfinished {
-    /// Operations in the outbox.
-    pub operations: Vec<OpId>,
-    /// The oldest parked operation, and when it was written, ms by the device.
-    pub parked: Option<(u64, OpId)>,
-    /// The oldest one that the server has no word on.
-    pub pending: Option<(u64, OpId)>,
-    /// Open conflicts,
-    pub conflicts: u64,
-    /// and when the oldest of them was found, ms by the device.
-    pub conflict: Option<u64>,
-    /// When the whole trail was last in order.
-    pub verified: Option<Point>,
-}
-
-fn unfinished(db: &mut Cache) -> Run<Unfinished> {
-    let [outbox, conflicts] = [Table::Outbox, Table::Conflicts].map(|table| Read::range(table, KeyRange::all()));
-    db.prefetch([outbox.clone(), conflicts.clone(), Point::read(Point::VERIFIED)]);
-    let mut found = Unfinished { verified: Point::one(db, Point::VERIFIED)?, ..Unfinished::default() };
-    for waiting in db.all::<OutboxRow>(&outbox)? {
-        let operation = waiting.operation().map_err(unreadable)?.id;
-        let oldest = match waiting.state {
-            State::Pending => Some(&mut found.pending),
-            State::Parked { .. } => Some(&mut found.parked),
-            State::Acknowledged { .. } | State::Conflict { .. } => None,
-        };
-        if let Some(oldest) = oldest
-            && oldest.as_ref().is_none_or(|(created, _)| waiting.created < *created)
-        {
-            *oldest = Some((waiting.created, operation.clone()));
-        }
-        found.operations.push(operation);
+/// How many conflicts of these rows are open, and when the oldest of them was found, ms by the device.
+pub fn open_conflicts(rows: &[Stored]) -> (u64, Option<u64>) {
+    let found = |conflict: Object| {
+        let open = conflict.get("state").is_some_and(|state| state == "open");
+        conflict.get("detectedAt").and_then(Value::as_u64).filter(|_| open)
+    };
+    let (mut count, mut oldest) = (0, None);
+    for at in rows.iter().filter_map(Stored::object).filter_map(found) {
+        count += 1;
+        oldest = Some(oldest.map_or(at, |oldest: u64| oldest.min(at)));
     }
-    for conflict in db.all::<Conflict>(&conflicts)? {
-        if conflict.state == ConflictState::Open {
-            found.conflicts += 1;
-            found.conflict = Some(found.conflict.map_or(conflict.detected_at, |oldest| oldest.min(conflict.detected_at)));
-        }
-    }
-    Ok(found)
+    (count, oldest)
 }

@@ -38,7 +38,7 @@ mod wipe;
 mod work;
 mod write;
 
-pub use audit::{Following, Inspect, Inspected, Point, Remember, Unfinished};
+pub use audit::{Following, Point, Remember, Rows, all_conflicts, open_conflicts, page_after, page_of, rows_about};
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;
 pub use claim::{Claim, Claimed, Follower, Stands};

@@ -1,86 +1,150 @@
 //! The trail for whoever inspects it: rows that a filter means, the proof that none was touched, text for others, rows for
 //! the app's own system, and a report. All of it reads in pages, so that a long trail takes time but no memory.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Engine, EngineError};
-use crate::audit::{BadFilter, Chain, Ends, Filter, HEAD, Stored, lines, shown, time};
-use crate::decide::{Following, Inspect, Inspected, Point, Remember, ResolveId};
-use crate::model::RecordId;
+use crate::audit::{BadFilter, Chain, Ends, Filter, FirstBad, HEAD, Stored, lines, shown, time};
+use crate::decide::{Following, Point, Remember, ResolveId, Rows, all_conflicts, open_conflicts, page_after, page_of, rows_about};
+use crate::model::{OpId, RecordId};
+use crate::outbox::State;
+use crate::plan::Read;
 use crate::platform::Host;
 use crate::protocol::limits::NAME_BYTES_MAX;
 use crate::store::{Durability, Store};
-use crate::value::{Hash, Limits, Object, from_value, parse, to_text};
+use crate::value::{Hash, Limits, Object, from_value, parse, to_text, to_value};
 
 /// How old something unfinished may be before the report names it, ms: 24 h.
 const AGE_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Rows in one piece of text.
 const TEXT_ROWS: usize = 250;
 
-impl<S: Store, H: Host> Engine<S, H> {
-    /// The rows that a filter means, in its order: `{number, at, stamp, user, device, previous, reason, entries, hash}`.
-    pub async fn audit_query(&self, filter: &str) -> Result<Vec<Value>, EngineError> {
-        let filter = self.filter(filter)?;
-        let (rows, _) = self.audit_rows(&filter, filter.rows_max()).await?;
-        Ok(rows.into_iter().map(Value::Object).collect())
-    }
+/// What a verification found so far.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verified<'v> {
+    rows: u64,
+    through: u64,
+    head: Option<&'v Hash>,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_bad: Option<FirstBad>,
+}
 
-    /// The next piece of the rows that a filter means, as text: `ndjson`, or `csv`, whose first piece has a head. `next` is
-    /// what the filter of the next piece says instead, null at the end.
-    pub async fn audit_export(&self, format: &str, filter: &str, first: bool) -> Result<Value, EngineError> {
-        let csv = match format {
-            "csv" => true,
-            "ndjson" => false,
-            _ => return Err(invalid("format", "must be 'ndjson' or 'csv'")),
-        };
-        let filter = self.filter(filter)?;
-        let wanted = filter.limit.map_or(TEXT_ROWS, |_| filter.rows_max().min(TEXT_ROWS));
-        let (rows, more) = self.audit_rows(&filter, wanted).await?;
-        let left = filter.limit.map(|limit| limit.saturating_sub(rows.len().try_into().unwrap_or(u64::MAX)));
-        let last = rows.last().map(|row| row["number"].clone()).filter(|_| more && left != Some(0));
-        let next = last.map(|after| left.map_or_else(|| json!({"after": after}), |left| json!({"after": after, "limit": left})));
-        let mut text = if csv && first { HEAD.to_owned() } else { String::new() };
-        for row in rows {
-            if csv {
-                text.push_str(&lines(&row));
-            } else {
-                text.push_str(&to_text(&row));
-                text.push('\n');
-            }
+impl<'v> From<&'v Following> for Verified<'v> {
+    fn from(position: &'v Following) -> Self {
+        let (rows, ok, first_bad) = (position.rows, position.is_ok(), position.first_bad);
+        let (through, head) = position.chain.as_ref().map_or((0, None), |chain| (chain.through, Some(&chain.head)));
+        Self { rows, through, head, ok, first_bad }
+    }
+}
+
+/// One step of a verification.
+#[derive(Serialize)]
+struct Step<'v> {
+    result: Verified<'v>,
+    before: Option<&'v Hash>,
+    whole: bool,
+    last: u64,
+    done: bool,
+}
+
+/// A piece of the trail as text, and what the filter of the next one says instead.
+#[derive(Serialize)]
+struct Piece {
+    text: String,
+    next: Option<Next>,
+}
+
+#[derive(Serialize)]
+struct Next {
+    after: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+}
+
+/// Whether the trail is in order, what it does not account for, and what waits.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'v> {
+    chain: Verified<'v>,
+    last_verified: Option<Seen>,
+    terminal: Terminal,
+    oldest_parked: Option<Waiting>,
+    oldest_pending: Option<Waiting>,
+    open_conflicts: Open,
+    breaches: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Seen {
+    number: u64,
+    at: u64,
+}
+
+#[derive(Serialize)]
+struct Terminal {
+    audited: u64,
+    missing: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Waiting {
+    operation_id: OpId,
+    since: u64,
+}
+
+#[derive(Serialize)]
+struct Open {
+    count: u64,
+    oldest: Option<u64>,
+}
+
+impl<S: Store, H: Host> Engine<S, H> {
+    /// The rows that a filter means, in its order: `{number, at, stamp, user, device, previous, reason, entries, hash}`. With
+    /// the format `ndjson` or `csv` they come as text, in pieces: `{text, next}`. The first piece of `csv` has a head; `next`
+    /// is what the filter of the next piece says instead, null at the end.
+    pub async fn audit_query(&self, format: &str, filter: &str, first: bool) -> Result<Value, EngineError> {
+        if !matches!(format, "" | "csv" | "ndjson") {
+            return Err(invalid("format", "must be 'ndjson' or 'csv'"));
         }
-        Ok(json!({"text": text, "next": next}))
+        let filter = Filter::parse(object(filter)?).map_err(|(path, what): BadFilter| invalid(&path, what))?;
+        let rows_max = match filter.limit {
+            None if !format.is_empty() => TEXT_ROWS,
+            Some(_) if !format.is_empty() => filter.rows_max().min(TEXT_ROWS),
+            _ => filter.rows_max(),
+        };
+        let (rows, more) = self.audit_rows(&filter, rows_max).await?;
+        Ok(if format.is_empty() { rows.into() } else { piece(&rows, more, &filter, format == "csv", first) })
     }
 
     /// Verifies the next page of the trail. `position` is `{"from": n}`, `{}`, or the last answer: `result` is that of all so
     /// far, and the end's where `done` says so.
     pub async fn audit_verify(&self, position: &str) -> Result<Value, EngineError> {
-        let position = self.verified(following(&object(position)?)?).await?;
-        let before = position.chain.as_ref().and_then(|chain| chain.before.as_ref()).map(Hash::as_str);
-        Ok(json!({
-            "result": result(&position), "before": before, "whole": position.whole, "last": position.last, "done": position.done,
-        }))
+        let position = following(&object(position)?)?;
+        let told = self.look(Rows(position.wants())).await?;
+        let position = self.noted(position.step(&told)).await?;
+        let before = position.chain.as_ref().and_then(|chain| chain.before.as_ref());
+        let Following { whole, last, done, .. } = position;
+        Ok(to_value(&Step { result: (&position).into(), before, whole, last, done }))
     }
 
-    async fn verified(&self, position: Following) -> Result<Following, EngineError> {
-        let position = self.inspect(Inspect::Follow(position)).await?.following;
-        if let Some(chain) = position.chain.as_ref().filter(|chain| is_ok(&position) && position.whole && chain.through > 0) {
+    /// Remembers where the whole trail was found in order.
+    async fn noted(&self, position: Following) -> Result<Following, EngineError> {
+        if let Some(chain) = position.chain.as_ref().filter(|chain| position.is_ok() && position.whole && chain.through > 0) {
             let point = Point { number: chain.through, hash: chain.head.clone(), at: self.now() };
             self.decide(Durability::Relaxed, Remember::Verified(point)).await?;
         }
         Ok(position)
     }
 
-    /// The rows that a sink has not acknowledged, at most a page of them.
-    pub async fn audit_next(&self, sink: &str) -> Result<Vec<Value>, EngineError> {
+    /// A sink took all rows up to this number. Returns up to where it has taken all: what was acknowledged once stays so.
+    pub async fn audit_taken(&self, sink: &str, through: &str) -> Result<u64, EngineError> {
         if sink.is_empty() || sink.len() > NAME_BYTES_MAX {
             return Err(invalid("name", "must have 1 to 256 bytes"));
         }
-        let rows = self.inspect(Inspect::Sink(sink.to_owned())).await?.rows;
-        rows.iter().map(|row| self.shown_row(row).map(Value::Object)).collect()
-    }
-
-    /// A sink took all rows up to this number.
-    pub async fn audit_taken(&self, sink: &str, through: &str) -> Result<(), EngineError> {
         let through = through.parse().map_err(|_| invalid("through", "must be a number"))?;
         self.decide(Durability::Relaxed, Remember::Taken(sink.to_owned(), through)).await
     }
@@ -88,72 +152,102 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Whether the trail is in order, whether everything that was written is accounted for, and what waits for too long.
     /// `limits` are `{parkedMs, pendingMs, conflictMs}`.
     pub async fn audit_report(&self, limits: &str) -> Result<Value, EngineError> {
-        let mut limits = object(limits)?;
-        let mut limit = |name: &str| match limits.remove(name) {
-            None => Ok(AGE_MS),
-            Some(value) => value.as_u64().ok_or_else(|| invalid(name, "must be a whole number, not below 0")),
-        };
-        let (parked_ms, pending_ms, conflict_ms) = (limit("parkedMs")?, limit("pendingMs")?, limit("conflictMs")?);
-        if let Some(unknown) = limits.keys().next() {
-            return Err(invalid(unknown, "is no limit of the report"));
-        }
-        let before = self.inspect(Inspect::End(u64::MAX)).await?.unfinished.verified;
-        let mut chain = Following::default();
-        while !chain.done {
-            chain = self.verified(chain).await?;
-        }
-        let (end, ends) = self.ended().await?;
-        let (audited, missing) = (ends.audited(), ends.missing(&end.operations));
-        let now = self.now();
-        let too_old = |since: Option<u64>, limit: u64| since.is_some_and(|since| now.saturating_sub(since) > limit);
-        let since = |oldest: &Option<(u64, _)>| oldest.as_ref().map(|(created, _)| *created);
-        let breaches = [
-            (!is_ok(&chain), "chain"),
-            (!missing.is_empty(), "terminal"),
-            (too_old(since(&end.parked), parked_ms), "parked"),
-            (too_old(since(&end.pending), pending_ms), "pending"),
-            (too_old(end.conflict, conflict_ms), "conflicts"),
-        ];
-        let breaches: Vec<&str> = breaches.into_iter().filter(|(breached, _)| *breached).map(|(_, name)| name).collect();
-        let oldest =
-            |oldest: Option<(u64, crate::model::OpId)>| oldest.map(|(at, operation)| json!({"operationId": operation, "since": at}));
-        Ok(json!({
-            "chain": result(&chain), "lastVerified": before.map(|point| json!({"number": point.number, "at": point.at})),
-            "terminal": {"audited": audited, "missing": missing}, "oldestParked": oldest(end.parked), "oldestPending": oldest(end.pending),
-            "openConflicts": {"count": end.conflicts, "oldest": end.conflict}, "breaches": breaches,
-        }))
-    }
-
-    /// What is unfinished at one moment, and what had an end by then.
-    async fn ended(&self) -> Result<(crate::decide::Unfinished, Ends), EngineError> {
-        let (mut ends, mut after) = (Ends::default(), None);
+        let limits = limits_in(object(limits)?)?;
+        let (mut position, mut ends, mut after, mut before) = (Following::default(), Ends::default(), 0, None);
+        // A broken trail is read to its end all the same: what is accounted for is another question.
         loop {
-            let rows = self.inspect(Inspect::Page { operation: None, after, descending: false }).await?.rows;
-            let Some(last) = rows.last().map(|row| row.key) else { break };
-            rows.iter().filter_map(Stored::object).for_each(|row| ends.see(&row));
-            after = Some(last);
+            let told = self.look(Rows(Following::reads(0, after))).await?;
+            if after == 0 {
+                before = told.get(Following::VERIFIED_AT).and_then(|stored| Point::of(stored));
+            }
+            if !position.done {
+                position = position.step(&told);
+            }
+            let page = told.first().map_or(&[][..], |rows| page_of(rows));
+            page.iter().filter_map(Stored::object).for_each(|row| ends.see(&row));
+            match page.last() {
+                Some(last) => after = last.key,
+                None => break,
+            }
         }
-        let Inspected { rows, unfinished, .. } = self.inspect(Inspect::End(after.unwrap_or_default())).await?;
-        rows.iter().filter_map(Stored::object).for_each(|row| ends.see(&row));
-        Ok((unfinished, ends))
+        let position = self.noted(position).await?;
+        // As it is stored, and not as it is known here.
+        self.inner.known.set(None);
+        self.refresh().await?;
+        // The queue is known up to here, and what the trail says later it says of a later queue.
+        let (through, operations) = (self.inner.known.get().unwrap_or_default(), self.operations());
+        let [oldest_parked, oldest_pending] = [true, false].map(|parked| self.oldest(parked));
+        let open_conflicts = loop {
+            let told = self.look(Rows(vec![page_after(Some(after), false), all_conflicts()])).await?;
+            let [rows, conflicts] = &told[..] else { break Open { count: 0, oldest: None } };
+            rows.iter().filter(|row| row.key <= through).filter_map(Stored::object).for_each(|row| ends.see(&row));
+            match rows.last() {
+                Some(last) if last.key < through => after = last.key,
+                _ => {
+                    let (count, oldest) = open_conflicts(conflicts);
+                    break Open { count, oldest };
+                }
+            }
+        };
+        let terminal = Terminal { audited: ends.audited(), missing: ends.missing(&operations) };
+        let mut breaches = Vec::new();
+        let ages = [&oldest_parked, &oldest_pending].map(|oldest| oldest.as_ref().map(|oldest| oldest.since));
+        let now = self.now();
+        for (at, since) in ages.into_iter().chain([open_conflicts.oldest]).enumerate() {
+            if since.is_some_and(|since| now.saturating_sub(since) > limits[at]) {
+                breaches.push(["parked", "pending", "conflicts"][at]);
+            }
+        }
+        if !terminal.missing.is_empty() {
+            breaches.insert(0, "terminal");
+        }
+        if !position.is_ok() {
+            breaches.insert(0, "chain");
+        }
+        let last_verified = before.map(|Point { number, at, .. }| Seen { number, at });
+        let chain = (&position).into();
+        Ok(to_value(&Report { chain, last_verified, terminal, oldest_parked, oldest_pending, open_conflicts, breaches }))
     }
 
-    async fn inspect(&self, what: Inspect) -> Result<Inspected, EngineError> {
-        self.look(what).await
+    fn operations(&self) -> Vec<OpId> {
+        self.inner.queue.borrow().items().map(|(_, item)| item.operation.id.clone()).collect()
+    }
+
+    /// Of the operations that are parked, or of those that the server has no word on, the one that was written first.
+    fn oldest(&self, parked: bool) -> Option<Waiting> {
+        let queue = self.inner.queue.borrow();
+        let waiting = queue.items().filter(|(_, item)| match item.row.state {
+            State::Parked { .. } => parked,
+            State::Pending => !parked,
+            State::Acknowledged { .. } | State::Conflict { .. } => false,
+        });
+        let (_, oldest) = waiting.min_by_key(|(_, item)| item.row.created)?;
+        Some(Waiting { operation_id: oldest.operation.id.clone(), since: oldest.row.created })
+    }
+
+    async fn rows(&self, read: Read) -> Result<Vec<Stored>, EngineError> {
+        Ok(self.look(Rows(vec![read])).await?.pop().unwrap_or_default())
     }
 
     /// The first rows that a filter means, and whether there may be more.
     async fn audit_rows(&self, filter: &Filter, rows_max: usize) -> Result<(Vec<Object>, bool), EngineError> {
         let mut found = Vec::new();
         let mut after = filter.after;
-        let wanted = filter.entity.as_deref().zip(filter.record.as_ref());
         loop {
-            let (operation, descending) = (filter.operation.clone(), filter.descending);
-            let page = self.inspect(Inspect::Page { operation, after, descending }).await?.rows;
-            let rows: Vec<(u64, Object)> =
-                page.iter().map(|row| self.shown_row(row).map(|shown| (row.key, shown))).collect::<Result<_, _>>()?;
-            let ids = match wanted {
-                Some((entity, record)) => self.ids_of(entity, record, &rows).await?,
+            let read = filter.operation.as_deref().map_or_else(|| page_after(after, filter.descending), rows_about);
+            let mut rows = self.shown_rows(&self.rows(read).await?)?;
+            if filter.operation.is_some() && filter.descending {
+                rows.reverse();
+            }
+            let ids = match filter.entity.as_deref().zip(filter.record.as_ref()) {
+                Some((entity, record)) => {
+                    let ids = ids_in(entity, record, &rows);
+                    let known = self.look(ResolveId { ids: ids.iter().map(|id| (entity.to_owned(), id.clone())).collect() }).await?;
+                    let present = |id: &RecordId| {
+                        known.iter().find(|(_, earlier, _)| earlier == id).map_or_else(|| id.clone(), |(_, _, row)| row.id.clone())
+                    };
+                    ids.iter().filter(|id| present(id) == present(record)).cloned().collect()
+                }
                 None => Vec::new(),
             };
             let Some((last, _)) = rows.last() else { return Ok((found, false)) };
@@ -175,45 +269,56 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    /// The IDs in these rows that a record has or had.
-    async fn ids_of(&self, entity: &str, record: &RecordId, rows: &[(u64, Object)]) -> Result<Vec<RecordId>, EngineError> {
-        let mut ids = vec![record.clone()];
-        for entry in rows.iter().filter_map(|(_, row)| row["entries"].as_array()).flatten().filter(|entry| entry["entity"] == entity) {
-            if let Ok(id) = RecordId::from_value(&entry["record"])
-                && !ids.contains(&id)
-            {
-                ids.push(id);
-            }
+    fn shown_rows(&self, rows: &[Stored]) -> Result<Vec<(u64, Object)>, EngineError> {
+        let mut found = Vec::new();
+        for row in rows {
+            let Some(object) = row.object() else {
+                return Err(EngineError::with("integrity", "a row of the audit trail cannot be read", json!({"number": row.key})));
+            };
+            found.push((row.key, shown(object, self.inner.device.client.as_str())));
         }
-        let found = self.look(ResolveId { ids: ids.iter().map(|id| (entity.to_owned(), id.clone())).collect() }).await?;
-        let present = |id: &RecordId| found.iter().find(|(_, earlier, _)| earlier == id).map_or(id.clone(), |(_, _, row)| row.id.clone());
-        let wanted = present(record);
-        ids.retain(|id| present(id) == wanted);
-        Ok(ids)
-    }
-
-    fn shown_row(&self, row: &Stored) -> Result<Object, EngineError> {
-        let unreadable = || EngineError::with("integrity", "a row of the audit trail cannot be read", json!({"number": row.key}));
-        Ok(shown(row.object().ok_or_else(unreadable)?, self.inner.device.client.as_str()))
-    }
-
-    fn filter(&self, text: &str) -> Result<Filter, EngineError> {
-        Filter::parse(object(text)?).map_err(|(path, what): BadFilter| invalid(&path, what))
+        Ok(found)
     }
 }
 
-/// What a verification found so far.
-fn result(position: &Following) -> Value {
-    let (through, head) = position.chain.as_ref().map_or((0, None), |chain| (chain.through, Some(chain.head.as_str())));
-    let mut result = json!({"rows": position.rows, "through": through, "head": head, "ok": is_ok(position)});
-    if let Some(bad) = position.first_bad {
-        result["firstBad"] = json!({"number": bad.number, "reason": bad.reason.name()});
+/// The IDs of an entity in these rows, and the one that is wanted.
+fn ids_in(entity: &str, record: &RecordId, rows: &[(u64, Object)]) -> Vec<RecordId> {
+    let mut ids = vec![record.clone()];
+    for entry in rows.iter().filter_map(|(_, row)| row.get("entries")?.as_array()).flatten() {
+        if entry["entity"] == entity
+            && let Ok(id) = RecordId::from_value(&entry["record"])
+            && !ids.contains(&id)
+        {
+            ids.push(id);
+        }
     }
-    result
+    ids
 }
 
-fn is_ok(position: &Following) -> bool {
-    position.done && position.first_bad.is_none()
+fn piece(rows: &[Object], more: bool, filter: &Filter, csv: bool, first: bool) -> Value {
+    let mut text = if csv && first { HEAD.to_owned() } else { String::new() };
+    for row in rows {
+        if csv {
+            text.push_str(&lines(row));
+        } else {
+            text.push_str(&to_text(row));
+            text.push('\n');
+        }
+    }
+    let limit = filter.limit.map(|limit| limit.saturating_sub(rows.len().try_into().unwrap_or(u64::MAX)));
+    let last = rows.last().filter(|_| more && limit != Some(0)).and_then(|last| last.get("number")?.as_u64());
+    to_value(&Piece { text, next: last.map(|after| Next { after, limit }) })
+}
+
+/// The ages that are allowed, ms: parked, pending, conflicts.
+fn limits_in(mut limits: Object) -> Result<[u64; 3], EngineError> {
+    let mut ages = [AGE_MS; 3];
+    for (age, name) in ages.iter_mut().zip(["parkedMs", "pendingMs", "conflictMs"]) {
+        if let Some(value) = limits.remove(name) {
+            *age = value.as_u64().ok_or_else(|| invalid(name, "must be a whole number, not below 0"))?;
+        }
+    }
+    limits.keys().next().map_or(Ok(ages), |unknown| Err(invalid(unknown, "is no limit of the report")))
 }
 
 /// Where a verification goes on: `{from}` before its first step, later the last answer.

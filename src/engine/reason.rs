@@ -43,8 +43,8 @@ impl<S: Store, H: Host> Engine<S, H> {
 
 /// A reason that the trail can keep. One of blanks is none.
 pub(super) fn bounded(reason: Option<&str>) -> Result<Option<String>, EngineError> {
-    let Some(reason) = reason.map(str::trim).filter(|reason| !reason.is_empty()) else { return Ok(None) };
-    if reason.chars().nth(REASON_CHARS_MAX).is_some() {
+    let Some(reason) = reason.map(str::trim_ascii).filter(|reason| !reason.is_empty()) else { return Ok(None) };
+    if reason.chars().count() > REASON_CHARS_MAX {
         return Err(EngineError::with("invalid_value", "a reason has at most 1,000 characters", json!({"path": "reason"})));
     }
     Ok(Some(reason.to_owned()))

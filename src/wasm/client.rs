@@ -216,11 +216,9 @@ impl Client {
             "mapTempToReal" => done(engine.map_temp(a, b).await)?,
             "updateReferences" => done(engine.update_references(a, b, c).await)?,
             "report" => engine.report(),
-            "auditQuery" => engine.audit_query(a).await?.into(),
             "auditVerify" => engine.audit_verify(a).await?,
-            "auditExport" => engine.audit_export(a, b, c.is_empty()).await?,
-            "auditNext" => engine.audit_next(a).await?.into(),
-            "auditTaken" => done(engine.audit_taken(a, b).await)?,
+            "auditQuery" => engine.audit_query(a, b, c.is_empty()).await?,
+            "auditTaken" => engine.audit_taken(a, b).await?.into(),
             "auditReport" => engine.audit_report(a).await?,
             "close" => {
                 engine.close();
