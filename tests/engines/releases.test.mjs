@@ -80,13 +80,18 @@ for (const version of kept) {
           const { operationId } = await client.create('client', { name: 'after the update' });
           const [conflict] = await client.conflicts.list();
           const parked = (await client.queue.list()).find(({ state }) => state === 'parked');
-          await client.engine.resolveConflict(conflict.id, 'client-wins');
+          await client.engine.resolveConflict(conflict.id, 'client-wins', { reason: 'the vet said so' });
           await client.queue.discard(parked);
           const waiting = (await client.queue.list()).map((item) => item.operationId);
           const { success } = await client.engine.sync();
-          return { operationId, waiting, success, queue: await client.queue.list() };
+          const trail = await client.audit.verify();
+          const [{ reason }] = await client.audit.query({ operation: conflict.operation.id, event: 'superseded' });
+          return { operationId, waiting, success, queue: await client.queue.list(), trail, reason };
         });
         assert.deepEqual([before.success, before.queue], [true, []]);
+        // Rows of both releases, in one chain.
+        assert.deepEqual([before.trail.ok, before.trail.firstBad, before.reason], [true, undefined, 'the vet said so']);
+        assert.ok(before.trail.rows > left.stores.find(({ name }) => name === 'audit').rows.length);
         assert.ok(before.waiting.includes(before.operationId));
         const mine = (await page.run(told)).records;
         const other = await (await engine.device((await stage.serveElsewhere()).address)).visit();
