@@ -1,6 +1,7 @@
 //! Which rows of the trail are asked for. A row is meant if one entry of it fulfils every condition about entries; it is
 //! given whole, because its hash is over all of it.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Name;
@@ -37,6 +38,14 @@ pub struct Filter {
 
 /// What is wrong with a filter: the member, and what it must be.
 pub type BadFilter = (String, &'static str);
+
+/// What the filter of the rows behind some says instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Next {
+    after: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+}
 
 impl Filter {
     /// Reads a filter: `{operation, entity, record, event, since, until, after, order, limit}`.
@@ -83,6 +92,12 @@ impl Filter {
     /// Rows in one answer.
     pub fn rows_max(&self) -> usize {
         usize::try_from(self.limit.unwrap_or(LIMIT)).unwrap_or(usize::MAX)
+    }
+    /// What is asked for behind these rows, as they are shown; nothing if they are all that were wanted.
+    pub fn behind(&self, rows: &[Object]) -> Option<Next> {
+        let limit = self.limit.map(|limit| limit.saturating_sub(rows.len().try_into().unwrap_or(u64::MAX)));
+        let after = rows.last().filter(|_| limit != Some(0))?.get("number")?.as_u64()?;
+        Some(Next { after, limit })
     }
     /// Whether a row with this number lies behind where the last answer ended.
     pub fn is_behind(&self, number: u64) -> bool {
@@ -169,6 +184,16 @@ mod tests {
             assert!(!means(members.clone())?, "{members}");
         }
         assert!(!filter(json!({"entity": "pet", "record": 8}))?.means(row, |_| false));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_behind_some_rows_is_as_many_fewer() -> Result<(), BadFilter> {
+        let rows: Vec<Object> = [json!({"number": 3}), json!({"number": 7})].iter().filter_map(|row| row.as_object().cloned()).collect();
+        assert_eq!(filter(json!({}))?.behind(&rows), Some(Next { after: 7, limit: None }));
+        assert_eq!(filter(json!({"limit": 5}))?.behind(&rows), Some(Next { after: 7, limit: Some(3) }));
+        assert_eq!(filter(json!({"limit": 2}))?.behind(&rows), None);
+        assert_eq!(filter(json!({}))?.behind(&[]), None);
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 mod chain;
 mod ends;
 mod filter;
+mod report;
 mod row;
 mod table;
 
@@ -17,9 +18,10 @@ use serde::{Deserialize, Serialize};
 
 pub use chain::{Chain, FirstBad, Reason, Stored};
 pub use ends::Ends;
-pub use filter::{BadFilter, Filter, time};
+pub use filter::{BadFilter, Filter, Next, time};
+pub use report::{Ages, Open, Report, Seen, Unfinished, Verified, Waiting};
 pub use row::Row;
-pub use table::{HEAD, lines, shown};
+pub use table::{shown, text};
 
 use crate::model::{Kind, OpId, RecordId, Version};
 use crate::value::Hash;

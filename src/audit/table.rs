@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::filter::{entries, time};
-use crate::value::{Object, canonical};
+use crate::value::{Object, canonical, to_text};
 
 /// The first line of the table.
-pub const HEAD: &str = "number,at,stamp,user,device,reason,operation,entity,record,event,facts,hash\r\n";
+const HEAD: &str = "number,at,stamp,user,device,reason,operation,entity,record,event,facts,hash\r\n";
 
 /// A stored row as it is shown: its sequence is its number, and it says when and on which device.
 pub fn shown(mut row: Object, device: &str) -> Object {
@@ -17,9 +17,23 @@ pub fn shown(mut row: Object, device: &str) -> Object {
     row
 }
 
+/// Rows as they are shown, as text: a line of JSON each, or the lines of the table, which begins with its head.
+pub fn text(rows: &[Object], csv: bool, begins: bool) -> String {
+    let mut text = if csv && begins { HEAD.to_owned() } else { String::new() };
+    for row in rows {
+        if csv {
+            text.push_str(&lines(row));
+        } else {
+            text.push_str(&to_text(row));
+            text.push('\n');
+        }
+    }
+    text
+}
+
 /// The lines of a row as it is shown: one for each entry, or one without any. What an event has besides its operation
 /// stands in `facts`, as JSON.
-pub fn lines(row: &Object) -> String {
+fn lines(row: &Object) -> String {
     const OWN: [&str; 4] = ["operation", "entity", "record", "event"];
     let mut text = String::new();
     let nothing = [Value::Null];
@@ -83,6 +97,9 @@ mod tests {
         );
         let columns = |line: &str| line.matches(',').count();
         let wiped = json!({"number": 4, "at": 7, "stamp": "x", "entries": [], "hash": "ab"});
+        assert_eq!(text(std::slice::from_ref(&row), true, true), [HEAD, &lines(&row)].concat());
+        assert_eq!(text(std::slice::from_ref(&row), true, false), lines(&row));
+        assert_eq!(text(&[row.clone(), row.clone()], false, true), format!("{0}\n{0}\n", to_text(&row)));
         assert_eq!(columns(&lines(wiped.as_object().expect("an object"))), columns(HEAD));
     }
 }

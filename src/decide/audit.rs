@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cache::{Cache, Decision, Run};
 use super::rows::{number, row};
-use crate::audit::{Chain, FirstBad, Reason, Stored};
+use crate::audit::{Chain, FirstBad, Open, Reason, Stored};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
 use crate::value::{Hash, Key, KeyRange, Object, from_value};
 
@@ -234,16 +234,16 @@ fn sink(name: &str) -> Key {
     ["sink/", name].concat().as_str().into()
 }
 
-/// How many conflicts of these rows are open, and when the oldest of them was found, ms by the device.
-pub fn open_conflicts(rows: &[Stored]) -> (u64, Option<u64>) {
+/// Of these conflicts those that are open.
+pub fn open_conflicts(rows: &[Stored]) -> Open {
     let found = |conflict: Object| {
         let open = conflict.get("state").is_some_and(|state| state == "open");
         conflict.get("detectedAt").and_then(Value::as_u64).filter(|_| open)
     };
-    let (mut count, mut oldest) = (0, None);
+    let mut open = Open::default();
     for at in rows.iter().filter_map(Stored::object).filter_map(found) {
-        count += 1;
-        oldest = Some(oldest.map_or(at, |oldest: u64| oldest.min(at)));
+        open.count += 1;
+        open.oldest = Some(open.oldest.map_or(at, |oldest| oldest.min(at)));
     }
-    (count, oldest)
+    open
 }

@@ -5,45 +5,25 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Engine, EngineError};
-use crate::audit::{BadFilter, Chain, Ends, Filter, FirstBad, HEAD, Stored, lines, shown, time};
+use crate::audit::{
+    Ages, BadFilter, Chain, Ends, Filter, Next, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text, time,
+};
 use crate::decide::{Following, Point, Remember, ResolveId, Rows, all_conflicts, open_conflicts, page_after, page_of, rows_about};
-use crate::model::{OpId, RecordId};
+use crate::model::RecordId;
 use crate::outbox::State;
 use crate::plan::Read;
 use crate::platform::Host;
 use crate::protocol::limits::NAME_BYTES_MAX;
 use crate::store::{Durability, Store};
-use crate::value::{Hash, Limits, Object, from_value, parse, to_text, to_value};
+use crate::value::{Hash, Limits, Object, from_value, parse, to_value};
 
-/// How old something unfinished may be before the report names it, ms: 24 h.
-const AGE_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Rows in one piece of text.
 const TEXT_ROWS: usize = 250;
-
-/// What a verification found so far.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Verified<'v> {
-    rows: u64,
-    through: u64,
-    head: Option<&'v Hash>,
-    ok: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_bad: Option<FirstBad>,
-}
-
-impl<'v> From<&'v Following> for Verified<'v> {
-    fn from(position: &'v Following) -> Self {
-        let (rows, ok, first_bad) = (position.rows, position.is_ok(), position.first_bad);
-        let (through, head) = position.chain.as_ref().map_or((0, None), |chain| (chain.through, Some(&chain.head)));
-        Self { rows, through, head, ok, first_bad }
-    }
-}
 
 /// One step of a verification.
 #[derive(Serialize)]
 struct Step<'v> {
-    result: Verified<'v>,
+    result: Verified,
     before: Option<&'v Hash>,
     whole: bool,
     last: u64,
@@ -57,51 +37,6 @@ struct Piece {
     next: Option<Next>,
 }
 
-#[derive(Serialize)]
-struct Next {
-    after: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u64>,
-}
-
-/// Whether the trail is in order, what it does not account for, and what waits.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report<'v> {
-    chain: Verified<'v>,
-    last_verified: Option<Seen>,
-    terminal: Terminal,
-    oldest_parked: Option<Waiting>,
-    oldest_pending: Option<Waiting>,
-    open_conflicts: Open,
-    breaches: Vec<&'static str>,
-}
-
-#[derive(Serialize)]
-struct Seen {
-    number: u64,
-    at: u64,
-}
-
-#[derive(Serialize)]
-struct Terminal {
-    audited: u64,
-    missing: Vec<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Waiting {
-    operation_id: OpId,
-    since: u64,
-}
-
-#[derive(Serialize)]
-struct Open {
-    count: u64,
-    oldest: Option<u64>,
-}
-
 impl<S: Store, H: Host> Engine<S, H> {
     /// The rows that a filter means, in its order: `{number, at, stamp, user, device, previous, reason, entries, hash}`. With
     /// the format `ndjson` or `csv` they come as text, in pieces: `{text, next}`. The first piece of `csv` has a head; `next`
@@ -110,14 +45,18 @@ impl<S: Store, H: Host> Engine<S, H> {
         if !matches!(format, "" | "csv" | "ndjson") {
             return Err(invalid("format", "must be 'ndjson' or 'csv'"));
         }
-        let filter = Filter::parse(object(filter)?).map_err(|(path, what): BadFilter| invalid(&path, what))?;
+        let filter = Filter::parse(object(filter)?).map_err(bad)?;
         let rows_max = match filter.limit {
             None if !format.is_empty() => TEXT_ROWS,
             Some(_) if !format.is_empty() => filter.rows_max().min(TEXT_ROWS),
             _ => filter.rows_max(),
         };
         let (rows, more) = self.audit_rows(&filter, rows_max).await?;
-        Ok(if format.is_empty() { rows.into() } else { piece(&rows, more, &filter, format == "csv", first) })
+        if format.is_empty() {
+            return Ok(rows.into());
+        }
+        let next = if more { filter.behind(&rows) } else { None };
+        Ok(to_value(&Piece { text: text(&rows, format == "csv", first), next }))
     }
 
     /// Verifies the next page of the trail. `position` is `{"from": n}`, `{}`, or the last answer: `result` is that of all so
@@ -128,7 +67,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let position = self.noted(position.step(&told)).await?;
         let before = position.chain.as_ref().and_then(|chain| chain.before.as_ref());
         let Following { whole, last, done, .. } = position;
-        Ok(to_value(&Step { result: (&position).into(), before, whole, last, done }))
+        Ok(to_value(&Step { result: verified(&position), before, whole, last, done }))
     }
 
     /// Remembers where the whole trail was found in order.
@@ -152,7 +91,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Whether the trail is in order, whether everything that was written is accounted for, and what waits for too long.
     /// `limits` are `{parkedMs, pendingMs, conflictMs}`.
     pub async fn audit_report(&self, limits: &str) -> Result<Value, EngineError> {
-        let limits = limits_in(object(limits)?)?;
+        let ages = Ages::parse(object(limits)?).map_err(bad)?;
         let (mut position, mut ends, mut after, mut before) = (Following::default(), Ends::default(), 0, None);
         // A broken trail is read to its end all the same: what is accounted for is another question.
         loop {
@@ -175,54 +114,35 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.inner.known.set(None);
         self.refresh().await?;
         // The queue is known up to here, and what the trail says later it says of a later queue.
-        let (through, operations) = (self.inner.known.get().unwrap_or_default(), self.operations());
-        let [oldest_parked, oldest_pending] = [true, false].map(|parked| self.oldest(parked));
-        let open_conflicts = loop {
+        let (through, mut unfinished) = (self.inner.known.get().unwrap_or_default(), self.unfinished());
+        loop {
             let told = self.look(Rows(vec![page_after(Some(after), false), all_conflicts()])).await?;
-            let [rows, conflicts] = &told[..] else { break Open { count: 0, oldest: None } };
+            let [rows, conflicts] = &told[..] else { break };
             rows.iter().filter(|row| row.key <= through).filter_map(Stored::object).for_each(|row| ends.see(&row));
             match rows.last() {
                 Some(last) if last.key < through => after = last.key,
                 _ => {
-                    let (count, oldest) = open_conflicts(conflicts);
-                    break Open { count, oldest };
+                    unfinished.conflicts = open_conflicts(conflicts);
+                    break;
                 }
             }
-        };
-        let terminal = Terminal { audited: ends.audited(), missing: ends.missing(&operations) };
-        let mut breaches = Vec::new();
-        let ages = [&oldest_parked, &oldest_pending].map(|oldest| oldest.as_ref().map(|oldest| oldest.since));
-        let now = self.now();
-        for (at, since) in ages.into_iter().chain([open_conflicts.oldest]).enumerate() {
-            if since.is_some_and(|since| now.saturating_sub(since) > limits[at]) {
-                breaches.push(["parked", "pending", "conflicts"][at]);
-            }
-        }
-        if !terminal.missing.is_empty() {
-            breaches.insert(0, "terminal");
-        }
-        if !position.is_ok() {
-            breaches.insert(0, "chain");
         }
         let last_verified = before.map(|Point { number, at, .. }| Seen { number, at });
-        let chain = (&position).into();
-        Ok(to_value(&Report { chain, last_verified, terminal, oldest_parked, oldest_pending, open_conflicts, breaches }))
+        Ok(to_value(&Report::new(verified(&position), last_verified, ends, unfinished, ages, self.now())))
     }
 
-    fn operations(&self) -> Vec<OpId> {
-        self.inner.queue.borrow().items().map(|(_, item)| item.operation.id.clone()).collect()
-    }
-
-    /// Of the operations that are parked, or of those that the server has no word on, the one that was written first.
-    fn oldest(&self, parked: bool) -> Option<Waiting> {
+    fn unfinished(&self) -> Unfinished {
         let queue = self.inner.queue.borrow();
-        let waiting = queue.items().filter(|(_, item)| match item.row.state {
-            State::Parked { .. } => parked,
-            State::Pending => !parked,
-            State::Acknowledged { .. } | State::Conflict { .. } => false,
-        });
-        let (_, oldest) = waiting.min_by_key(|(_, item)| item.row.created)?;
-        Some(Waiting { operation_id: oldest.operation.id.clone(), since: oldest.row.created })
+        let oldest = |wanted: fn(&State) -> bool| {
+            let (_, oldest) = queue.items().filter(|(_, item)| wanted(&item.row.state)).min_by_key(|(_, item)| item.row.created)?;
+            Some(Waiting { operation_id: oldest.operation.id.clone(), since: oldest.row.created })
+        };
+        Unfinished {
+            operations: queue.items().map(|(_, item)| item.operation.id.clone()).collect(),
+            parked: oldest(|state| matches!(state, State::Parked { .. })),
+            pending: oldest(|state| *state == State::Pending),
+            conflicts: Open::default(),
+        }
     }
 
     async fn rows(&self, read: Read) -> Result<Vec<Stored>, EngineError> {
@@ -295,30 +215,11 @@ fn ids_in(entity: &str, record: &RecordId, rows: &[(u64, Object)]) -> Vec<Record
     ids
 }
 
-fn piece(rows: &[Object], more: bool, filter: &Filter, csv: bool, first: bool) -> Value {
-    let mut text = if csv && first { HEAD.to_owned() } else { String::new() };
-    for row in rows {
-        if csv {
-            text.push_str(&lines(row));
-        } else {
-            text.push_str(&to_text(row));
-            text.push('\n');
-        }
-    }
-    let limit = filter.limit.map(|limit| limit.saturating_sub(rows.len().try_into().unwrap_or(u64::MAX)));
-    let last = rows.last().filter(|_| more && limit != Some(0)).and_then(|last| last.get("number")?.as_u64());
-    to_value(&Piece { text, next: last.map(|after| Next { after, limit }) })
-}
-
-/// The ages that are allowed, ms: parked, pending, conflicts.
-fn limits_in(mut limits: Object) -> Result<[u64; 3], EngineError> {
-    let mut ages = [AGE_MS; 3];
-    for (age, name) in ages.iter_mut().zip(["parkedMs", "pendingMs", "conflictMs"]) {
-        if let Some(value) = limits.remove(name) {
-            *age = value.as_u64().ok_or_else(|| invalid(name, "must be a whole number, not below 0"))?;
-        }
-    }
-    limits.keys().next().map_or(Ok(ages), |unknown| Err(invalid(unknown, "is no limit of the report")))
+/// What a verification found so far.
+fn verified(position: &Following) -> Verified {
+    let (rows, ok, first_bad) = (position.rows, position.is_ok(), position.first_bad);
+    let (through, head) = position.chain.as_ref().map_or((0, None), |chain| (chain.through, Some(chain.head.clone())));
+    Verified { rows, through, head, ok, first_bad }
 }
 
 /// Where a verification goes on: `{from}` before its first step, later the last answer.
@@ -334,6 +235,10 @@ fn following(position: &Object) -> Result<Following, EngineError> {
     let number = |name: &str| result[name].as_u64().unwrap_or_default();
     let chain = hash(result.get("head")).map(|head| Chain { through: number("through"), head, before: hash(position.get("before")) });
     Ok(Following { rows: number("rows"), chain, whole: position.get("whole") == Some(&Value::Bool(true)), ..Following::default() })
+}
+
+fn bad((path, what): BadFilter) -> EngineError {
+    invalid(&path, what)
 }
 
 fn invalid(path: &str, what: &str) -> EngineError {
