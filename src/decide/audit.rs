@@ -64,7 +64,8 @@ fn below(number: u64) -> Read {
     Read::Range { table: Table::Audit, by_index: false, range, limit: Some(1), reverse: true }
 }
 
-fn stored(db: &mut Cache, read: &Read) -> Run<Vec<Stored>> {
+/// The rows of a read, as they are stored.
+pub(super) fn stored(db: &mut Cache, read: &Read) -> Run<Vec<Stored>> {
     Ok(db.rows(read)?.iter().map(|row| Stored { key: number(&row.key), text: row.text.clone() }).collect())
 }
 
@@ -141,13 +142,13 @@ impl Following {
     pub fn reads(from: u64, through: u64) -> Vec<Read> {
         let range = KeyRange::above(through.into());
         let page = Read::Range { table: Table::Audit, by_index: false, range, limit: Some(PAGE_ROWS + 1), reverse: false };
-        let [audit, outbox, conflicts] = [Table::Audit, Table::Outbox, Table::Conflicts].map(Read::last);
-        vec![page, below(from), Point::anchor(), Point::verified(), audit, outbox, conflicts, sinks()]
+        let [audit, outbox, conflicts, session] = [Table::Audit, Table::Outbox, Table::Conflicts, Table::Sessions].map(Read::last);
+        vec![page, below(from), Point::anchor(), Point::verified(), audit, outbox, conflicts, session, sinks()]
     }
 
     /// Takes the answer in.
     pub fn step(mut self, told: &[Vec<Stored>]) -> Self {
-        let [rows, start, anchor, verified, audit, outbox, conflicts, sinks] = told else { return self };
+        let [rows, start, anchor, verified, audit, outbox, conflicts, session, sinks] = told else { return self };
         let mut known = Point::of(verified).map(|point| (point.number, point.hash));
         let mut chain = self.chain.take().unwrap_or_else(|| {
             // What stands before the first row that is wanted is taken as it is.
@@ -174,6 +175,7 @@ impl Following {
         }
         let key = |rows: &[Stored]| rows.first().map_or(0, |row| row.key);
         let taken = sinks.iter().filter_map(|sink| sink.text.parse().ok()).max().unwrap_or(0);
+        let taken = session.iter().map(audited).fold(taken, u64::max);
         let told = known.map_or(0, |(number, _)| number).max(key(outbox)).max(key(conflicts)).max(key(audit)).max(taken);
         if bad.is_none() && !more && told > chain.through {
             bad = Some(FirstBad { number: told, reason: Reason::Truncated });
@@ -224,6 +226,11 @@ impl Decision for Remember {
         };
         Ok((vec![Write::Put(Table::State, row)], number))
     }
+}
+
+/// How far the trail went, by what a session noted.
+pub(super) fn audited(session: &Stored) -> u64 {
+    session.object().and_then(|session| session.get("audit")?.as_u64()).unwrap_or_default()
 }
 
 fn sinks() -> Read {

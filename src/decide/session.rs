@@ -1,9 +1,11 @@
-//! The log of sessions: one row each, the last few kept.
+//! The log of sessions: one row each, the last few kept. Each notes how far the audit trail went, so that a trail that lost
+//! its end is found out though nothing is unfinished.
 
 use serde_json::Value;
 
+use super::audit::{audited, stored};
 use super::cache::{Cache, Decision, Run};
-use super::rows::{number, row};
+use super::rows::{last_audit, number, row};
 use crate::plan::{Read, Table, Write, WriteBatch};
 
 /// So many sessions are remembered.
@@ -19,8 +21,16 @@ pub struct LogSession {
 impl Decision for LogSession {
     type Out = ();
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, ())> {
-        let last = db.rows(&Read::last(Table::Sessions))?.first().map_or(0, |row| number(&row.key));
-        let mut batch = vec![Write::Put(Table::Sessions, row((last + 1).into(), &self.session))];
+        let sessions = Read::last(Table::Sessions);
+        db.prefetch([sessions.clone(), last_audit()]);
+        let (last, noted) = match &stored(db, &sessions)?[..] {
+            [last, ..] => (last.key, audited(last)),
+            [] => (0, 0),
+        };
+        let through = db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key));
+        let mut session = self.session.clone();
+        session["audit"] = through.max(noted).into();
+        let mut batch = vec![Write::Put(Table::Sessions, row((last + 1).into(), &session))];
         if last >= SESSIONS_MAX {
             batch.push(Write::Delete(Table::Sessions, (last + 1 - SESSIONS_MAX).into()));
         }

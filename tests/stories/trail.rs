@@ -192,6 +192,18 @@ fn a_trail_that_ends_too_early_or_was_written_anew_contradicts_what_else_is_stor
         tab.engine.audit_taken("backup", "2").await.expect("taken");
         assert_eq!(bad(&tab).await, json!({"number": 2, "reason": "truncated"}), "a sink does");
 
+        // Nothing is unfinished, nobody has looked, and the session knows all the same. A later one does not forget it.
+        let carl = world.device("carl");
+        let synced = carl.tab().await;
+        synced.create("client", json!({"name": "A"})).await;
+        assert!(synced.sync().await.success);
+        let stored = carl.store.dump(Table::Audit);
+        write(&carl.store, vec![Write::Delete(Table::Audit, stored[1].0.clone())]).await;
+        for _ in 0..2 {
+            assert_eq!(bad(&synced).await, json!({"number": 2, "reason": "truncated"}));
+            assert!(synced.sync().await.success);
+        }
+
         // All of it, by somebody who can compute hashes: what stands up to that is only what was kept elsewhere.
         let (ben, other) = (world.device("anna"), world.device("eve"));
         let (tab, theirs) = (ben.tab().await, other.tab().await);
