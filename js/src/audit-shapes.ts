@@ -21,6 +21,8 @@ export type AuditEventName =
   | 'discarded'
   | 'exported'
   | 'imported'
+  | 'restored'
+  | 'undone'
   | (string & {});
 
 /** What happened to one operation, with the facts of that event. */

@@ -24,6 +24,8 @@ export interface BulkResolveOptions {
   onProgress?: ((progress: { done: number; total: number }) => void) | undefined;
   /** Ends it after the hundred that is under way. What was decided stays decided. */
   signal?: AbortSignal | undefined;
+  /** Why, for the audit trail. */
+  reason?: string | undefined;
 }
 
 /** What the engine says of a part of many. */

@@ -89,7 +89,7 @@ impl Conflict {
         self.resolved_by = Some(by.to_owned());
         self.resolved_at = Some(at);
         let (by, how) = (Some(by.to_owned()), Some(how.to_owned()));
-        let (lost, left) = (Some(self.loser(stood)), Some(self.picture(&|_| stood)));
+        let (lost, left) = (Some(self.loser(stood, how.as_deref())), Some(self.picture(&|_| stood)));
         self.steps.push(Step { by, how, operation, lost, left, ..Step::new(StepKind::Resolved, at) });
     }
 
@@ -111,15 +111,26 @@ impl Conflict {
         self.fields.iter().any(|field| field == "*")
     }
 
-    /// The places that both sides changed.
+    /// The places that both sides changed. Of a list it is the whole list, and of fields that come from one side all of them,
+    /// also those that the other side alone has changed.
     fn places(&self) -> Vec<Pointer> {
         let delta = match (&self.operation.action, &self.server.data) {
             (Action::Update { delta }, _) => delta.clone(),
             (Action::Create { data }, Some(there)) => Delta::diff(there, data),
             (Action::Create { .. }, None) | (Action::Delete, _) => Delta::default(),
         };
-        let of_both = delta.changes().map(|(pointer, _)| pointer).filter(|pointer| self.fields.contains(&pointer.dotted()));
-        of_both.cloned().collect()
+        let named = |pointer: &&Pointer| {
+            let place = pointer.dotted();
+            let within = |field: &String| field.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            self.fields.iter().any(within)
+        };
+        let mut places: Vec<Pointer> = delta.changes().map(|(pointer, _)| pointer).filter(named).cloned().collect();
+        if let (Some(local), Some(there)) = (&self.local, &self.server.data) {
+            let theirs = Delta::diff(local, there);
+            let alone = theirs.changes().map(|(pointer, _)| pointer).filter(|pointer| delta.touching(pointer).is_none());
+            places.extend(alone.filter(|pointer| self.fields.contains(&pointer.dotted())).cloned());
+        }
+        places
     }
 
     /// A picture of what it is about, each place as the record has it that `side` names for it.
@@ -134,11 +145,13 @@ impl Conflict {
         Action::Update { delta: changes.collect() }
     }
 
-    /// What does not stand: the local side where another stands, else the server's.
-    fn loser(&self, stood: Option<&Object>) -> Action {
+    /// What does not stand: the local side where another stands, else the server's. Of a list in which both sides' items
+    /// stand, it is the side that lost what both had changed.
+    fn loser(&self, stood: Option<&Object>, how: Option<&str>) -> Action {
         let (local, server) = (self.local.as_ref(), self.server.data.as_ref());
         self.picture(&|place| {
-            let local_stands = place.map_or(stood == local, |place| change_at(stood, place) == change_at(local, place));
+            let is = |side| place.map_or(stood == side, |place| change_at(stood, place) == change_at(side, place));
+            let local_stands = is(local) || !is(server) && how == Some("client-wins");
             if local_stands { server } else { local }
         })
     }

@@ -149,7 +149,7 @@ impl TakeBack {
     fn back(&self, db: &mut Cache, work: &Work<'_>, conflict: &Conflict, row: &OverlayRow) -> Run<Result<Back, TakeBackError>> {
         let view = row.view.as_ref();
         let mut now = |picture| now(db, work, &conflict.entity, picture);
-        let back = match self.wish {
+        let mut back = match self.wish {
             Wish::Restore => {
                 let Some(lost) = conflict.lost() else { return Ok(Err(TakeBackError::NothingLost(conflict.id))) };
                 let Some(back) = steps::restore(&now(lost)?, view) else {
@@ -165,6 +165,11 @@ impl TakeBack {
             }
         };
         let left = back.action.as_ref().and_then(|action| after(row.view.clone(), action));
+        let rules = work.schema().entity(&conflict.entity).map(|entity| &entity.conflicts);
+        if let (Some(Action::Update { delta }), Some(view), Some(left), Some(rules)) = (&mut back.action, view, &left, rules) {
+            // Told as any write is, so that it stands beside what others do to a list or a count.
+            *delta = rules.delta(view, left);
+        }
         Ok(match left.as_ref().map(check_size) {
             Some(Err(error)) => Err(error.into()),
             Some(Ok(())) | None => Ok(back),

@@ -209,3 +209,33 @@ fn a_count_is_no_part_of_one_that_may_have_been_done_elsewhere() {
         assert_eq!(settled([&here, &there], &id).await, json!({"stock": 5, "shelf": "d"}));
     });
 }
+
+#[test]
+fn what_lost_in_a_list_or_a_group_comes_back_and_that_is_undone() {
+    tell(async {
+        let world = World::new();
+        let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let base = json!({"parts": [{"id": 1, "n": 1}], "price": 1, "currency": "EUR"});
+        there.create("product", base).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        let id = here.all("product").await[0]["id"].to_string();
+        there.update("product", &id, json!({"parts": [{"id": 1, "n": 2}, {"id": 2, "n": 2}], "price": 2, "currency": "SEK"})).await;
+        world.pass(1_000);
+        here.update("product", &id, json!({"parts": [{"id": 1, "n": 3}, {"id": 3, "n": 3}], "price": 3})).await;
+        assert!(there.sync().await.success);
+        let merged = json!({"parts": [{"id": 1, "n": 3}, {"id": 2, "n": 2}, {"id": 3, "n": 3}], "price": 3, "currency": "EUR"});
+        assert_eq!(settled([&here, &there], &id).await, merged);
+        let conflict = here.engine.conflicts().await.expect("read").remove(0);
+        assert_eq!(
+            (&conflict["affectedFields"], &conflict["resolution"]),
+            (&json!(["price", "currency", "parts.1.n"]), &json!("client-wins"))
+        );
+        let key = conflict["id"].as_u64().expect("a key");
+
+        here.engine.restore_conflict(key).await.expect("restored");
+        let lost = json!({"parts": [{"id": 1, "n": 2}, {"id": 2, "n": 2}], "price": 2, "currency": "SEK"});
+        assert_eq!(settled([&here, &there], &id).await, lost);
+        here.engine.undo_conflict(key).await.expect("undone");
+        assert_eq!(settled([&here, &there], &id).await, merged);
+    });
+}
