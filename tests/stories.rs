@@ -14,6 +14,8 @@ mod world;
 mod batches;
 #[path = "stories/carried.rs"]
 mod carried;
+#[path = "stories/cells.rs"]
+mod cells;
 #[path = "stories/chains.rs"]
 mod chains;
 #[path = "stories/conflict_store.rs"]

@@ -38,6 +38,8 @@ export interface EntitySchema<R = AnyRecords> {
   conflicts?: {
     fields?: { readonly [field: string]: FieldRule };
     default?: SideRule;
+    /** Where one side deleted the record: what the local side did, and what the other. Without one, `default`. */
+    kinds?: { readonly 'update-delete'?: SideRule; readonly 'delete-update'?: SideRule };
     groups?: readonly (readonly string[])[];
   };
   /** The lane in which its operations wait. Without one: the last, which has no name. */

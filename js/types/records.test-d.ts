@@ -105,3 +105,23 @@ export async function clinic(): Promise<void> {
 }>;
 // @ts-expect-error: an entity is missing
 ({ name: 'clinic', version: 1, entities: { pet: {} } }) satisfies Schema<Clinic>;
+
+/** The rules of conflicts: those that put both changes together are for single fields. */
+export const rules = {
+  name: 'shop',
+  version: 1,
+  entities: {
+    client: {
+      conflicts: {
+        default: 'manual',
+        kinds: { 'update-delete': 'client-wins', 'delete-update': 'server-wins' },
+        fields: { name: 'text', phone: 'set', visits: 'counter', lines: { list: 'id' }, rank: 'last-write-wins' },
+        groups: [['street', 'city']],
+      },
+    },
+    // @ts-expect-error a rule that merges is none for a record
+    pet: { conflicts: { default: 'set' } },
+    // @ts-expect-error a list is told apart by a field
+    appointment: { conflicts: { fields: { attendees: 'list' } } },
+  },
+} as const satisfies Schema<Clinic>;

@@ -94,7 +94,8 @@ fn settled(action: Option<Action>, kind: ConflictKind) -> Verdict {
 
 /// One side deleted: there is nothing to merge, the record is one field.
 fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rules: &ConflictRules, kind: ConflictKind) -> Verdict {
-    let (local_wins, ask) = local_wins(&rules.default, stamp, server.last_stamp());
+    let name = if kind == ConflictKind::DeleteUpdate { "delete-update" } else { "update-delete" };
+    let (local_wins, ask) = local_wins(rules.of_kind(name), stamp, server.last_stamp());
     Verdict {
         action: if local_wins { action } else { None },
         fields: vec!["*".to_owned()],

@@ -209,6 +209,8 @@ mod tests {
             error(r#"{"name":"a","version":1,"entities":{"a":{},"b":{"refs":{}}}}"#).contains("entities.b': no such field is known: refs")
         );
         let rules = |rules: &str| error(&format!(r#"{{"name":"a","version":1,"entities":{{"a":{{"conflicts":{rules}}}}}}}"#));
+        assert!(rules(r#"{"kinds":{"update-update":"manual"}}"#).contains("entities.a.conflicts.kinds.update-update"));
+        assert!(rules(r#"{"kinds":{"delete-update":"set"}}"#).contains("entities.a.conflicts.kinds.delete-update"));
         assert!(rules(r#"{"default":"text"}"#).contains("entities.a.conflicts.default"));
         assert!(rules(r#"{"fields":{"lines":{"list":""}}}"#).contains("entities.a.conflicts.fields.lines.list"));
         for groups in [r#"[["a"]]"#, r#"[["a","b"],["b","c"]]"#, r#"[["a","a"]]"#] {

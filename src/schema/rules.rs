@@ -52,8 +52,11 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ConflictRules {
-    /// For every field without a rule of its own, and for update against delete.
+    /// For every field without a rule of its own, and for the kinds without one.
     pub default: Rule,
+    /// For a record that one side deleted, by what the local side did and what the other: `update-delete`, `delete-update`.
+    #[serde(skip_serializing_if = "Sorted::is_empty")]
+    pub kinds: Sorted<String, Rule>,
     /// By top-level field.
     pub fields: Sorted<String, Rule>,
     /// Top-level fields that belong together, such as an address: they come from one side.
@@ -63,7 +66,7 @@ pub struct ConflictRules {
 
 impl Default for ConflictRules {
     fn default() -> Self {
-        Self { default: Rule::LastWriteWins, fields: Sorted::new(), groups: Vec::new() }
+        Self { default: Rule::LastWriteWins, kinds: Sorted::new(), fields: Sorted::new(), groups: Vec::new() }
     }
 }
 
@@ -71,6 +74,11 @@ impl ConflictRules {
     /// The rule for a top-level field.
     pub fn of(&self, field: &str) -> &Rule {
         self.fields.get(field).unwrap_or(&self.default)
+    }
+
+    /// The rule where one side deleted the record, by the kind's name.
+    pub fn of_kind(&self, kind: &str) -> &Rule {
+        self.kinds.get(kind).unwrap_or(&self.default)
     }
 
     /// What makes one record another, told as the rules say.
@@ -90,6 +98,15 @@ impl ConflictRules {
     pub(super) fn fault(&self, references: &Sorted<FieldPath, String>) -> Option<(String, &'static str)> {
         if self.default.merges() {
             return Some(("default".to_owned(), "this rule is one for single fields"));
+        }
+        for (kind, rule) in self.kinds.iter() {
+            let at = format!("kinds.{kind}");
+            if !matches!(kind.as_str(), "update-delete" | "delete-update") {
+                return Some((at, "must be update-delete or delete-update"));
+            }
+            if rule.merges() {
+                return Some((at, "this rule is one for single fields"));
+            }
         }
         for (field, rule) in self.fields.iter() {
             let at = format!("fields.{field}");
