@@ -95,6 +95,10 @@ enum Command {
         /// The user.
         #[arg(long)]
         user: String,
+        /// What the user may do beside keeping data of his own: `coordinator` sees and resolves the conflicts of everybody
+        /// in the tenant.
+        #[arg(long)]
+        role: Vec<String>,
         /// How long it is valid.
         #[arg(long, default_value_t = 60)]
         minutes: u64,
@@ -199,11 +203,13 @@ async fn run(command: Command) -> Result<(), Failure> {
             say(&format!("{} begins the epoch {epoch}", to.display()));
             Ok(())
         }
-        Command::Token { key_file, tenant, user, minutes } => {
+        Command::Token { key_file, tenant, user, role, minutes } => {
             let tokens = Tokens::new(&load_key(key_file.as_deref())?);
             let now_ms = SystemClock.now_ms();
-            let token = tokens.issue(&Identity { tenant, user }, now_ms, minutes);
-            tokens.verify(&token, now_ms).map_err(|_| "tenant and user have 1 to 256 bytes")?;
+            let token = tokens.issue(&Identity { tenant, user, roles: role }, now_ms, minutes);
+            tokens
+                .verify(&token, now_ms)
+                .map_err(|_| "tenant and user have 1 to 256 bytes; there are at most 16 roles of 1 to 64 bytes")?;
             say(&token);
             Ok(())
         }

@@ -80,7 +80,7 @@ async fn upload<S: ServerStore>(service: &Service<S>, practice: &Practice, numbe
     let operations: Vec<&Operation> = batch.iter().collect();
     let body = serde_json::to_vec(&UploadRequest { head, operations, former: Vec::new(), stands: Vec::new() });
     let body = body.unwrap_or_else(|_| unreachable!("operations are JSON"));
-    let identity = Identity { tenant: practice.tenant.clone(), user: USER.to_owned() };
+    let identity = Identity::new(practice.tenant.clone(), USER);
     let response = service.upload(&identity, &body).await.map_err(SeedError::Refused)?;
     match response.results.into_iter().find(|result| !matches!(result.outcome, Outcome::Applied { .. })) {
         Some(refused) => Err(SeedError::NotTaken(format!("{:?}", refused.outcome))),

@@ -19,16 +19,33 @@ const LEEWAY_SECONDS: u64 = 60;
 /// The longest token, in bytes.
 const TOKEN_BYTES_MAX: usize = 4_096;
 
+/// Roles in one token.
+const ROLES_MAX: usize = 16;
+/// Bytes of a role.
+const ROLE_BYTES_MAX: usize = 64;
+/// The role that sees and resolves the conflicts of everybody in the tenant.
+pub const COORDINATOR: &str = "coordinator";
+
 /// Who a verified token speaks for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The tenant.
     pub tenant: String,
     /// The user.
     pub user: String,
+    /// What the user may do beside keeping data of his own. Names that mean nothing here are kept for others.
+    pub roles: Vec<String>,
 }
 
 impl Identity {
+    /// A user of a tenant without any role.
+    pub fn new(tenant: impl Into<String>, user: impl Into<String>) -> Self {
+        Self { tenant: tenant.into(), user: user.into(), roles: Vec::new() }
+    }
+    /// Whether the user decides for the whole tenant.
+    pub fn is_coordinator(&self) -> bool {
+        self.roles.iter().any(|role| role == COORDINATOR)
+    }
     /// The tenant as the log tells it from others, without naming it.
     pub fn tenant_mark(&self) -> String {
         hash_bytes(self.tenant.as_bytes()).as_str().chars().take(8).collect()
@@ -55,6 +72,8 @@ struct Claims {
     nbf: Option<u64>,
     iss: String,
     aud: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
 }
 
 /// A token that proves nothing. Which check it failed is told to nobody.
@@ -86,6 +105,7 @@ impl Tokens {
             nbf: None,
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
+            roles: identity.roles.clone(),
         };
         let signed = format!("{}.{}", part(&header), part(&claims));
         let signature = BASE64URL_NOPAD.encode(&self.key.sign(&[signed.as_bytes()]));
@@ -113,10 +133,11 @@ impl Tokens {
             && claims.iat <= now.saturating_add(LEEWAY_SECONDS)
             && claims.nbf.is_none_or(|from| from <= now.saturating_add(LEEWAY_SECONDS));
         let named = |name: &str| !name.is_empty() && name.len() <= fieldsync::protocol::limits::NAME_BYTES_MAX;
-        if claims.iss != ISSUER || claims.aud != AUDIENCE || !in_time || !named(&claims.sub) || !named(&claims.tenant) {
+        let roles = claims.roles.len() <= ROLES_MAX && claims.roles.iter().all(|role| (1..=ROLE_BYTES_MAX).contains(&role.len()));
+        if claims.iss != ISSUER || claims.aud != AUDIENCE || !in_time || !named(&claims.sub) || !named(&claims.tenant) || !roles {
             return Err(TokenError);
         }
-        Ok(Identity { tenant: claims.tenant, user: claims.sub })
+        Ok(Identity { tenant: claims.tenant, user: claims.sub, roles: claims.roles })
     }
 }
 
@@ -142,7 +163,7 @@ mod tests {
     }
 
     fn anna() -> Identity {
-        Identity { tenant: "north".to_owned(), user: "anna".to_owned() }
+        Identity::new("north", "anna")
     }
 
     fn signed(header: &serde_json::Value, claims: &serde_json::Value) -> String {
@@ -165,6 +186,22 @@ mod tests {
         assert_eq!(tokens().verify(&token, end), Err(TokenError));
         assert_eq!(tokens().verify(&token, NOW_MS - LEEWAY_SECONDS * 1_000), Ok(anna()));
         assert_eq!(tokens().verify(&token, NOW_MS - (LEEWAY_SECONDS + 1) * 1_000), Err(TokenError));
+    }
+
+    #[test]
+    fn roles_come_from_the_token_and_one_of_them_means_something() {
+        let given = |roles: Vec<String>| {
+            let mut claims = claims();
+            claims["roles"] = json!(roles);
+            tokens().verify(&signed(&json!({"alg": "HS256"}), &claims), NOW_MS).map(|identity| (identity.is_coordinator(), identity.roles))
+        };
+        assert_eq!(given(Vec::new()), Ok((false, Vec::new())));
+        let others = vec!["x".repeat(64); 15];
+        assert_eq!(given(others.clone()), Ok((false, others.clone())));
+        let all = [others, vec!["coordinator".to_owned()]].concat();
+        assert_eq!(given(all.clone()), Ok((true, all.clone())));
+        let coordinator = Identity { roles: all, ..anna() };
+        assert_eq!(tokens().verify(&tokens().issue(&coordinator, NOW_MS, 10), NOW_MS), Ok(coordinator));
     }
 
     #[test]
@@ -197,6 +234,11 @@ mod tests {
             ("aud", json!(["fieldsync-sync"])),
             ("nbf", json!(NOW_MS / 1_000 + LEEWAY_SECONDS + 1)),
             ("exp", json!(null)),
+            ("roles", json!("coordinator")),
+            ("roles", json!(["coordinator", 7])),
+            ("roles", json!(["coordinator", ""])),
+            ("roles", json!(["x".repeat(65)])),
+            ("roles", json!(vec!["x"; 17])),
         ] {
             let mut claims = claims();
             claims[claim] = value;

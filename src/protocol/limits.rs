@@ -16,6 +16,11 @@ pub const PAGE_BYTES_MAX: usize = 4 << 20;
 pub const PAGE_EXCESS_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one line of a download: the largest page, with room for what its server had not counted.
 pub const LINE_BYTES_MAX: usize = PAGE_BYTES_MAX + PAGE_EXCESS_BYTES_MAX + (2 << 20);
+/// Conflicts in one answer.
+pub const CONFLICTS_MAX: usize = 500;
+/// Bytes of operations and records in an answer of conflicts, after which the rest comes with the next one; one conflict
+/// may exceed it. With room for the largest one, an answer is no longer than [`BODY_BYTES_MAX`].
+pub const CONFLICTS_BYTES_MAX: usize = 3 << 20;
 /// Levels of nesting in any message.
 pub const DEPTH_MAX: usize = 72;
 /// Bytes of a tenant, a user or a request ID.

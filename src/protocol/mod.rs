@@ -3,12 +3,14 @@
 //!
 //! Knows `value`, `model` and `schema`. `docs/protocol.md` tells the same story for implementers.
 
+mod conflicts;
 mod download;
 mod envelope;
 mod fault;
 pub mod limits;
 mod upload;
 
+pub use conflicts::{ConflictsRequest, ConflictsResponse, HeldConflict, Standing};
 pub use download::{Change, ChangeKind, DownloadEnd, DownloadHead, DownloadRequest, Page, PageHead, RawChange, RawPage};
 pub use envelope::{
     CheckpointState, HealthResponse, InitializeRequest, InitializeResponse, Reply, RequestHead, ServerLimits, StatusRequest, StatusResponse,
@@ -29,6 +31,8 @@ pub mod paths {
     pub const DOWNLOAD: &str = "download";
     /// Says what the server holds of this client.
     pub const STATUS: &str = "status";
+    /// Lists the conflicts that the server has.
+    pub const CONFLICTS: &str = "conflicts";
     /// Says that the server is there; needs no token.
     pub const HEALTH: &str = "health";
 }

@@ -332,7 +332,7 @@ impl Tab {
 }
 
 fn identity(user: &str) -> fieldsync_server::token::Identity {
-    fieldsync_server::token::Identity { tenant: "clinic".to_owned(), user: user.to_owned() }
+    fieldsync_server::token::Identity::new("clinic", user)
 }
 
 /// More than any story takes; a story that asks for more goes round in circles.

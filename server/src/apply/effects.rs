@@ -154,6 +154,7 @@ impl Working {
             kind,
             version: record.version,
             opened_ms: open.map_or(context.received_ms, |open| open.opened_ms),
+            offset_ms: context.offset_ms,
             closed_by: None,
         };
         let real_id = Some(record.key.id.clone());

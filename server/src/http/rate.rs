@@ -13,7 +13,8 @@ const BUCKETS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     per_minute: u64,
-    full_at: Mutex<BTreeMap<Identity, u64>>,
+    /// By tenant and user, whatever roles a token bears.
+    full_at: Mutex<BTreeMap<(String, String), u64>>,
 }
 
 impl RateLimiter {
@@ -26,11 +27,12 @@ impl RateLimiter {
         // Microseconds, so that the share of one request is a whole number at any rate.
         let now = now_ms.saturating_mul(1_000);
         let cost = MINUTE_MS * 1_000 / self.per_minute;
+        let user = (identity.tenant.clone(), identity.user.clone());
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(identity) {
+        if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&user) {
             buckets.retain(|_, full_at| *full_at > now);
         }
-        let full_at = buckets.entry(identity.clone()).or_insert(now);
+        let full_at = buckets.entry(user).or_insert(now);
         let after = (*full_at).max(now) + cost;
         let wait = after.saturating_sub(now.saturating_add(MINUTE_MS * 1_000));
         if wait > 0 {
@@ -46,7 +48,7 @@ mod tests {
     use super::*;
 
     fn user(name: &str) -> Identity {
-        Identity { tenant: "north".to_owned(), user: name.to_owned() }
+        Identity::new("north", name)
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Knows nothing of HTTP, so that a simulation can call it directly over any store.
 
 mod checkpoint;
+mod conflicts;
 mod download;
 mod envelope;
 #[cfg(any(debug_assertions, feature = "gates"))]

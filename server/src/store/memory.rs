@@ -7,11 +7,11 @@ use std::sync::Arc;
 use fieldsync::model::{ClientId, Epoch, OpId, TempId, Version};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::conflicts::Listing;
 use super::page::Filling;
-use super::rows::Conflict;
 use super::{
-    AuditRow, ChangeRow, Found, Holdings, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, ServerStore, StoreError,
-    TenantState, UploadTransaction, Wanted, WriteBatch, issued_before,
+    AuditRow, ChangeRow, Conflict, ConflictFilter, ConflictRow, ConflictRows, Found, Holdings, PageBounds, PageRow, PageRows, Receipt,
+    Record, RecordKey, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch, issued_before,
 };
 
 /// All tenants.
@@ -135,6 +135,20 @@ impl ServerStore for MemoryStore {
         })
     }
 
+    async fn conflicts(&self, tenant: &str, filter: &ConflictFilter, bounds: PageBounds) -> Result<ConflictRows, StoreError> {
+        let tenant = self.tenant(tenant).await;
+        let tenant = tenant.lock().await;
+        let mut listing = Listing::new(bounds);
+        let after = filter.after.as_deref().unwrap_or_default();
+        let later = tenant.conflicts.values().filter(|conflict| conflict.id.as_str() > after);
+        for row in later.filter_map(|conflict| tenant.conflict_row(conflict, filter)) {
+            if !listing.put(row) {
+                break;
+            }
+        }
+        Ok(listing.finish(tenant.state.clone()))
+    }
+
     async fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {
         let tenant = self.tenant(tenant).await;
         let tenant = tenant.lock().await;
@@ -196,6 +210,18 @@ impl ServerStore for MemoryStore {
 }
 
 impl Tenant {
+    /// The conflict with all that it is about, if it passes the filter.
+    fn conflict_row(&self, conflict: &Conflict, filter: &ConflictFilter) -> Option<ConflictRow> {
+        let user = self.owners.get(&conflict.client)?;
+        let passes = filter.user.as_ref().is_none_or(|asked| asked == user)
+            && filter.entity.as_ref().is_none_or(|entity| *entity == conflict.key.entity)
+            && filter.record.as_ref().is_none_or(|id| *id == conflict.key.id)
+            && filter.open.is_none_or(|open| open == conflict.closed_by.is_none());
+        let operation = self.receipts.get(&conflict.operation).and_then(|receipt| receipt.kept.clone());
+        let server = self.records.get(&conflict.key).map(Record::state);
+        operation.filter(|_| passes).map(|operation| ConflictRow { conflict: conflict.clone(), user: user.clone(), operation, server })
+    }
+
     fn newer<'t>(&'t self, after: Version, scope: &'t Scope) -> impl Iterator<Item = &'t Record> {
         let newer = self.by_version.range(Version(after.0.saturating_add(1))..).filter(|(_, key)| scope.holds(&key.entity));
         newer.filter_map(|(_, key)| self.records.get(key))

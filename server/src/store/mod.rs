@@ -8,6 +8,7 @@
 //!
 //! [`sqlite`] is the real one, [`memory`] its twin for tests and simulation; one contract suite runs on both.
 
+mod conflicts;
 mod lineage;
 pub mod memory;
 mod page;
@@ -23,8 +24,8 @@ pub(crate) use lineage::SAFE_MAX;
 pub use lineage::issued_before;
 pub use prune::prune;
 pub use rows::{
-    AuditRow, ChangeRow, Conflict, Found, Holdings, Origin, PageRow, PageRows, Receipt, Record, RecordKey, Scope, TenantState, Wanted,
-    WriteBatch,
+    AuditRow, ChangeRow, Conflict, ConflictFilter, ConflictRow, ConflictRows, Found, Holdings, Origin, PageRow, PageRows, Receipt, Record,
+    RecordKey, Scope, TenantState, Wanted, WriteBatch,
 };
 
 /// Why the store did not do what it was asked.
@@ -58,7 +59,7 @@ impl From<std::io::Error> for StoreError {
 pub struct PageBounds {
     /// Rows.
     pub records_max: usize,
-    /// Bytes of fields and of what stands beside them.
+    /// Bytes of what they hold.
     pub bytes_max: usize,
 }
 
@@ -78,6 +79,14 @@ pub trait ServerStore: Send + Sync + 'static {
 
     /// What there is of a tenant and a client.
     fn holdings(&self, tenant: &str, client: &ClientId) -> impl Future<Output = Result<Holdings, StoreError>> + Send;
+
+    /// The conflicts of the tenant that pass the filter, in the order of their names, as far as the bounds allow.
+    fn conflicts(
+        &self,
+        tenant: &str,
+        filter: &ConflictFilter,
+        bounds: PageBounds,
+    ) -> impl Future<Output = Result<ConflictRows, StoreError>> + Send;
 
     /// How many records of the scope changed after `after`.
     fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> impl Future<Output = Result<u64, StoreError>> + Send;

@@ -113,6 +113,9 @@ pub struct Conflict {
     pub version: Version,
     /// When it was opened, by the server's clock.
     pub opened_ms: u64,
+    /// Server time minus device time when it was last met, as the device measured it: with it the stamps of the
+    /// operation can be compared with the server's at any later time.
+    pub offset_ms: i64,
     /// The operation that closed it.
     pub closed_by: Option<OpId>,
 }
@@ -285,4 +288,43 @@ pub struct Holdings {
     pub receipts: u64,
     /// Open conflicts of the tenant.
     pub open_conflicts: u64,
+}
+
+/// Which conflicts are asked for. Nothing in a field leaves nothing out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConflictFilter {
+    /// Those of this user's clients.
+    pub user: Option<String>,
+    /// Those over records of this entity.
+    pub entity: Option<String>,
+    /// Those over the record of this ID.
+    pub record: Option<RecordId>,
+    /// Those that are open, or those that are not.
+    pub open: Option<bool>,
+    /// Those after the one of this name.
+    pub after: Option<String>,
+}
+
+/// A conflict with all that it is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConflictRow {
+    /// The conflict.
+    pub conflict: Conflict,
+    /// Whose client it is that met it.
+    pub user: String,
+    /// The text of the operation.
+    pub operation: String,
+    /// The record; nothing if even its tombstone is gone.
+    pub server: Option<ServerState>,
+}
+
+/// Some conflicts in the order of their names, read from one state of the store.
+#[derive(Clone, Debug)]
+pub struct ConflictRows {
+    /// The rows.
+    pub rows: Vec<ConflictRow>,
+    /// Whether these are all.
+    pub complete: bool,
+    /// The tenant's counters in that state.
+    pub state: TenantState,
 }

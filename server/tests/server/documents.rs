@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::protocol::{
-    DownloadEnd, DownloadHead, DownloadRequest, Fault, HealthResponse, InitializeRequest, InitializeResponse, Outcome, Page, PageHead,
-    Reply, RequestHead, StatusResponse, UploadRequest, UploadResponse, limits,
+    ConflictsRequest, ConflictsResponse, DownloadEnd, DownloadHead, DownloadRequest, Fault, HealthResponse, InitializeRequest,
+    InitializeResponse, Outcome, Page, PageHead, Reply, RequestHead, StatusResponse, UploadRequest, UploadResponse, limits,
 };
 use fieldsync::value::Delta;
 use fieldsync_server::http::BASE_PATH;
@@ -64,6 +64,8 @@ fn every_example_is_what_it_says() -> Told {
             "PageHead" => same::<PageHead>(example),
             "Page" => same::<Page>(example),
             "DownloadEnd" => same::<DownloadEnd>(example),
+            "ConflictsRequest" => same::<ConflictsRequest>(example),
+            "ConflictsResponse" => same::<ConflictsResponse>(example),
             "StatusResponse" => same::<StatusResponse>(example),
             "HealthResponse" => same::<HealthResponse>(example),
             "Fault" => same::<Fault>(example),
@@ -72,7 +74,7 @@ fn every_example_is_what_it_says() -> Told {
         assert!(matches!(same, Ok(true)), "{name}: {same:?}\n{example}");
         seen.insert(name.as_str());
     }
-    assert_eq!(seen.len(), 16, "every type has its example: {seen:?}");
+    assert_eq!(seen.len(), 18, "every type has its example: {seen:?}");
     Ok(())
 }
 
@@ -141,6 +143,7 @@ fn the_numbers_are_the_codes() -> Told {
         format!("(at most {}) or about {} MiB of fields", thousands(limits::PAGE_RECORDS_MAX), limits::PAGE_BYTES_MAX >> 20),
         format!("up to {} MiB; only a larger group", (limits::PAGE_BYTES_MAX + limits::PAGE_EXCESS_BYTES_MAX) >> 20),
         format!("a line of more than {} MiB", limits::LINE_BYTES_MAX >> 20),
+        format!("(1 to {}) of them and about {} MiB", limits::CONFLICTS_MAX, limits::CONFLICTS_BYTES_MAX >> 20),
     ] {
         assert!(text.contains(&said), "{said}");
     }

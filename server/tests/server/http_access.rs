@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::port::{Port, body};
 use crate::world::{Device, Told, World, briefs};
 
-const ENDPOINTS: [&str; 4] = ["initialize", "upload", "download", "status"];
+const ENDPOINTS: [&str; 5] = ["initialize", "upload", "download", "status", "conflicts"];
 
 #[tokio::test]
 async fn every_endpoint_but_health_needs_a_token_that_counts() -> Told {

@@ -8,7 +8,7 @@ use fieldsync::model::{ClientId, Epoch, Version};
 use fieldsync::protocol::limits::{BODY_BYTES_MAX, NAME_BYTES_MAX, OPERATIONS_MAX};
 use fieldsync_server::http::Settings;
 use fieldsync_server::store::memory::MemoryStore;
-use fieldsync_server::store::{Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError};
+use fieldsync_server::store::{ConflictFilter, ConflictRows, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -169,6 +169,9 @@ impl ServerStore for Failing {
     }
     async fn holdings(&self, _: &str, _: &ClientId) -> Result<Holdings, StoreError> {
         Err(StoreError::Failed("secret-detail".into()))
+    }
+    async fn conflicts(&self, _: &str, _: &ConflictFilter, _: PageBounds) -> Result<ConflictRows, StoreError> {
+        Err(StoreError::Busy)
     }
     async fn count_after(&self, _: &str, _: Version, _: &Scope) -> Result<u64, StoreError> {
         Err(StoreError::Busy)

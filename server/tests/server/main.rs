@@ -5,6 +5,7 @@ mod chains;
 mod conflicts;
 mod documents;
 mod groups;
+mod held;
 mod http_access;
 mod http_limits;
 mod inspector;

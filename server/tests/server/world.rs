@@ -12,7 +12,7 @@ use fieldsync_server::service::{Refusal, Service, Watermark};
 use fieldsync_server::store::ServerStore;
 use fieldsync_server::store::memory::{MemoryStore, Snapshot};
 use fieldsync_server::store::sqlite::SqliteStore;
-use fieldsync_server::token::Identity;
+use fieldsync_server::token::{COORDINATOR, Identity};
 use serde_json::{Value, json};
 
 /// Whatever ends a test.
@@ -249,6 +249,14 @@ impl<S: ServerStore> World<S> {
         status.map_or_else(|refusal| told(&refusal), |status| json!(status))
     }
 
+    /// The conflicts that the device may see, by what it asks beside its head.
+    pub(crate) async fn conflicts(&self, device: &Device, more: Value) -> Value {
+        let mut body = more;
+        body["head"] = device.head("conflicts");
+        let answer = self.service.conflicts(&device.identity(), body.to_string().as_bytes()).await;
+        answer.map_or_else(|refusal| told(&refusal), |answer| json!(answer))
+    }
+
     pub(crate) async fn initialize(&self, device: &Device, checkpoint: Option<&str>) -> Value {
         let body =
             json!({"head": device.head("initialize"), "schema": 3, "checkpoint": checkpoint, "pending": 0, "lastSeq": 0}).to_string();
@@ -269,16 +277,21 @@ pub(crate) struct Device {
     pub(crate) client: String,
     pub(crate) offset_ms: i64,
     pub(crate) epoch: Option<String>,
+    pub(crate) roles: Vec<String>,
 }
 
 impl Device {
     /// The `number`th device of a user.
     pub(crate) fn new(tenant: &str, user: &str, number: u64) -> Self {
         let client = format!("0190a1b2-0000-7000-9000-{number:012}");
-        Self { tenant: tenant.to_owned(), user: user.to_owned(), client, offset_ms: 0, epoch: None }
+        Self { tenant: tenant.to_owned(), user: user.to_owned(), client, offset_ms: 0, epoch: None, roles: Vec::new() }
     }
     pub(crate) fn identity(&self) -> Identity {
-        Identity { tenant: self.tenant.clone(), user: self.user.clone() }
+        Identity { roles: self.roles.clone(), ..Identity::new(self.tenant.clone(), self.user.clone()) }
+    }
+    /// The same device, of a user who decides for the whole tenant.
+    pub(crate) fn coordinating(self) -> Self {
+        Self { roles: vec![COORDINATOR.to_owned()], ..self }
     }
     pub(crate) fn head(&self, request: &str) -> Value {
         let mut head = json!({"protocol": 1, "requestId": request, "tenant": self.tenant, "user": self.user, "client": self.client,

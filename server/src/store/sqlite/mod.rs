@@ -8,6 +8,7 @@
 //! statement before the commit, and stamping the rows from its answer.
 
 mod backup;
+mod conflicts;
 mod prune;
 mod read;
 mod schema;
@@ -23,8 +24,10 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 
+use super::conflicts::Listing;
 use super::{
-    AuditRow, Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
+    AuditRow, ConflictFilter, ConflictRows, Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState,
+    UploadTransaction, Wanted, WriteBatch,
 };
 
 /// How long a statement waits for another process that holds the file.
@@ -234,6 +237,12 @@ impl ServerStore for SqliteStore {
     async fn holdings(&self, tenant: &str, client: &ClientId) -> Result<Holdings, StoreError> {
         let mut snapshot = self.readers.begin().await?;
         read::holdings(&mut snapshot, tenant, client, self.issued).await
+    }
+
+    async fn conflicts(&self, tenant: &str, filter: &ConflictFilter, bounds: PageBounds) -> Result<ConflictRows, StoreError> {
+        let mut snapshot = self.readers.begin().await?;
+        let state = read::tenant_state(&mut snapshot, tenant, self.issued).await?;
+        Ok(conflicts::list(&mut snapshot, tenant, filter, Listing::new(bounds)).await?.finish(state))
     }
 
     async fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {

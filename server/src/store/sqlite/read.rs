@@ -188,7 +188,8 @@ pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &Clien
     }
     for (entity, ids) in by_entity(&wanted.conflicts) {
         let rows = sqlx::query(
-            "SELECT entity, id, conflict, client, operation, kind, version, opened_ms FROM conflicts
+            "SELECT entity, id, conflict, client, operation, kind, version, opened_ms, closed_by, coalesce(offset_ms, 0)
+             FROM conflicts LEFT JOIN conflict_offsets USING (tenant, conflict)
              WHERE tenant = ?1 AND entity = ?2 AND id IN (SELECT value FROM json_each(?3)) AND client = ?4 AND closed_by IS NULL",
         );
         for row in rows.bind(tenant).bind(entity).bind(json(&ids)?).bind(client.as_str()).fetch_all(&mut *db).await? {
@@ -220,12 +221,12 @@ fn key_at(row: &SqliteRow, at: usize) -> Result<RecordKey, StoreError> {
     Ok(RecordKey { entity: row.try_get(at)?, id: id_from(row.try_get(at + 1)?)? })
 }
 
-fn stamp_at(row: &SqliteRow, at: usize) -> Result<Stamp, StoreError> {
+pub(super) fn stamp_at(row: &SqliteRow, at: usize) -> Result<Stamp, StoreError> {
     let n = u32::try_from(row.try_get::<i64, _>(at + 1)?).map_err(|_| StoreError::Unreadable("a stamp".to_owned()))?;
     Ok(Stamp { ms: from_db(row.try_get(at)?)?, n })
 }
 
-fn field_stamps_at(row: &SqliteRow, at: usize) -> Result<Sorted<String, Stamp>, StoreError> {
+pub(super) fn field_stamps_at(row: &SqliteRow, at: usize) -> Result<Sorted<String, Stamp>, StoreError> {
     match row.try_get(at)? {
         "{}" => Ok(Sorted::new()),
         text => from_json(text),
@@ -269,7 +270,7 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     })
 }
 
-fn conflict(row: &SqliteRow) -> Result<Conflict, StoreError> {
+pub(super) fn conflict(row: &SqliteRow) -> Result<Conflict, StoreError> {
     Ok(Conflict {
         key: key_at(row, 0)?,
         id: row.try_get(2)?,
@@ -278,6 +279,7 @@ fn conflict(row: &SqliteRow) -> Result<Conflict, StoreError> {
         kind: from_word(row.try_get(5)?)?,
         version: Version(from_db(row.try_get(6)?)?),
         opened_ms: from_db(row.try_get(7)?)?,
-        closed_by: None,
+        closed_by: row.try_get::<Option<&str>, _>(8)?.map(op_from).transpose()?,
+        offset_ms: row.try_get(9)?,
     })
 }

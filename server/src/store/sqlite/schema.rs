@@ -2,8 +2,9 @@
 //! are values like any other. Change and audit rows refuse to be changed, by the database itself.
 
 /// Counts up with every change of the tables below. `marks`, `pruned` and the number `issued` in
-/// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups` and `counted` came later
-/// and are no change of layout: a server that does not know them only splits groups, and takes no counts.
+/// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups`, `counted` and
+/// `conflict_offsets` came later and are no change of layout: a server that does not know them only splits groups, takes no
+/// counts, and takes the clocks of devices for right when a conflict is resolved by the later stamp.
 pub(super) const LAYOUT: &str = "2";
 /// What makes of layout 1 this one, beside what `TABLES` adds: a temp ID outlives the tombstone of its record.
 pub(super) const FROM_1: &str = "
@@ -93,6 +94,14 @@ CREATE TABLE IF NOT EXISTS conflicts (
     PRIMARY KEY (tenant, conflict)
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS conflicts_open ON conflicts (tenant, entity, id, client) WHERE closed_by IS NULL;
+
+CREATE INDEX IF NOT EXISTS conflicts_open_by_name ON conflicts (tenant, conflict) WHERE closed_by IS NULL;
+CREATE INDEX IF NOT EXISTS conflicts_by_client ON conflicts (tenant, client, conflict);
+CREATE INDEX IF NOT EXISTS conflicts_by_record ON conflicts (tenant, entity, id, conflict);
+
+CREATE TABLE IF NOT EXISTS conflict_offsets (
+    tenant TEXT NOT NULL, conflict TEXT NOT NULL, offset_ms INTEGER NOT NULL, PRIMARY KEY (tenant, conflict)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS audit (
     tenant TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (tenant, number)

@@ -216,5 +216,16 @@ async fn conflicts(db: &mut SqliteConnection, tenant: &str, conflicts: &[Conflic
             Ok(())
         },
     )
+    .await?;
+    insert(
+        db,
+        "INSERT INTO conflict_offsets (tenant, conflict, offset_ms) ",
+        conflicts,
+        " ON CONFLICT (tenant, conflict) DO UPDATE SET offset_ms = excluded.offset_ms",
+        |row, conflict| {
+            row.push_bind(tenant.to_owned()).push_bind(conflict.id.clone()).push_bind(conflict.offset_ms);
+            Ok(())
+        },
+    )
     .await
 }

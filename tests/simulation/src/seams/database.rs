@@ -11,7 +11,8 @@ use fieldsync::model::{ClientId, Epoch, Version};
 use fieldsync_server::store::memory::{MemoryStore, MemoryUpload, Snapshot};
 use fieldsync_server::store::sqlite::{SqliteStore, SqliteUpload};
 use fieldsync_server::store::{
-    Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
+    ConflictFilter, ConflictRows, Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction,
+    Wanted, WriteBatch,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -187,6 +188,12 @@ impl ServerStore for Database {
         match self {
             Self::Memory(store) => store.holdings(tenant, client).await,
             Self::Sqlite(lite) => lite.run(|store| store.holdings(tenant, client)),
+        }
+    }
+    async fn conflicts(&self, tenant: &str, filter: &ConflictFilter, bounds: PageBounds) -> Result<ConflictRows, StoreError> {
+        match self {
+            Self::Memory(store) => store.conflicts(tenant, filter, bounds).await,
+            Self::Sqlite(lite) => lite.run(|store| store.conflicts(tenant, filter, bounds)),
         }
     }
     async fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {

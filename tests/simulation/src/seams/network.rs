@@ -283,6 +283,10 @@ impl Way {
                 Ok(answer) => self.reply(slot, serde_json::to_vec(&answer).unwrap_or_default()).await,
                 Err(refusal) => self.refuse(slot, &refusal).await,
             },
+            paths::CONFLICTS => match service.conflicts(&identity, &body).await {
+                Ok(answer) => self.reply(slot, serde_json::to_vec(&answer).unwrap_or_default()).await,
+                Err(refusal) => self.refuse(slot, &refusal).await,
+            },
             paths::DOWNLOAD => match service.download(&identity, &body).await {
                 Err(refusal) => self.refuse(slot, &refusal).await,
                 Ok(mut pages) => {
@@ -322,7 +326,7 @@ impl Way {
 
     fn identity(&self, token: &str) -> Option<Identity> {
         let (tenant, user, until): (String, String, u64) = serde_json::from_slice(&HEXLOWER.decode(token.as_bytes()).ok()?).ok()?;
-        (until > self.sim.executor.now()).then_some(Identity { tenant, user })
+        (until > self.sim.executor.now()).then_some(Identity::new(tenant, user))
     }
 
     async fn reply(&self, slot: &Slot, body: Vec<u8>) {

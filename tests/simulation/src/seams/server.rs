@@ -13,7 +13,8 @@ use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::EntropyError;
 use fieldsync_server::service::{Service, Watermark};
 use fieldsync_server::store::{
-    Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
+    ConflictFilter, ConflictRows, Found, Holdings, PageBounds, PageRows, Scope, ServerStore, StoreError, TenantState, UploadTransaction,
+    Wanted, WriteBatch,
 };
 
 use super::database::{Backup, Database, Upload};
@@ -83,6 +84,9 @@ impl ServerStore for WatchedStore {
     }
     async fn holdings(&self, tenant: &str, client: &ClientId) -> Result<Holdings, StoreError> {
         self.inner.holdings(tenant, client).await
+    }
+    async fn conflicts(&self, tenant: &str, filter: &ConflictFilter, bounds: PageBounds) -> Result<ConflictRows, StoreError> {
+        self.inner.conflicts(tenant, filter, bounds).await
     }
     async fn count_after(&self, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {
         self.inner.count_after(tenant, after, scope).await
