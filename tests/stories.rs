@@ -22,6 +22,8 @@ mod chains;
 mod conflict_store;
 #[path = "stories/conflicts.rs"]
 mod conflicts;
+#[path = "stories/decided.rs"]
+mod decided;
 #[path = "stories/groups.rs"]
 mod groups;
 #[path = "stories/holes.rs"]

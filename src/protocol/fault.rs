@@ -17,7 +17,7 @@ pub struct FaultBody {
     /// Stable: `auth_required` (401), `identity_mismatch`, `forbidden` (403), `epoch_changed` (409),
     /// `checkpoint_expired` (410), `too_large` (413), `unsupported_media` (415), `invalid_request`,
     /// `invalid_checkpoint` (422), `upgrade_required` (426), `rate_limited` (429), `server` (500), `unavailable` (503);
-    /// `not_found` (404), `method_not_allowed` (405) and `timeout` (408) for requests that reached no endpoint.
+    /// `unknown_conflict` (404); `not_found` (404), `method_not_allowed` (405) and `timeout` (408) for requests that reached no endpoint.
     pub code: String,
     /// For people; never parsed.
     pub message: String,

@@ -10,7 +10,9 @@ mod fault;
 pub mod limits;
 mod upload;
 
-pub use conflicts::{ConflictsRequest, ConflictsResponse, HeldConflict, Standing};
+pub use conflicts::{
+    Choice, ConflictsRequest, ConflictsResponse, Decided, HeldConflict, ResolveConflictRequest, ResolveConflictResponse, Standing, Unjudged,
+};
 pub use download::{Change, ChangeKind, DownloadEnd, DownloadHead, DownloadRequest, Page, PageHead, RawChange, RawPage};
 pub use envelope::{
     CheckpointState, HealthResponse, InitializeRequest, InitializeResponse, Reply, RequestHead, ServerLimits, StatusRequest, StatusResponse,
@@ -33,6 +35,8 @@ pub mod paths {
     pub const STATUS: &str = "status";
     /// Lists the conflicts that the server has.
     pub const CONFLICTS: &str = "conflicts";
+    /// Ends a conflict at the server.
+    pub const RESOLVE_CONFLICT: &str = "resolve-conflict";
     /// Says that the server is there; needs no token.
     pub const HEALTH: &str = "health";
 }

@@ -1,7 +1,7 @@
 //! From judgement to outcome: what a verdict adds to the working copy, the receipt that remembers it, and the
 //! row of the audit chain that tells of the whole upload.
 
-use fieldsync::model::{Stamp, Version};
+use fieldsync::model::{Operation, Stamp, Version};
 use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::{Outcome, Rejection};
 use fieldsync::value::{Hash, canonical, hash_bytes};
@@ -61,11 +61,11 @@ impl Working {
         };
         Ok(match judge(self, context, operation, fresh)? {
             Verdict::Unchanged { key, version, rests_on } => {
-                let closed = self.closed_by(operation, &key)?;
+                let closed = self.closed_by(context, operation, &key)?;
                 Ruling::Effect(Box::new(Effect { outcome: applied(&key, version, rests_on), stamp, closed, write: None }))
             }
             Verdict::Write(write) => {
-                let closed = self.closed_by(operation, &write.record.key)?;
+                let closed = self.closed_by(context, operation, &write.record.key)?;
                 let outcome = applied(&write.record.key, write.record.version, write.record.version);
                 Ruling::Effect(Box::new(Effect { outcome, stamp, closed, write: Some(write) }))
             }
@@ -93,7 +93,8 @@ impl Working {
             Ruling::Conflict(record, clash) => self.open(context, incoming, fresh, &record, clash),
             Ruling::Effect(effect) => {
                 if let Some(conflict) = effect.closed {
-                    self.put_conflict(conflict);
+                    let own = conflict.client == *context.client;
+                    self.put_conflict(conflict, own);
                 }
                 if let Some(write) = effect.write {
                     self.write(context, incoming, effect.stamp, *write);
@@ -159,15 +160,25 @@ impl Working {
         };
         let real_id = Some(record.key.id.clone());
         let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, real_id, server: record.state(), done };
-        self.put_conflict(conflict);
+        self.put_conflict(conflict, true);
         outcome
     }
 
-    /// The conflict of the operation in whose place this one stands, as this one leaves it.
-    fn closed_by(&self, operation: &fieldsync::model::Operation, key: &RecordKey) -> Result<Option<Conflict>, Stop> {
+    /// The conflict of the operation in whose place this one stands, as this one leaves it. One that another client met is
+    /// closed by its user's other devices and by coordinators, and only in the place of the last operation that met it:
+    /// its own device may have written on meanwhile.
+    fn closed_by(&self, context: &Context<'_>, operation: &Operation, key: &RecordKey) -> Result<Option<Conflict>, Stop> {
         let Some(earlier) = &operation.supersedes else { return Ok(None) };
-        let Some(Outcome::Conflict { conflict_id, .. }) = self.receipt(earlier)?.map(|receipt| &receipt.outcome) else { return Ok(None) };
-        let open = self.open_conflict(key)?.filter(|open| open.id == *conflict_id);
+        let Some(receipt) = self.receipt(earlier)? else { return Ok(None) };
+        let Outcome::Conflict { conflict_id, .. } = &receipt.outcome else { return Ok(None) };
+        let open = if receipt.client == *context.client {
+            self.open_conflict(key)?.filter(|open| open.id == *conflict_id)
+        } else {
+            let decides = |(conflict, user): &(&Conflict, &str)| {
+                conflict.closed_by.is_none() && conflict.key == *key && conflict.operation == *earlier && context.decides_for(user)
+            };
+            self.named(conflict_id)?.filter(decides).map(|(conflict, _)| conflict)
+        };
         Ok(open.map(|open| Conflict { closed_by: Some(operation.id.clone()), ..open.clone() }))
     }
 
@@ -191,9 +202,12 @@ impl Working {
         if entries.is_empty() {
             return None;
         }
-        let content = json!({
+        let mut content = json!({
             "at": context.received_ms, "client": context.client, "user": context.user, "request": context.request, "entries": entries,
         });
+        if let Some(decision) = context.decision {
+            content["decision"] = json!({"conflict": decision.conflict, "resolution": decision.choice, "reason": decision.reason});
+        }
         Some(audit_row(&mut self.state, &content))
     }
 }

@@ -12,6 +12,7 @@ mod group;
 mod incoming;
 mod judge;
 mod references;
+mod resolve;
 mod savepoint;
 mod working;
 
@@ -25,6 +26,7 @@ use fieldsync::schema::Schema;
 pub use effects::{audit_row, first_broken, link, reused};
 pub use group::GroupRun;
 pub use incoming::Incoming;
+pub use resolve::{Decision, Said};
 pub use working::Working;
 
 use crate::store::Wanted;
@@ -38,6 +40,8 @@ pub struct Context<'c> {
     pub client: &'c ClientId,
     /// Its user, by the token.
     pub user: &'c str,
+    /// Whether the user decides over conflicts of everybody, by the token.
+    pub coordinator: bool,
     /// The request.
     pub request: &'c str,
     /// When it came, by the server's clock.
@@ -48,9 +52,16 @@ pub struct Context<'c> {
     pub former: &'c BTreeMap<OpId, RecordId>,
     /// The versions that operations stand on by what their client knows, if nothing is known here of what they follow.
     pub stands: &'c BTreeMap<OpId, Version>,
+    /// What is decided here and not by a device.
+    pub decision: Option<&'c Decision>,
 }
 
 impl Context<'_> {
+    /// Whether the sender decides over conflicts that clients of this user met.
+    fn decides_for(&self, user: &str) -> bool {
+        self.coordinator || self.user == user
+    }
+
     /// A device's stamp by the server's clock.
     fn effective(&self, stamp: Stamp) -> Stamp {
         stamp.effective(self.offset_ms, self.received_ms.saturating_add(CLOCK_TOLERANCE_MS))

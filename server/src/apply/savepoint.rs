@@ -30,7 +30,8 @@ enum Undo {
     Temp(TempId),
     Counter { entity: String, last: Option<u64>, new: bool },
     Record { key: RecordKey, record: Option<Option<Record>>, refers: Option<Vec<Reference>> },
-    Conflict { key: RecordKey, open: Option<Option<Conflict>>, id: String, met: Option<Conflict> },
+    Open { key: RecordKey, open: Option<Option<Conflict>> },
+    Conflict { id: String, met: Option<Conflict> },
     Receipt { operation: OpId, supersedes: Option<OpId> },
     Counted { first: OpId, before: Option<bool>, new: bool },
 }
@@ -89,11 +90,13 @@ impl Working {
                     None => self.records.remove(&key),
                 };
             }
-            Undo::Conflict { key, open, id, met } => {
+            Undo::Open { key, open } => {
                 match open {
                     Some(open) => self.conflicts.insert(key, open),
                     None => self.conflicts.remove(&key),
                 };
+            }
+            Undo::Conflict { id, met } => {
                 match met {
                     Some(met) => self.met_conflicts.insert(id, met),
                     None => self.met_conflicts.remove(&id),
@@ -161,11 +164,15 @@ impl Working {
         before
     }
 
-    pub(super) fn put_conflict(&mut self, conflict: Conflict) {
-        let (key, id) = (conflict.key.clone(), conflict.id.clone());
-        let open = self.conflicts.insert(key.clone(), conflict.closed_by.is_none().then(|| conflict.clone()));
+    /// A conflict in its new state; `own` if it is one of the sending client, which has one open at most over a record.
+    pub(super) fn put_conflict(&mut self, conflict: Conflict, own: bool) {
+        if own {
+            let open = self.conflicts.insert(conflict.key.clone(), conflict.closed_by.is_none().then(|| conflict.clone()));
+            self.note(Undo::Open { key: conflict.key.clone(), open });
+        }
+        let id = conflict.id.clone();
         let met = self.met_conflicts.insert(id.clone(), conflict);
-        self.note(Undo::Conflict { key, open, id, met });
+        self.note(Undo::Conflict { id, met });
     }
 
     pub(super) fn put_receipt(&mut self, receipt: Receipt) {

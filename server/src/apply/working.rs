@@ -24,6 +24,8 @@ pub struct Working {
     pub(super) counters: BTreeMap<String, u64>,
     dependents: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
     pub(super) conflicts: BTreeMap<RecordKey, Option<Conflict>>,
+    /// Conflicts by their names, as they are stored, with the user whose client met them.
+    named: BTreeMap<String, Option<(Conflict, String)>>,
     /// What the records written here refer to now, and the same the other way round.
     pub(super) refers: BTreeMap<RecordKey, Vec<Reference>>,
     pub(super) referred: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
@@ -55,6 +57,7 @@ impl Working {
             counters: BTreeMap::new(),
             dependents: BTreeMap::new(),
             conflicts: BTreeMap::new(),
+            named: BTreeMap::new(),
             refers: BTreeMap::new(),
             referred: BTreeMap::new(),
             new_temps: BTreeSet::new(),
@@ -95,6 +98,12 @@ impl Working {
         }
         for conflict in found.conflicts {
             self.conflicts.entry(conflict.key.clone()).or_insert(Some(conflict));
+        }
+        for (conflict, user) in found.named {
+            self.named.insert(conflict.id.clone(), Some((conflict, user)));
+        }
+        for name in &wanted.named {
+            self.named.entry(name.clone()).or_insert(None);
         }
         self.counted.extend(found.counted.into_iter().map(|first| (first, true)));
         for first in &wanted.counted {
@@ -216,6 +225,12 @@ impl Working {
     pub(super) fn open_conflict(&self, key: &RecordKey) -> Result<Option<&Conflict>, Stop> {
         let missing = || Stop::missing(Wanted { conflicts: [key.clone()].into(), ..Wanted::default() });
         self.conflicts.get(key).map(Option::as_ref).ok_or_else(missing)
+    }
+    /// A conflict by its name, whoever met it, as it is now; and the user whose client that was.
+    pub(super) fn named(&self, name: &str) -> Result<Option<(&Conflict, &str)>, Stop> {
+        let missing = || Stop::missing(Wanted { named: [name.to_owned()].into(), ..Wanted::default() });
+        let stored = self.named.get(name).ok_or_else(missing)?.as_ref();
+        Ok(stored.map(|(conflict, user)| (self.met_conflicts.get(name).unwrap_or(conflict), user.as_str())))
     }
     /// A live record, other than itself, that refers to this one now.
     pub(super) fn dependent(&self, key: &RecordKey) -> Result<Option<&RecordKey>, Stop> {

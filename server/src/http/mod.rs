@@ -79,6 +79,7 @@ pub fn router<S: ServerStore>(service: Arc<Service<S>>, tokens: Tokens, settings
         .route(&at(paths::DOWNLOAD), post(download::<S>))
         .route(&at(paths::STATUS), post(status::<S>))
         .route(&at(paths::CONFLICTS), post(conflicts::<S>))
+        .route(&at(paths::RESOLVE_CONFLICT), post(resolve_conflict::<S>))
         .route(&at(paths::HEALTH), get(health::<S>))
         .fallback(async || refused(&Reason::NotFound.into()))
         .method_not_allowed_fallback(async || refused(&Reason::MethodNotAllowed.into()))
@@ -140,6 +141,13 @@ async fn status<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body:
 async fn conflicts<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
     match admit(&shared, &headers, body).await {
         Ok((identity, body)) => json(shared.service.conflicts(&identity, &body).await),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+async fn resolve_conflict<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
+    match admit(&shared, &headers, body).await {
+        Ok((identity, body)) => json(shared.service.resolve_conflict(&identity, &body).await),
         Err(refusal) => refused(&refusal),
     }
 }

@@ -8,6 +8,7 @@ mod envelope;
 #[cfg(any(debug_assertions, feature = "gates"))]
 mod gate;
 mod refusal;
+mod resolve;
 mod session;
 mod upload;
 

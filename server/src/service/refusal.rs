@@ -19,6 +19,12 @@ pub enum Reason {
     /// The database belongs to another user of the tenant.
     #[error("this database belongs to another user")]
     ForeignClient,
+    /// Another user's device met the conflict.
+    #[error("this conflict is for another user or a coordinator to decide")]
+    ForeignConflict,
+    /// The tenant has no conflict of this name.
+    #[error("there is no such conflict")]
+    UnknownConflict,
     /// There is nothing at this path.
     #[error("there is nothing at this path")]
     NotFound,
@@ -91,7 +97,8 @@ impl Reason {
         match self {
             Self::AuthRequired => (401, "auth_required", false),
             Self::IdentityMismatch => (403, "identity_mismatch", false),
-            Self::ForeignClient => (403, "forbidden", false),
+            Self::ForeignClient | Self::ForeignConflict => (403, "forbidden", false),
+            Self::UnknownConflict => (404, "unknown_conflict", false),
             Self::NotFound => (404, "not_found", false),
             Self::MethodNotAllowed => (405, "method_not_allowed", false),
             Self::Timeout => (408, "timeout", true),

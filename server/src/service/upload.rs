@@ -14,7 +14,7 @@ use super::envelope::whole;
 use super::{Reason, Refusal, Service};
 use crate::apply::{Context, GroupRun, Incoming, Working, reused};
 use crate::seams::EntropyError;
-use crate::store::{ServerStore, UploadTransaction};
+use crate::store::{ServerStore, TenantState, UploadTransaction};
 use crate::token::Identity;
 
 /// Bytes of records that one answer shows in conflicts, after which the rest of the batch is deferred: a small
@@ -148,11 +148,13 @@ impl<S: ServerStore> Service<S> {
             schema: &self.schema,
             client: &head.client,
             user: &identity.user,
+            coordinator: identity.is_coordinator(),
             request: &head.request_id,
             received_ms,
             offset_ms: head.offset_ms,
             former,
             stands,
+            decision: None,
         };
         let mut ids = IdSource::default();
         let mut transaction = self.store.begin(&identity.tenant, &head.client).await?;
@@ -195,9 +197,16 @@ impl<S: ServerStore> Service<S> {
             shown_bytes += members.iter().filter_map(|member| outcomes[*member].as_ref()).map(shown).sum::<usize>();
         }
         let results = batch.results(outcomes);
-        let audit = working.audit(&context);
-        let state = working.state().clone();
         let changes = working.change_count();
+        let state = self.commit(transaction, working, &context).await?;
+        self.log(identity, head, &results, changes, received_ms);
+        Ok(UploadResponse { reply: self.reply(head, &state), results })
+    }
+
+    /// Writes all that was decided, at once. Gives the tenant's counters as they are then.
+    pub(super) async fn commit(&self, transaction: S::Upload, mut working: Working, context: &Context<'_>) -> Result<TenantState, Reason> {
+        let audit = working.audit(context);
+        let state = working.state().clone();
         if let Some(batch) = working.into_batch(audit) {
             #[cfg(any(debug_assertions, feature = "gates"))]
             self.gate.pass(super::gate::Point::BeforeCommit);
@@ -208,8 +217,7 @@ impl<S: ServerStore> Service<S> {
             #[cfg(any(debug_assertions, feature = "gates"))]
             self.gate.pass(super::gate::Point::AfterCommit);
         }
-        self.log(identity, head, &results, changes, received_ms);
-        Ok(UploadResponse { reply: self.reply(head, &state), results })
+        Ok(state)
     }
 
     fn log(&self, identity: &Identity, head: &RequestHead, results: &[OperationResult], changes: usize, received_ms: u64) {

@@ -289,6 +289,8 @@ impl UploadTransaction for MemoryUpload {
             found.dependents.extend(from.take(Wanted::DEPENDENTS_MAX).map(|from| (key.clone(), from.clone())));
         }
         let open = tenant.conflicts.values().filter(|conflict| conflict.closed_by.is_none() && conflict.client == self.client);
+        let named = wanted.named.iter().filter_map(|name| tenant.conflicts.get(name));
+        found.named.extend(named.filter_map(|conflict| Some((conflict.clone(), tenant.owners.get(&conflict.client)?.clone()))));
         found.conflicts.extend(open.filter(|conflict| wanted.conflicts.contains(&conflict.key)).cloned());
         Ok(found)
     }

@@ -174,6 +174,8 @@ pub struct Wanted {
     pub dependents: BTreeSet<RecordKey>,
     /// The open conflicts of the asking client over these records.
     pub conflicts: BTreeSet<RecordKey>,
+    /// The conflicts of these names, whoever met them, open or not.
+    pub named: BTreeSet<String>,
 }
 
 impl Wanted {
@@ -207,6 +209,8 @@ pub struct Found {
     pub dependents: Vec<(RecordKey, RecordKey)>,
     /// Open conflicts.
     pub conflicts: Vec<Conflict>,
+    /// Conflicts asked for by name, each with the user whose client met it.
+    pub named: Vec<(Conflict, String)>,
 }
 
 /// Everything that one upload changes, written at once or not at all.

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::protocol::{
-    ConflictsRequest, ConflictsResponse, DownloadEnd, DownloadHead, DownloadRequest, Fault, HealthResponse, InitializeRequest,
-    InitializeResponse, Outcome, Page, PageHead, Reply, RequestHead, StatusResponse, UploadRequest, UploadResponse, limits,
+    ConflictsRequest, ConflictsResponse, Decided, DownloadEnd, DownloadHead, DownloadRequest, Fault, HealthResponse, InitializeRequest,
+    InitializeResponse, Outcome, Page, PageHead, Reply, RequestHead, ResolveConflictRequest, ResolveConflictResponse, StatusResponse,
+    UploadRequest, UploadResponse, limits,
 };
 use fieldsync::value::Delta;
 use fieldsync_server::http::BASE_PATH;
@@ -66,6 +67,9 @@ fn every_example_is_what_it_says() -> Told {
             "DownloadEnd" => same::<DownloadEnd>(example),
             "ConflictsRequest" => same::<ConflictsRequest>(example),
             "ConflictsResponse" => same::<ConflictsResponse>(example),
+            "ResolveConflictRequest" => same::<ResolveConflictRequest>(example),
+            "ResolveConflictResponse" => same::<ResolveConflictResponse>(example),
+            "Decided" => same::<Decided>(example),
             "StatusResponse" => same::<StatusResponse>(example),
             "HealthResponse" => same::<HealthResponse>(example),
             "Fault" => same::<Fault>(example),
@@ -74,7 +78,7 @@ fn every_example_is_what_it_says() -> Told {
         assert!(matches!(same, Ok(true)), "{name}: {same:?}\n{example}");
         seen.insert(name.as_str());
     }
-    assert_eq!(seen.len(), 18, "every type has its example: {seen:?}");
+    assert_eq!(seen.len(), 21, "every type has its example: {seen:?}");
     Ok(())
 }
 
@@ -101,6 +105,8 @@ fn the_table_of_refusals_is_the_servers() -> Told {
         Reason::AuthRequired,
         Reason::IdentityMismatch,
         Reason::ForeignClient,
+        Reason::ForeignConflict,
+        Reason::UnknownConflict,
         Reason::NotFound,
         Reason::MethodNotAllowed,
         Reason::Timeout,
@@ -143,6 +149,7 @@ fn the_numbers_are_the_codes() -> Told {
         format!("(at most {}) or about {} MiB of fields", thousands(limits::PAGE_RECORDS_MAX), limits::PAGE_BYTES_MAX >> 20),
         format!("up to {} MiB; only a larger group", (limits::PAGE_BYTES_MAX + limits::PAGE_EXCESS_BYTES_MAX) >> 20),
         format!("a line of more than {} MiB", limits::LINE_BYTES_MAX >> 20),
+        format!("at most {} bytes of text", thousands(limits::REASON_BYTES_MAX)),
         format!("(1 to {}) of them and about {} MiB", limits::CONFLICTS_MAX, limits::CONFLICTS_BYTES_MAX >> 20),
     ] {
         assert!(text.contains(&said), "{said}");

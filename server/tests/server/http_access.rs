@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::port::{Port, body};
 use crate::world::{Device, Told, World, briefs};
 
-const ENDPOINTS: [&str; 5] = ["initialize", "upload", "download", "status", "conflicts"];
+const ENDPOINTS: [&str; 6] = ["initialize", "upload", "download", "status", "conflicts", "resolve-conflict"];
 
 #[tokio::test]
 async fn every_endpoint_but_health_needs_a_token_that_counts() -> Told {
@@ -78,10 +78,12 @@ async fn the_database_of_another_user_is_refused_everywhere() -> Told {
     assert_eq!(anna.client, ben.client, "the same database, said to be Ben's");
     let first = port.ask(&anna, "upload", json!({"operations": [anna.create(1, "client", "temp_1_a_client", json!({}))]})).await?;
     assert_eq!(first.brief(), "200");
-    let more = json!({"operations": [], "pageRecords": 1, "schema": 3, "pending": 0, "lastSeq": 0});
+    let more = json!({"operations": [], "pageRecords": 1, "schema": 3, "pending": 0, "lastSeq": 0, "conflictId": "none",
+        "operation": crate::world::op(9), "expectedVersion": "1", "resolution": "server-wins"});
     for endpoint in ENDPOINTS {
+        let own = if endpoint == "resolve-conflict" { "404 unknown_conflict" } else { "200" };
         assert_eq!(port.ask(&ben, endpoint, more.clone()).await?.brief(), "403 forbidden", "{endpoint}");
-        assert_eq!(port.ask(&anna, endpoint, more.clone()).await?.brief(), "200", "{endpoint}");
+        assert_eq!(port.ask(&anna, endpoint, more.clone()).await?.brief(), own, "{endpoint}");
     }
     Ok(())
 }

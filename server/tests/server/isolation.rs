@@ -83,6 +83,11 @@ async fn nothing_of_one_tenant_is_seen_or_touched_by_another() -> Told {
         assert!(!String::from_utf8_lossy(&answer.body).contains(SECRET), "{endpoint}");
         assert!(endpoint != "conflicts" || answer.json()["conflicts"] == json!([]), "{endpoint}");
     }
+    let decision = json!({"conflictId": conflict, "operation": op(30), "expectedVersion": "5", "resolution": "client-wins"});
+    for device in [&south, &coordinator] {
+        let answer = port.ask(device, "resolve-conflict", decision.clone()).await?;
+        assert_eq!(answer.brief(), "404 unknown_conflict", "its name is of no use here");
+    }
     let status = world.status(&south).await;
     assert_eq!((&status["sequence"], &status["openConflicts"]), (&json!("2"), &json!(0)));
 
@@ -109,18 +114,19 @@ async fn a_foreign_database_leaves_a_trace_with_the_tenant_whose_token_it_used<S
         service.download(&north.identity(), body.as_bytes()).await.err(),
         service.status(&north.identity(), body.as_bytes()).await.err(),
         service.conflicts(&north.identity(), body.as_bytes()).await.err(),
+        service.resolve_conflict(&north.identity(), body.as_bytes()).await.err(),
     ];
     for refusal in refusals {
         assert_eq!(refusal.ok_or("it is refused")?.reason.classify().1, "identity_mismatch");
     }
     let rows = service.store().audit_rows("north").await?;
-    assert_eq!((rows.len(), first_broken(&rows)), (6, None));
-    let content: Value = serde_json::from_str(&rows[5].content)?;
+    assert_eq!((rows.len(), first_broken(&rows)), (7, None));
+    let content: Value = serde_json::from_str(&rows[6].content)?;
     assert_eq!((&content["refused"], &content["request"]), (&json!("identity_mismatch"), &json!("r-foreign")));
     assert_eq!((&content["user"], &content["database"]["tenant"]), (&json!("anna"), &json!("south")));
     assert_eq!(service.store().audit_rows("south").await?.len(), 0, "nobody writes into another tenant's chain");
     let after = world.status(&north).await;
-    assert_eq!((&after["sequence"], &after["auditHead"]), (&before["sequence"], &json!(rows[5].hash)));
+    assert_eq!((&after["sequence"], &after["auditHead"]), (&before["sequence"], &json!(rows[6].hash)));
     assert_eq!(world.upload(&north, &[north.create(2, "client", "temp_2_a_client", json!({}))]).await.len(), 1);
     assert_eq!(first_broken(&service.store().audit_rows("north").await?), None);
     Ok(())

@@ -3,6 +3,7 @@
 
 mod chains;
 mod conflicts;
+mod crossing;
 mod documents;
 mod groups;
 mod held;
@@ -16,7 +17,9 @@ mod process;
 mod pruning;
 mod receipts;
 mod references;
+mod resolving;
 mod restore;
+mod roles;
 mod scopes;
 mod store_contract;
 mod together;

@@ -13,7 +13,7 @@ use sqlx::Row;
 use crate::port::{Answer, body, request};
 use crate::world::{Device, Failure, Folder, SCHEMA, Told, after, briefs};
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fieldsync-server"));
     command.env_remove("FIELDSYNC_KEY").env_remove("FIELDSYNC_GATE").env("RUST_LOG", "info");
     command
@@ -109,7 +109,7 @@ impl Drop for Running {
     }
 }
 
-fn succeed(command: &mut Command) -> Result<String, Failure> {
+pub(crate) fn succeed(command: &mut Command) -> Result<String, Failure> {
     let output = command.output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
@@ -290,7 +290,7 @@ async fn tombstones_are_pruned_while_the_server_runs() -> Told {
     Ok(())
 }
 
-fn fails(command: &mut Command, expected: &str) -> Told {
+pub(crate) fn fails(command: &mut Command, expected: &str) -> Told {
     let Output { status, stdout, stderr } = command.output()?;
     let said = String::from_utf8_lossy(&stderr).into_owned();
     assert!(!status.success() && stdout.is_empty() && said.contains(expected), "{said}");

@@ -4,13 +4,13 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
 use fieldsync::model::{ClientId, Kind, OpId, RecordId, Stamp, TempId, Version};
-use fieldsync::protocol::{Outcome, limits};
+use fieldsync::protocol::{ConflictKind, Outcome, limits};
 use fieldsync::schema::Reference;
 use fieldsync::value::hash_bytes;
 use fieldsync_server::store::sqlite::{Setting, SqliteStore};
 use fieldsync_server::store::{
-    AuditRow, ChangeRow, Origin, PageBounds, Receipt, Record, RecordKey, Scope, ServerStore, StoreError, TenantState, UploadTransaction,
-    Wanted, WriteBatch,
+    AuditRow, ChangeRow, Conflict, ConflictFilter, ConflictRow, Origin, PageBounds, Receipt, Record, RecordKey, Scope, ServerStore,
+    StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
 };
 use serde_json::json;
 
@@ -19,6 +19,7 @@ use crate::world::{Failure, Folder, Told, World, epoch, on_both_stores, op};
 on_both_stores!(
     a_transaction_that_is_dropped_leaves_no_trace,
     what_is_committed_is_found_by_every_key,
+    a_conflict_is_found_by_all_that_it_is_about,
     only_one_transaction_of_a_tenant_lives_at_a_time,
     a_client_belongs_to_its_first_user,
     a_group_that_is_larger_than_a_page_may_be_is_split_and_comes_whole,
@@ -40,6 +41,20 @@ fn temp() -> Result<TempId, Failure> {
 
 fn key(id: i64) -> RecordKey {
     RecordKey { entity: "client".to_owned(), id: RecordId::Integer(id) }
+}
+
+fn conflict() -> Result<Conflict, Failure> {
+    Ok(Conflict {
+        id: "c".to_owned(),
+        key: key(1),
+        client: client(1)?,
+        operation: operation(2)?,
+        kind: ConflictKind::DeleteUpdate,
+        version: Version(1),
+        opened_ms: 9,
+        offset_ms: -7,
+        closed_by: None,
+    })
 }
 
 /// A batch that writes a row of every kind.
@@ -86,7 +101,7 @@ fn batch() -> Result<WriteBatch, Failure> {
         counted: vec![operation(1)?],
         changes: vec![change],
         groups: vec![(Version(1), Version(2))],
-        conflicts: Vec::new(),
+        conflicts: vec![conflict()?],
         audit: vec![audit],
     })
 }
@@ -101,6 +116,7 @@ fn everything() -> Result<Wanted, Failure> {
         counters: ["client".to_owned()].into(),
         dependents: [key(1), key(2)].into(),
         conflicts: [key(1)].into(),
+        named: ["c".to_owned(), "d".to_owned()].into(),
     })
 }
 
@@ -118,6 +134,7 @@ async fn a_transaction_that_is_dropped_leaves_no_trace<S: ServerStore>(world: Wo
 
 async fn what_is_committed_is_found_by_every_key<S: ServerStore>(world: World<S>) -> Told {
     let store = world.service.store();
+    assert_eq!(store.owner("north", &client(1)?, "anna", 1).await?, "anna");
     store.begin("north", &client(1)?).await?.commit(batch()?).await?;
     let mut transaction = store.begin("north", &client(1)?).await?;
     assert_eq!(transaction.state(), &batch()?.state);
@@ -130,17 +147,54 @@ async fn what_is_committed_is_found_by_every_key<S: ServerStore>(world: World<S>
     assert_eq!(found.temps, written.temps);
     assert_eq!(found.counters, written.counters);
     assert_eq!(found.dependents, [(key(1), key(2))]);
+    assert_eq!(found.conflicts, [conflict()?]);
+    assert_eq!(found.named, [(conflict()?, "anna".to_owned())]);
     drop(transaction);
     // A database holds many tenants; none sees another's rows.
     let mut foreign = store.begin("south", &client(1)?).await?;
     let found = foreign.load(&everything()?).await?;
     assert!(found.records.is_empty() && found.receipts.is_empty() && found.successors.is_empty() && found.temps.is_empty());
-    assert!(found.counters.is_empty() && found.dependents.is_empty() && found.conflicts.is_empty() && found.counted.is_empty());
+    assert!(found.counters.is_empty() && found.dependents.is_empty() && found.conflicts.is_empty() && found.named.is_empty());
+    assert!(found.counted.is_empty());
     drop(foreign);
     assert_eq!(store.page("north", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 2);
     assert_eq!(store.page("south", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 0);
     let all = Scope::default();
     assert_eq!((store.count_after("north", Version(1), &all).await?, store.count_after("south", Version(0), &all).await?), (1, 0));
+    Ok(())
+}
+
+async fn a_conflict_is_found_by_all_that_it_is_about<S: ServerStore>(world: World<S>) -> Told {
+    let store = world.service.store();
+    assert_eq!(store.owner("north", &client(1)?, "anna", 1).await?, "anna");
+    store.begin("north", &client(1)?).await?.commit(batch()?).await?;
+    let all = ConflictFilter::default();
+    let found = store.conflicts("north", &all, PAGE).await?;
+    let row = ConflictRow {
+        conflict: conflict()?,
+        user: "anna".to_owned(),
+        operation: "{}".to_owned(),
+        server: batch()?.records.first().map(|(record, _)| record.state()),
+    };
+    assert_eq!((found.rows, found.complete, found.state), (vec![row], true, batch()?.state));
+    let named = |name: &str| Some(name.to_owned());
+    for (filter, count) in [
+        (ConflictFilter { user: named("anna"), entity: named("client"), record: Some(key(1).id), open: Some(true), ..all.clone() }, 1),
+        (ConflictFilter { after: named("b"), ..all.clone() }, 1),
+        (ConflictFilter { after: named("c"), ..all.clone() }, 0),
+        (ConflictFilter { user: named("ben"), ..all.clone() }, 0),
+        (ConflictFilter { entity: named("pet"), ..all.clone() }, 0),
+        (ConflictFilter { record: Some(key(2).id), ..all.clone() }, 0),
+        (ConflictFilter { open: Some(false), ..all.clone() }, 0),
+    ] {
+        assert_eq!(store.conflicts("north", &filter, PAGE).await?.rows.len(), count, "{filter:?}");
+    }
+    assert_eq!(store.conflicts("south", &all, PAGE).await?.rows.len(), 0);
+    let closed = Conflict { closed_by: Some(operation(3)?), ..conflict()? };
+    let later = WriteBatch { state: batch()?.state, conflicts: vec![closed.clone()], ..WriteBatch::default() };
+    store.begin("north", &client(1)?).await?.commit(later).await?;
+    let found = store.conflicts("north", &ConflictFilter { open: Some(false), ..all }, PAGE).await?;
+    assert_eq!(found.rows.iter().map(|row| &row.conflict).collect::<Vec<_>>(), [&closed]);
     Ok(())
 }
 

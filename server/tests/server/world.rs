@@ -257,6 +257,14 @@ impl<S: ServerStore> World<S> {
         answer.map_or_else(|refusal| told(&refusal), |answer| json!(answer))
     }
 
+    /// The answer to a decision over a conflict, or the fault of the request.
+    pub(crate) async fn resolve(&self, device: &Device, decision: &Value) -> Value {
+        let mut body = decision.clone();
+        body["head"] = device.head("resolve");
+        let answer = self.service.resolve_conflict(&device.identity(), body.to_string().as_bytes()).await;
+        answer.map_or_else(|refusal| told(&refusal), |answer| json!(answer))
+    }
+
     pub(crate) async fn initialize(&self, device: &Device, checkpoint: Option<&str>) -> Value {
         let body =
             json!({"head": device.head("initialize"), "schema": 3, "checkpoint": checkpoint, "pending": 0, "lastSeq": 0}).to_string();

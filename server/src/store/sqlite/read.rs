@@ -196,6 +196,16 @@ pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &Clien
             found.conflicts.push(conflict(&row)?);
         }
     }
+    if !wanted.named.is_empty() {
+        let rows = sqlx::query(
+            "SELECT entity, id, conflict, client, operation, kind, version, opened_ms, closed_by, coalesce(offset_ms, 0), user_id
+             FROM conflicts JOIN clients USING (tenant, client) LEFT JOIN conflict_offsets USING (tenant, conflict)
+             WHERE tenant = ?1 AND conflict IN (SELECT value FROM json_each(?2))",
+        );
+        for row in rows.bind(tenant).bind(json(&wanted.named)?).fetch_all(&mut *db).await? {
+            found.named.push((conflict(&row)?, row.try_get(10)?));
+        }
+    }
     for key in &wanted.dependents {
         let rows = sqlx::query(
             "SELECT DISTINCT from_entity, from_id FROM refs WHERE tenant = ?1 AND to_entity = ?2 AND to_id = ?3
