@@ -26,6 +26,8 @@ mod conflicts;
 mod decided;
 #[path = "stories/groups.rs"]
 mod groups;
+#[path = "stories/held.rs"]
+mod held;
 #[path = "stories/holes.rs"]
 mod holes;
 #[path = "stories/items.rs"]

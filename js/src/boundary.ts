@@ -55,6 +55,7 @@ export interface Later {
   resolveConflicts: [strategy: string, filter: string, dry?: 'dry'];
   restoreConflict: [id: string];
   undoConflict: [id: string];
+  fetchConflicts: [];
   detectConflicts: [operationId: string];
   resolveConflict: [id: string, strategy: string];
   resolveTempId: [tempId: string];

@@ -3,7 +3,7 @@
  * in it.
  */
 import type { Bridge } from './bridge.js';
-import { toFieldSyncError } from './errors.js';
+import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { conflictIdOf, filterText, idText, name, strategyText } from './input.js';
 import type { Key } from './records.js';
 import type {
@@ -15,6 +15,7 @@ import type {
   ConflictStatistics,
   ConflictStrategy,
   StrategyName,
+  SyncError,
 } from './shapes.js';
 
 export interface BulkResolveOptions {
@@ -60,6 +61,19 @@ export class Conflicts {
   /** How many conflicts match. */
   async statistics(filter: Omit<ConflictFilter, 'after' | 'order' | 'limit'> = {}): Promise<ConflictStatistics> {
     return this.#bridge.call('countConflicts', filterText(filter));
+  }
+
+  /**
+   * Fetches the open conflicts that other devices of the user met; with a token that has the role `coordinator`, those of
+   * everybody in the tenant. `list` shows them with the origin `server`, and what was decided elsewhere meanwhile as
+   * resolved. Gives how many the server told of. Needs the network: rejects with the codes of a session. A session fetches
+   * them by itself where the server says that there are some.
+   */
+  async fetch(): Promise<{ open: number }> {
+    const told: { open: number; errors: SyncError[] } = await this.#bridge.call('fetchConflicts');
+    const [error] = told.errors;
+    if (error) throw new FieldSyncError(error.code, error.message, { retryable: error.retryable });
+    return { open: told.open };
   }
 
   /** A record's conflicts, the oldest first, each with its steps. */

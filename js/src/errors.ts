@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'not_parked'
   | 'sealed'
   | 'in_conflict'
+  | 'in_transaction'
   | 'invalid_file'
   | 'unsent_work'
   | 'reason_required'

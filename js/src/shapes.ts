@@ -135,6 +135,8 @@ export interface Conflict {
   kind: 'update-update' | 'update-delete' | 'delete-update' | 'constraint';
   baseData: unknown;
   state: 'open' | 'resolved' | 'undone';
+  /** `server`: another device met it. Then `baseData` is null: nobody here knows what its operation was written on. */
+  origin: 'device' | 'server';
   resolution?: string;
   resolvedBy?: string;
   resolvedAt?: number;

@@ -162,6 +162,14 @@ describe('the facades', () => {
     assert.notEqual(client, other);
   });
 
+  test('conflicts of other devices are fetched, or it is said why not', async () => {
+    script.fetchConflicts = () => '{"open":2,"errors":[]}';
+    assert.deepEqual(await client.conflicts.fetch(), { open: 2 });
+    script.fetchConflicts = () =>
+      '{"open":0,"errors":[{"code":"network","message":"nobody answers","retryable":true}]}';
+    await assert.rejects(client.conflicts.fetch(), { name: 'FieldSyncError', code: 'network', retryable: true });
+  });
+
   test('a conflict goes by object or id, a strategy by object or name', async () => {
     await client.engine.resolveConflict({ id: 4 }, 'client-wins');
     await client.engine.resolveConflict(4, { type: 'merge', mergedData: { a: 1 } });

@@ -123,6 +123,7 @@ interface AskedQueue {
 interface AskedConflicts {
   list: (filter?: ConflictFilter) => Promise<Conflict[]>;
   get: (id: number) => Promise<Conflict | undefined>;
+  fetch: () => Promise<{ open: number }>;
   statistics: (filter?: { entity?: string; state?: 'open' }) => Promise<ConflictStatistics>;
   history: (of: { entity: string; record: string | number }) => Promise<Conflict[]>;
   preview: (conflict: Conflict | number, strategy: ConflictStrategy | StrategyName) => Promise<ConflictPreview>;

@@ -58,6 +58,8 @@ namespace Asked {
     kind: 'update-update' | 'update-delete' | 'delete-update' | 'constraint';
     baseData: unknown;
     state: 'open' | 'resolved' | 'undone';
+    // Widened: where it was met.
+    origin: 'device' | 'server';
     resolution?: string;
     resolvedBy?: string;
     resolvedAt?: number;

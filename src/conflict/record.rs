@@ -60,4 +60,7 @@ pub struct Conflict {
     /// Its life, from the first step to the last.
     #[serde(default)]
     pub steps: Vec<Step>,
+    /// That another device met it: server time minus device time there, ms, by which its operation's stamps are moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<i64>,
 }

@@ -107,7 +107,7 @@ pub enum WriteError {
     /// The record would exceed the limits of a record.
     #[error("{reason}")]
     Value {
-        /// `too_large`, `too_deep` or `invalid_value`.
+        /// `too_large`, `too_deep` or `invalid_value`; `in_transaction` of a conflict that another device met.
         code: &'static str,
         /// Why.
         reason: String,

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, Onto, around, reissue, stood_on};
 use super::effects::Effects;
+use super::intent::WriteError;
 use super::rebase::{ServerClock, after};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
@@ -33,7 +34,7 @@ pub enum Resolution {
 }
 
 impl Resolution {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::ServerWins => "server-wins",
             Self::ClientWins => "client-wins",
@@ -93,6 +94,9 @@ pub enum ResolveError {
     /// The merged fields hold a value at a reference path that is no ID.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// The write that it comes to is refused: of a conflict that another device met.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl Decision for Resolve {
@@ -157,6 +161,9 @@ impl Resolve {
         {
             return Ok(Err(error.into()));
         }
+        if let Some(offset_ms) = conflict.elsewhere {
+            return self.held(db, work, conflict, offset_ms);
+        }
         let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Err(ResolveError::Unknown(id))) };
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
         let _ = around(db, work, &conflict.operation);
@@ -206,7 +213,8 @@ impl Resolve {
         Ok(Some(Preview { operation, record }))
     }
 
-    fn action(&self, conflict: &Conflict, on: Option<&Object>, server: &ServerState, clock: ServerClock) -> Action {
+    /// What is to be done on the server's side, with what earlier operations of ours do to that: `on`.
+    pub(super) fn action(&self, conflict: &Conflict, on: Option<&Object>, server: &ServerState, clock: ServerClock) -> Action {
         let nothing = Action::nothing();
         let declared = self.schema.entity(&conflict.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
         let rule = match &self.resolution {

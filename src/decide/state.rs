@@ -34,6 +34,9 @@ pub struct SyncState {
     /// Whether the user wants no session until told otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// Whether conflicts that other devices met are open here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// Entities of which more is here than of all the others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<Scope>,

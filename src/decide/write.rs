@@ -179,39 +179,11 @@ impl LocalWrite {
     ) -> Run<Result<Done, WriteError>> {
         let entity = row.entity.clone();
         let place = Place { schema: &self.schema, entity: &entity };
-        if let Some(error) = place.check_targets(db, work, &action)? {
-            return Ok(Err(error));
-        }
-        if action == Action::Delete {
-            let dependents = place.dependents(db, work, sync, &row.id)?;
-            if !dependents.is_empty() {
-                return Ok(Err(WriteError::HasDependents { entity, id: row.id, dependents }));
-            }
-        }
-        let drops = place.drops(&row, &action);
-        let ground = written_on(db, work, &row)?;
-        let mut operation = Operation {
-            id: id.clone(),
-            seq: 0,
-            entity: entity.clone(),
-            record: row.id.clone(),
-            action,
-            base: match (followed(db, work, &row)?, row.version) {
-                (Some(earlier), _) => Base::After(earlier),
-                (None, Some(version)) => Base::Version(version),
-                (None, None) => Base::None,
-            },
-            stamp: work.stamp(),
-            stamps: crate::value::Sorted::new(),
-            author: self.user.clone(),
-            lane: self.schema.entity(&entity).and_then(|declared| declared.lane.clone()),
-            group: None,
-            supersedes: None,
-            first: None,
-            schema: self.schema.version,
+        let written = match place.written(db, work, sync, &mut row, action, (id, &self.user))? {
+            Ok(written) => written,
+            Err(error) => return Ok(Err(error)),
         };
-        row.view = super::rebase::after(row.view.take(), &operation.action);
-        row.stamp = Some(work.stamp());
+        let Change { mut operation, drops, ground } = written;
         let id = operation.id.clone();
         // An operation is judged on one ground, and who writes now may see more than who wrote the one before.
         let sees_more = ground.is_some() && row.ops.last().is_some_and(|last| last.ground != ground);
@@ -286,6 +258,62 @@ impl LocalWrite {
         row.ops.clear();
         work.put(row.clone());
         Ok(Merged::Annulled)
+    }
+}
+
+/// What a write comes to: the operation without its sequence, the references that it takes away, and what it was written
+/// on where that is not the base.
+pub(super) struct Change {
+    pub(super) operation: Operation,
+    pub(super) drops: Vec<(String, crate::model::RecordId)>,
+    pub(super) ground: Option<Object>,
+}
+
+impl Place<'_> {
+    /// Does an action to a record as it is here, under the ID of an operation and by an author; or says why it cannot be.
+    pub(super) fn written(
+        &self,
+        db: &mut Cache,
+        work: &Work<'_>,
+        sync: &SyncState,
+        row: &mut OverlayRow,
+        action: Action,
+        (id, author): (&OpId, &str),
+    ) -> Run<Result<Change, WriteError>> {
+        if let Some(error) = self.check_targets(db, work, &action)? {
+            return Ok(Err(error));
+        }
+        if action == Action::Delete {
+            let dependents = self.dependents(db, work, sync, &row.id)?;
+            if !dependents.is_empty() {
+                return Ok(Err(WriteError::HasDependents { entity: row.entity.clone(), id: row.id.clone(), dependents }));
+            }
+        }
+        let drops = self.drops(row, &action);
+        let ground = written_on(db, work, row)?;
+        let operation = Operation {
+            id: id.clone(),
+            seq: 0,
+            entity: row.entity.clone(),
+            record: row.id.clone(),
+            action,
+            base: match (followed(db, work, row)?, row.version) {
+                (Some(earlier), _) => Base::After(earlier),
+                (None, Some(version)) => Base::Version(version),
+                (None, None) => Base::None,
+            },
+            stamp: work.stamp(),
+            stamps: crate::value::Sorted::new(),
+            author: author.to_owned(),
+            lane: self.schema.entity(&row.entity).and_then(|declared| declared.lane.clone()),
+            group: None,
+            supersedes: None,
+            first: None,
+            schema: self.schema.version,
+        };
+        row.view = super::rebase::after(row.view.take(), &operation.action);
+        row.stamp = Some(work.stamp());
+        Ok(Ok(Change { operation, drops, ground }))
     }
 }
 

@@ -13,6 +13,7 @@ mod conflicts;
 mod download;
 mod error;
 mod events;
+mod held;
 mod items;
 mod lineage;
 mod notify;
@@ -88,6 +89,8 @@ struct Inner<S, H> {
     attempts: RefCell<Vec<(u64, Attempt)>>,
     batch: Cell<BatchSize>,
     initialised: Cell<bool>,
+    /// Whether the server has conflicts of other devices, by its own account; nothing where there is nothing to do about it.
+    held: Cell<Option<bool>>,
     /// The ID under which this page first showed a record, by its present one. A JSON object, because that kind of map is
     /// in the module anyway.
     keys: RefCell<Object>,
@@ -161,6 +164,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             attempts: RefCell::default(),
             batch: Cell::new(batch),
             initialised: Cell::new(false),
+            held: Cell::new(None),
             keys: RefCell::default(),
             watches: RefCell::default(),
             events,

@@ -125,6 +125,7 @@ struct ShownConflict<'c> {
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_at: Option<u64>,
     steps: &'c [Step],
+    origin: &'static str,
 }
 
 #[derive(Serialize)]
@@ -170,6 +171,7 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
         resolved_by: &conflict.resolved_by,
         resolved_at: conflict.resolved_at,
         steps: &conflict.steps,
+        origin: if conflict.elsewhere.is_some() { "server" } else { "device" },
     })
 }
 

@@ -10,10 +10,11 @@ use super::events::Event;
 use super::session::{Direction, SyncError, SyncResult, Wanted};
 use super::{Cancel, Engine};
 use crate::decide::{Effects, LogSession, Settled};
+use crate::platform::network::answer as answer_to;
 use crate::platform::{Clock, Host, Identity};
-use crate::protocol::{CheckpointState, InitializeRequest, PROTOCOL, RequestHead};
+use crate::protocol::{CheckpointState, InitializeRequest, InitializeResponse, PROTOCOL, RequestHead, paths};
 use crate::store::{Durability, Store};
-use crate::value::to_value;
+use crate::value::{to_text, to_value};
 
 /// So often a session begins anew in itself: the server sent it back to the start, or has another history.
 const ROUNDS_MAX: usize = 4;
@@ -97,11 +98,16 @@ impl<S: Store, H: Host> Engine<S, H> {
             return Err(SyncError::paused());
         }
         self.initialise(cancel).await?;
+        let inner = &self.inner;
         if wanted.direction != Direction::Down {
             self.upload(wanted, cancel, result).await?;
         }
         if wanted.direction != Direction::Up {
             self.download(wanted.entity.as_deref(), cancel, result).await?;
+            if let Some(are_some) = inner.held.get() {
+                self.fetch_held(cancel, are_some).await?;
+                inner.held.set(None);
+            }
         }
         Ok(())
     }
@@ -147,6 +153,16 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
+    /// Sends a message, and gives its answer's bytes.
+    pub(super) async fn exchange(&self, cancel: &Cancel, path: &'static str, body: String) -> Result<Vec<u8>, SyncError> {
+        let http = self.http();
+        let answer = self.authorised(cancel, |token| {
+            let (http, body) = (&http, body.clone());
+            async move { http.exchange(path, body, &token).await }
+        });
+        answer.await
+    }
+
     async fn initialise(&self, cancel: &Cancel) -> Result<(), SyncError> {
         if self.inner.initialised.get() {
             return Ok(());
@@ -160,12 +176,8 @@ impl<S: Store, H: Host> Engine<S, H> {
             last_seq: self.inner.known.get().unwrap_or(0),
         };
         let asked = self.now();
-        let http = self.http();
-        let answer = self.authorised(cancel, |token| {
-            let (http, request) = (&http, &request);
-            async move { http.initialize(request, &token).await }
-        });
-        let answer = answer.await?;
+        let answer = self.exchange(cancel, paths::INITIALIZE, to_text(&request)).await?;
+        let answer: InitializeResponse = answer_to(&answer, &request.head.request_id)?;
         let (asked_in, answered) = (request.head.epoch.as_ref(), &answer.reply.epoch);
         match answer.checkpoint {
             // A server that went back without a new epoch says so by this alone.
@@ -182,6 +194,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         batch.limit(answer.limits.operations_max, answer.limits.bytes_max);
         self.inner.batch.set(batch);
         self.inner.initialised.set(true);
+        self.inner.held.set((answer.conflicts || self.inner.state.borrow().held).then_some(answer.conflicts));
         self.settle(&answer.reply).await?;
         self.progress("initialize", 1, 1, 0);
         Ok(())

@@ -12,7 +12,8 @@ use crate::model::{Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals, State};
 use crate::planted::{Bug, is};
 use crate::platform::Host;
-use crate::protocol::{Former, Outcome, Rejection, Reply, Stand};
+use crate::platform::network::answer as answer_to;
+use crate::protocol::{Former, Outcome, Rejection, Reply, Stand, UploadResponse, paths};
 use crate::store::{Durability, Store};
 use crate::value::{to_text, to_value};
 
@@ -206,12 +207,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         let stands = if stands.is_empty() { String::new() } else { [",\"stands\":", &to_text(&stands)].concat() };
         let body = ["{\"head\":", &to_text(&head), ",\"operations\":[", &operations.join(","), "]", &former, &stands, "}"].concat();
         let size = body.len() as u64;
-        let http = self.http();
-        let answer = self.authorised(cancel, |token| {
-            let (http, head, body) = (&http, &head, body.clone());
-            async move { http.upload(&head.request_id, body, &token).await }
-        });
-        let answer = answer.await?;
+        let answer = self.exchange(cancel, paths::UPLOAD, body).await?;
+        let answer: UploadResponse = answer_to(&answer, &head.request_id)?;
         Self::epoch(&head, &answer.reply)?;
         // An operation that the server does not mention is unknown: it is sent again.
         let unmentioned = || Outcome::Deferred { retry_after_ms: 0 };

@@ -79,6 +79,10 @@ pub struct HeldConflict {
     pub version: Version,
     /// The record as the server has it now.
     pub server: ServerState,
+    /// Server time minus device time when it was refused, as that device measured it: with it the operation's stamps
+    /// are compared.
+    #[serde(default)]
+    pub offset_ms: i64,
     /// When it was opened, server time, ms.
     pub opened_at: u64,
     /// The operation that closed it.

@@ -96,6 +96,9 @@ pub struct InitializeResponse {
     pub checkpoint: CheckpointState,
     /// The server's version of the schema.
     pub schema: u32,
+    /// Whether conflicts are open that other clients met, and that the user may see.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conflicts: bool,
 }
 
 /// Asks what the server holds.

@@ -209,6 +209,7 @@ impl Client {
             "resolveConflicts" => engine.resolve_many(a, b, c == "dry").await?,
             "restoreConflict" => engine.restore_conflict(key(a)).await?,
             "undoConflict" => engine.undo_conflict(key(a)).await?,
+            "fetchConflicts" => engine.fetch_conflicts().await,
             "detectConflicts" => engine.detect(a).await?.into(),
             "resolveConflict" => done(engine.resolve(key(a), b).await)?,
             "resolveTempId" => engine.resolve_temp(a).await?.map(|id| id.to_value()).into(),

@@ -75,10 +75,11 @@ export async function prepareServer(stage, schema, present) {
   }
   stage.onClose(stop);
 
-  async function token(tenant, user) {
+  async function token(tenant, user, roles = []) {
     const { stdout } = await promisify(execFile)(program, [
       ...['token', '--key-file', files.key],
       ...['--tenant', tenant, '--user', user],
+      ...roles.flatMap((role) => ['--role', role]),
     ]);
     return stdout.trim();
   }

@@ -182,6 +182,7 @@ impl World {
             locks: LocalLocks::default(),
             bus: Rc::default(),
             skew: 0,
+            coordinator: false,
             jumped: Rc::default(),
         }
     }
@@ -196,6 +197,8 @@ pub struct Device {
     bus: Rc<RefCell<Vec<Rc<LocalChannel>>>>,
     /// How far the device's clock is off, ms.
     pub skew: i64,
+    /// Whether its user may decide over everybody's conflicts.
+    pub coordinator: bool,
     jumped: Rc<Cell<i64>>,
 }
 
@@ -286,7 +289,10 @@ impl Device {
             channel: BusChannel { own: channel, bus: self.bus.clone() },
             network: Loopback {
                 world: self.world.clone(),
-                identity: identity(&self.user),
+                identity: Identity {
+                    roles: self.coordinator.then(|| COORDINATOR.to_owned()).into_iter().collect(),
+                    ..identity(&self.user)
+                },
                 faults: faults.clone(),
                 gate: gate.clone(),
                 poison: poison.clone(),

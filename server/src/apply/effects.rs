@@ -11,6 +11,9 @@ use super::judge::{Clash, Verdict, Write, judge};
 use super::{Context, Incoming, Stop, Working};
 use crate::store::{AuditRow, ChangeRow, Conflict, Receipt, Record, RecordKey, TenantState, Wanted};
 
+/// Refused operations, one in the place of the other, that are looked through for conflicts to close.
+const REFUSED_MAX: usize = 8;
+
 /// What is to be said about one operation, before anything of it has happened.
 pub(super) enum Ruling {
     /// It was answered before, or another one was under its ID: nothing happens.
@@ -27,7 +30,7 @@ pub(super) enum Ruling {
 pub(super) struct Effect {
     outcome: Outcome,
     stamp: Stamp,
-    closed: Option<Conflict>,
+    closed: Vec<Conflict>,
     write: Option<Box<Write>>,
 }
 
@@ -92,7 +95,7 @@ impl Working {
             Ruling::Refused(outcome) => *outcome,
             Ruling::Conflict(record, clash) => self.open(context, incoming, fresh, &record, clash),
             Ruling::Effect(effect) => {
-                if let Some(conflict) = effect.closed {
+                for conflict in effect.closed {
                     let own = conflict.client == *context.client;
                     self.put_conflict(conflict, own);
                 }
@@ -164,22 +167,34 @@ impl Working {
         outcome
     }
 
-    /// The conflict of the operation in whose place this one stands, as this one leaves it. One that another client met is
-    /// closed by its user's other devices and by coordinators, and only in the place of the last operation that met it:
-    /// its own device may have written on meanwhile.
-    fn closed_by(&self, context: &Context<'_>, operation: &Operation, key: &RecordKey) -> Result<Option<Conflict>, Stop> {
-        let Some(earlier) = &operation.supersedes else { return Ok(None) };
-        let Some(receipt) = self.receipt(earlier)? else { return Ok(None) };
-        let Outcome::Conflict { conflict_id, .. } = &receipt.outcome else { return Ok(None) };
-        let open = if receipt.client == *context.client {
-            self.open_conflict(key)?.filter(|open| open.id == *conflict_id)
-        } else {
-            let decides = |(conflict, user): &(&Conflict, &str)| {
-                conflict.closed_by.is_none() && conflict.key == *key && conflict.operation == *earlier && context.decides_for(user)
-            };
-            self.named(conflict_id)?.filter(decides).map(|(conflict, _)| conflict)
+    /// The conflicts of the operations in whose place this one stands, as this one leaves them: of the one that it names,
+    /// and of those that were refused before that one, if another device met the first.
+    fn closed_by(&self, context: &Context<'_>, operation: &Operation, key: &RecordKey) -> Result<Vec<Conflict>, Stop> {
+        let (mut closed, mut next): (Vec<Conflict>, _) = (Vec::new(), operation.supersedes.clone());
+        for _ in 0..REFUSED_MAX {
+            let Some(receipt) = next.as_ref().map(|earlier| self.receipt(earlier)).transpose()?.flatten() else { break };
+            let Outcome::Conflict { conflict_id, .. } = &receipt.outcome else { break };
+            if let Some(open) = self.closable(context, receipt, conflict_id, key)?
+                && closed.iter().all(|known| known.id != open.id)
+            {
+                closed.push(Conflict { closed_by: Some(operation.id.clone()), ..open.clone() });
+            }
+            next.clone_from(&receipt.supersedes);
+        }
+        Ok(closed)
+    }
+
+    /// The open conflict that an operation met, if whoever sends may close it. One that another client met is closed by
+    /// its user's other devices and by coordinators, and only in the place of the last operation that met it: its own
+    /// device may have written on meanwhile.
+    fn closable(&self, context: &Context<'_>, refused: &Receipt, name: &str, key: &RecordKey) -> Result<Option<&Conflict>, Stop> {
+        if refused.client == *context.client {
+            return Ok(self.open_conflict(key)?.filter(|open| open.id == name));
+        }
+        let decides = |(conflict, user): &(&Conflict, &str)| {
+            conflict.closed_by.is_none() && conflict.key == *key && conflict.operation == refused.operation && context.decides_for(user)
         };
-        Ok(open.map(|open| Conflict { closed_by: Some(operation.id.clone()), ..open.clone() }))
+        Ok(self.named(name)?.filter(decides).map(|(conflict, _)| conflict))
     }
 
     fn remember(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, outcome: &Outcome) {

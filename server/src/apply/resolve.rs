@@ -111,7 +111,7 @@ fn written(
         (Choice::ClientWins, _) => judged(&kept, conflict, refused, server, Rule::ClientWins)?,
         (Choice::LastWriteWins | Choice::Merge, _) => judged(&kept, conflict, refused, server, Rule::LastWriteWins)?,
     };
-    Ok(Operation {
+    let by = Operation {
         id: decision.operation.clone(),
         seq: 0,
         record: conflict.key.id.clone(),
@@ -122,10 +122,10 @@ fn written(
         author: context.user.to_owned(),
         lane: None,
         group: None,
-        supersedes: Some(conflict.operation.clone()),
         schema: context.schema.version,
-        ..kept
-    })
+        ..kept.clone()
+    };
+    Ok(by.in_place_of(&kept, conflict.operation.clone()))
 }
 
 /// What is left to do of the refused operation by a rule, on the record as it is.

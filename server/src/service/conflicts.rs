@@ -1,7 +1,7 @@
 //! `conflicts`: what was refused because the record had moved on. A user sees the conflicts of his own devices, a
 //! coordinator those of the whole tenant.
 
-use fieldsync::protocol::{ConflictsRequest, ConflictsResponse, HeldConflict, ServerState, Standing, limits};
+use fieldsync::protocol::{ConflictsRequest, ConflictsResponse, HeldConflict, RequestHead, ServerState, Standing, limits};
 
 use super::{Reason, Refusal, Service};
 use crate::store::{ConflictFilter, ConflictRow, PageBounds, ServerStore};
@@ -26,6 +26,19 @@ impl<S: ServerStore> Service<S> {
         Ok(ConflictsResponse { reply: self.reply(&head, &found.state), conflicts, next: last.filter(|_| !found.complete) })
     }
 
+    /// Whether conflicts are open that other clients met and this one may be shown.
+    pub(super) async fn others_wait(&self, identity: &Identity, head: &RequestHead) -> Result<bool, Refusal> {
+        let bounds = PageBounds { records_max: 1, bytes_max: 0 };
+        let filter = ConflictFilter {
+            user: (!identity.is_coordinator()).then(|| identity.user.clone()),
+            except: Some(head.client.clone()),
+            open: Some(true),
+            ..ConflictFilter::default()
+        };
+        let found = self.store.conflicts(&identity.tenant, &filter, bounds).await;
+        Ok(!found.map_err(|error| Reason::from(error).of(&head.request_id))?.rows.is_empty())
+    }
+
     fn filter(&self, identity: &Identity, request: ConflictsRequest) -> Result<ConflictFilter, Reason> {
         let refuse = |what: &str| Err(Reason::Invalid(what.to_owned()));
         if request.limit.is_some_and(|limit| !(1..=limits::CONFLICTS_MAX).contains(&limit)) {
@@ -41,6 +54,7 @@ impl<S: ServerStore> Service<S> {
         }
         Ok(ConflictFilter {
             user: (!identity.is_coordinator()).then(|| identity.user.clone()),
+            except: None,
             entity: request.entity,
             record: request.record,
             open: request.state.map(|state| state == Standing::Open),
@@ -61,6 +75,7 @@ fn held(row: ConflictRow) -> Option<HeldConflict> {
         operation: serde_json::from_str(&row.operation).ok()?,
         version: conflict.version,
         server: row.server.unwrap_or_else(|| ServerState::plain(conflict.version, None)),
+        offset_ms: conflict.offset_ms,
         opened_at: conflict.opened_ms,
         closed_by: conflict.closed_by,
         conflict_id: conflict.id,

@@ -28,7 +28,8 @@ impl<S: ServerStore> Service<S> {
         };
         tracing::info!(request = ?head.request_id, tenant = identity.tenant_mark(), pending = request.pending, ?checkpoint, "initialize");
         let reply = self.reply(&head, &holdings.state);
-        Ok(InitializeResponse { reply, limits: Self::limits(), checkpoint, schema: self.schema.version })
+        let conflicts = self.others_wait(identity, &head).await?;
+        Ok(InitializeResponse { reply, limits: Self::limits(), checkpoint, schema: self.schema.version, conflicts })
     }
 
     /// What the server holds of the tenant and the client.

@@ -214,6 +214,7 @@ impl Tenant {
     fn conflict_row(&self, conflict: &Conflict, filter: &ConflictFilter) -> Option<ConflictRow> {
         let user = self.owners.get(&conflict.client)?;
         let passes = filter.user.as_ref().is_none_or(|asked| asked == user)
+            && filter.except.as_ref() != Some(&conflict.client)
             && filter.entity.as_ref().is_none_or(|entity| *entity == conflict.key.entity)
             && filter.record.as_ref().is_none_or(|id| *id == conflict.key.id)
             && filter.open.is_none_or(|open| open == conflict.closed_by.is_none());

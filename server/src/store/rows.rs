@@ -299,6 +299,8 @@ pub struct Holdings {
 pub struct ConflictFilter {
     /// Those of this user's clients.
     pub user: Option<String>,
+    /// Those that another client than this one met.
+    pub except: Option<ClientId>,
     /// Those over records of this entity.
     pub entity: Option<String>,
     /// Those over the record of this ID.

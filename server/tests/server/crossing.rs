@@ -13,6 +13,7 @@ on_both_stores!(
     others_write_over_it_and_close_nothing,
     what_the_device_wrote_meanwhile_stays_open,
     closing_anothers_conflict_leaves_ones_own,
+    a_decision_that_had_to_be_made_anew_closes_the_first_conflict_too,
 );
 
 /// A change of the client, in the place of an operation that was refused.
@@ -111,5 +112,17 @@ async fn closing_anothers_conflict_leaves_ones_own<S: ServerStore>(world: World<
     assert_eq!(outcomes[1]["conflictId"], own, "renewed, not opened anew");
     assert_ne!(own, bens);
     assert_eq!(open(&world, &head).await, [own]);
+    Ok(())
+}
+
+/// The tablet decides on an old version, and meets a conflict of its own.
+async fn a_decision_that_had_to_be_made_anew_closes_the_first_conflict_too<S: ServerStore>(world: World<S>) -> Told {
+    let (anna, ben, tablet) = (Device::new("north", "anna", 1), Device::new("north", "ben", 2), Device::new("north", "ben", 3));
+    let bens = met(&world, &ben).await;
+    world.upload(&anna, &[anna.update(4, "client", 1, json!({"/n": 4}), version(2))]).await;
+    let own = world.upload(&tablet, &[instead(&tablet, 5, json!({"/n": 5}), 2, 3)]).await.remove(0);
+    assert_eq!(open(&world, &ben).await, [bens, own["conflictId"].clone()]);
+    assert_eq!(briefs(&world.upload(&tablet, &[instead(&tablet, 6, json!({"/n": 5}), 3, 5)]).await), ["applied 4"]);
+    assert_eq!(open(&world, &ben).await, Vec::<Value>::new());
     Ok(())
 }

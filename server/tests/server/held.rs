@@ -8,6 +8,7 @@ use crate::world::{Device, NOW_MS, Told, World, brief, briefs, on_both_stores, o
 
 on_both_stores!(
     a_user_is_shown_the_conflicts_of_all_his_devices_and_a_coordinator_those_of_everybody,
+    a_session_begins_with_whether_others_wait,
     a_filter_leaves_out_what_it_says,
     a_list_goes_on_where_it_ended,
     large_conflicts_come_a_few_at_a_time,
@@ -45,7 +46,7 @@ async fn a_user_is_shown_the_conflicts_of_all_his_devices_and_a_coordinator_thos
         assert_eq!(
             answer["conflicts"][0],
             json!({"conflictId": outcome["conflictId"], "kind": "update-update", "entity": "client", "id": 1, "client": phone.client,
-                "user": "ben", "operation": lost, "version": "2", "openedAt": NOW_MS,
+                "user": "ben", "operation": lost, "version": "2", "offsetMs": 0, "openedAt": NOW_MS,
                 "server": {"version": "3", "data": {"n": 1, "m": 1}, "stamp": [NOW_MS + 1, 0],
                     "fieldStamps": {"m": [NOW_MS + 6, 0], "n": [NOW_MS + 2, 0]}}})
         );
@@ -59,6 +60,23 @@ async fn a_user_is_shown_the_conflicts_of_all_his_devices_and_a_coordinator_thos
     assert_eq!(operations(&world.conflicts(&coordinator, json!({})).await), [op(3), op(4), op(5)]);
     let other = Device { roles: vec!["admin".to_owned(), "Coordinator".to_owned()], ..anna.clone() };
     assert_eq!(operations(&world.conflicts(&other, json!({})).await), Vec::<Value>::new(), "other roles show nothing");
+    Ok(())
+}
+
+/// So that who has none to fetch asks for none.
+async fn a_session_begins_with_whether_others_wait<S: ServerStore>(world: World<S>) -> Told {
+    let (anna, phone, tablet) = (Device::new("north", "anna", 1), Device::new("north", "ben", 2), Device::new("north", "ben", 3));
+    moved_on(&world, &anna, 1).await;
+    assert_eq!(world.initialize(&tablet, None).await["conflicts"], Value::Null);
+    world.upload(&phone, &[phone.update(3, "client", 1, json!({"/n": 2}), version(1))]).await;
+    assert_eq!(world.initialize(&tablet, None).await["conflicts"], json!(true));
+    assert_eq!(world.initialize(&phone, None).await["conflicts"], Value::Null, "it knows its own");
+    assert_eq!(world.initialize(&anna, None).await["conflicts"], Value::Null, "they are not hers");
+    assert_eq!(world.initialize(&anna.clone().coordinating(), None).await["conflicts"], json!(true));
+    let mut resolution = phone.update(4, "client", 1, json!({}), version(2));
+    resolution["supersedes"] = json!(op(3));
+    world.upload(&phone, &[resolution]).await;
+    assert_eq!(world.initialize(&tablet, None).await["conflicts"], Value::Null);
     Ok(())
 }
 

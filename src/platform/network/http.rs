@@ -1,4 +1,4 @@
-//! The protocol over a [`Network`]: one method for each message. Everything from outside is bounded before
+//! The protocol over a [`Network`]. Everything from outside is bounded before
 //! it is parsed, must say that it is JSON, and must answer this very request; what does not is a network
 //! error and changes nothing.
 
@@ -6,17 +6,15 @@ use std::cell::Cell;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Body, Incoming, Network, NetworkFault, Outgoing};
 use crate::platform::Clock;
 use crate::protocol::limits::{BODY_BYTES_MAX, LINE_BYTES_MAX};
-use crate::protocol::{
-    DownloadHead, DownloadRequest, Fault, FaultBody, InitializeRequest, InitializeResponse, Reply, StatusRequest, StatusResponse,
-    UploadResponse, paths,
-};
-use crate::value::{Hash, hash_bytes};
+use crate::protocol::{DownloadHead, DownloadRequest, Fault, FaultBody, paths};
+use crate::value::{Hash, from_text, from_value, hash_bytes, to_text};
 
 /// Why a request brought no usable answer. Nothing was changed by it here; the server may have acted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -70,37 +68,21 @@ pub struct Http<'h, N, C> {
 }
 
 impl<N: Network, C: Clock> Http<'_, N, C> {
-    /// Opens a session.
-    pub async fn initialize(&self, request: &InitializeRequest, token: &str) -> Result<InitializeResponse, TransportError> {
-        let answer: InitializeResponse = self.ask(paths::INITIALIZE, request, token).await?;
-        answers(&answer.reply, &request.head.request_id)?;
-        Ok(answer)
-    }
-    /// Sends a batch that was already written as text.
-    pub async fn upload(&self, request_id: &str, body: String, token: &str) -> Result<UploadResponse, TransportError> {
-        let answer: UploadResponse = self.read(self.send(paths::UPLOAD, body, token).await?).await?;
-        answers(&answer.reply, request_id)?;
-        Ok(answer)
-    }
-    /// What the server holds.
-    pub async fn status(&self, request: &StatusRequest, token: &str) -> Result<StatusResponse, TransportError> {
-        let answer: StatusResponse = self.ask(paths::STATUS, request, token).await?;
-        answers(&answer.reply, &request.head.request_id)?;
-        Ok(answer)
+    /// Sends a message that was already written as text, and gives the answer's bytes for [`answer`]. One entry for every
+    /// message but a download: each that had its own would bring its own state machine.
+    pub async fn exchange(&self, path: &str, body: String, token: &str) -> Result<Vec<u8>, TransportError> {
+        let answer = self.send(path, body, token).await?;
+        let answer = self.accept(answer, "application/json").await?;
+        self.whole(answer.body).await
     }
     /// Begins a download.
     pub async fn download(&self, request: &DownloadRequest, token: &str) -> Result<Pages<'_, N, C>, TransportError> {
-        let answer = self.send(paths::DOWNLOAD, text(request), token).await?;
+        let answer = self.send(paths::DOWNLOAD, to_text(request), token).await?;
         let answer = self.accept(answer, "application/x-ndjson").await?;
         let mut lines = Lines { http: self, body: answer.body, buffer: Vec::new(), start: 0, bytes: 0 };
         let head: DownloadHead = parse(&lines.line().await?)?;
-        answers(&head.reply, &request.head.request_id)?;
+        answers(Some(&head.reply.request_id), &request.head.request_id)?;
         Ok(Pages { lines, head, pages: 0 })
-    }
-
-    async fn ask<Q: Serialize, A: DeserializeOwned>(&self, path: &str, request: &Q, token: &str) -> Result<A, TransportError> {
-        let answer = self.send(path, text(request), token).await?;
-        self.read(answer).await
     }
 
     async fn send(&self, path: &str, body: String, token: &str) -> Result<Incoming<N::Body>, TransportError> {
@@ -146,11 +128,6 @@ impl<N: Network, C: Clock> Http<'_, N, C> {
         Err(TransportError::Refused { status, fault: Box::new(fault), retry_after_ms })
     }
 
-    async fn read<A: DeserializeOwned>(&self, answer: Incoming<N::Body>) -> Result<A, TransportError> {
-        let answer = self.accept(answer, "application/json").await?;
-        parse(&self.whole(answer.body).await?)
-    }
-
     async fn whole(&self, mut body: N::Body) -> Result<Vec<u8>, TransportError> {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.in_time(body.chunk()).await? {
@@ -170,19 +147,23 @@ impl<N: Network, C: Clock> Http<'_, N, C> {
     }
 }
 
-fn text(message: &impl Serialize) -> String {
-    crate::value::to_text(message)
+/// Reads an answer, if it is that to this request.
+pub fn answer<A: DeserializeOwned>(bytes: &[u8], request_id: &str) -> Result<A, TransportError> {
+    let message: Value = parse(bytes)?;
+    answers(message["reply"]["requestId"].as_str(), request_id)?;
+    from_value(&message).map_err(|_| UNREADABLE)
 }
+
+const UNREADABLE: TransportError = TransportError::NotOurs { reason: "it is cut off, or no message of this protocol" };
 
 fn parse<A: DeserializeOwned>(bytes: &[u8]) -> Result<A, TransportError> {
     // By text: reading from bytes would be a second copy of every message's reader.
     let text = std::str::from_utf8(bytes).ok();
-    text.and_then(|text| crate::value::from_text(text).ok())
-        .ok_or(TransportError::NotOurs { reason: "it is cut off, or no message of this protocol" })
+    text.and_then(|text| from_text(text).ok()).ok_or(UNREADABLE)
 }
 
-fn answers(reply: &Reply, request_id: &str) -> Result<(), TransportError> {
-    if reply.request_id == request_id { Ok(()) } else { Err(TransportError::NotOurs { reason: "it answers another request" }) }
+fn answers(replied: Option<&str>, request_id: &str) -> Result<(), TransportError> {
+    if replied == Some(request_id) { Ok(()) } else { Err(TransportError::NotOurs { reason: "it answers another request" }) }
 }
 
 /// A download under way. Dropping it gives the rest up.

@@ -8,7 +8,7 @@ mod http;
 
 use std::future::Future;
 
-pub use http::{Counters, Http, Pages, TransportError};
+pub use http::{Counters, Http, Pages, TransportError, answer};
 
 /// A request to the sync server.
 #[derive(Clone, Debug, PartialEq, Eq)]

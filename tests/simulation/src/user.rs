@@ -47,7 +47,7 @@ pub(crate) struct History {
 }
 
 /// What a call may be refused with, beside success.
-const REFUSALS: [&str; 17] = [
+const REFUSALS: [&str; 18] = [
     "storage_full",
     "storage_aborted",
     "storage_unavailable",
@@ -63,6 +63,7 @@ const REFUSALS: [&str; 17] = [
     "unknown_operation",
     "not_parked",
     "in_conflict",
+    "in_transaction",
     "sealed",
     "unsent_work",
 ];

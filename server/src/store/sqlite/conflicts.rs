@@ -35,6 +35,9 @@ pub(super) async fn list(
         statement.push(" AND conflicts.client IN (SELECT client FROM clients WHERE tenant = ").push_bind(tenant.to_owned());
         statement.push(" AND user_id = ").push_bind(user.clone()).push(")");
     }
+    if let Some(client) = &filter.except {
+        statement.push(" AND conflicts.client <> ").push_bind(client.to_string());
+    }
     if let Some(entity) = &filter.entity {
         statement.push(" AND conflicts.entity = ").push_bind(entity.clone());
     }

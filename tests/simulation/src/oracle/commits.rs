@@ -228,6 +228,10 @@ fn groups<'b>(bodies: &'b Bodies, batch: &WriteBatch) -> BTreeMap<&'b OpId, Memb
     for receipt in batch.receipts.iter().filter(|receipt| matches!(receipt.outcome, Outcome::Applied { .. })) {
         let sent = |id: &OpId| bodies.get(id).map(|(operation, _)| operation);
         let Some(operation) = sent(&receipt.operation) else { continue };
+        // On another device a member's conflict can be ended alone by what changes nothing: that is no part of a group.
+        if operation.group.is_none() && operation.action == Action::nothing() {
+            continue;
+        }
         let mut first = operation;
         while let Some(earlier) = first.supersedes.as_ref().and_then(sent) {
             first = earlier;

@@ -165,8 +165,13 @@ impl Stored {
                 if let (Some(sim), Some("rule")) = (sim, conflict.resolved_by.as_deref()) {
                     sim.mark("conflict by rule");
                 }
-                lock(&self.truth.watch).commits.lines.met(&conflict);
-                self.decisions.put(&conflict);
+                // What another device met says something here once a person has decided it here, and no operation waits.
+                if conflict.elsewhere.is_none() || conflict.resolved_by.is_some() {
+                    lock(&self.truth.watch).commits.lines.met(&conflict);
+                }
+                if conflict.elsewhere.is_none() {
+                    self.decisions.put(&conflict);
+                }
             }
             Table::Ids | Table::Sessions | Table::Quarantine => {}
         }

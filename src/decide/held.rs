@@ -1,0 +1,201 @@
+//! Conflicts that other devices met and the server holds. They are kept in rows of their own, each once, so that they
+//! are seen and decided here too.
+//!
+//! Such a conflict is about an operation that is not in this outbox. So what ends it is a write like any other, on the
+//! record as it is here, that names the refused operation as the one in whose place it stands: it works without a
+//! network, waits in the queue, and closes the server's copy when it is applied.
+
+use std::rc::Rc;
+
+use super::cache::{Cache, Decision, Run};
+use super::effects::Effects;
+use super::intent::{Place, WriteError};
+use super::overlay::{OpRef, OverlayRow};
+use super::rebase::{ServerClock, after};
+use super::resolve::{Resolution, Resolve, ResolveError};
+use super::rows::last_audit;
+use super::state::SyncState;
+use super::work::Work;
+use super::write::Change;
+use crate::audit::Event;
+use crate::conflict::{Conflict, ConflictState, Step, StepKind};
+use crate::model::{Action, Epoch, OpId, RecordId};
+use crate::outbox::OutboxRow;
+use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::protocol::{HeldConflict, ServerState};
+use crate::schema::{Schema, fold_delta, references};
+use crate::value::{KeyRange, hash_bytes};
+
+/// Takes in the open conflicts that the server told of.
+#[derive(Clone, Debug)]
+pub struct KeepHeld {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// What the server holds of other devices: what this one met itself it knows better.
+    pub held: Rc<Vec<HeldConflict>>,
+    /// Whether that is all that is open there.
+    pub complete: bool,
+    /// The server's lineage.
+    pub epoch: Option<Epoch>,
+    /// Refused operations in whose place something stands in the queue: those conflicts are decided.
+    pub decided: Rc<Vec<OpId>>,
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+impl Decision for KeepHeld {
+    /// What to show; nothing if the answer is of another lineage.
+    type Out = Option<Effects>;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
+        let all = Read::range(Table::Conflicts, KeyRange::all());
+        db.prefetch([last_audit(), SyncState::read(), all.clone()]);
+        let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        if sync.epoch.is_some() && sync.epoch != self.epoch {
+            return Ok((Vec::new(), None));
+        }
+        let stored: Vec<Conflict> = db.all(&all)?;
+        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        let mut open = false;
+        for held in self.held.iter().filter(|held| self.schema.entity(&held.entity).is_some()) {
+            let known = stored.iter().find(|known| known.conflict_id == held.conflict_id);
+            if known.is_some_and(|known| known.elsewhere.is_none()) || self.decided.contains(&held.operation.id) {
+                continue;
+            }
+            open = true;
+            let kept = kept(held);
+            if known != Some(&kept) {
+                work.conflict(&kept);
+            }
+        }
+        let is_listed = |known: &Conflict| self.held.iter().any(|held| held.conflict_id == known.conflict_id);
+        for known in stored.iter().filter(|known| known.elsewhere.is_some() && known.state == ConflictState::Open && !is_listed(known)) {
+            if self.complete {
+                // How and by whom is known there.
+                let how = Some("elsewhere".to_owned());
+                let mut ended = Conflict { state: ConflictState::Resolved, resolution: how.clone(), ..known.clone() };
+                ended.resolved_at = Some(self.now);
+                ended.steps.push(Step { how, ..Step::new(StepKind::Resolved, self.now) });
+                work.conflict(&ended);
+            } else {
+                open = true;
+            }
+        }
+        if sync.held != open {
+            sync.held = open;
+            work.write(Write::Put(Table::State, sync.row()));
+        }
+        let (batch, mut effects) = work.finish()?;
+        effects.sync = Some(Box::new(sync));
+        Ok((batch, Some(effects)))
+    }
+}
+
+/// The key of a conflict that has no sequence here: from its name, above all sequences and within what JavaScript counts
+/// exactly.
+fn key_of(name: &str) -> u64 {
+    let hash = hash_bytes(name.as_bytes());
+    let digits = hash.as_str().chars().take(13).filter_map(|digit| digit.to_digit(16));
+    digits.fold(1, |key, digit| key << 4 | u64::from(digit))
+}
+
+/// A conflict of the server as a row of here.
+fn kept(held: &HeldConflict) -> Conflict {
+    let fields = match &held.operation.action {
+        Action::Update { delta } => delta.changes().map(|(pointer, _)| pointer.dotted()).collect(),
+        Action::Create { .. } | Action::Delete => vec!["*".to_owned()],
+    };
+    let mut kept = Conflict {
+        id: key_of(&held.conflict_id),
+        conflict_id: held.conflict_id.clone(),
+        kind: held.kind,
+        entity: held.entity.clone(),
+        record: held.id.clone(),
+        operation: held.operation.clone(),
+        base: None,
+        local: after(held.server.data.clone(), &held.operation.action),
+        server: held.server.clone(),
+        fields,
+        detected_at: held.opened_at,
+        state: ConflictState::Open,
+        resolution: None,
+        resolved_by: None,
+        resolved_at: None,
+        steps: Vec::new(),
+        elsewhere: Some(held.offset_ms),
+    };
+    kept.begin();
+    kept
+}
+
+impl Resolve {
+    /// Ends a conflict that another device met, whose clock was off by so much.
+    pub(super) fn held(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        mut conflict: Conflict,
+        offset_ms: i64,
+    ) -> Run<Result<bool, ResolveError>> {
+        let refused = |error: WriteError| Ok(Err(error.into()));
+        let (entity, id) = (&conflict.entity, &conflict.record);
+        db.prefetch([OverlayRow::read_by_id(entity, id)]);
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        if self.resolution != Resolution::ServerWins && conflict.operation.group.as_ref().is_some_and(|group| group.of > 1) {
+            let reason = "it was written in a transaction, and only its own device has the others".to_owned();
+            return refused(WriteError::Value { code: "in_transaction", reason });
+        }
+        let place = Place { schema: &self.schema, entity };
+        let unknown = |entity: &str, id: &RecordId| WriteError::UnknownRecord { entity: entity.to_owned(), id: id.clone() };
+        let deleted = || OverlayRow { version: Some(conflict.server.version), ..OverlayRow::fresh(entity, id.clone()) };
+        // If it is deleted, no download tells of that anew.
+        let found = place.existing(db, work, id, sync.generation)?.or_else(|| conflict.server.data.is_none().then(deleted));
+        let exactly = matches!(self.resolution, Resolution::ServerWins | Resolution::Merge(Some(_)));
+        // Of a record that is deleted, an update is only a part of what would have to come back.
+        let whole = |row: &OverlayRow| row.view.is_some() || exactly || !matches!(conflict.operation.action, Action::Update { .. });
+        let Some((mut row, version)) = found.filter(whole).and_then(|row| row.version.map(|version| (row, version))) else {
+            return refused(unknown(entity, id));
+        };
+        // What is there now, with what is known of when it was written.
+        let server = ServerState { version, data: row.view.clone(), ..conflict.server.clone() };
+        let clock = ServerClock { offset_ms, now: self.fresh.now };
+        let action = self.action(&conflict, row.view.as_ref(), &server, clock);
+        if let Some((entity, id)) = self.foreign(db, work, entity, &action)? {
+            return refused(unknown(&entity, &id));
+        }
+        let id = work.take_id(&self.fresh);
+        let Change { mut operation, drops, ground } = match place.written(db, work, &sync, &mut row, action, (&id, &self.user))? {
+            Ok(change) => change,
+            Err(error) => return refused(error),
+        };
+        operation.seq = work.take_seq();
+        let operation = operation.in_place_of(&conflict.operation, conflict.operation.id.clone());
+        row.ops.push(OpRef { ground, ..OpRef::to(&operation) });
+        work.note(&operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });
+        work.queue(&operation, OutboxRow::new(&operation, row.key.clone(), drops, self.fresh.now));
+        let stood = row.view.clone();
+        work.put(row);
+        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), Some(operation.id), stood.as_ref());
+        work.conflict(&conflict);
+        Ok(Ok(true))
+    }
+
+    /// A record that an action refers to by a temp ID of another device, which means nothing here.
+    fn foreign(&self, db: &mut Cache, work: &Work<'_>, entity: &str, action: &Action) -> Run<Option<(String, RecordId)>> {
+        let set = match action {
+            Action::Create { data } => data.clone(),
+            Action::Update { delta } => fold_delta(delta),
+            Action::Delete => return Ok(None),
+        };
+        let held = self.schema.entity(entity).map(|declared| references(declared, &set)).unwrap_or_default();
+        for held in held.into_iter().filter(|held| held.id.as_temp().is_some()) {
+            let is_known = super::ids::present(db, &held.entity, &held.id)? != held.id;
+            if !is_known && work.overlay_by_id(db, &held.entity, &held.id)?.is_none() {
+                return Ok(Some((held.entity, held.id)));
+            }
+        }
+        Ok(None)
+    }
+}
