@@ -19,6 +19,7 @@ const schema = {
     client: { indexes: ['name'] },
     pet: { references: { clientId: 'client', 'doses[].vet.id': 'client' } },
     note: { key: 'uuid' },
+    drug: { conflicts: { fields: { stock: 'counter', labels: 'set', lots: { list: 'id' } } } },
   },
 };
 
@@ -153,6 +154,27 @@ describe('a world of fieldsync/testing', { timeout: 60_000 }, () => {
     assert.equal((await db.get('client', ben)).name, 'Benedict');
     const [conflict] = await db.conflicts.list();
     assert.deepEqual([conflict.localData.name, conflict.serverData.name], ['Benjamin', 'Benedict']);
+  });
+
+  test('what two devices count and put into lists comes together', async () => {
+    const [one, other] = [await phone.open(), await world.device().open({ user: 'ben' })];
+    const lots = [
+      { id: 'a', left: 5 },
+      { id: 'b', left: 5 },
+    ];
+    const { record } = await one.create('drug', { stock: 10, labels: ['cold'], lots });
+    await one.engine.sync();
+    await other.engine.sync();
+    const [drug] = await other.query('drug');
+    await other.update('drug', drug.id, { stock: 9, labels: ['cold', 'new'], lots: [{ id: 'a', left: 4 }, lots[1]] });
+    await one.update('drug', record.id, { stock: 8, labels: ['dry'], lots: [{ id: 'c' }, lots[1], lots[0]] });
+    for (const db of [other, one, other]) assert.equal((await db.engine.sync()).success, true);
+    for (const db of [one, other]) {
+      const { stock, labels, lots: now } = await db.get('drug', drug.id);
+      const expected = [{ id: 'c' }, { id: 'b', left: 5 }, { id: 'a', left: 4 }];
+      assert.deepEqual({ stock, labels, now }, { stock: 7, labels: ['new', 'dry'], now: expected });
+      assert.deepEqual([await db.conflicts.list(), await db.queue.list()], [[], []]);
+    }
   });
 
   test('a page of many records comes in parts', async () => {

@@ -4,9 +4,9 @@
  */
 import type { EntitySchema, Schema } from '../config.js';
 import type { Key } from '../records.js';
+import { changedBy, type Delta, type Fields, isRelative } from './delta.js';
 
 export type Stamp = [ms: number, n: number];
-type Fields = Record<string, unknown>;
 
 /** An operation as it comes over the wire. */
 export interface Operation {
@@ -14,16 +14,14 @@ export interface Operation {
   seq: number;
   entity: string;
   record: Key;
-  action:
-    | { kind: 'create'; data: Fields }
-    | { kind: 'update'; delta: { set?: Fields; unset?: string[] } }
-    | { kind: 'delete' };
+  action: { kind: 'create'; data: Fields } | { kind: 'update'; delta: Delta } | { kind: 'delete' };
   base: 'none' | { version: string } | { after: string };
   stamp: Stamp;
   stamps?: Record<string, Stamp>;
   author: string;
   group?: { id: string; of: number };
   supersedes?: string;
+  first?: string;
   schema: number;
 }
 
@@ -35,7 +33,7 @@ export interface Refusal {
 
 export type Outcome =
   | { status: 'applied'; realId: Key; version: string; stamp: Stamp }
-  | { status: 'conflict'; conflictId: string; kind: string; realId: Key; server: object }
+  | { status: 'conflict'; conflictId: string; kind: string; realId: Key; server: object; done?: true }
   | { status: 'rejected'; error: Refusal }
   | { status: 'blocked'; waitsFor: string[] }
   | { status: 'duplicate'; original: Outcome };
@@ -56,6 +54,8 @@ interface Kept {
   sequence: number;
   rows: Map<string, Row>;
   receipts: Map<string, Outcome>;
+  /** The first operations of lines whose counts were made. */
+  counted: Set<string>;
   temps: Map<string, Key>;
   counters: Map<string, number>;
 }
@@ -74,7 +74,14 @@ const isTemp = (id: unknown): id is string => typeof id === 'string' && /^temp_\
 const place = (entity: string, id: Key): string => JSON.stringify([entity, id]);
 
 export class Tenant {
-  #kept: Kept = { sequence: 0, rows: new Map(), receipts: new Map(), temps: new Map(), counters: new Map() };
+  #kept: Kept = {
+    sequence: 0,
+    rows: new Map(),
+    receipts: new Map(),
+    counted: new Set(),
+    temps: new Map(),
+    counters: new Map(),
+  };
 
   get sequence(): number {
     return this.#kept.sequence;
@@ -186,7 +193,7 @@ export class Tenant {
     }
     if (!before) throw reject('unknown_record', `there is no ${entity} ${id}`);
     const base = this.#base(operation);
-    const conflict = (kind: string): Stop => {
+    const conflict = (kind: string, done?: true): Stop => {
       const { version, data, fieldStamps } = before;
       const server = { version: String(version), ...(data ? { data } : {}), stamp: before.stamp, fieldStamps };
       return new Stop({
@@ -195,6 +202,7 @@ export class Tenant {
         kind,
         realId: id,
         server: structuredClone(server),
+        ...(done && { done }),
       });
     };
     if (action.kind === 'create') {
@@ -217,11 +225,22 @@ export class Tenant {
       if (from) throw reject('has_dependents', `${from.entity} ${from.id} refers to it`);
       return applied(this.#write({ ...before, data: undefined, stamp, fieldStamps: {} }));
     }
+    const line = operation.first ?? operation.supersedes ?? operation.id;
+    const counts = isRelative(action.delta) && line !== operation.id;
+    if (counts && (this.#kept.counted.has(line) || this.#kept.receipts.get(line)?.status === 'applied')) {
+      throw conflict(before.data ? 'update-update' : 'update-delete', true);
+    }
     const changed = changedBy(before.data ?? {}, action.delta);
     const data = this.#mapped(declared, changed.data);
-    if (before.data && JSON.stringify(data) === JSON.stringify(before.data)) return applied(base);
+    const isSo = changed.unfit === undefined && JSON.stringify(data) === JSON.stringify(before.data);
+    if (before.data && isSo) return applied(base);
     if (!before.data) throw conflict('update-delete');
     if (before.version !== base) throw conflict('update-update');
+    if (changed.unfit !== undefined) {
+      const path = changed.unfit.slice(1).replaceAll('/', '.');
+      throw reject('invalid_value', 'the field is no count or list that this can be done to', path);
+    }
+    if (counts) this.#kept.counted.add(line);
     const stamps = changed.fields.map((field) => [field, operation.stamps?.[field] ?? stamp]);
     return applied(
       this.#write({ ...before, data, fieldStamps: { ...before.fieldStamps, ...Object.fromEntries(stamps) } }),
@@ -286,33 +305,6 @@ export class Tenant {
 
 function hasStood(outcome: Outcome | undefined): boolean {
   return outcome?.status === 'applied' || (outcome?.status === 'duplicate' && outcome.original.status === 'applied');
-}
-
-/** What an update leaves, and the top-level fields that it touches. Its paths are JSON Pointers. */
-function changedBy(
-  before: Fields,
-  { set = {}, unset = [] }: { set?: Fields; unset?: string[] },
-): { data: Fields; fields: string[] } {
-  const data = structuredClone(before);
-  const fields = new Set<string>();
-  const change = (pointer: string, value: unknown): void => {
-    const keys = pointer
-      .slice(1)
-      .split('/')
-      .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
-    const last = keys.pop() as string;
-    fields.add(keys[0] ?? last);
-    let holder = data;
-    for (const key of keys) {
-      if (typeof holder[key] !== 'object' || holder[key] === null) holder[key] = {};
-      holder = holder[key] as Fields;
-    }
-    if (value === undefined) delete holder[last];
-    else holder[last] = value;
-  };
-  for (const [pointer, value] of Object.entries(set)) change(pointer, structuredClone(value));
-  for (const pointer of unset) change(pointer, undefined);
-  return { data, fields: [...fields] };
 }
 
 /** Calls for each place that a path of the schema names: `clientId`, `owner.id`, `lines[].productId`. */
