@@ -38,6 +38,8 @@ mod lifetimes;
 mod mapping;
 #[path = "stories/merging.rs"]
 mod merging;
+#[path = "stories/orphans.rs"]
+mod orphans;
 #[path = "stories/pausing.rs"]
 mod pausing;
 #[path = "stories/refusals.rs"]

@@ -28,6 +28,7 @@ export type ErrorCode =
   | 'mapping_conflict'
   | 'unfinished'
   | 'not_parked'
+  | 'not_queued'
   | 'sealed'
   | 'in_conflict'
   | 'in_transaction'

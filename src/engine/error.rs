@@ -5,7 +5,7 @@ use std::ops::Deref;
 use serde_json::{Value, json};
 
 use crate::conflict::FilterError;
-use crate::decide::{Corrupt, ResolveError, TakeBackError, WriteError};
+use crate::decide::{Corrupt, OrphanError, ResolveError, TakeBackError, WriteError};
 use crate::query::QueryError;
 use crate::schema::SchemaError;
 use crate::store::StoreError;
@@ -120,6 +120,17 @@ impl From<TakeBackError> for EngineError {
             TakeBackError::NothingDone(id) => ("nothing_to_undo", id),
         };
         Self::with(code, &message, json!({"id": id}))
+    }
+}
+
+impl From<OrphanError> for EngineError {
+    fn from(error: OrphanError) -> Self {
+        let message = error.to_string();
+        match error {
+            OrphanError::Write(error) => error.into(),
+            OrphanError::Item(error) => super::items::refused(error),
+            OrphanError::NotQueued => Self::new("not_queued", &message),
+        }
     }
 }
 

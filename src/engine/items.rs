@@ -139,7 +139,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 }
 
-fn refused(error: ItemError) -> EngineError {
+pub(super) fn refused(error: ItemError) -> EngineError {
     let message = error.to_string();
     match error {
         ItemError::Write(error) => error.into(),

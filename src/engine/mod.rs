@@ -17,6 +17,7 @@ mod held;
 mod items;
 mod lineage;
 mod notify;
+mod orphans;
 mod outbox;
 mod pause;
 mod reason;

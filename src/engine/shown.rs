@@ -144,6 +144,22 @@ struct SentInPreview<'p> {
     data: Payload<'p>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownContent<'o> {
+    operation_id: &'o OpId,
+    entity: &'o str,
+    record_id: &'o RecordId,
+    kind: Kind,
+    payload: Payload<'o>,
+}
+
+/// An operation by what is in it, wherever it stands.
+pub(super) fn content(operation: &Operation) -> Value {
+    let (operation_id, kind, payload) = (&operation.id, operation.action.kind(), payload(operation));
+    to_value(&ShownContent { operation_id, entity: &operation.entity, record_id: &operation.record, kind, payload })
+}
+
 /// What the end of a conflict would come to.
 pub(super) fn preview(id: u64, operation: &Operation, preview: &Preview) -> Value {
     let (entity, record_id, kind, data) = (&operation.entity, &operation.record, operation.action.kind(), payload(operation));

@@ -1,5 +1,5 @@
 //! Room `relations`: which operation must come after which, in what order they go, and where they bite
-//! their own tail.
+//! their own tail; and where a reference leads.
 //!
 //! An operation comes after the create of what it refers to, after the earlier operation of its record,
 //! and a delete after every operation that held or drops a reference to the deleted record (DESIGN 5.7).
@@ -9,8 +9,10 @@
 
 mod graph;
 mod node;
+mod orphans;
 mod places;
 
 pub use graph::{Cycle, Graph, Ordered};
 pub use node::{Need, Node, Why, needs};
+pub use orphans::{Integrity, Leads, Lost, Named, Orphan, Overlaid, Trace};
 pub use places::{Place, Places};

@@ -216,6 +216,8 @@ impl Client {
             "pendingMappings" => engine.pending_mappings().await?.into(),
             "mapTempToReal" => done(engine.map_temp(a, b).await)?,
             "updateReferences" => done(engine.update_references(a, b, c).await)?,
+            "checkReferences" => engine.check_references(a).await?,
+            "resolveOrphans" => engine.resolve_orphans(a, b).await?,
             "report" => engine.report(),
             "auditVerify" => engine.audit_verify(a).await?,
             "auditQuery" => engine.audit_query(a, b, c.is_empty()).await?,

@@ -1,0 +1,361 @@
+//! References that lead to nothing: found where everything was downloaded, told apart from what nobody here can know, and
+//! ended as the app says, without a word lost.
+
+use fieldsync::engine::{Direction, Wanted};
+use fieldsync::model::OpId;
+use fieldsync::plan::Table;
+use serde_json::{Value, json};
+
+use crate::records::value;
+use crate::world::{SCHEMA, Tab, World, tell};
+
+impl Tab {
+    async fn check(&self) -> Value {
+        self.engine.check_references("").await.expect("checked")
+    }
+    async fn down_of(&self, entity: &str) {
+        let wanted = Wanted { entity: Some(entity.to_owned()), ..Wanted::all(Direction::Down) };
+        assert!(self.engine.sync_with(wanted, None).await.success);
+    }
+    async fn end(&self, strategy: &str, options: Value) -> Value {
+        self.engine.resolve_orphans(strategy, &options.to_string()).await.expect("ended")
+    }
+}
+
+/// Two devices that know a client; the one deletes it, the other writes a pet of it meanwhile, which the server refuses.
+async fn parent_deleted_elsewhere(world: &World, settings: Value) -> (Tab, Value, String) {
+    let (here, there) = (world.device("anna").tab_with(settings).await, world.device("ben").tab().await);
+    let client = there.create("client", json!({"name": "A"})).await;
+    assert!(there.sync().await.success && here.sync().await.success);
+    let client = there.real_id("client", &client).await;
+    there.delete("client", &client.to_string()).await;
+    assert!(there.sync().await.success);
+    let pet = here.create("pet", json!({"name": "Rex", "clientId": client})).await;
+    (here, client, pet)
+}
+
+#[test]
+fn a_child_of_what_another_device_deleted_is_an_orphan_once_that_was_downloaded() {
+    tell(async {
+        let world = World::new();
+        let (tab, client, pet) = parent_deleted_elsewhere(&world, json!({})).await;
+        let before = json!({"records": 1, "references": 1, "dangling": [], "more": 0, "unknown": 0, "ok": true});
+        assert_eq!(tab.check().await, before, "nobody here knows yet");
+        assert!(!tab.sync().await.success);
+        let orphan = json!({"entity": "pet", "id": value(&pet), "path": "clientId", "target": {"entity": "client", "id": client},
+            "why": "missing", "unsent": true});
+        let after = json!({"records": 1, "references": 1, "dangling": [orphan], "more": 0, "unknown": 0, "ok": false});
+        assert_eq!(tab.check().await, after);
+        let counted = tab.engine.check_references(r#"{"limit": 0}"#).await.expect("checked");
+        assert_eq!((&counted["dangling"], &counted["more"], &counted["ok"]), (&json!([]), &json!(1), &json!(false)));
+    });
+}
+
+#[test]
+fn an_orphan_that_was_never_sent_is_given_up_and_its_payload_is_told() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        let client = tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success);
+        let pet = tab.create("pet", json!({"name": "Rex", "clientId": 999})).await;
+        let visit = tab.create("appointment", json!({"petId": value(&pet), "clientId": tab.real_id("client", &client).await})).await;
+        let operations: Vec<String> =
+            tab.queue().await.iter().map(|item| item["operationId"].as_str().expect("an ID").to_owned()).collect();
+        let given_up = |at: usize, entity: &str, id: &str, payload: Value| json!({"operationId": operations[at], "entity": entity, "recordId": value(id), "kind": "create", "payload": payload});
+        let visited = tab.get("appointment", &visit).await.expect("there");
+        let expected = json!({"failed": [], "resolved": [{"entity": "pet", "id": value(&pet), "action": "discarded", "operations": [
+            given_up(0, "pet", &pet, json!({"name": "Rex", "clientId": 999})),
+            given_up(1, "appointment", &visit, json!({"petId": value(&pet), "clientId": visited["clientId"]})),
+        ]}]});
+        assert_eq!(tab.end("delete", json!({"dryRun": true})).await, expected);
+        assert_eq!((tab.queue().await.len(), tab.check().await["ok"].clone()), (2, json!(false)), "nothing was stored");
+        assert_eq!(tab.end("delete", json!({"reason": "the client moved away"})).await, expected);
+        assert_eq!((tab.queue().await.len(), tab.check().await["ok"].clone()), (0, json!(true)));
+        let trail = anna.store.dump(Table::Audit);
+        let (_, last) = trail.last().expect("a row");
+        assert!(last.contains("discarded") && last.contains("the client moved away"), "{last}");
+        assert!(tab.sync().await.success);
+        assert_eq!(world.changes().await.len(), 1, "the client alone");
+    });
+}
+
+#[test]
+fn a_setting_that_wants_reasons_wants_one_for_giving_up() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab_with(json!({"audit": {"requireReason": ["discard"]}})).await;
+        tab.sync().await;
+        tab.create("pet", json!({"clientId": 999})).await;
+        let refused = tab.engine.resolve_orphans("delete", "").await.expect_err("no reason");
+        assert_eq!((refused.code, tab.queue().await.len()), ("reason_required", 1));
+        assert_eq!(tab.end("delete", json!({"dryRun": true})).await["resolved"][0]["action"], "discarded", "to look needs none");
+        assert_eq!(tab.end("delete", json!({"reason": "a slip"})).await["resolved"][0]["action"], "discarded");
+    });
+}
+
+#[test]
+fn orphans_that_the_server_has_are_deleted_by_writes_that_it_gets_children_first() {
+    tell(async {
+        let world = World::new();
+        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let client = tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success && office.sync().await.success);
+        let client = tab.real_id("client", &client).await;
+        // Here it goes while a pet and its visit come to it elsewhere: the server keeps it, and the delete is parked.
+        tab.delete("client", &client.to_string()).await;
+        let pet = office.create("pet", json!({"name": "Rex", "clientId": client})).await;
+        let visit = office.create("appointment", json!({"petId": value(&pet), "clientId": client})).await;
+        assert!(office.sync().await.success);
+        assert!(!tab.sync().await.success);
+        let (pet, visit) = (office.real_id("pet", &pet).await, office.real_id("appointment", &visit).await);
+        let report = tab.check().await;
+        let told: Vec<_> = report["dangling"].as_array().expect("a list").iter().map(|orphan| (&orphan["id"], &orphan["why"])).collect();
+        assert_eq!(told, [(&visit, &json!("deleted")), (&pet, &json!("deleted"))]);
+        assert_eq!((&report["records"], &report["references"]), (&json!(2), &json!(3)), "that of the visit to its pet is sound");
+        // A note of the visit is no orphan and stands in the way.
+        let note = tab.create("note", json!({"appointmentId": visit})).await;
+        let dry = tab.end("delete", json!({"dryRun": true})).await;
+        let failed = tab.end("delete", json!({})).await;
+        assert_eq!(dry, failed);
+        let codes: Vec<_> = failed["failed"].as_array().expect("a list").iter().map(|one| (&one["id"], &one["error"]["code"])).collect();
+        assert_eq!(
+            (codes, failed["resolved"].clone()),
+            (vec![(&visit, &json!("has_dependents")), (&pet, &json!("has_dependents"))], json!([]))
+        );
+        tab.delete("note", &note).await;
+        let dry = tab.end("delete", json!({"dryRun": true})).await;
+        assert_eq!(tab.all("pet").await.len(), 1, "nothing was stored");
+        let done = tab.end("delete", json!({})).await;
+        let ended = |entity: &str, id: &Value| json!({"entity": entity, "id": id, "action": "deleted", "operations": []});
+        assert_eq!(done, json!({"failed": [], "resolved": [ended("appointment", &visit), ended("pet", &pet)]}));
+        assert_eq!(dry, done);
+        assert_eq!(tab.check().await["ok"], true);
+        let parked = tab.queue().await[0]["operationId"].as_str().expect("an ID").to_owned();
+        tab.engine.retry(&parked, None).await.expect("sent again");
+        let result = tab.sync().await;
+        assert!(result.success, "{result:?}");
+        assert!(office.sync().await.success);
+        assert_eq!((office.all("client").await.len(), office.all("pet").await.len(), office.all("appointment").await.len()), (0, 0, 0));
+    });
+}
+
+#[test]
+fn what_refers_to_what_was_given_up_says_so() {
+    tell(async {
+        let world = World::new();
+        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let client = tab.create("client", json!({"name": "A"})).await;
+        let create = tab.queue().await[0]["operationId"].as_str().expect("an ID").to_owned();
+        // A decision on a conflict writes what a person chose, whatever became of it since.
+        tab.engine.discard(&create, None).await.expect("given up");
+        let pet = office.create("pet", json!({"name": "Rex", "dose": 1})).await;
+        assert!(office.sync().await.success && tab.sync().await.success);
+        let pet = office.real_id("pet", &pet).await;
+        office.update("pet", &pet.to_string(), json!({"dose": 2})).await;
+        tab.update("pet", &pet.to_string(), json!({"dose": 3})).await;
+        assert!(office.sync().await.success && tab.sync().await.success);
+        let merged = json!({"type": "merge", "mergedData": {"name": "Rex", "dose": 3, "clientId": value(&client)}}).to_string();
+        let open = tab.engine.conflicts().await.expect("read")[0]["id"].as_u64().expect("an id");
+        tab.engine.resolve(open, &merged).await.expect("decided");
+        let report = tab.check().await;
+        assert_eq!((&report["dangling"][0]["id"], &report["dangling"][0]["why"]), (&pet, &json!("given-up")));
+        assert_eq!((&report["dangling"][0]["unsent"], &report["unknown"]), (&json!(true), &json!(0)));
+    });
+}
+
+#[test]
+fn a_temp_id_is_sound_while_its_create_is_unsent_and_leads_nowhere_without_one() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab().await;
+        let client = tab.create("client", json!({"name": "A"})).await;
+        tab.create("pet", json!({"clientId": value(&client)})).await;
+        let unissued = tab.engine.temp_id("client").expect("an ID").to_value();
+        tab.create("pet", json!({"clientId": unissued})).await;
+        let report = tab.check().await;
+        assert_eq!((&report["references"], report["dangling"].as_array().map(Vec::len)), (&json!(2), Some(1)));
+        assert_eq!((&report["dangling"][0]["target"]["id"], &report["dangling"][0]["why"]), (&unissued, &json!("missing")));
+    });
+}
+
+#[test]
+fn what_was_never_downloaded_is_unknown_and_no_orphan() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab().await;
+        tab.create("pet", json!({"clientId": 999})).await;
+        let told = |report: Value| (report["ok"].clone(), report["unknown"].clone());
+        assert_eq!(told(tab.check().await), (json!(true), json!(1)), "nothing was downloaded yet");
+        assert_eq!(tab.end("delete", json!({})).await, json!({"resolved": [], "failed": []}));
+        tab.down().await;
+        assert_eq!(told(tab.check().await), (json!(false), json!(0)));
+    });
+}
+
+#[test]
+fn an_entity_outside_of_the_download_is_unknown() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        assert!(tab.sync().await.success);
+        // The next release of the app declares an entity of which nothing was ever downloaded.
+        let mut schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+        schema["version"] = json!(2);
+        schema["entities"]["shelter"] = json!({});
+        schema["entities"]["pet"]["references"]["shelterId"] = json!("shelter");
+        let newer = anna.tab_with(json!({"schema": schema})).await;
+        newer.create("pet", json!({"clientId": 999, "shelterId": 999})).await;
+        let report = newer.check().await;
+        assert_eq!((&report["references"], &report["unknown"]), (&json!(2), &json!(1)));
+        assert_eq!(report["dangling"][0]["path"], "clientId");
+        newer.down().await;
+        let report = newer.check().await;
+        assert_eq!((report["dangling"].as_array().map(Vec::len), &report["unknown"]), (Some(2), &json!(0)));
+    });
+}
+
+#[test]
+fn a_record_that_came_further_than_its_parents_is_no_orphan() {
+    tell(async {
+        let world = World::new();
+        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        assert!(tab.sync().await.success);
+        let client = office.create("client", json!({"name": "A"})).await;
+        office.create("pet", json!({"name": "Rex", "clientId": value(&client)})).await;
+        assert!(office.sync().await.success);
+        tab.down_of("pet").await;
+        let report = tab.check().await;
+        assert_eq!((&report["records"], &report["unknown"], &report["ok"]), (&json!(1), &json!(1), &json!(true)));
+        tab.down().await;
+        let report = tab.check().await;
+        assert_eq!((&report["references"], &report["unknown"], &report["ok"]), (&json!(1), &json!(0), &json!(true)));
+    });
+}
+
+#[test]
+fn keep_changes_nothing_and_queue_holds_back_what_is_unsent() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab().await;
+        let client = tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success);
+        let pet = tab.create("pet", json!({"name": "Rex", "clientId": 999})).await;
+        tab.update("pet", &pet, json!({"name": "Max"})).await;
+        let before = tab.queue().await;
+        let kept = json!({"entity": "pet", "id": value(&pet), "action": "kept", "operations": []});
+        assert_eq!(tab.end("keep", json!({})).await, json!({"resolved": [kept], "failed": []}));
+        let create = before[0]["operationId"].clone();
+        let held = json!({"operationId": create, "entity": "pet", "recordId": value(&pet), "kind": "create",
+            "payload": {"name": "Rex", "clientId": 999}});
+        let queued = json!({"resolved": [{"entity": "pet", "id": value(&pet), "action": "queued", "operations": [held]}], "failed": []});
+        assert_eq!(tab.end("queue", json!({"dryRun": true})).await, queued);
+        assert_eq!(tab.queue().await, before, "nothing was stored");
+        assert_eq!(tab.end("queue", json!({})).await, queued);
+        assert_eq!(tab.end("queue", json!({})).await, queued, "it is there already");
+        let waits = tab.queue().await;
+        let why = &waits[0]["reason"];
+        assert_eq!((&waits[0]["state"], &why["code"], &why["path"]), (&json!("parked"), &json!("dangling_reference"), &json!("clientId")));
+        assert_eq!((&waits[1]["state"], world.requests("upload")), (&json!("blocked"), 1));
+        tab.sync().await;
+        assert_eq!(world.requests("upload"), 1, "it is held back");
+        let edit = json!({"set": {"clientId": tab.real_id("client", &client).await}}).to_string();
+        tab.engine.retry(create.as_str().expect("an ID"), Some(&edit)).await.expect("put right");
+        assert!(tab.sync().await.success);
+        assert_eq!((tab.all("pet").await[0]["name"].clone(), tab.check().await["ok"].clone()), (json!("Max"), json!(true)));
+    });
+}
+
+#[test]
+fn queue_tells_what_it_cannot_hold_back() {
+    tell(async {
+        let world = World::new();
+        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let client = tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success && office.sync().await.success);
+        let client = tab.real_id("client", &client).await;
+        office.create("pet", json!({"name": "Rex", "clientId": client})).await;
+        assert!(office.sync().await.success);
+        tab.delete("client", &client.to_string()).await;
+        tab.sync().await;
+        let told = tab.end("queue", json!({})).await;
+        assert_eq!((&told["resolved"], &told["failed"][0]["error"]["code"]), (&json!([]), &json!("not_queued")));
+        let sent = tab.create("pet", json!({"clientId": 999})).await;
+        tab.fault("upload", crate::world::Fault::LoseAnswer);
+        tab.up().await;
+        let told = tab.end("queue", json!({})).await;
+        let sealed = told["failed"].as_array().expect("a list").iter().find(|one| one["id"] == value(&sent)).expect("told");
+        assert_eq!(sealed["error"]["code"], "sealed");
+    });
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_name() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab().await;
+        for (strategy, options, path) in
+            [("drop", "", "strategy"), ("delete", r#"{"dryRun": 1}"#, "dryRun"), ("delete", r#"{"reason": 1}"#, "reason")]
+        {
+            let refused = tab.engine.resolve_orphans(strategy, options).await.expect_err("refused");
+            assert_eq!((refused.code, &refused.details["path"]), ("invalid_value", &json!(path)));
+        }
+        let refused = tab.engine.check_references(r#"{"limit": -1}"#).await.expect_err("refused");
+        assert_eq!((refused.code, &refused.details["path"]), ("invalid_value", &json!("limit")));
+    });
+}
+
+#[test]
+fn a_store_of_many_parts_is_looked_at_as_a_whole_and_each_record_once() {
+    tell(async {
+        let world = World::new();
+        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let client = tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success && office.sync().await.success);
+        let client = tab.real_id("client", &client).await;
+        let pets = |count: usize, strays: usize| {
+            let data = |at: usize| json!({"clientId": if at < strays { json!(999) } else { client.clone() }});
+            let writes: Vec<Value> = (0..count).map(|at| json!({"kind": "create", "entity": "pet", "data": data(at)})).collect();
+            Value::from(writes).to_string()
+        };
+        let counts = |report: &Value| {
+            (report["records"].clone(), report["references"].clone(), report["dangling"].as_array().map(Vec::len), report["ok"].clone())
+        };
+        // More than one part of what the server has, of which one was changed here since.
+        office.engine.transaction(&pets(600, 0)).await.expect("written");
+        assert!(office.sync().await.success && tab.sync().await.success);
+        let first = tab.all("pet").await[0]["id"].clone();
+        tab.update("pet", &first.to_string(), json!({"name": "Rex"})).await;
+        assert_eq!(counts(&tab.check().await), (json!(600), json!(600), Some(0), json!(true)));
+        // And more than one part of what is unsent.
+        tab.engine.transaction(&pets(700, 3)).await.expect("written");
+        assert_eq!(counts(&tab.check().await), (json!(1300), json!(1300), Some(3), json!(false)));
+    });
+}
+
+#[test]
+fn what_is_written_under_an_id_of_before_is_held_back_too() {
+    tell(async {
+        let world = World::new();
+        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        let client = tab.create("client", json!({"name": "A"})).await;
+        let pet = tab.create("pet", json!({"clientId": value(&client)})).await;
+        // The client goes alone: the pet still has its temp ID, and is deleted over there.
+        let create = tab.queue().await[0]["operationId"].as_str().expect("an ID").to_owned();
+        let wanted = Wanted { operations: vec![OpId::parse(&create).expect("an ID")], ..Wanted::all(Direction::Up) };
+        assert!(tab.engine.sync_with(wanted, None).await.success && office.sync().await.success);
+        let real = tab.real_id("client", &client).await;
+        office.delete("client", &real.to_string()).await;
+        assert!(office.sync().await.success);
+        tab.down().await;
+        let report = tab.check().await;
+        assert_eq!((&report["dangling"][0]["id"], &report["dangling"][0]["target"]["id"]), (&value(&pet), &real));
+        let told = tab.end("queue", json!({})).await;
+        assert_eq!(
+            (&told["resolved"][0]["action"], &told["resolved"][0]["operations"][0]["payload"]["clientId"]),
+            (&json!("queued"), &real)
+        );
+    });
+}
