@@ -62,6 +62,8 @@ export interface Later {
   pendingMappings: [];
   mapTempToReal: [tempId: string, realId: string];
   updateReferences: [entity: string, oldId: string, newId: string];
+  checkReferences: [options: string];
+  resolveOrphans: [strategy: string, options: string];
   report: [];
   close: [];
   /** With `ndjson` or `csv` it answers with an {@link AuditPiece}; `more`: another piece of the same came before. */

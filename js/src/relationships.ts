@@ -1,13 +1,38 @@
 /**
- * What refers to what: the references in a record, and the order that they impose on operations. All of it is
- * computed at once and reads nothing but the schema and its arguments.
+ * What refers to what: the references in a record, and the order that they impose on operations. That is computed at once
+ * and reads nothing but the schema and its arguments. And which references of the stored records lead to nothing.
  */
 import type { Bridge } from './bridge.js';
-import { FieldSyncError } from './errors.js';
-import { name, recordText, toText } from './input.js';
+import { FieldSyncError, toFieldSyncError } from './errors.js';
+import { name, reasonText, recordText, toText } from './input.js';
+import type {
+  IntegrityReport,
+  OrphanedEntity,
+  OrphanStrategy,
+  OrphansResolved,
+  ResolvedOrphan,
+} from './orphan-shapes.js';
 import type { AnyRecords, EntityOf } from './records.js';
 import type { DependencyCycle, DependencyNode, RelationshipMap, SyncOperation, ValidationResult } from './shapes.js';
 import { entityOfTempId } from './temp-ids.js';
+
+export interface CheckOptions {
+  /** At most so many dangling references are listed, from 0; the rest is counted. All are listed if not said. */
+  limit?: number | undefined;
+}
+
+export interface ResolveOrphansOptions {
+  /** Stores nothing, and answers what it would come to. */
+  dryRun?: boolean | undefined;
+  /** Why, for the audit trail: at most 1,000 characters. It stands with what is given up. */
+  reason?: string | undefined;
+}
+
+/** What the engine says of a resolution. */
+interface Told {
+  resolved: ResolvedOrphan[];
+  failed: { entity: string; id: number | string; error: unknown }[];
+}
 
 export class RelationshipManager<R = AnyRecords> {
   readonly #bridge: Bridge;
@@ -45,5 +70,36 @@ export class RelationshipManager<R = AnyRecords> {
       throw new FieldSyncError('unknown_entity', 'Say of which entity this record is: it has no temp ID to tell.');
     }
     return this.#bridge.now('validateRelationships', name(type, 'entityType'), text);
+  }
+
+  /**
+   * Where the references of all stored records lead, those of unsent ones too. It reads 500 records at a time, so that the
+   * page goes on; what is written meanwhile is seen or not. Fails with `invalid_value` for a `limit` that makes no sense.
+   */
+  async checkReferentialIntegrity({ limit }: CheckOptions = {}): Promise<IntegrityReport> {
+    return this.#bridge.call('checkReferences', toText(limit === undefined ? {} : { limit }));
+  }
+
+  /** The references that lead to nothing: `dangling` of {@link checkReferentialIntegrity}. */
+  async findOrphanedEntities(options: CheckOptions = {}): Promise<OrphanedEntity[]> {
+    return (await this.checkReferentialIntegrity(options)).dangling;
+  }
+
+  /**
+   * Ends the records with a reference that leads to nothing, each in a transaction of its own. `delete`: what the server has
+   * is deleted by an ordinary write, what it never had is given up as by `queue.discard`. `queue`: an unsent operation that
+   * would take the reference to the server is parked until a person edits, retries or discards it. `keep`: nothing.
+   *
+   * What cannot be ended is told in `failed`, and the others are all the same: `has_dependents` where a record that is no
+   * orphan refers to it, `sealed`, `in_conflict`, and of `queue` `not_queued` where nothing unsent has the reference. Fails with
+   * `invalid_value`, and with `reason_required` where the settings want a `reason` for giving up and there is none.
+   */
+  async resolveOrphans(
+    strategy: OrphanStrategy,
+    { dryRun = false, reason }: ResolveOrphansOptions = {},
+  ): Promise<OrphansResolved> {
+    const options = toText({ dryRun, reason: reasonText(reason) });
+    const { resolved, failed }: Told = await this.#bridge.call('resolveOrphans', name(strategy, 'strategy'), options);
+    return { resolved, failed: failed.map(({ error, ...record }) => ({ ...record, error: toFieldSyncError(error) })) };
   }
 }

@@ -270,6 +270,30 @@ describe('the facades', () => {
     assert.throws(() => client.relationships.validateRelationships({ id: 3 }), { code: 'unknown_entity' });
   });
 
+  test('relationships: a check and a resolution cross as texts, and a failure comes back as an error', async () => {
+    const orphan = { entity: 'pet', id: 3, path: 'clientId', target: { entity: 'client', id: 9 }, why: 'missing' };
+    const report = { records: 4, references: 2, dangling: [orphan], more: 0, unknown: 1, ok: false };
+    script.checkReferences = () => JSON.stringify(report);
+    assert.deepEqual(await client.relationships.checkReferentialIntegrity(), report);
+    assert.deepEqual(await client.relationships.findOrphanedEntities({ limit: 7 }), [orphan]);
+    const refused = { entity: 'pet', id: 3, error: { code: 'has_dependents', message: 'no', details: {} } };
+    script.resolveOrphans = () => JSON.stringify({ resolved: [], failed: [refused] });
+    const { failed } = await client.relationships.resolveOrphans('delete');
+    assert.equal(failed[0].error.name, 'FieldSyncError');
+    assert.deepEqual([failed[0].id, failed[0].error.code], [3, 'has_dependents']);
+    await client.relationships.resolveOrphans('queue', { dryRun: true, reason: 'a slip' });
+    assert.deepEqual(world.calls, [
+      ['checkReferences', '{}'],
+      ['checkReferences', '{"limit":7}'],
+      ['resolveOrphans', 'delete', '{"dryRun":false,"reason":""}'],
+      ['resolveOrphans', 'queue', '{"dryRun":true,"reason":"a slip"}'],
+    ]);
+    await assert.rejects(client.relationships.resolveOrphans(), {
+      code: 'invalid_value',
+      details: { path: 'strategy' },
+    });
+  });
+
   test('a cycle is thrown with what the engine says about it', () => {
     script.topologicalSort = () => {
       throw fault('dependency_cycle', { details: { cycles: [{ operations: ['a', 'b'], fields: ['petId'] }] } });

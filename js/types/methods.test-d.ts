@@ -20,6 +20,9 @@ import type {
   EntitySyncResult,
   FieldSyncError,
   IdMapping,
+  IntegrityReport,
+  OrphanedEntity,
+  OrphansResolved,
   PendingMapping,
   Queue,
   QueueItem,
@@ -103,6 +106,13 @@ interface AskedRelationships {
   topologicalSort: (nodes: DependencyNode[]) => SyncOperation[];
   findCycles: (nodes: DependencyNode[]) => { operations: string[]; fields: string[] }[];
   validateRelationships: (entity: unknown, entityType?: string) => ValidationResult;
+  checkReferentialIntegrity: (options?: { limit?: number }) => Promise<IntegrityReport>;
+  findOrphanedEntities: (options?: { limit?: number }) => Promise<OrphanedEntity[]>;
+  // Widened: it answers with what became of each.
+  resolveOrphans: (
+    strategy: 'delete' | 'keep' | 'queue',
+    options?: { dryRun?: boolean; reason?: string },
+  ) => Promise<OrphansResolved>;
 }
 
 // Names were asked for. An operation goes by its id, or as it is listed.
@@ -199,6 +209,21 @@ export async function untyped(config: SyncConfig): Promise<void> {
   const { chain, breaches, terminal, oldestParked } = await client.audit.complianceReport({ parkedMs: 60_000 });
   [chain.ok, chain.firstBad?.reason, breaches, terminal.missing, oldestParked?.since] satisfies unknown[];
   expect<Assignable<typeof client.relationships, AskedRelationships>>(true);
+  const { records, references, dangling, more, unknown, ok } = await client.relationships.checkReferentialIntegrity();
+  [records, references, more, unknown] satisfies number[];
+  ok satisfies boolean;
+  for (const { target, why, path, unsent } of dangling) {
+    [target.entity, path, why satisfies 'deleted' | 'missing' | 'given-up'] satisfies string[];
+    [target.id, unsent] satisfies unknown[];
+  }
+  // @ts-expect-error: one of three
+  await client.relationships.resolveOrphans('drop');
+  const { resolved, failed } = await client.relationships.resolveOrphans('queue', { dryRun: true });
+  for (const { action, operations } of resolved) {
+    action satisfies 'deleted' | 'discarded' | 'kept' | 'queued';
+    for (const operation of operations) await client.queue.edit(operation, { petId: 7 });
+  }
+  failed[0]?.error.code satisfies string | undefined;
   // @ts-expect-error: an instance comes from open
   new FieldSync();
 }
