@@ -73,26 +73,41 @@ impl ListConflicts {
     }
 
     /// The lists to read: of several ways the one with the fewest conflicts.
-    fn shortest(&self, db: &mut Cache, ways: Vec<Vec<Key>>, after: Option<(u64, u64)>) -> Run<Vec<KeyRange>> {
-        let mut shortest: (u64, Vec<KeyRange>) = (u64::MAX, Vec::new());
-        let only_one = ways.len() == 1;
+    fn shortest(&self, db: &mut Cache, ways: Vec<Vec<Read>>) -> Run<Vec<Read>> {
+        let mut shortest: (u64, Vec<Read>) = (u64::MAX, Vec::new());
         each(ways, |way| {
-            let (mut length, mut ranges) = (0, Vec::new());
-            for list in &way {
-                ranges.push(self.filter.range(list, after));
-            }
-            if !only_one {
-                each(&ranges, |range| {
+            let mut length = 0;
+            each(&way, |read| {
+                if let Read::Range { range, .. } = read {
                     length += db.count(&Read::count_index(Table::Conflicts, range.clone()))?;
-                    Ok(())
-                })?;
-            }
+                }
+                Ok(())
+            })?;
             if length < shortest.0 {
-                shortest = (length, ranges);
+                shortest = (length, way);
             }
             Ok(())
         })?;
         Ok(shortest.1)
+    }
+
+    /// A way of which one read of each list answers: it comes to their ends, or enough of it is meant. Counting takes time
+    /// for every entry of a list, and is needed only where there is no such way.
+    fn answering(&self, db: &mut Cache, ways: &[Vec<Read>], records: &[(String, RecordId)]) -> Run<Option<Vec<Read>>> {
+        let Some(wanted) = self.filter.limit else { return Ok(None) };
+        db.prefetch(ways.iter().flatten().cloned());
+        for way in ways {
+            let (mut ended, mut meant) = (true, 0);
+            for read in way {
+                let found: Vec<Conflict> = db.all(read)?;
+                ended &= found.len() < size(wanted.max(LOOKED_THROUGH_MIN));
+                meant += found.iter().filter(|conflict| self.filter.matches(conflict, records)).count();
+            }
+            if ended || meant >= size(wanted) {
+                return Ok(Some(way.clone()));
+            }
+        }
+        Ok(None)
     }
 
     fn page(&self, db: &mut Cache) -> Run<Result<ConflictPage, FilterError>> {
@@ -107,19 +122,27 @@ impl ListConflicts {
             let Some(before) = before else { return wrong("after", "must be the id of a conflict") };
             after = Some(before.place());
         }
-        let ways = self.filter.ways(&records);
-        let all_meant = ways.len() == 1;
-        let lists = self.shortest(db, ways, after)?;
+        let lists = self.filter.ways(&records);
+        let all_meant = lists.len() == 1;
         let limit = self.filter.limit.map(|limit| if all_meant { limit } else { limit.max(LOOKED_THROUGH_MIN) });
         // Backwards a store reads one row after another: all of them come faster forwards.
         let reverse = self.filter.descending && limit.is_some();
-        let read = |range: &KeyRange| Read::Range { table: Table::Conflicts, by_index: true, range: range.clone(), limit, reverse };
-        for list in &lists {
-            db.prefetch([read(list)]);
-        }
+        let read = |list: &Key| {
+            let range = self.filter.range(list, after);
+            Read::Range { table: Table::Conflicts, by_index: true, range, limit, reverse }
+        };
+        let mut ways: Vec<Vec<Read>> = lists.iter().map(|way| way.iter().map(read).collect()).collect();
+        let reads = if all_meant {
+            ways.pop().unwrap_or_default()
+        } else if let Some(way) = self.answering(db, &ways, &records)? {
+            way
+        } else {
+            self.shortest(db, ways)?
+        };
+        db.prefetch(reads.iter().cloned());
         let mut looked: Vec<Conflict> = Vec::new();
-        for list in &lists {
-            for conflict in db.all::<Conflict>(&read(list))? {
+        for read in &reads {
+            for conflict in db.all::<Conflict>(read)? {
                 // Each list is in the order of reading: nearly always it is the last.
                 let before = |known: &Conflict| (known.place() < conflict.place()) != reverse;
                 let at = looked.partition_point(before);
@@ -129,15 +152,19 @@ impl ListConflicts {
         if reverse != self.filter.descending {
             looked.reverse();
         }
-        let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let most = limit.map_or(usize::MAX, size);
         let last = looked.get(most.wrapping_sub(1)).map(|last| last.id);
         looked.truncate(most);
         looked.retain(|conflict| self.filter.matches(conflict, &records));
-        let wanted = self.filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let wanted = self.filter.limit.map_or(usize::MAX, size);
         let more_after = last.filter(|_| looked.len() < wanted);
         looked.truncate(wanted);
         Ok(Ok(ConflictPage { found: looked, more_after }))
     }
+}
+
+fn size(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 impl Decision for ListConflicts {

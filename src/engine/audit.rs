@@ -145,7 +145,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    async fn rows(&self, read: Read) -> Result<Vec<Stored>, EngineError> {
+    pub(super) async fn rows(&self, read: Read) -> Result<Vec<Stored>, EngineError> {
         Ok(self.look(Rows(vec![read])).await?.pop().unwrap_or_default())
     }
 

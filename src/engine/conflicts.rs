@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 use super::reason::Act;
 use super::records::object;
 use super::{Engine, EngineError, shown};
+use crate::audit::Stored;
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError};
-use crate::decide::{ConflictCounts, CountConflicts, ListConflicts, Present, Preview, Resolution, Resolve, Resolved, TakeBack, Wish};
+use crate::decide::{
+    ConflictCounts, CountConflicts, ListConflicts, Present, Preview, Resolution, Resolve, Resolved, TakeBack, Wish, rows_about,
+};
+use crate::model::RecordId;
 use crate::platform::Host;
 use crate::store::{Durability, Store};
 use crate::value::{Object, to_value};
@@ -82,10 +86,23 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    /// The conflict that is open for an operation, if one is.
+    /// The last conflict that an operation met, if it met one. The trail says of which record it is, under every ID that this
+    /// had meanwhile: only that record's conflicts are read, however many there are.
     pub async fn detect(&self, operation: &str) -> Result<Option<Value>, EngineError> {
-        let all = self.conflicts().await?;
-        Ok(all.into_iter().rev().find(|conflict| conflict["operation"]["id"] == operation))
+        let rows: Vec<_> = self.rows(rows_about(operation)).await?.iter().filter_map(Stored::object).collect();
+        let mut last: Option<Conflict> = None;
+        let mut looked: Vec<&Value> = Vec::new();
+        for entry in rows.iter().filter_map(|row| row.get("entries")?.as_array()).flatten() {
+            let (entity, Ok(record)) = (entry["entity"].as_str(), RecordId::from_value(&entry["record"])) else { continue };
+            if entry["operation"] != operation || looked.contains(&&entry["record"]) {
+                continue;
+            }
+            looked.push(&entry["record"]);
+            let of_record = Filter { entity: entity.map(str::to_owned), record: Some(record), ..Filter::default() };
+            let met = self.found(of_record, None).await?.into_iter().filter(|conflict| conflict.operation.id.as_str() == operation);
+            last = last.into_iter().chain(met).max_by_key(Conflict::place);
+        }
+        Ok(self.shown_conflicts(last.as_slice()).await?.pop())
     }
 
     /// Ends an open conflict.
@@ -163,6 +180,9 @@ impl<S: Store, H: Host> Engine<S, H> {
     async fn previews(&self, shown: &Resolved) -> Result<Vec<Value>, EngineError> {
         let schema = &self.inner.settings.schema;
         let all: Vec<(u64, &Preview)> = shown.ended.iter().filter_map(|(id, preview)| Some((*id, preview.as_ref()?))).collect();
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
         let present = Present::new(self.look(Present::wanted(all.iter().map(|(_, preview)| &preview.operation), schema)).await?);
         Ok(all.into_iter().map(|(id, preview)| shown::preview(id, &present.operation(schema, &preview.operation), preview)).collect())
     }

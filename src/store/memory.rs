@@ -17,6 +17,7 @@ const SEGMENT_RECORDS_MAX: u64 = 9;
 pub struct MemoryStore {
     tables: Rc<RefCell<BTreeMap<Table, Rows>>>,
     counts: Rc<Cell<Counts>>,
+    touched: Rc<Cell<usize>>,
     closed: Rc<Cell<bool>>,
     packed_seed: Option<u64>,
     yields: bool,
@@ -49,6 +50,10 @@ impl MemoryStore {
     /// Another handle on the same rows, open even if this one is closed.
     pub fn reopen(&self) -> Self {
         Self { closed: Rc::default(), ..self.clone() }
+    }
+    /// How many rows were read and entries counted since it was made, for tests: either takes time for each.
+    pub fn touched(&self) -> usize {
+        self.touched.get()
     }
     /// Every row of a table, for tests.
     pub fn dump(&self, table: Table) -> Vec<(Key, String)> {
@@ -100,7 +105,15 @@ impl MemoryStore {
                 Step::Read(reads) if writes && reads.iter().any(is_long_way_back) => {
                     return Err(StoreError::Contract { reason: "a plan that writes reads backwards one row at a time" });
                 }
-                Step::Read(reads) => seen = View::new(reads.iter().map(|read| self.answer(read)).collect()),
+                Step::Read(reads) => {
+                    let answers: Vec<Answer> = reads.iter().map(|read| self.answer(read)).collect();
+                    let touched = answers.iter().map(|answer| match answer {
+                        Answer::Rows(rows) => rows.len(),
+                        Answer::Count(count) => usize::try_from(*count).unwrap_or(usize::MAX),
+                    });
+                    self.touched.set(self.touched.get() + touched.sum::<usize>());
+                    seen = View::new(answers);
+                }
                 Step::Done(batch, out) => return Ok((batch, out)),
             }
         }

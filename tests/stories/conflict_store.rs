@@ -57,6 +57,51 @@ fn conflicts_are_found_by_what_they_are_about() {
 }
 
 #[test]
+fn an_operation_is_judged_without_reading_other_conflicts() {
+    tell(async {
+        let world = World::new();
+        let (device, here, _, pets) = open(&world, 60).await;
+        let all = here.engine.conflicts().await.expect("read");
+        let operation = all[41]["operation"]["id"].as_str().expect("an ID");
+        let before = device.store.touched();
+        assert_eq!(here.engine.detect(operation).await.expect("judged").as_ref(), all.get(41));
+        let rows = device.store.touched() - before;
+        assert!(rows < 10, "its rows of the trail, its conflict and its record, not {rows}");
+        assert_eq!(here.engine.detect("unknown").await.expect("judged"), None);
+        here.engine.resolve(ids(&all)[41], r#"{"type": "client-wins"}"#).await.expect("resolved");
+        let ended = here.engine.detect(operation).await.expect("judged").expect("still known");
+        assert_eq!((&ended["id"], &ended["state"]), (&all[41]["id"], &json!("resolved")));
+        here.update("pet", &pets[41], json!({"name": "Max"})).await;
+        let later = here.queue().await.pop().expect("queued");
+        assert_eq!(here.engine.detect(later["operationId"].as_str().expect("an ID")).await.expect("judged"), None, "it met none");
+    });
+}
+
+#[test]
+fn a_page_of_a_filter_costs_what_is_on_it() {
+    tell(async {
+        let world = World::new();
+        let (device, here, _, _) = open(&world, 130).await;
+        let all = ids(&here.engine.conflicts().await.expect("read"));
+        here.engine.resolve(all[60], r#"{"type": "client-wins"}"#).await.expect("resolved");
+        for (filter, expected, rows_max) in [
+            // Most of what is in either list is meant.
+            (json!({"entity": "pet", "state": "open", "limit": 50}), all[..50].to_vec(), 160),
+            (json!({"entity": "pet", "state": "open", "limit": 50, "after": all[99]}), all[100..].to_vec(), 160),
+            // One list is short.
+            (json!({"entity": "pet", "state": "resolved", "limit": 50}), vec![all[60]], 60),
+            (json!({"kind": "update-update", "resolvedBy": "anna", "limit": 50, "order": "desc"}), vec![all[60]], 60),
+        ] {
+            let before = (device.store.touched(), device.store.counts().reads);
+            assert_eq!(ids(&find(&here, filter.clone()).await), expected, "{filter}");
+            let rows = device.store.touched() - before.0;
+            assert!(rows <= rows_max, "{filter}: {rows} rows were read or counted");
+            assert_eq!(device.store.counts().reads - before.1, 2, "{filter}: one for the conflicts, one for what is shown of them");
+        }
+    });
+}
+
+#[test]
 fn a_record_is_found_by_the_temp_id_that_it_was_made_with() {
     tell(async {
         let world = World::new();
@@ -139,11 +184,12 @@ fn many_are_decided_in_bounded_transactions() {
         assert_eq!(dry["previews"][0]["record"], json!({"name": "pet 0", "dose": 2}));
         assert_eq!(find(&here, json!({"state": "open"})).await.len(), 130, "nothing was decided");
 
-        let commits = device.store.counts().commits;
+        let (commits, reads) = (device.store.counts().commits, device.store.counts().reads);
         let part = here.engine.resolve_many(r#"{"type": "client-wins"}"#, "{}", false).await.expect("decided");
         assert_eq!(part["resolved"], json!(all[..100]));
         assert_eq!((&part["failed"], &part["after"]), (&json!([]), &json!(all[99])));
         assert_eq!(device.store.counts().commits - commits, 1, "a hundred in one transaction");
+        assert_eq!(device.store.counts().reads - reads, 1, "after one look for them");
         let rest =
             here.engine.resolve_many(r#"{"type": "client-wins"}"#, &json!({"after": all[99]}).to_string(), false).await.expect("decided");
         assert_eq!(rest["resolved"], json!(all[100..]));
