@@ -102,7 +102,11 @@ export class Conflicts {
     const how = strategyText(strategy, reason);
     filterText(filter);
     const { after: _, order: __, limit = Number.POSITIVE_INFINITY, ...which } = filter;
-    const total = onProgress ? Math.min((await this.statistics({ ...which, state: 'open' })).open, limit) : 0;
+    const { state: _state, ...others } = which;
+    // Without another condition than time, none of them is read to be counted.
+    const ofAll = Object.keys(others).every((member) => member === 'since' || member === 'until');
+    const counted: ConflictFilter = ofAll ? others : { ...others, state: 'open' };
+    const total = onProgress ? Math.min((await this.statistics(counted)).open, limit) : 0;
     const [resolved, failed, previews]: [number[], BulkResolved['failed'], ConflictPreview[]] = [[], [], []];
     const dry = dryRun ? (['dry'] as const) : [];
     let next: ConflictFilter | undefined = filter;

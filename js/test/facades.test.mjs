@@ -224,6 +224,8 @@ describe('the facades', () => {
     ]);
     const asked = () => world.calls.filter(([method]) => method === 'resolveConflicts').map(([, , ...more]) => more);
     assert.deepEqual(asked(), [['{}'], ['{"after":2}'], ['{"after":5}']]);
+    const counted = () => world.calls.filter(([method]) => method === 'countConflicts').map(([, filter]) => filter);
+    assert.deepEqual(counted(), ['{}'], 'all are counted by their entries');
 
     world.calls.length = 0;
     left.push(...parts);
@@ -231,6 +233,20 @@ describe('the facades', () => {
     const halt = () => stop.abort();
     const part = await client.conflicts.bulkResolve('client-wins', {}, { onProgress: halt, signal: stop.signal });
     assert.deepEqual([part.resolved, asked().length], [[1, 2], 1]);
+
+    world.calls.length = 0;
+    left.push(...parts);
+    for (const filter of [
+      { state: 'open', since: 7 },
+      { state: 'open', entity: 'pet', order: 'desc' },
+    ]) {
+      await client.conflicts.bulkResolve('client-wins', filter, { onProgress: halt, signal: stop.signal });
+    }
+    assert.deepEqual(
+      counted(),
+      ['{"since":7}', '{"entity":"pet","state":"open"}'],
+      'else those that match are looked at',
+    );
 
     world.calls.length = 0;
     const some = await client.conflicts.bulkResolve('client-wins', { limit: 2 }, { dryRun: true });
