@@ -8,7 +8,18 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { LAUNCH } from '../tests/environment.mjs';
 
-export const JOBS = ['save', 'push', 'cascade', 'download', 'coldStart', 'graph', 'size'];
+export const JOBS = [
+  'save',
+  'push',
+  'cascade',
+  'download',
+  'coldStart',
+  'graph',
+  'conflicts',
+  'trail',
+  'functions',
+  'size',
+];
 const BROWSERS = Object.keys(LAUNCH);
 /** The other libraries, each a module of `bench/peers`. */
 export const PEERS = readdirSync(new URL('peers', import.meta.url))

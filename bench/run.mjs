@@ -15,6 +15,7 @@ import { readDatabase } from '../tests/replay/database.mjs';
 import { openStage, seedDatabase, startServer } from '../tests/replay/stage.mjs';
 import { JOBS, parseOrEnd } from './arguments.mjs';
 import { openDevice } from './devices.mjs';
+import * as kept from './kept.mjs';
 import { bundlePeers } from './peers.mjs';
 import { coldStarts, play, setup, TENANT } from './rounds.mjs';
 import { serveBench } from './site.mjs';
@@ -36,6 +37,9 @@ const { jobs } = asked;
 const SAVES = asked.quick ? 200 : 1000;
 const DOWNLOADS = asked.quick ? [1000] : [10_000, 100_000];
 const GRAPHS = asked.quick ? [500] : [500, 100_000];
+const CONFLICTS = asked.quick ? 500 : 10_000;
+const AUDIT_ROWS = asked.quick ? 2000 : 100_000;
+const CALLS = asked.quick ? 1000 : 10_000;
 
 const stage = await openStage();
 try {
@@ -94,7 +98,17 @@ async function bench() {
     }
     await seeded.stop();
   }
-  if (asked.sides.includes('fieldsync') && jobs.includes('graph')) await graphs(itemWorld);
+  if (asked.sides.includes('fieldsync')) {
+    if (jobs.includes('graph')) await graphs(itemWorld);
+    if (jobs.includes('conflicts')) {
+      const disputed = await startServer(stage, kept.DISPUTED, site.address);
+      upstream = disputed.address;
+      await kept.conflicts({ ...world, server: disputed, schema: kept.DISPUTED }, CONFLICTS);
+      await disputed.stop();
+    }
+    if (jobs.includes('trail')) await kept.trail(itemWorld, AUDIT_ROWS);
+    if (jobs.includes('functions')) await kept.functions(itemWorld, CALLS);
+  }
   if (jobs.includes('size')) await sizes(site);
 }
 

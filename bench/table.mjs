@@ -11,10 +11,15 @@ export function printHead() {
 export function printRounds(title, rounds) {
   for (const name of Object.keys(rounds[0])) {
     const ratios = rounds.map((round) => round[name].took / round.raw.took);
-    const shown = [median(ratios), Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
+    const shown = spread(ratios);
     const ms = median(rounds.map((round) => round[name].took)).toFixed(1);
     printRow([title, name, ...shown, ms, String(rounds[0][name].requests || '')]);
   }
+}
+
+/** The median and the extremes. */
+export function spread(numbers) {
+  return [median(numbers), Math.min(...numbers), Math.max(...numbers)].map((number) => number.toFixed(2));
 }
 
 export function printRow(cells) {

@@ -2,10 +2,14 @@
  * The page's side of the bench: the same job for each side. Times are taken here, where no remote control is in between.
  * Every job runs in databases of its own.
  */
+import './counting.mjs';
+import * as conflicts from './conflicts.mjs';
+import * as functions from './functions.mjs';
 import * as fieldsync from './ours.mjs';
 import * as raw from './raw.mjs';
+import * as trail from './trail.mjs';
 
-const sides = { fieldsync, raw };
+const sides = { fieldsync: { ...fieldsync, ...conflicts, ...trail, ...functions }, raw };
 
 globalThis.bench = {
   setup: (given) => fieldsync.setup(given),

@@ -89,11 +89,17 @@ export function graph({ user, count }) {
   });
 }
 
+/** The name of the only database of a client that this profile has. */
+export async function databaseName() {
+  const all = await indexedDB.databases();
+  return all.map(({ name }) => name).find((name) => name.startsWith('fieldsync/1/'));
+}
+
 function open(user) {
   return FieldSync.open({ ...settings, user, autoSync: false, token: () => tokens[user] });
 }
 
-async function within(user, job) {
+export async function within(user, job) {
   const client = await open(user);
   try {
     return await job(client);
@@ -115,6 +121,6 @@ async function countAll(client) {
   return counts.reduce((sum, each) => sum + each, 0);
 }
 
-function succeeded({ success, errors }) {
+export function succeeded({ success, errors }) {
   if (!success) throw new Error(`a session failed: ${JSON.stringify(errors)}`);
 }
