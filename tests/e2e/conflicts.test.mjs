@@ -123,6 +123,11 @@ describe('conflicts of two devices', { timeout: 120_000 }, () => {
     await sync(there, here);
     const open = await conflicts('list', { state: 'open' });
     assert.equal(open.length, 3);
+    const judged = await here.evaluate(
+      (operations) => Promise.all(operations.map((each) => globalThis.app.client.engine.detectConflicts(each))),
+      [open[1].operation, { id: 'of nobody' }],
+    );
+    assert.deepEqual(judged, [open[1], null]);
     const { total, ...counts } = await conflicts('statistics');
     assert.deepEqual([total, counts.open, counts.resolved, counts.byEntity], [6, 3, 3, { pet: 6 }]);
     assert.equal(counts.oldestOpen, open[0].detectedAt);
