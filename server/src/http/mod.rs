@@ -117,40 +117,19 @@ async fn admit<S: ServerStore>(shared: &Shared<S>, headers: &HeaderMap, body: Bo
     Ok((identity, body))
 }
 
-async fn initialize<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
-    match admit(&shared, &headers, body).await {
-        Ok((identity, body)) => json(shared.service.initialize(&identity, &body).await),
-        Err(refusal) => refused(&refusal),
-    }
+/// Requests whose answer is one text: each is what the service makes of it.
+macro_rules! answered {
+    ($($name:ident),+ $(,)?) => {$(
+        async fn $name<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
+            match admit(&shared, &headers, body).await {
+                Ok((identity, body)) => json(shared.service.$name(&identity, &body).await),
+                Err(refusal) => refused(&refusal),
+            }
+        }
+    )+};
 }
 
-async fn upload<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
-    match admit(&shared, &headers, body).await {
-        Ok((identity, body)) => json(shared.service.upload(&identity, &body).await),
-        Err(refusal) => refused(&refusal),
-    }
-}
-
-async fn status<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
-    match admit(&shared, &headers, body).await {
-        Ok((identity, body)) => json(shared.service.status(&identity, &body).await),
-        Err(refusal) => refused(&refusal),
-    }
-}
-
-async fn conflicts<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
-    match admit(&shared, &headers, body).await {
-        Ok((identity, body)) => json(shared.service.conflicts(&identity, &body).await),
-        Err(refusal) => refused(&refusal),
-    }
-}
-
-async fn resolve_conflict<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
-    match admit(&shared, &headers, body).await {
-        Ok((identity, body)) => json(shared.service.resolve_conflict(&identity, &body).await),
-        Err(refusal) => refused(&refusal),
-    }
-}
+answered!(initialize, upload, status, conflicts, resolve_conflict);
 
 async fn download<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
     let begun = match admit(&shared, &headers, body).await {

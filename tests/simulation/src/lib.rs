@@ -16,6 +16,7 @@ pub mod kill;
 pub mod marks;
 mod oracle;
 pub mod plan;
+mod products;
 mod random;
 pub mod run;
 pub mod scenarios;

@@ -8,8 +8,8 @@ use fieldsync::engine::{Direction, EngineError, Wanted};
 use fieldsync::model::OpId;
 use serde_json::{Map, Value, json};
 
-use crate::oracle::items::{LISTS, name_of};
 use crate::plan::What;
+use crate::products::{self, merges};
 use crate::random::{mix, place};
 use crate::seams::server::lock;
 use crate::sim::Invariant;
@@ -107,23 +107,16 @@ impl World {
                 let Some((entity, id)) = self.pick(context, pick) else { return Ok(()) };
                 let marker = marker(number);
                 let emptied = field % 17 == 0;
-                // Fields that both sides' changes are put together in: on products, one time in three.
-                let merging = entity == "product" && (field >> 21) % 3 == 1;
                 let (name, value) = match field % 5 {
                     _ if emptied => ("phone", Value::Null),
-                    1 if merging => {
-                        let shown = engine.get(entity, &id).await?.unwrap_or_default();
-                        let more = i64::try_from(field >> 4 & 7).unwrap_or_default() - 3;
-                        ("stock", json!(shown["stock"].as_i64().unwrap_or_default() + more))
-                    }
-                    3 | 4 if merging => self.items(context, engine, &id, &marker, field >> 4).await?,
+                    1 if merges(entity, field) => products::stock(engine, &id, field >> 4).await?,
+                    3 | 4 if merges(entity, field) => self.items(context, engine, &id, &marker, field >> 4).await?,
                     1 | 3 if entity == "pet" => ("dose", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
                     0 => ("name", json!(format!("{marker}{}", canary(&database.plan.tenant)))),
                     1 | 2 => ("notes", json!({"text": format!("{marker}{}", canary(&database.plan.tenant)), "n": field % 7})),
                     _ => ("phone", json!([format!("{marker}{}", canary(&database.plan.tenant))])),
                 };
-                let mut set = Map::new();
-                set.insert(name.to_owned(), value);
+                let mut set = Map::from_iter([(name.to_owned(), value)]);
                 if field % 11 == 0 {
                     set.extend(self.links(context, engine, entity, field >> 8)?);
                 }
@@ -134,12 +127,7 @@ impl World {
                 // After a connection died behind a commit, the answer tells of the record as later writes left it.
                 let shows = saved["record"].get(name) == expected.as_ref() || database.rows.replays.get() > replays;
                 self.sim.check(Invariant::I5, shows, || format!("context {}: the answer to an update shows {saved}", context.owner));
-                if let (true, Some(item)) = (LISTS.contains(&name), expected.as_ref().and_then(|items| name_of(items.as_array()?.last()?)))
-                {
-                    let operation = saved["operationId"].as_str().and_then(|id| OpId::parse(id).ok());
-                    let put = operation.map(|operation| (operation, item.to_owned()));
-                    lock(&self.server.watch).commits.items.put.extend(put);
-                }
+                self.note_put(name, expected.as_ref(), &saved);
                 self.saved(context, "updates", entity, &saved, (!emptied && name != "stock").then_some(marker));
             }
             What::Delete { pick } => {
@@ -398,26 +386,6 @@ impl World {
             data.insert("lines".to_owned(), json!(lines));
         }
         Ok(data)
-    }
-
-    /// A list of a product with one more item and, now and then, one less: which list, and all of it.
-    async fn items(
-        &self,
-        context: &Context,
-        engine: &SimEngine,
-        id: &str,
-        marker: &str,
-        pick: u64,
-    ) -> Result<(&'static str, Value), EngineError> {
-        let name = LISTS[place(pick, LISTS.len())];
-        let shown = engine.get("product", id).await?.unwrap_or_default();
-        let mut items = shown.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        if (pick >> 2).is_multiple_of(3) && !items.is_empty() {
-            items.swap_remove(place(pick >> 4, items.len()));
-        }
-        let item = format!("{marker}{}", canary(&self.database_of(context).plan.tenant));
-        items.push(if name == "parts" { json!({"id": item, "n": pick % 5}) } else { json!(item) });
-        Ok((name, Value::Array(items)))
     }
 
     /// How many operations took effect at the server.
