@@ -18,7 +18,11 @@ pub const STATES: [ConflictState; 3] = [ConflictState::Open, ConflictState::Reso
 pub const KINDS: [ConflictKind; 4] =
     [ConflictKind::UpdateUpdate, ConflictKind::UpdateDelete, ConflictKind::DeleteUpdate, ConflictKind::Constraint];
 /// Every way in which a conflict is decided.
-pub const RESOLUTIONS: [&str; 5] = ["server-wins", "client-wins", "last-write-wins", "merge", "discarded"];
+pub const RESOLUTIONS: [&str; 6] = ["server-wins", "client-wins", "last-write-wins", "merge", DISCARDED, ELSEWHERE];
+/// The operation that met it was given up.
+pub const DISCARDED: &str = "discarded";
+/// Another device, or the server, decided it: how, and by whom, is known there.
+pub const ELSEWHERE: &str = "elsewhere";
 
 /// A filter that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

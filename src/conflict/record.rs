@@ -24,7 +24,8 @@ pub enum ConflictState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Conflict {
-    /// Its key: the client sequence at which it was found.
+    /// Its key: the client sequence at which it was found; of one that another device met a number made of its name, above
+    /// all sequences.
     pub id: u64,
     /// The server's name for it; where the server has none, the operation's ID.
     pub conflict_id: String,
@@ -34,9 +35,10 @@ pub struct Conflict {
     pub entity: String,
     /// The record, by its present ID when the conflict was found.
     pub record: RecordId,
-    /// The local operation, whole.
+    /// The operation that met it, whole: one of this device, or of the one that met it.
     pub operation: Operation,
-    /// The record that both sides started from; nothing if there was none.
+    /// The record that both sides started from; nothing if there was none, or where another device met it: only that one
+    /// knows.
     pub base: Option<Object>,
     /// The record as the local side has it; nothing if it deleted it.
     pub local: Option<Object>,
@@ -44,7 +46,7 @@ pub struct Conflict {
     pub server: ServerState,
     /// The fields that both changed, dotted.
     pub fields: Vec<String>,
-    /// When it was found, ms by the device.
+    /// When it was found, ms by the device; of one that another device met by the server.
     pub detected_at: u64,
     /// Where it stands.
     pub state: ConflictState,
@@ -60,7 +62,7 @@ pub struct Conflict {
     /// Its life, from the first step to the last.
     #[serde(default)]
     pub steps: Vec<Step>,
-    /// That another device met it: server time minus device time there, ms, by which its operation's stamps are moved.
+    /// Of one that another device met: server time minus that device's time, ms, by which its operation's stamps are moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elsewhere: Option<i64>,
+    pub met_at_offset_ms: Option<i64>,
 }

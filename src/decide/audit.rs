@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::cache::{Cache, Decision, Run};
+use super::held::NAMED_FROM;
 use super::rows::{number, row};
 use crate::audit::{Chain, FirstBad, Open, Reason, Stored};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
@@ -142,7 +143,10 @@ impl Following {
     pub fn reads(from: u64, through: u64) -> Vec<Read> {
         let range = KeyRange::above(through.into());
         let page = Read::Range { table: Table::Audit, by_index: false, range, limit: Some(PAGE_ROWS + 1), reverse: false };
-        let [audit, outbox, conflicts, session] = [Table::Audit, Table::Outbox, Table::Conflicts, Table::Sessions].map(Read::last);
+        let [audit, outbox, session] = [Table::Audit, Table::Outbox, Table::Sessions].map(Read::last);
+        // The keys of conflicts that other devices met do not come from the counter.
+        let met_here = KeyRange { lower: None, upper: Some((NAMED_FROM.into(), true)) };
+        let conflicts = Read::Range { table: Table::Conflicts, by_index: false, range: met_here, limit: Some(1), reverse: true };
         vec![page, below(from), Point::anchor(), Point::verified(), audit, outbox, conflicts, session, sinks()]
     }
 

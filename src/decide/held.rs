@@ -18,13 +18,13 @@ use super::state::SyncState;
 use super::work::Work;
 use super::write::Change;
 use crate::audit::Event;
-use crate::conflict::{Conflict, ConflictState, Step, StepKind};
+use crate::conflict::{Conflict, ConflictState, Filter, Step, StepKind, filter};
 use crate::model::{Action, Epoch, OpId, RecordId};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::protocol::{HeldConflict, ServerState};
 use crate::schema::{Schema, fold_delta, references};
-use crate::value::{KeyRange, hash_bytes};
+use crate::value::hash_bytes;
 
 /// Takes in the open conflicts that the server told of.
 #[derive(Clone, Debug)]
@@ -50,18 +50,28 @@ impl Decision for KeepHeld {
     type Out = Option<Effects>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let all = Read::range(Table::Conflicts, KeyRange::all());
-        db.prefetch([last_audit(), SyncState::read(), all.clone()]);
+        // What is open here, and all that is known of a record of which the server tells: this device may have met the same
+        // conflict itself, or know that it is decided.
+        let mut reads = vec![Filter::default().range(&filter::of_state(ConflictState::Open), None)];
+        reads.extend(self.held.iter().map(|held| Filter::default().range(&filter::of_record(&held.entity, &held.id), None)));
+        let reads: Vec<Read> = reads.into_iter().map(|range| Read::index(Table::Conflicts, range)).collect();
+        db.prefetch([last_audit(), SyncState::read()]);
+        db.prefetch(reads.iter().cloned());
         let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         if sync.epoch.is_some() && sync.epoch != self.epoch {
             return Ok((Vec::new(), None));
         }
-        let stored: Vec<Conflict> = db.all(&all)?;
+        let mut stored: Vec<Conflict> = Vec::new();
+        for read in &reads {
+            stored.extend(db.all(read)?);
+        }
+        stored.sort_by_key(|conflict| conflict.id);
+        stored.dedup_by_key(|conflict| conflict.id);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         let mut open = false;
         for held in self.held.iter().filter(|held| self.schema.entity(&held.entity).is_some()) {
             let known = stored.iter().find(|known| known.conflict_id == held.conflict_id);
-            if known.is_some_and(|known| known.elsewhere.is_none()) || self.decided.contains(&held.operation.id) {
+            if known.is_some_and(|known| known.met_at_offset_ms.is_none()) || self.decided.contains(&held.operation.id) {
                 continue;
             }
             open = true;
@@ -71,10 +81,10 @@ impl Decision for KeepHeld {
             }
         }
         let is_listed = |known: &Conflict| self.held.iter().any(|held| held.conflict_id == known.conflict_id);
-        for known in stored.iter().filter(|known| known.elsewhere.is_some() && known.state == ConflictState::Open && !is_listed(known)) {
+        for known in stored.iter().filter(|known| known.met_at_offset_ms.is_some() && known.state == ConflictState::Open && !is_listed(known)) {
             if self.complete {
                 // How and by whom is known there.
-                let how = Some("elsewhere".to_owned());
+                let how = Some(filter::ELSEWHERE.to_owned());
                 let mut ended = Conflict { state: ConflictState::Resolved, resolution: how.clone(), ..known.clone() };
                 ended.resolved_at = Some(self.now);
                 ended.steps.push(Step { how, ..Step::new(StepKind::Resolved, self.now) });
@@ -93,12 +103,15 @@ impl Decision for KeepHeld {
     }
 }
 
-/// The key of a conflict that has no sequence here: from its name, above all sequences and within what JavaScript counts
-/// exactly.
+/// The keys of conflicts that have no sequence here begin with this one: above all sequences, and twice as much is within
+/// what JavaScript counts exactly.
+pub(super) const NAMED_FROM: u64 = 1 << 52;
+
+/// The key of a conflict that has no sequence here: made from its name.
 fn key_of(name: &str) -> u64 {
     let hash = hash_bytes(name.as_bytes());
     let digits = hash.as_str().chars().take(13).filter_map(|digit| digit.to_digit(16));
-    digits.fold(1, |key, digit| key << 4 | u64::from(digit))
+    NAMED_FROM | digits.fold(0, |key, digit| key << 4 | u64::from(digit))
 }
 
 /// A conflict of the server as a row of here.
@@ -124,7 +137,7 @@ fn kept(held: &HeldConflict) -> Conflict {
         resolved_by: None,
         resolved_at: None,
         steps: Vec::new(),
-        elsewhere: Some(held.offset_ms),
+        met_at_offset_ms: Some(held.offset_ms),
     };
     kept.begin();
     kept

@@ -15,7 +15,7 @@ use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
-use crate::conflict::Conflict;
+use crate::conflict::{Conflict, filter::DISCARDED};
 use crate::model::{Action, Base, OpId, Operation};
 use crate::outbox::{OutboxRow, Queue, State};
 use crate::plan::{Read, Table, WriteBatch};
@@ -221,7 +221,7 @@ impl Decision for Discard {
                 && let Some(mut conflict) = db.one::<Conflict>(&read)?
             {
                 let stood = conflict.server.data.clone();
-                conflict.resolve(self.now, &self.user, "discarded", None, stood.as_ref());
+                conflict.resolve(self.now, &self.user, DISCARDED, None, stood.as_ref());
                 work.conflict(&conflict);
             }
             work.end(item.operation.seq);

@@ -280,7 +280,7 @@ pub(super) fn record(
         resolved_by: None,
         resolved_at: None,
         steps: Vec::new(),
-        elsewhere: None,
+        met_at_offset_ms: None,
     };
     conflict.begin();
     if let Some(by) = resolved_by {

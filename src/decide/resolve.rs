@@ -161,7 +161,7 @@ impl Resolve {
         {
             return Ok(Err(error.into()));
         }
-        if let Some(offset_ms) = conflict.elsewhere {
+        if let Some(offset_ms) = conflict.met_at_offset_ms {
             return self.held(db, work, conflict, offset_ms);
         }
         let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Err(ResolveError::Unknown(id))) };

@@ -187,7 +187,7 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
         resolved_by: &conflict.resolved_by,
         resolved_at: conflict.resolved_at,
         steps: &conflict.steps,
-        origin: if conflict.elsewhere.is_some() { "server" } else { "device" },
+        origin: if conflict.met_at_offset_ms.is_some() { "server" } else { "device" },
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use fieldsync::conflict::{Conflict, ConflictState, Filter};
+use fieldsync::conflict::{Conflict, ConflictState, Filter, filter};
 use fieldsync::decide::{ConflictCounts, CountConflicts, Device, IndexConflicts, ListConflicts, Planned, TakeBack, Wish};
 use fieldsync::model::RecordId;
 use fieldsync::plan::{Plan, Read, Row, Step, Table, View, Write};
@@ -35,7 +35,7 @@ fn conflict(id: u64) -> Conflict {
         "fields": ["*"], "detectedAt": 1_000 + id / 2 * 10, "state": state,
     });
     if let Some(by) = by {
-        text["resolution"] = json!(if by == "rule" { "server-wins" } else { "client-wins" });
+        text["resolution"] = json!(filter::RESOLUTIONS[usize::try_from(id).expect("small") % filter::RESOLUTIONS.len()]);
         text["resolvedBy"] = json!(by);
         text["resolvedAt"] = json!(2_000 + id);
     }
@@ -223,7 +223,7 @@ fn a_record_is_found_by_an_id_that_it_had() {
     let open = conflict(14);
     assert_eq!((open.state, &open.record), (ConflictState::Open, &RecordId::Integer(3)));
     let found = desk.store.dump(Table::Conflicts).len();
-    let counted = Read::count_index(Table::Conflicts, Filter::default().range(&fieldsync::conflict::filter::all(), None));
+    let counted = Read::count_index(Table::Conflicts, Filter::default().range(&filter::all(), None));
     let count = block_on(desk.store.read(CountOnce(Some(counted)))).expect("counted");
     assert_eq!(count, found as u64, "each has one entry among all");
 }

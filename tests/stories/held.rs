@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::trail::verify;
 use crate::world::{Tab, World, tell};
 
 /// Anna's first device wants a dose of 2, Ben's 3 is at the server.
@@ -131,6 +132,10 @@ fn it_comes_once_and_goes_when_it_is_decided_elsewhere() {
         let ended = conflicts(&second).await.remove(0);
         assert_eq!((&ended["state"], &ended["resolution"]), (&json!("resolved"), &json!("elsewhere")));
         assert!(resolve(&second, &ended, &json!({"type": "client-wins"})).await.is_err());
+        let counts = second.engine.count_conflicts("{}").await.expect("counted");
+        assert_eq!((&counts["resolved"], &counts["byResolution"]), (&json!(1), &json!({"elsewhere": 1})));
+        // Its key is no number of the trail.
+        assert_eq!(verify(&second, None).await["firstBad"], Value::Null);
         // By itself as well, when the device begins anew.
         stage.first.engine.fetch_conflicts().await;
         assert_eq!(conflicts(&stage.first).await.len(), 1, "what it met itself is not its own twice");

@@ -37,7 +37,7 @@ fn numbers(rows: &[Value]) -> Vec<u64> {
 }
 
 /// As the client does it: page after page.
-async fn verify(tab: &Tab, from: Option<u64>) -> Value {
+pub async fn verify(tab: &Tab, from: Option<u64>) -> Value {
     let mut position = json!({"from": from});
     loop {
         let step = tab.engine.audit_verify(&position.to_string()).await.expect("verified");

@@ -166,10 +166,10 @@ impl Stored {
                     sim.mark("conflict by rule");
                 }
                 // What another device met says something here once a person has decided it here, and no operation waits.
-                if conflict.elsewhere.is_none() || conflict.resolved_by.is_some() {
+                if conflict.met_at_offset_ms.is_none() || conflict.resolved_by.is_some() {
                     lock(&self.truth.watch).commits.lines.met(&conflict);
                 }
-                if conflict.elsewhere.is_none() {
+                if conflict.met_at_offset_ms.is_none() {
                     self.decisions.put(&conflict);
                 }
             }
