@@ -58,7 +58,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly engine: SyncEngine;
   readonly tempIds: TempIdResolver<R>;
   readonly relationships: RelationshipManager<R>;
-  /** The conflicts that this device met: found, decided, brought back. */
+  /** The conflicts that this device met or was told of: found, decided, brought back. */
   readonly conflicts: Conflicts;
   /** The unfinished operations, each with its state and the reason why it waits. */
   readonly queue: Queue;

@@ -1,6 +1,6 @@
 /**
- * The conflicts that this device met: found, looked at, decided, brought back. None of them ever goes; what loses is kept
- * in it.
+ * The conflicts that this device met, and the open ones of other devices that the server told of: found, looked at,
+ * decided, brought back. None of them ever goes; what loses is kept in it.
  */
 import type { Bridge } from './bridge.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';

@@ -29,7 +29,7 @@ use crate::value::Hash;
 /// What happened to one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The app wrote it, or a rule did in the place of one that ended in conflict.
+    /// The app wrote it, or a rule, a decision, a restore or an undo did.
     Written {
         /// What it does.
         kind: Kind,
@@ -46,7 +46,7 @@ pub enum Event {
         /// The key of the conflict.
         conflict: u64,
     },
-    /// The server can never apply it as it is.
+    /// The server refused it for good, or broke down over it again and again.
     Parked {
         /// The rejection's code.
         code: String,
@@ -70,7 +70,8 @@ pub enum Event {
     },
     /// What the server applied is durable there.
     Settled,
-    /// The server went back to a time before it was applied: it is sent again.
+    /// It is sent again as it was: the server went back to a time before it was applied, or a person sent again what had been
+    /// parked without an answer.
     Returned,
     /// The server waits for a record or an operation before it.
     Blocked,

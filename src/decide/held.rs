@@ -23,7 +23,7 @@ use crate::model::{Action, Epoch, OpId, RecordId};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::protocol::{HeldConflict, ServerState};
-use crate::schema::{Schema, fold_delta, references};
+use crate::schema::{Schema, references_set};
 use crate::value::hash_bytes;
 
 /// Takes in the open conflicts that the server told of.
@@ -81,7 +81,9 @@ impl Decision for KeepHeld {
             }
         }
         let is_listed = |known: &Conflict| self.held.iter().any(|held| held.conflict_id == known.conflict_id);
-        for known in stored.iter().filter(|known| known.met_at_offset_ms.is_some() && known.state == ConflictState::Open && !is_listed(known)) {
+        for known in
+            stored.iter().filter(|known| known.met_at_offset_ms.is_some() && known.state == ConflictState::Open && !is_listed(known))
+        {
             if self.complete {
                 // How and by whom is known there.
                 let how = Some(filter::ELSEWHERE.to_owned());
@@ -197,12 +199,7 @@ impl Resolve {
 
     /// A record that an action refers to by a temp ID of another device, which means nothing here.
     fn foreign(&self, db: &mut Cache, work: &Work<'_>, entity: &str, action: &Action) -> Run<Option<(String, RecordId)>> {
-        let set = match action {
-            Action::Create { data } => data.clone(),
-            Action::Update { delta } => fold_delta(delta),
-            Action::Delete => return Ok(None),
-        };
-        let held = self.schema.entity(entity).map(|declared| references(declared, &set)).unwrap_or_default();
+        let held = self.schema.entity(entity).map(|declared| references_set(declared, action)).unwrap_or_default();
         for held in held.into_iter().filter(|held| held.id.as_temp().is_some()) {
             let is_known = super::ids::present(db, &held.entity, &held.id)? != held.id;
             if !is_known && work.overlay_by_id(db, &held.entity, &held.id)?.is_none() {

@@ -9,7 +9,7 @@ use super::state::SyncState;
 use super::work::Work;
 use crate::model::{Action, RecordId};
 use crate::plan::{Read, Table};
-use crate::schema::{Entity, Reference, Schema, check_references, map_references, references};
+use crate::schema::{Entity, Reference, Schema, check_references, map_references, references, references_set};
 use crate::value::{Delta, FieldPath, KeyRange, Limits, Object};
 
 /// The most IDs that a refusal names.
@@ -225,12 +225,7 @@ impl<'p> Place<'p> {
 
     /// A reference to a record that is deleted here is refused; one to a record that is not here is allowed.
     pub(super) fn check_targets(&self, db: &mut Cache, work: &Work<'_>, action: &Action) -> Run<Option<WriteError>> {
-        let set = match action {
-            Action::Create { data } => data.clone(),
-            Action::Update { delta } => crate::schema::fold_delta(delta),
-            Action::Delete => return Ok(None),
-        };
-        let targets = self.references(&set);
+        let targets = self.declared().map(|declared| references_set(declared, action)).unwrap_or_default();
         db.prefetch(targets.iter().map(|target| OverlayRow::read_by_id(&target.entity, &target.id)));
         for target in targets {
             let deleted = work.overlay_by_id(db, &target.entity, &target.id)?.is_some_and(|row| row.view.is_none());

@@ -10,7 +10,7 @@ use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::limits::OPERATION_BYTES_MAX;
-use crate::schema::{Schema, fold_delta, references};
+use crate::schema::{Schema, references, references_set};
 use crate::value::{Delta, KeyRange, Object, Sorted};
 
 /// So many operations are looked through for one that names a record which shall go without a trace.
@@ -59,12 +59,7 @@ pub(super) fn needs_later(db: &mut Cache, work: &Work<'_>, schema: &Schema, oper
 
 /// The records that an operation refers to.
 fn mentioned(schema: &Schema, operation: &Operation) -> Vec<(String, RecordId)> {
-    let set = match &operation.action {
-        Action::Create { data } => data.clone(),
-        Action::Update { delta } => fold_delta(delta),
-        Action::Delete => return Vec::new(),
-    };
-    let found = schema.entity(&operation.entity).map(|declared| references(declared, &set)).unwrap_or_default();
+    let found = schema.entity(&operation.entity).map(|declared| references_set(declared, &operation.action)).unwrap_or_default();
     found.into_iter().map(|reference| (reference.entity, reference.id)).collect()
 }
 

@@ -14,11 +14,11 @@ use super::state::SyncState;
 use super::work::Work;
 use super::write::{LocalWrite, Wanted};
 use crate::audit::Event;
-use crate::model::{Action, OpId, Operation, RecordId, Version};
+use crate::model::{OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, OutboxRow, State};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::relations::{Integrity, Leads, Lost, Named, Orphan, Overlaid, Trace};
-use crate::schema::{Entity, Reference, Schema, fold_delta, references};
+use crate::schema::{Entity, Reference, Schema, references, references_set};
 use crate::value::{Key, KeyRange, Object};
 
 /// Records that one part of a check looks at.
@@ -295,12 +295,7 @@ fn all_unsent() -> Read {
 
 /// Of these references the first that an operation sets. It has the IDs with which it was written.
 fn brings<'l>(db: &mut Cache, schema: &Schema, operation: &Operation, lost: &'l [Reference]) -> Run<Option<&'l Reference>> {
-    let set = match &operation.action {
-        Action::Create { data } => data.clone(),
-        Action::Update { delta } => fold_delta(delta),
-        Action::Delete => return Ok(None),
-    };
-    for set in schema.entity(&operation.entity).map(|declared| references(declared, &set)).unwrap_or_default() {
+    for set in schema.entity(&operation.entity).map(|declared| references_set(declared, &operation.action)).unwrap_or_default() {
         let id = present(db, &set.entity, &set.id)?;
         let found = lost.iter().find(|lost| lost.entity == set.entity && lost.id == id);
         if found.is_some() {

@@ -5,7 +5,7 @@ use super::ids::ResolveId;
 use super::rows::IdRow;
 use crate::conflict::Conflict;
 use crate::model::{Action, Operation, RecordId};
-use crate::schema::{Schema, fold_delta, map_references, references, unfold_delta};
+use crate::schema::{Schema, fold_delta, map_references, references_set, unfold_delta};
 use crate::value::Object;
 
 /// What temp IDs became.
@@ -20,12 +20,7 @@ impl Present {
         let mut ids: Vec<(String, RecordId)> = Vec::new();
         for operation in operations {
             ids.push((operation.entity.clone(), operation.record.clone()));
-            let set = match &operation.action {
-                Action::Create { data } => data.clone(),
-                Action::Update { delta } => fold_delta(delta),
-                Action::Delete => continue,
-            };
-            let held = schema.entity(&operation.entity).map(|declared| references(declared, &set)).unwrap_or_default();
+            let held = schema.entity(&operation.entity).map(|declared| references_set(declared, &operation.action)).unwrap_or_default();
             ids.extend(held.into_iter().map(|found| (found.entity, found.id)));
         }
         ids.retain(|(_, id)| id.as_temp().is_some());

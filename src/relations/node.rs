@@ -1,8 +1,8 @@
 //! From operations to edges.
 
 use super::places::{Place, Places};
-use crate::model::{Action, Kind, OpId, Operation, RecordId};
-use crate::schema::{Reference, Schema, fold_delta, references};
+use crate::model::{Kind, OpId, Operation, RecordId};
+use crate::schema::{Reference, Schema, references_set};
 
 /// A reference that an operation sets.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,11 +43,7 @@ pub struct Node {
 impl Node {
     /// Reads a node out of an operation. `drops` comes from whoever saw the record before the operation.
     pub fn of(operation: &Operation, schema: &Schema, drops: &[(String, RecordId)], places: &mut Places) -> Self {
-        let set = match &operation.action {
-            Action::Create { data } => references_of(schema, &operation.entity, data),
-            Action::Update { delta } => references_of(schema, &operation.entity, &fold_delta(delta)),
-            Action::Delete => Vec::new(),
-        };
+        let set = schema.entity(&operation.entity).map(|declared| references_set(declared, &operation.action)).unwrap_or_default();
         Self {
             id: operation.id.clone(),
             seq: operation.seq,
@@ -62,10 +58,6 @@ impl Node {
             lane: schema.lane(operation.lane.as_deref()),
         }
     }
-}
-
-fn references_of(schema: &Schema, entity: &str, data: &crate::value::Object) -> Vec<Reference> {
-    schema.entity(entity).map(|declared| references(declared, data)).unwrap_or_default()
 }
 
 /// References with the places that they point to.

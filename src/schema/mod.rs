@@ -8,5 +8,5 @@ mod references;
 mod rules;
 
 pub use declare::{Entity, KeyPolicy, Lane, Schema, SchemaError};
-pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references, unfold_delta};
+pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references, references_set, unfold_delta};
 pub use rules::{ConflictRules, Rule};

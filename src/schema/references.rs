@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::Entity;
-use crate::model::RecordId;
+use crate::model::{Action, RecordId};
 use crate::value::{Change, Delta, Object};
 
 /// One reference held by a record.
@@ -40,6 +40,15 @@ pub fn references(entity: &Entity, data: &Object) -> Vec<Reference> {
         }
     }
     found
+}
+
+/// The references that an action sets: all of a create, those that an update sets something in, none of a delete.
+pub fn references_set(entity: &Entity, action: &Action) -> Vec<Reference> {
+    match action {
+        Action::Create { data } => references(entity, data),
+        Action::Update { delta } => references(entity, &fold_delta(delta)),
+        Action::Delete => Vec::new(),
+    }
 }
 
 /// Refuses a value at a reference path that is neither an ID nor `null`.

@@ -22,6 +22,7 @@ const OUTCOMES: Partial<Record<string, string>> = {
   'last-write-wins': 'the later change stands',
   merge: 'both changes were merged',
   discarded: "this device's change was discarded",
+  elsewhere: 'decided on another device',
 };
 
 export function ConflictsView() {

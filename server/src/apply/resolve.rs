@@ -3,7 +3,8 @@
 //! The server writes the operation that stands in the refused one's place, on the record as it is and by whoever
 //! decides, and judges it like one that was sent: with a receipt, so that the same decision counts once, and with what
 //! closes the conflict. It does not know the fields of what the refused operation was written on. So the device's side
-//! is what that operation wanted, done to the record as it is.
+//! is what that operation wanted, done to the record as it is. Of the entity's rules none counts here, its groups neither:
+//! the strategy that was chosen decides on each field by itself.
 
 use fieldsync::conflict::{Local, judge};
 use fieldsync::model::{Action, Base, OpId, Operation, Stamp, Version};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::model::{Action, OpId, RecordId, TempId, Version};
-use fieldsync::schema::{KeyPolicy, Reference, Schema, fold_delta, references};
+use fieldsync::schema::{KeyPolicy, Reference, Schema, references_set};
 
 use super::savepoint::Savepoint;
 use super::{Incoming, Stop};
@@ -146,17 +146,10 @@ impl Working {
             let Some(entity) = schema.entity(&operation.entity) else { continue };
             let own = former.get(&operation.id).into_iter().chain([&operation.record]);
             own.for_each(|id| self.foresee_record(&mut wanted, &operation.entity, id));
-            let data = match &operation.action {
-                Action::Create { data } => {
-                    if entity.key == KeyPolicy::Integer {
-                        wanted.counters.insert(operation.entity.clone());
-                    }
-                    references(entity, data)
-                }
-                Action::Update { delta } => references(entity, &fold_delta(delta)),
-                Action::Delete => Vec::new(),
-            };
-            for reference in data {
+            if matches!(operation.action, Action::Create { .. }) && entity.key == KeyPolicy::Integer {
+                wanted.counters.insert(operation.entity.clone());
+            }
+            for reference in references_set(entity, &operation.action) {
                 self.foresee_record(&mut wanted, &reference.entity, &reference.id);
             }
         }
