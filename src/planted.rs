@@ -102,12 +102,20 @@ bugs! {
     FollowersUnjudged,
     /// The other members of a group that is issued anew go over what others wrote, without a look at it.
     MembersUnjudged,
+    /// A conflict keeps of each field what stands in the place of what lost.
+    WinnerKept,
+    /// An undo gives back what others have written over since.
+    UndoneOver,
+    /// A conflict that another device met is decided on the record as it was when it was told of.
+    HeldOnOldState,
     /// What an operation was written on is taken for what its record stands on by now.
     GroundForgotten,
     /// The server remembers no updates.
     ServerNoReceipt,
     /// The server takes an update whatever version it was written on.
     ServerBaseIgnored,
+    /// The server leaves a conflict open over which somebody decided there.
+    ServerDecisionOpen,
     /// The server counts again what was counted under another name.
     ServerCountsTwice,
     /// The server lets an update bring back a deleted record.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::cache::{Cache, Decision, Run, each};
+use super::held::renewed;
 use super::overlay::OverlayRow;
 use super::rows::{Device, IdRow, conflict_row};
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError, filter};
@@ -159,6 +160,7 @@ impl ListConflicts {
         let wanted = self.filter.limit.map_or(usize::MAX, size);
         let more_after = last.filter(|_| looked.len() < wanted);
         looked.truncate(wanted);
+        renewed(db, &mut looked)?;
         Ok(Ok(ConflictPage { found: looked, more_after }))
     }
 }
@@ -171,7 +173,8 @@ impl Decision for ListConflicts {
     type Out = Result<ConflictPage, FilterError>;
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         if let Some(id) = self.only {
-            let found = db.all(&Read::Get(Table::Conflicts, id.into()))?;
+            let mut found = db.all(&Read::Get(Table::Conflicts, id.into()))?;
+            renewed(db, &mut found)?;
             return Ok((Vec::new(), Ok(ConflictPage { found, more_after: None })));
         }
         Ok((Vec::new(), self.page(db)?))

@@ -13,7 +13,7 @@ use super::intent::{Place, WriteError};
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{ServerClock, after};
 use super::resolve::{Resolution, Resolve, ResolveError};
-use super::rows::last_audit;
+use super::rows::{BaseRow, last_audit};
 use super::state::SyncState;
 use super::work::Work;
 use super::write::Change;
@@ -22,6 +22,7 @@ use crate::conflict::{Conflict, ConflictState, Filter, Step, StepKind, filter};
 use crate::model::{Action, Epoch, OpId, RecordId};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::planted::{Bug, is};
 use crate::protocol::{HeldConflict, ServerState};
 use crate::schema::{Schema, references_set};
 use crate::value::hash_bytes;
@@ -116,6 +117,31 @@ fn key_of(name: &str) -> u64 {
     NAMED_FROM | digits.fold(0, |key, digit| key << 4 | u64::from(digit))
 }
 
+/// Shows open conflicts that other devices met with the record as it is here by now, which is what somebody decides on:
+/// pages bring news of the record, and none of the conflict.
+pub(super) fn renewed(db: &mut Cache, found: &mut [Conflict]) -> Run<()> {
+    let mut held: Vec<&mut Conflict> = found.iter_mut().collect();
+    held.retain(|conflict| conflict.met_at_offset_ms.is_some() && conflict.state == ConflictState::Open);
+    if held.is_empty() {
+        return Ok(());
+    }
+    let generation = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().generation;
+    let over = |conflict: &Conflict| OverlayRow::read_by_id(&conflict.entity, &conflict.record);
+    let below = |conflict: &Conflict| BaseRow::read(generation, &conflict.entity, &conflict.record);
+    db.prefetch(held.iter().flat_map(|conflict| [over(conflict), below(conflict)]));
+    for conflict in held {
+        let (version, data) = match db.one::<OverlayRow>(&over(conflict))? {
+            Some(row) => (row.version, row.view),
+            None => db.one::<BaseRow>(&below(conflict))?.map(|row| (Some(row.version), Some(row.data))).unwrap_or_default(),
+        };
+        if let Some(version) = version.filter(|version| *version > conflict.server.version) {
+            conflict.local = after(data.clone(), &conflict.operation.action);
+            conflict.server = ServerState { version, data, ..conflict.server.clone() };
+        }
+    }
+    Ok(())
+}
+
 /// A conflict of the server as a row of here.
 fn kept(held: &HeldConflict) -> Conflict {
     let fields = match &held.operation.action {
@@ -192,6 +218,11 @@ impl Resolve {
         work.queue(&operation, OutboxRow::new(&operation, row.key.clone(), drops, self.fresh.now));
         let stood = row.view.clone();
         work.put(row);
+        if server.version > conflict.server.version && !is(Bug::HeldOnOldState) {
+            conflict.local = after(server.data.clone(), &conflict.operation.action);
+            conflict.server = server;
+            conflict.renew(self.fresh.now);
+        }
         conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), Some(operation.id), stood.as_ref());
         work.conflict(&conflict);
         Ok(Ok(true))

@@ -143,6 +143,30 @@ fn it_comes_once_and_goes_when_it_is_decided_elsewhere() {
 }
 
 #[test]
+fn somebody_decides_on_the_record_as_it_is_by_now() {
+    tell(async {
+        let stage = Stage::set().await;
+        let second = stage.second().await;
+        stage.ben.update("pet", &stage.id, json!({"name": "Max"})).await;
+        stage.ben.sync().await;
+        assert!(second.sync().await.success);
+        let shown = open(&second).await.remove(0);
+        assert_eq!((&shown["serverData"]["name"], &shown["localData"]["name"]), (&json!("Max"), &json!("Max")), "a page brought it");
+        assert_eq!((&shown["serverData"]["dose"], &shown["localData"]["dose"]), (&json!(3), &json!(2)));
+        let id = shown["id"].as_u64().expect("a key");
+        assert_eq!(second.engine.conflict(id).await.expect("read").as_ref(), Some(&shown));
+        resolve(&second, &shown, &json!({"type": "merge", "mergedData": {"name": "Moritz", "dose": 5}})).await.expect("resolved");
+        let ended = second.engine.conflict(id).await.expect("read").expect("there");
+        assert_eq!(ended["serverData"]["name"], "Max", "what it was decided on is kept");
+        let steps: Vec<&str> = ended["steps"].as_array().expect("steps").iter().filter_map(|step| step["step"].as_str()).collect();
+        assert_eq!(steps, ["found", "renewed", "resolved"]);
+        second.engine.restore_conflict(id).await.expect("restored");
+        assert!(second.sync().await.success && stage.ben.sync().await.success);
+        assert_eq!(stage.dose(&stage.ben).await, 2, "what lost is the other device's word");
+    });
+}
+
+#[test]
 fn a_device_that_begins_anew_closes_what_was_decided_meanwhile() {
     tell(async {
         let stage = Stage::set().await;

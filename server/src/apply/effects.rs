@@ -171,7 +171,8 @@ impl Working {
     /// and of those that were refused before that one, if another device met the first.
     fn closed_by(&self, context: &Context<'_>, operation: &Operation, key: &RecordKey) -> Result<Vec<Conflict>, Stop> {
         let (mut closed, mut next): (Vec<Conflict>, _) = (Vec::new(), operation.supersedes.clone());
-        for _ in 0..REFUSED_MAX {
+        let refused_max = if is(Bug::ServerDecisionOpen) && context.decision.is_some() { 0 } else { REFUSED_MAX };
+        for _ in 0..refused_max {
             let Some(receipt) = next.as_ref().map(|earlier| self.receipt(earlier)).transpose()?.flatten() else { break };
             let Outcome::Conflict { conflict_id, .. } = &receipt.outcome else { break };
             if let Some(open) = self.closable(context, receipt, conflict_id, key)?

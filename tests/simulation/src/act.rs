@@ -71,6 +71,10 @@ impl World {
                 self.open_later(context.owner, 50 + self.sim.executor.draw(2_000));
             }
             What::Evict => self.evict(context.owner),
+            What::Desk { pick, how } => {
+                let (world, tenant) = (self.clone(), self.database_of(&context).plan.tenant.clone());
+                self.sim.executor.spawn(WORLD, async move { world.desk(&tenant, pick, how, number).await });
+            }
             What::Prune => {
                 self.sim.tell(|| "the server forgets its tombstones".to_owned());
                 self.sim.mark("tombstones forgotten");
@@ -102,6 +106,9 @@ impl World {
             | What::Get { .. }
             | What::Query { .. }
             | What::Resolve { .. }
+            | What::ResolveMany { .. }
+            | What::TakeBack { .. }
+            | What::FetchConflicts
             | What::Sync => {
                 let engine = context.engine.borrow().clone();
                 let Some(engine) = engine else { return };

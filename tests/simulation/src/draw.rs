@@ -124,6 +124,7 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
     let backups = random.chance(300) || workload == Workload::Eventful;
     let often = if workload == Workload::Eventful { 4 } else { 1 };
     let mut actions = actions(&mut random, contexts.len(), length, backups, often);
+    decisions(&mut Random::new(seed, 6), contexts.len(), length, often, &mut actions);
     let mut faults = rates(&mut random);
     // From a source of its own: no other draw depends on it.
     let mut rotten = Random::new(seed, 4);
@@ -224,6 +225,23 @@ fn actions(random: &mut Random, contexts: usize, length: u64, backups: bool, oft
         .collect();
     actions.sort_by_key(|action| action.at);
     actions
+}
+
+/// What people do about conflicts beside deciding on one. From a source of its own: no other draw depends on it.
+fn decisions(random: &mut Random, contexts: usize, length: u64, often: u64, actions: &mut Vec<Action>) {
+    let count = random.below(3) * random.below(20) * often;
+    for _ in 0..count {
+        let actor = Owner::try_from(random.place(contexts) + 1).unwrap_or(1);
+        let what = match random.below(10) {
+            0..=2 => What::TakeBack { pick: random.next(), undo: false },
+            3 | 4 => What::TakeBack { pick: random.next(), undo: true },
+            5 => What::ResolveMany { how: random.next() },
+            6 | 7 => What::FetchConflicts,
+            _ => What::Desk { pick: random.next(), how: random.next() },
+        };
+        actions.push(Action { at: random.below(length), actor, what });
+    }
+    actions.sort_by_key(|action| action.at);
 }
 
 fn rarity(random: &mut Random) -> What {

@@ -50,6 +50,27 @@ pub enum What {
         /// Chooses how.
         how: u64,
     },
+    /// Decides on all open conflicts.
+    ResolveMany {
+        /// Chooses how.
+        how: u64,
+    },
+    /// Brings back what lost a conflict, or takes the last step of one back.
+    TakeBack {
+        /// Chooses the conflict.
+        pick: u64,
+        /// Whether it is an undo.
+        undo: bool,
+    },
+    /// Asks for the conflicts of other devices.
+    FetchConflicts,
+    /// The coordinator of the database's tenant decides on an open conflict at the server.
+    Desk {
+        /// Chooses the conflict.
+        pick: u64,
+        /// Chooses how.
+        how: u64,
+    },
     /// Several writes, of which all take effect or none.
     Together {
         /// Chooses them.

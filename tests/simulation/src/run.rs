@@ -238,7 +238,7 @@ fn ask(world: &Rc<World>) {
         }
         let open = database.rows.watch.borrow().outbox.values().any(|queued| matches!(queued.state, State::Conflict { .. }));
         if world.plan.resolve_at_end && open {
-            act(What::Resolve { pick: 0, how: world.sim.executor.draw(4) });
+            act(What::Resolve { pick: world.sim.executor.draw(64), how: world.sim.executor.draw(4) });
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Invariant {
     I7,
     /// What depends on nothing that is parked comes to its end.
     I8,
+    /// What loses a conflict is kept; it comes back where a person wants it, and takes nobody else's work with it.
+    I9,
     /// All devices show what the server has.
     I10,
     /// What was deleted stays deleted unless somebody brings it back.

@@ -47,7 +47,7 @@ pub(crate) struct History {
 }
 
 /// What a call may be refused with, beside success.
-const REFUSALS: [&str; 18] = [
+const REFUSALS: [&str; 20] = [
     "storage_full",
     "storage_aborted",
     "storage_unavailable",
@@ -66,6 +66,8 @@ const REFUSALS: [&str; 18] = [
     "in_transaction",
     "sealed",
     "unsent_work",
+    "nothing_to_restore",
+    "nothing_to_undo",
 ];
 
 /// Texts that break what is not careful.
@@ -153,21 +155,10 @@ impl World {
                     }
                 }
             }
-            What::Resolve { pick, how } => {
-                let open: Vec<Value> = engine.conflicts().await?.into_iter().filter(|conflict| conflict["state"] == "open").collect();
-                let Some(conflict) = open.get(place(pick, open.len())) else { return Ok(()) };
-                let strategy = match how % 5 {
-                    0 => json!({"type": "server-wins"}),
-                    1 => json!({"type": "client-wins"}),
-                    2 => json!({"type": "last-write-wins"}),
-                    3 => json!({"type": "merge"}),
-                    _ => json!({"type": "manual", "mergedData": {"name": format!("{}{}", marker(number), canary(&database.plan.tenant))}}),
-                };
-                let id = conflict["id"].as_u64().unwrap_or(0);
-                engine.resolve(id, &strategy.to_string()).await?;
-                self.sim.mark("conflict resolved by hand");
-                self.sim.tell(|| format!("context {}: resolves conflict {id} by {strategy}", context.owner));
-            }
+            What::Resolve { pick, how } => self.resolve(context, engine, pick, how, number).await?,
+            What::ResolveMany { how } => self.resolve_many(context, engine, how).await?,
+            What::TakeBack { pick, undo } => self.take_back(context, engine, pick, undo).await?,
+            What::FetchConflicts => self.fetch(context, engine).await,
             What::Together { pick, count } => self.together(context, engine, pick, count, number).await?,
             What::Retry { pick } => {
                 let queue = engine.queue().await?;
@@ -335,6 +326,11 @@ impl World {
         if let Some(operation) = saved["operationId"].as_str() {
             history.saved.push(Saved { operation: operation.to_owned(), marker });
         }
+    }
+
+    /// An operation without a mark of its own was reported saved.
+    pub(crate) fn reported(&self, context: &Context, operation: &str) {
+        self.database_of(context).history.borrow_mut().saved.push(Saved { operation: operation.to_owned(), marker: None });
     }
 
     /// A known record.

@@ -23,8 +23,8 @@ fn runs_check_what_they_claim_to_check() {
         }
     }
     let claimed = {
-        use Invariant::{I1, I2, I3, I4, I5, I6, I7, I8, I10, I11, I12, I13, I14, I15, I16, I20, I21};
-        [I1, I2, I3, I4, I5, I6, I7, I8, I10, I11, I12, I13, I14, I15, I16, I20, I21]
+        use Invariant::{I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11, I12, I13, I14, I15, I16, I20, I21};
+        [I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11, I12, I13, I14, I15, I16, I20, I21]
     };
     for invariant in claimed {
         assert!(checks.get(&invariant).is_some_and(|count| *count > 0), "{invariant:?} was never looked at");

@@ -134,7 +134,7 @@ pub(crate) fn written(batch: &[Write], generation: u64, text: &dyn Fn(Table, &Ke
         }
         let stock = |record: Option<&Value>| record.and_then(|record| record["stock"].as_i64()).unwrap_or_default();
         let deleted = now["view"].is_null();
-        let mut more = if deleted { 0 } else { stock(Some(&now["view"])) - stock(before.as_ref()) };
+        let mut more = if deleted || now["view"].get("stock").is_none() { 0 } else { stock(Some(&now["view"])) - stock(before.as_ref()) };
         let of_record = |record: &Value| *record == now["id"] || *record == now["key"];
         for entry in writes.iter().filter(|entry| of_record(&entry.record.to_value())) {
             // Only one write of a transaction counts.

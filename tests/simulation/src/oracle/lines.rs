@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::conflict::{Conflict, ConflictState};
 use fieldsync::model::{Action, Base, ClientId, OpId, Operation, Version};
-use fieldsync::protocol::RequestHead;
+use fieldsync::protocol::{HeldConflict, RequestHead};
 use fieldsync::schema::{ConflictRules, Schema};
 use fieldsync::value::{Change, Pointer};
 use serde_json::Value;
@@ -151,6 +151,14 @@ impl Lines {
         let data = conflict.server.data.clone().map_or(Value::Null, Value::Object);
         let met = Met { version: conflict.server.version, data, fields: conflict.fields.clone(), at: conflict.detected_at, decided };
         self.met.entry(conflict.operation.id.clone()).or_default().push(met);
+    }
+
+    /// Somebody decides at the server over a conflict, by this operation, which no device sends.
+    pub(crate) fn decided_there(&mut self, held: &HeldConflict, by: &Operation) {
+        let data = held.server.data.clone().map_or(Value::Null, Value::Object);
+        let met = Met { version: held.server.version, data, fields: Vec::new(), at: held.opened_at, decided: true };
+        self.met.entry(held.operation.id.clone()).or_default().push(met);
+        self.bodies.insert(by.id.clone(), (by.clone(), fieldsync::value::to_value(by).to_string()));
     }
 
     fn body<'l>(&'l self, operation: &OpId) -> Option<&'l Operation> {

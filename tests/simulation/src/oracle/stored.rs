@@ -13,6 +13,7 @@ use fieldsync::plan::{Table, Write};
 use fieldsync::value::{Hash, Key, from_value, to_value};
 use serde_json::Value;
 
+use crate::oracle::brought;
 use crate::oracle::decisions::Decisions;
 use crate::oracle::items::written;
 use crate::oracle::records::Records;
@@ -132,7 +133,10 @@ impl Stored {
     }
 
     /// Sees what people write into lists and counts.
-    pub(crate) fn see_written(&self, batch: &[Write], text: &dyn Fn(Table, &Key) -> Option<Value>) {
+    pub(crate) fn see_written(&self, sim: &Sim, batch: &[Write], text: &dyn Fn(Table, &Key) -> Option<Value>) {
+        for brought in brought::look(batch, self.generation, text) {
+            sim.check(Invariant::I9, brought.is_ok(), || format!("{}: {}", self.name, brought.clone().err().unwrap_or_default()));
+        }
         let written = written(batch, self.generation, text);
         let items = &mut lock(&self.truth.watch).commits.items;
         items.taken.extend(written.taken);

@@ -158,7 +158,7 @@ impl Rows {
             let found = self.tables.borrow()[table as usize].text_of(key)?.to_owned();
             serde_json::from_str(&found).ok()
         };
-        watch.see_written(&batch, &text);
+        watch.see_written(sim, &batch, &text);
         watch.see(sim, &batch);
         let relaxed = durability == Durability::Relaxed;
         let mut undo = Undo::new();
