@@ -52,7 +52,8 @@ fn merged(base: &Object, local: &Object, server: &Object, rules: &ConflictRules)
     let action = Action::Update { delta: rules.delta(base, local) };
     let state = ServerState { version: Version(2), data: Some(server.clone()), stamp: at(1), field_stamps: Sorted::new() };
     let stamps = Sorted::new();
-    let side = Local { action: &action, stamp: at(2), stamps: &stamps, base: Some(base), on: Some(server), view: Some(local) };
+    let side =
+        Local { action: &action, stamp: at(2), stamps: &stamps, version: None, base: Some(base), on: Some(server), view: Some(local) };
     let verdict = judge(side, &state, rules);
     let mut record = server.clone();
     if let Some(Action::Update { delta }) = &verdict.action {

@@ -24,6 +24,8 @@ mod conflict_store;
 mod conflicts;
 #[path = "stories/decided.rs"]
 mod decided;
+#[path = "stories/detection.rs"]
+mod detection;
 #[path = "stories/groups.rs"]
 mod groups;
 #[path = "stories/held.rs"]

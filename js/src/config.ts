@@ -28,19 +28,33 @@ export type SideRule = 'manual' | 'server-wins' | 'client-wins' | 'last-write-wi
  */
 export type FieldRule = SideRule | 'counter' | 'set' | 'text' | { readonly list: string };
 
+/**
+ * By what it is told that the server's side of a record moved since the state that a change was written on: another version,
+ * other content, or a later value of a top-level field (numbers as numbers, RFC 3339 texts as times, else any other value).
+ */
+export type ChangeSign = 'version' | 'hash' | { readonly timestamp: string };
+
 export interface EntitySchema<R = AnyRecords> {
   /** `integer` and `text` are issued by the server, `uuid` by the client. Default `integer`. */
   key?: 'integer' | 'text' | 'uuid';
   /** Path of each reference and the entity it points to; nested and list paths are written `lines[].productId`. */
   references?: { readonly [path: string]: EntityOf<R> };
   indexes?: readonly string[];
-  /** `groups`: fields that belong together, such as an address; of each group all come from one side. */
+  /** What happens when both sides changed a record. */
   conflicts?: {
     fields?: { readonly [field: string]: FieldRule };
     default?: SideRule;
     /** Where one side deleted the record: what the local side did, and what the other. Without one, `default`. */
     kinds?: { readonly 'update-delete'?: SideRule; readonly 'delete-update'?: SideRule };
+    /** Fields that belong together, such as an address; of each group all come from one side. */
     groups?: readonly (readonly string[])[];
+    /**
+     * One to three signs that the server's side moved: it did if all of them say so, and one that cannot tell says so.
+     * Where it did not move, the local change is done as it is, and nobody is told. Default `['version', 'hash']`.
+     */
+    detect?: readonly [ChangeSign, ChangeSign?, ChangeSign?];
+    /** Top-level fields that settle themselves, such as `updatedAt`: the later stamp has them, and they are no conflict. */
+    metadata?: readonly string[];
   };
   /** The lane in which its operations wait. Without one: the last, which has no name. */
   lane?: string;

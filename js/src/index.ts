@@ -7,7 +7,17 @@ export { Audit } from './audit.js';
 export type * from './audit-shapes.js';
 export type { WasmSource } from './boundary.js';
 export { FieldSync, type WipeOptions } from './client.js';
-export type { EntitySchema, FieldRule, Identity, Lane, Schema, SideRule, SyncConfig, TokenProvider } from './config.js';
+export type {
+  ChangeSign,
+  EntitySchema,
+  FieldRule,
+  Identity,
+  Lane,
+  Schema,
+  SideRule,
+  SyncConfig,
+  TokenProvider,
+} from './config.js';
 export { type BulkResolveOptions, Conflicts } from './conflicts.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
 export { deepEqual, diff, hashData, merge } from './functions.js';

@@ -1,5 +1,13 @@
 /** Records are checked against the app's own description: entity names, fields, values, conditions. */
-import { FieldSync, type Key, type Schema, type Stored, type SyncedOutcome, type Write } from '../src/index.js';
+import {
+  type EntitySchema,
+  FieldSync,
+  type Key,
+  type Schema,
+  type Stored,
+  type SyncedOutcome,
+  type Write,
+} from '../src/index.js';
 import { type Assignable, expect, type Same } from './equal.js';
 
 // An interface has no index signature; it must do all the same.
@@ -117,6 +125,8 @@ export const rules = {
         kinds: { 'update-delete': 'client-wins', 'delete-update': 'server-wins' },
         fields: { name: 'text', phone: 'set', visits: 'counter', lines: { list: 'id' }, rank: 'last-write-wins' },
         groups: [['street', 'city']],
+        detect: ['version', { timestamp: 'updatedAt' }],
+        metadata: ['updatedAt', 'updatedBy'],
       },
     },
     // @ts-expect-error a rule that merges is none for a record
@@ -125,3 +135,9 @@ export const rules = {
     appointment: { conflicts: { fields: { attendees: 'list' } } },
   },
 } as const satisfies Schema<Clinic>;
+
+({ detect: ['hash'] }) satisfies EntitySchema['conflicts'];
+// @ts-expect-error at least one sign
+({ detect: [] }) satisfies EntitySchema['conflicts'];
+// @ts-expect-error a time is told by a field
+({ detect: ['timestamp'] }) satisfies EntitySchema['conflicts'];

@@ -5,7 +5,8 @@
 use serde_json::Value;
 
 use super::combine::{Field, text};
-use crate::model::{Action, Stamp};
+use super::detect::{is_only_metadata, is_same};
+use crate::model::{Action, Stamp, Version};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Rule};
 use crate::value::{Change, Delta, Object, Pointer, Sorted};
@@ -19,6 +20,8 @@ pub struct Local<'l> {
     pub stamp: Stamp,
     /// The stamps of fields that were written at another time, by the server's clock.
     pub stamps: &'l Sorted<String, Stamp>,
+    /// The version of the record that it was written on; nothing where that is not known, or is known to be another one.
+    pub version: Option<Version>,
     /// The record that it was written on as the server had it; nothing if there was none.
     pub base: Option<&'l Object>,
     /// The server's present state, with what earlier operations of ours will do to it: what this one will change.
@@ -60,11 +63,11 @@ impl Verdict {
 
 /// Judges one operation against the server's present state of its record.
 pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> Verdict {
+    let moved = local.finds_moved(server, rules);
     match (local.action, &server.data) {
         (Action::Delete, None) => settled(None, ConflictKind::UpdateUpdate),
         (Action::Delete, Some(there)) => {
-            let unchanged = local.base.is_some_and(|base| Delta::diff(base, there).is_empty());
-            if unchanged {
+            if !moved || is_same(local.base, Some(there), rules) {
                 return settled(Some(Action::Delete), ConflictKind::DeleteUpdate);
             }
             whole_record(Some(Action::Delete), local.last_stamp(), server, rules, ConflictKind::DeleteUpdate)
@@ -73,7 +76,7 @@ pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> V
         (Action::Create { .. }, None) => {
             whole_record(Some(local.action.clone()), local.last_stamp(), server, rules, ConflictKind::UpdateDelete)
         }
-        (Action::Update { delta }, None) if delta.is_empty() => settled(None, ConflictKind::UpdateDelete),
+        (Action::Update { delta }, None) if is_only_metadata(delta, rules) => settled(None, ConflictKind::UpdateDelete),
         (Action::Update { .. }, None) => {
             let back = local.view.map(|view| Action::Create { data: view.clone() });
             whole_record(back, local.last_stamp(), server, rules, ConflictKind::UpdateDelete)
@@ -82,8 +85,9 @@ pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> V
             fields(&Delta::diff(there, data), &Delta::diff(&Object::new(), there), local, server, rules)
         }
         (Action::Update { delta }, Some(there)) => {
-            let nothing = Object::new();
-            fields(delta, &Delta::diff(local.base.unwrap_or(&nothing), there), local, server, rules)
+            let mut there = Delta::diff(local.base.unwrap_or(&Object::new()), there);
+            there.retain(|pointer, _| moved || rules.is_metadata(&top(pointer)));
+            fields(delta, &there, local, server, rules)
         }
     }
 }
@@ -151,6 +155,9 @@ fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState
         let verdict = local_wins(rule, local.stamp_of(&name), server.stamp_of(&name));
         let [base, server, on, view] = [local.base, data, local.on, local.view].map(|record| pointer.find(record?));
         let field = Field { base, server, on, view };
+        if rules.is_metadata(&name) && both && !verdict.0 && !is_so(change, data, pointer) {
+            continue;
+        }
         let mut change = change.clone();
         if field.takes(&change) {
             if let Change::List(items) = &change
@@ -179,7 +186,7 @@ fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState
             }
             continue;
         }
-        if both {
+        if both && !rules.is_metadata(&name) {
             let lines = (*rule == Rule::Text).then(|| merged_text(field, &change)).flatten();
             if let Some(lines) = lines {
                 left.insert(pointer.clone(), Change::Set(lines));
@@ -192,7 +199,7 @@ fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState
         }
         left.insert(pointer.clone(), change);
     }
-    let resolution = match (disputed.fields.is_empty(), disputed.lost, left.is_empty()) {
+    let resolution = match (disputed.fields.is_empty(), disputed.lost, is_only_metadata(&left, rules)) {
         (false, false, _) => "client-wins",
         (false, true, true) => "server-wins",
         _ => "merge",
@@ -259,26 +266,8 @@ fn groups(
     decided
 }
 
-fn top(pointer: &Pointer) -> String {
+pub(super) fn top(pointer: &Pointer) -> String {
     pointer.keys().next().map(std::borrow::Cow::into_owned).unwrap_or_default()
-}
-
-/// A three-way merge for an app's own use: the local side's changes over the server's, with the fields that
-/// both changed differently. Those keep the server's value.
-pub fn merge(base: &Object, local: &Object, server: &Object) -> (Object, Vec<String>) {
-    let state = ServerState::plain(crate::model::Version(0), Some(server.clone()));
-    let action = Action::Update { delta: Delta::diff(base, local) };
-    let rules = ConflictRules { default: Rule::ServerWins, ..ConflictRules::default() };
-    let verdict = judge(
-        Local { action: &action, stamp: Stamp::default(), stamps: &Sorted::new(), base: Some(base), on: Some(server), view: Some(local) },
-        &state,
-        &rules,
-    );
-    let mut merged = server.clone();
-    if let Some(Action::Update { delta }) = &verdict.action {
-        delta.apply(&mut merged);
-    }
-    (merged, verdict.fields)
 }
 
 #[cfg(test)]
@@ -307,7 +296,15 @@ mod tests {
             delta.apply(&mut view);
         }
         judge(
-            Local { action, stamp: at(stamp), stamps: &Sorted::new(), base: Some(&base), on: server.data.as_ref(), view: Some(&view) },
+            Local {
+                action,
+                stamp: at(stamp),
+                stamps: &Sorted::new(),
+                version: None,
+                base: Some(&base),
+                on: server.data.as_ref(),
+                view: Some(&view),
+            },
             server,
             &ConflictRules::default(),
         )
@@ -342,7 +339,8 @@ mod tests {
         let there = server(Some(json!({"a": 3, "b": 3})), 1, &[("a", 4), ("b", 4)]);
         // `a` was written before the other side changed it, `b` after.
         let stamps = [("a".to_owned(), at(3))].into();
-        let local = Local { action: &action, stamp: at(5), stamps: &stamps, base: Some(&base), on: there.data.as_ref(), view: None };
+        let local =
+            Local { action: &action, stamp: at(5), stamps: &stamps, version: None, base: Some(&base), on: there.data.as_ref(), view: None };
         let verdict = judge(local, &there, &ConflictRules::default());
         let expected = Action::Update { delta: Delta::diff(&base, &object(json!({"a": 1, "b": 2}))) };
         assert_eq!((verdict.action, verdict.fields.len(), verdict.resolution), (Some(expected), 2, "merge"));
@@ -380,14 +378,8 @@ mod tests {
         let base = object(json!({"dose": 1, "note": ""}));
         let action = Action::Update { delta: Delta::diff(&base, &object(json!({"dose": 2, "note": "x"}))) };
         let rules = ConflictRules { fields: [("dose".to_owned(), Rule::Manual)].into(), ..ConflictRules::default() };
-        let local = Local { action: &action, stamp: at(5), stamps: &Sorted::new(), base: Some(&base), on: None, view: None };
+        let local = Local { action: &action, stamp: at(5), stamps: &Sorted::new(), version: None, base: Some(&base), on: None, view: None };
         assert!(judge(local, &server(Some(json!({"dose": 3, "note": ""})), 1, &[("dose", 4)]), &rules).ask);
         assert!(!judge(local, &server(Some(json!({"dose": 1, "note": "y"})), 1, &[("note", 4)]), &rules).ask);
-    }
-
-    #[test]
-    fn merge_keeps_the_servers_value_and_names_the_field() {
-        let (merged, fields) = merge(&object(json!({"a": 1, "b": 1})), &object(json!({"a": 2, "b": 2})), &object(json!({"a": 3, "b": 1})));
-        assert_eq!((Value::Object(merged), fields), (json!({"a": 3, "b": 2}), vec!["a".to_owned()]));
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Step;
 use crate::model::{Operation, RecordId};
 use crate::protocol::{ConflictKind, ServerState};
+use crate::schema::{ConflictRules, Detect};
 use crate::value::Object;
 
 /// Where a conflict stands.
@@ -20,6 +21,33 @@ pub enum ConflictState {
     Undone,
 }
 
+/// By which sign a conflict was found: the first of these that the schema names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FoundBy {
+    /// The record had another version.
+    #[default]
+    Version,
+    /// A field of it had a later value.
+    Timestamp,
+    /// It had another content.
+    Data,
+}
+
+impl FoundBy {
+    /// By the signs of these rules.
+    pub fn signs(rules: &ConflictRules) -> Self {
+        let is_timestamp = |sign: &Detect| matches!(sign, Detect::Timestamp(_));
+        if rules.detect.contains(&Detect::Version) {
+            Self::Version
+        } else if rules.detect.iter().any(is_timestamp) {
+            Self::Timestamp
+        } else {
+            Self::Data
+        }
+    }
+}
+
 /// One conflict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,6 +59,9 @@ pub struct Conflict {
     pub conflict_id: String,
     /// What stands against what.
     pub kind: ConflictKind,
+    /// By what it was found.
+    #[serde(default)]
+    pub found_by: FoundBy,
     /// The entity type.
     pub entity: String,
     /// The record, by its present ID when the conflict was found.

@@ -18,7 +18,7 @@ use super::state::SyncState;
 use super::work::Work;
 use super::write::Change;
 use crate::audit::Event;
-use crate::conflict::{Conflict, ConflictState, Filter, Step, StepKind, filter};
+use crate::conflict::{Conflict, ConflictState, Filter, Step, StepKind, filter, FoundBy};
 use crate::model::{Action, Epoch, OpId, RecordId};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -152,6 +152,7 @@ fn kept(held: &HeldConflict) -> Conflict {
         id: key_of(&held.conflict_id),
         conflict_id: held.conflict_id.clone(),
         kind: held.kind,
+        found_by: FoundBy::Version,
         entity: held.entity.clone(),
         record: held.id.clone(),
         operation: held.operation.clone(),

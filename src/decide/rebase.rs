@@ -8,7 +8,7 @@ use super::overlay::{OpRef, OverlayRow};
 use super::rows::IdRow;
 use super::work::Work;
 use crate::audit::Event;
-use crate::conflict::{Conflict, ConflictState, Local, Verdict, judge};
+use crate::conflict::{Conflict, ConflictState, FoundBy, Local, Verdict, judge};
 use crate::model::{Action, Base, OpId, Operation, RecordId, Stamp, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::protocol::ServerState;
@@ -57,7 +57,9 @@ impl ServerClock {
         for stamp in stamps.values_mut() {
             *stamp = self.effective(*stamp);
         }
-        judge(Local { action: &operation.action, stamp: self.effective(operation.stamp), stamps: &stamps, base, on, view }, server, rules)
+        let version = if let Base::Version(version) = operation.base { Some(version) } else { None };
+        let (action, stamp) = (&operation.action, self.effective(operation.stamp));
+        judge(Local { action, stamp, stamps: &stamps, version, base, on, view }, server, rules)
     }
 }
 
@@ -263,10 +265,12 @@ pub(super) fn record(
     verdict: &Verdict,
     resolved_by: Option<&str>,
 ) -> Conflict {
+    let found_by = work.schema().entity(&row.entity).map(|entity| FoundBy::signs(&entity.conflicts)).unwrap_or_default();
     let mut conflict = Conflict {
         id: work.take_seq(),
         conflict_id: operation.id.to_string(),
         kind: verdict.kind,
+        found_by,
         entity: row.entity.clone(),
         record: row.id.clone(),
         operation: operation.clone(),

@@ -230,7 +230,8 @@ impl Resolve {
         };
         // What can be put together stays so, whoever has the rest.
         let fields = declared.fields.into_iter().filter(|(_, rule)| rule.merges()).collect();
-        let rules = ConflictRules { default: rule, fields, groups: declared.groups, ..ConflictRules::default() };
+        let rules =
+            ConflictRules { default: rule, fields, groups: declared.groups, metadata: declared.metadata, ..ConflictRules::default() };
         let verdict = clock.judge(&conflict.operation, conflict.base.as_ref(), on, conflict.local.as_ref(), server, &rules);
         verdict.action.unwrap_or(nothing)
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::conflict::{Conflict, ConflictState, Step};
+use crate::conflict::{Conflict, ConflictState, FoundBy, Step};
 use crate::decide::{Preview, RecordState, RecordView};
 use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, TempId, Version};
 use crate::outbox::{Item, Standing, State};
@@ -106,7 +106,7 @@ pub(super) fn operation(operation: &Operation, state: &str, server_version: Opti
 struct ShownConflict<'c> {
     id: u64,
     conflict_id: &'c str,
-    conflict_type: &'static str,
+    conflict_type: FoundBy,
     kind: ConflictKind,
     entity: &'c str,
     record_id: &'c RecordId,
@@ -171,7 +171,7 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
     to_value(&ShownConflict {
         id: conflict.id,
         conflict_id: &conflict.conflict_id,
-        conflict_type: "version",
+        conflict_type: conflict.found_by,
         kind: conflict.kind,
         entity: &conflict.entity,
         record_id: &conflict.record,

@@ -217,6 +217,16 @@ mod tests {
             assert!(rules(&format!(r#"{{"groups":{groups}}}"#)).contains("entities.a.conflicts.groups."), "{groups}");
         }
         assert!(rules(r#"{"fields":{"b":"set"},"groups":[["a","b"]]}"#).contains("groups.0"));
+        assert!(rules(r#"{"detect":[]}"#).contains("entities.a.conflicts.detect"));
+        assert!(rules(r#"{"detect":["hash","version","hash"]}"#).contains("entities.a.conflicts.detect.2"));
+        assert!(rules(r#"{"detect":[{"timestamp":"a.b"}]}"#).contains("entities.a.conflicts.detect.0.timestamp"));
+        assert!(rules(r#"{"detect":["clock"]}"#).contains("no such word is known: clock"));
+        for metadata in [r#"["a.b"]"#, r#"["id"]"#, r#"[""]"#] {
+            assert!(rules(&format!(r#"{{"metadata":{metadata}}}"#)).contains("metadata.0': must be a top-level field"), "{metadata}");
+        }
+        assert!(rules(r#"{"metadata":["a","a"]}"#).contains("metadata.1"));
+        assert!(rules(r#"{"metadata":["a"],"fields":{"a":"manual"}}"#).contains("metadata.0': a field that settles itself"));
+        assert!(rules(r#"{"metadata":["a"],"groups":[["a","b"]]}"#).contains("metadata.0': a field that settles itself"));
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["x..y"]}}}"#).contains("x..y"));
         assert!(
             error(r#"{"name":"a","version":1,"entities":{"a":{"conflicts":{"default":"dice"}}}}"#)

@@ -9,4 +9,4 @@ mod rules;
 
 pub use declare::{Entity, KeyPolicy, Lane, Schema, SchemaError};
 pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references, references_set, unfold_delta};
-pub use rules::{ConflictRules, Rule};
+pub use rules::{ConflictRules, Rule, Detect};

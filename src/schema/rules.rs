@@ -48,6 +48,18 @@ impl Rule {
     }
 }
 
+/// A sign that the server's side of a record moved since the state that a change was written on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detect {
+    /// It has another version.
+    Version,
+    /// It has another content, but for what settles itself.
+    Hash,
+    /// This top-level field of it has a later value.
+    Timestamp(String),
+}
+
 /// The rules of one entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -62,23 +74,34 @@ pub struct ConflictRules {
     /// Top-level fields that belong together, such as an address: they come from one side.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Vec<String>>,
+    /// The signs that the server's side moved. It did if all of them say so.
+    pub detect: Vec<Detect>,
+    /// Top-level fields that settle themselves, such as `updatedAt`: the later stamp has them, and they are no conflict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<String>,
 }
 
 impl Default for ConflictRules {
     fn default() -> Self {
-        Self { default: Rule::LastWriteWins, kinds: Sorted::new(), fields: Sorted::new(), groups: Vec::new() }
+        let detect = vec![Detect::Version, Detect::Hash];
+        Self { default: Rule::LastWriteWins, kinds: Sorted::new(), fields: Sorted::new(), groups: Vec::new(), detect, metadata: Vec::new() }
     }
 }
 
 impl ConflictRules {
     /// The rule for a top-level field.
     pub fn of(&self, field: &str) -> &Rule {
-        self.fields.get(field).unwrap_or(&self.default)
+        if self.is_metadata(field) { &Rule::LastWriteWins } else { self.fields.get(field).unwrap_or(&self.default) }
     }
 
     /// The rule where one side deleted the record, by the kind's name.
     pub fn of_kind(&self, kind: &str) -> &Rule {
         self.kinds.get(kind).unwrap_or(&self.default)
+    }
+
+    /// Whether a top-level field settles itself.
+    pub fn is_metadata(&self, field: &str) -> bool {
+        self.metadata.iter().any(|settled| settled == field)
     }
 
     /// What makes one record another, told as the rules say.
@@ -134,6 +157,37 @@ impl ConflictRules {
             }
             if group.iter().any(|field| self.of(field).merges()) {
                 return Some((format!("groups.{at}"), "a field that comes from one side has no rule that merges"));
+            }
+        }
+        self.fault_of_signs(&seen)
+    }
+
+    fn fault_of_signs(&self, grouped: &[&String]) -> Option<(String, &'static str)> {
+        let is_plain = |field: &String| !field.is_empty() && !field.contains(['.', '/', '[']) && !matches!(field.as_str(), "id" | "_sync");
+        let is_same = |one: &Detect, other: &Detect| std::mem::discriminant(one) == std::mem::discriminant(other);
+        if self.detect.is_empty() {
+            return Some(("detect".to_owned(), "must name one to three of version, hash and a timestamp"));
+        }
+        for (at, sign) in self.detect.iter().enumerate() {
+            if self.detect[..at].iter().any(|other| is_same(other, sign)) {
+                return Some((format!("detect.{at}"), "stands there once"));
+            }
+            if let Detect::Timestamp(field) = sign
+                && !is_plain(field)
+            {
+                return Some((format!("detect.{at}.timestamp"), "must be a top-level field"));
+            }
+        }
+        for (at, field) in self.metadata.iter().enumerate() {
+            let wrong = |reason| Some((format!("metadata.{at}"), reason));
+            if !is_plain(field) {
+                return wrong("must be a top-level field");
+            }
+            if self.metadata[..at].contains(field) {
+                return wrong("stands there once");
+            }
+            if self.fields.contains_key(field) || grouped.contains(&field) {
+                return wrong("a field that settles itself has no rule and is in no group");
             }
         }
         None

@@ -22,6 +22,7 @@ mod read;
 mod skim;
 mod sorted;
 mod text;
+mod time;
 
 pub use canonical::{Hash, canonical, digest, hash, hash_bytes};
 pub use change::Change;
@@ -34,6 +35,7 @@ pub use read::{ReadError, from_text, from_value, from_value_strictly};
 pub use skim::{items, members};
 pub use sorted::Sorted;
 pub use text::{base32, base64url, hex, to_text, to_value};
+pub use time::instant;
 
 /// A JSON object, keys in byte order.
 pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -135,7 +135,7 @@ fn judged(kept: &Operation, conflict: &Conflict, refused: &Receipt, server: &Ser
     let effective = |stamp: Stamp| stamp.effective(conflict.offset_ms, latest_ms);
     let stamps = kept.stamps.iter().map(|(field, stamp)| (field.clone(), effective(*stamp))).collect();
     let on = server.data.as_ref();
-    let local = Local { action: &kept.action, stamp: effective(kept.stamp), stamps: &stamps, base: None, on, view: None };
+    let local = Local { action: &kept.action, stamp: effective(kept.stamp), stamps: &stamps, version: None, base: None, on, view: None };
     let verdict = judge(local, server, &ConflictRules { default: rule, ..ConflictRules::default() });
     match verdict.action {
         None if verdict.resolution == "client-wins" && on.is_none() => {

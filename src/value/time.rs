@@ -1,0 +1,91 @@
+//! Points in time as RFC 3339 writes them. Only their order counts: no calendar of a platform is asked.
+
+/// A point in time: whole seconds since 1970, and the digits of the fraction without the zeros at its end. Two of them are
+/// in order as the times are. Nothing where the text is none.
+pub fn instant(text: &str) -> Option<(i64, &str)> {
+    let number = |from: usize| {
+        let digits = text.get(from..from + 2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse::<i64>().ok())
+    };
+    let within = |from, least, most| number(from).filter(|number| (least..=most).contains(number));
+    let (date, time) = (text.get(..10)?, text.get(11..19)?);
+    let is = |part: &str, at: usize, mark: &[u8]| part.as_bytes().get(at).is_some_and(|byte| mark.contains(byte));
+    let marked = is(date, 4, b"-") && is(date, 7, b"-") && is(text, 10, b"Tt") && is(time, 2, b":") && is(time, 5, b":");
+    let year = number(0)? * 100 + number(2)?;
+    let (month, day) = (within(5, 1, 12)?, within(8, 1, 31)?);
+    let (hours, minutes, seconds) = (within(11, 0, 23)?, within(14, 0, 59)?, within(17, 0, 60)?);
+    let rest = text.get(19..)?;
+    let (fraction, zone) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(rest.bytes().position(|byte| !byte.is_ascii_digit()).filter(|digits| *digits > 0)?),
+        None => ("", rest),
+    };
+    let from = text.len() - zone.len();
+    let ahead = match zone.as_bytes() {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let minutes = within(from + 1, 0, 23)? * 60 + within(from + 4, 0, 59)?;
+            if *sign == b'-' { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    // The year begins in March, so that the leap day is its last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day - 719_469;
+    marked.then(|| (((days * 24 + hours) * 60 + minutes - ahead) * 60 + seconds, fraction.trim_end_matches('0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_seconds_since_1970() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31t23:59:59z", -1),
+            ("2000-02-29T12:00:00Z", 951_825_600),
+            ("2000-03-01T00:00:00+01:30", 951_863_400),
+            ("2026-11-23T09:40:20-05:00", 1_795_444_820),
+            ("0000-03-01T00:00:00Z", -62_162_035_200),
+        ] {
+            assert_eq!(instant(text), Some((seconds, "")), "{text}");
+        }
+    }
+
+    #[test]
+    fn they_sort_as_time_goes() {
+        let sorted = [
+            "2026-01-01T00:30:00+01:00",
+            "2026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00.05Z",
+            "2026-01-01T00:00:00.4999Z",
+            "2026-01-01T00:00:00.5Z",
+            "2026-01-01T00:00:00.51Z",
+            "2025-12-31T23:00:01-01:00",
+        ];
+        assert!(sorted.windows(2).all(|pair| instant(pair[0]) < instant(pair[1])), "{:?}", sorted.map(instant));
+        assert_eq!(instant("2026-01-01T00:00:00.50Z"), instant("2026-01-01T01:00:00.5+01:00"));
+    }
+
+    #[test]
+    fn what_is_no_such_text_is_no_time() {
+        for text in [
+            "",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-13-01T00:00:00Z",
+            "2026-01-32T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01 00:00:00Z",
+            "2026/01/01T00:00:00Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00.5",
+            "2026-01-01T00:00:00+0100",
+            "2026-01-01T00:00:00Zé",
+            "2026-01-é1T00:00:00Z",
+            "+226-01-01T00:00:00Z",
+        ] {
+            assert_eq!(instant(text), None, "{text}");
+        }
+    }
+}
