@@ -22,6 +22,8 @@ mod chains;
 mod conflict_store;
 #[path = "stories/conflicts.rs"]
 mod conflicts;
+#[path = "stories/constraints.rs"]
+mod constraints;
 #[path = "stories/decided.rs"]
 mod decided;
 #[path = "stories/detection.rs"]
@@ -68,5 +70,7 @@ mod tabs;
 mod taken_back;
 #[path = "stories/trail.rs"]
 mod trail;
+#[path = "stories/uniques.rs"]
+mod uniques;
 #[path = "stories/unjudged.rs"]
 mod unjudged;

@@ -40,6 +40,12 @@ export interface EntitySchema<R = AnyRecords> {
   /** Path of each reference and the entity it points to; nested and list paths are written `lines[].productId`. */
   references?: { readonly [path: string]: EntityOf<R> };
   indexes?: readonly string[];
+  /**
+   * Constraints: of each the paths whose values, taken together, no two records share, as in `[['email'], ['clinicId',
+   * 'number']]`. A record without one of the values, or with `null` there, falls under none. At most 10, of at most 5 paths
+   * that name one value each.
+   */
+  unique?: readonly (readonly string[])[];
   /** What happens when both sides changed a record. */
   conflicts?: {
     fields?: { readonly [field: string]: FieldRule };

@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'reference_deleted'
   | 'has_dependents'
   | 'already_exists'
+  | 'unique_violation'
   | 'too_large'
   | 'too_deep'
   | 'invalid_schema'

@@ -140,10 +140,12 @@ export interface Conflict {
   resolution?: string;
   resolvedBy?: string;
   resolvedAt?: number;
+  /** Of a `constraint`: the record that has the values of `affectedFields`, and its fields when the conflict was found. */
+  other?: { id: Key; data: unknown };
   /** The entity and the record that it is about. */
   entity?: string;
   recordId?: Key;
-  /** The version of the record that `serverData` is. */
+  /** The version of the record that `serverData` is; absent where the server never had the record. */
   serverVersion?: string;
   /** Its life, the first step first. */
   steps?: ConflictStep[];
@@ -205,8 +207,8 @@ export interface ConflictPreview {
   id: number;
   /** The fields of the record afterwards, with all that is unsent; `null`: deleted. */
   record: Record<string, unknown> | null;
-  /** What would be sent. */
-  operation: { entity: string; recordId: Key; kind: OperationKind; data: unknown };
+  /** What would be sent; `null`: nothing, a record that the server refused to create is given up. */
+  operation: { entity: string; recordId: Key; kind: OperationKind; data: unknown } | null;
 }
 
 /** What became of many conflicts. */

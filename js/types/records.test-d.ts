@@ -23,7 +23,7 @@ const schema = {
   lanes: [{ name: 'urgent', strict: true }, { name: 'later' }],
   entities: {
     client: {},
-    pet: { references: { clientId: 'client' }, indexes: ['name'], lane: 'urgent' },
+    pet: { references: { clientId: 'client' }, indexes: ['name'], unique: [['clientId', 'name']], lane: 'urgent' },
     appointment: { references: { petId: 'pet', 'attendees[].practitionerId': 'client' } },
   },
 } as const satisfies Schema<Clinic>;
@@ -137,6 +137,8 @@ export const rules = {
 } as const satisfies Schema<Clinic>;
 
 ({ detect: ['hash'] }) satisfies EntitySchema['conflicts'];
+// @ts-expect-error a constraint is a list of paths
+({ unique: ['email'] }) satisfies EntitySchema;
 // @ts-expect-error at least one sign
 ({ detect: [] }) satisfies EntitySchema['conflicts'];
 // @ts-expect-error a time is told by a field

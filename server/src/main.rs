@@ -234,6 +234,7 @@ async fn serve(
     settings: &Settings,
 ) -> Result<(), Failure> {
     let store = open_store(database).await?;
+    store.hold(&schema).await?;
     tracing::info!(epoch = %store.epoch(), schema = schema.name, "open");
     let service = Service::new(store, schema, key, Arc::new(SystemClock), Arc::new(SystemEntropy)).with_watermark(watermark);
     let service = Arc::new(service);

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Step;
-use crate::model::{Operation, RecordId};
+use crate::model::{Base, Operation, RecordId};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Detect};
 use crate::value::Object;
@@ -48,6 +48,22 @@ impl FoundBy {
     }
 }
 
+/// The record that has what a constraint lets only one record have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Other {
+    /// Its real ID.
+    pub id: RecordId,
+    /// Its fields when the conflict was found; nothing where the server did not show them.
+    pub data: Option<Object>,
+}
+
+impl Conflict {
+    /// Whether the server never had the record: it refused to create it.
+    pub fn is_of_new(&self) -> bool {
+        self.kind == ConflictKind::Constraint && self.operation.base == Base::None
+    }
+}
+
 /// One conflict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,8 +91,11 @@ pub struct Conflict {
     pub local: Option<Object>,
     /// The record as the server has it.
     pub server: ServerState,
-    /// The fields that both changed, dotted.
+    /// The fields that both changed, dotted; the paths of a constraint.
     pub fields: Vec<String>,
+    /// Of a constraint: the other record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<Other>,
     /// When it was found, ms by the device; of one that another device met by the server.
     pub detected_at: u64,
     /// Where it stands.

@@ -107,9 +107,9 @@ impl Conflict {
         self.steps.last().filter(|last| matches!(last.step, StepKind::Resolved | StepKind::Restored))
     }
 
-    /// Whether it is about the record as a whole: one side deleted it.
+    /// Whether it is about the record as a whole: one side deleted it, or would not have it.
     fn is_whole(&self) -> bool {
-        self.fields.iter().any(|field| field == "*")
+        self.is_of_new() || self.fields.iter().any(|field| field == "*")
     }
 
     /// The places that both sides changed. Of a list it is the whole list, and of fields that come from one side all of them,

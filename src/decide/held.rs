@@ -18,7 +18,7 @@ use super::state::SyncState;
 use super::work::Work;
 use super::write::Change;
 use crate::audit::Event;
-use crate::conflict::{Conflict, ConflictState, Filter, Step, StepKind, filter, FoundBy};
+use crate::conflict::{Conflict, ConflictState, Filter, FoundBy, Step, StepKind, filter};
 use crate::model::{Action, Epoch, OpId, RecordId};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -160,6 +160,7 @@ fn kept(held: &HeldConflict) -> Conflict {
         local: after(held.server.data.clone(), &held.operation.action),
         server: held.server.clone(),
         fields,
+        other: None,
         detected_at: held.opened_at,
         state: ConflictState::Open,
         resolution: None,

@@ -104,6 +104,16 @@ pub enum WriteError {
         /// Who: entity and ID, the first twenty.
         dependents: Vec<(String, RecordId)>,
     },
+    /// Another record has the values that no two may share.
+    #[error("another {entity}, '{id}', has these values of {}", fields.join(", "))]
+    UniqueViolation {
+        /// The entity type.
+        entity: String,
+        /// The paths of the constraint.
+        fields: Vec<String>,
+        /// The other record.
+        id: RecordId,
+    },
     /// The record would exceed the limits of a record.
     #[error("{reason}")]
     Value {
@@ -122,7 +132,7 @@ pub(super) struct Place<'p> {
 }
 
 impl<'p> Place<'p> {
-    fn declared(&self) -> Option<&'p Entity> {
+    pub(super) fn declared(&self) -> Option<&'p Entity> {
         self.schema.entity(self.entity)
     }
     fn references(&self, data: &Object) -> Vec<Reference> {
@@ -137,6 +147,9 @@ impl<'p> Place<'p> {
             db.prefetch([IdRow::read(self.entity, asked)]);
         } else {
             db.prefetch([BaseRow::read(generation, self.entity, asked)]);
+        }
+        if let Intent::Create { data, .. } = intent {
+            self.prefetch_rivals(db, data, generation);
         }
         for target in intent.fields().map(|data| self.references(data)).unwrap_or_default() {
             db.prefetch([OverlayRow::read_by_id(&target.entity, &target.id)]);

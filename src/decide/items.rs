@@ -10,14 +10,14 @@ use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
 use super::merge::join;
 use super::overlay::OverlayRow;
-use super::rebase::{ServerClock, rebase};
+use super::rebase::{ServerClock, after, rebase};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, filter::DISCARDED};
 use crate::model::{Action, Base, OpId, Operation};
-use crate::outbox::{OutboxRow, Queue, State};
+use crate::outbox::{Item, OutboxRow, Queue, State};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::Schema;
@@ -86,7 +86,7 @@ impl Decision for Retry {
         let pending = operations(db, &work, &row);
         let mut by = old.clone();
         if let Some((set, unset)) = &self.changes {
-            match self.changed(db, &work, &old, set, unset)? {
+            match self.changed(db, &work, &row, &old, set, unset)? {
                 Ok(changed) => by = changed,
                 Err(error) => return refused(error),
             }
@@ -137,6 +137,7 @@ impl Retry {
         &self,
         db: &mut Cache,
         work: &Work<'_>,
+        row: &OverlayRow,
         old: &Operation,
         set: &Object,
         unset: &[String],
@@ -162,7 +163,12 @@ impl Retry {
         {
             return Ok(Err(error.into()));
         }
-        let refused = place.check_targets(db, work, &by.action)?;
+        if let Some(error) = place.check_targets(db, work, &by.action)? {
+            return Ok(Err(error.into()));
+        }
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let shown = after(row.view.clone(), &later.action);
+        let refused = place.rival(db, work, &sync, &row.id, row.view.as_ref(), shown.as_ref())?;
         Ok(refused.map_or(Ok(by), |error| Err(error.into())))
     }
 }
@@ -209,33 +215,46 @@ impl Decision for Discard {
         // What depends on a refused operation can never take effect, sealed or not.
         let given_up = if is(Bug::DependentsLeft) { vec![self.operation.0] } else { queue.dependents(self.operation.0) };
         let items: Vec<_> = given_up.iter().filter_map(|seq| queue.get(*seq)).collect();
-        db.prefetch(items.iter().map(|item| OverlayRow::read(&item.operation.entity, &item.row.row)));
-        db.prefetch(items.iter().filter_map(|item| conflict_of(&item.row.state)));
-        db.settle()?;
-        let mut rows: Vec<OverlayRow> = Vec::new();
-        for item in &items {
-            if !rows.iter().any(|row| row.entity == item.operation.entity && row.key == item.row.row) {
-                rows.extend(work.overlay(db, &item.operation.entity, &item.row.row)?);
-            }
-            if let Some(read) = conflict_of(&item.row.state)
-                && let Some(mut conflict) = db.one::<Conflict>(&read)?
-            {
-                let stood = conflict.server.data.clone();
-                conflict.resolve(self.now, &self.user, DISCARDED, None, stood.as_ref());
-                work.conflict(&conflict);
-            }
-            work.end(item.operation.seq);
-            work.note_all(&item.row, &item.operation, &Event::Discarded);
-            work.settle(&item.operation.id, Settled::Discarded);
-        }
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.now };
-        db.prefetch(rows.iter().flat_map(|row| &row.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
-        each(rows, |row| without(db, &mut work, row, clock))?;
+        give_up(db, &mut work, &items, &self.user, clock, None)?;
         let ids = items.iter().map(|item| item.operation.id.clone()).collect();
         let (batch, effects) = work.finish()?;
         Ok((batch, Ok((ids, effects))))
     }
+}
+
+/// Takes operations out of the outbox and off their records. The conflicts in which they are end with them, but for the
+/// one that is `decided` already.
+pub(super) fn give_up(
+    db: &mut Cache,
+    work: &mut Work<'_>,
+    items: &[&Item],
+    user: &str,
+    clock: ServerClock,
+    decided: Option<u64>,
+) -> Run<()> {
+    db.prefetch(items.iter().map(|item| OverlayRow::read(&item.operation.entity, &item.row.row)));
+    db.prefetch(items.iter().filter_map(|item| conflict_of(&item.row.state)));
+    db.settle()?;
+    let mut rows: Vec<OverlayRow> = Vec::new();
+    for item in items {
+        if !rows.iter().any(|row| row.entity == item.operation.entity && row.key == item.row.row) {
+            rows.extend(work.overlay(db, &item.operation.entity, &item.row.row)?);
+        }
+        if let Some(read) = conflict_of(&item.row.state)
+            && let Some(mut conflict) = db.one::<Conflict>(&read)?.filter(|conflict| decided != Some(conflict.id))
+        {
+            let stood = conflict.server.data.clone();
+            conflict.resolve(clock.now, user, DISCARDED, None, stood.as_ref());
+            work.conflict(&conflict);
+        }
+        work.end(item.operation.seq);
+        work.note_all(&item.row, &item.operation, &Event::Discarded);
+        work.settle(&item.operation.id, Settled::Discarded);
+    }
+    db.prefetch(rows.iter().flat_map(|row| &row.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
+    each(rows, |row| without(db, work, row, clock))
 }
 
 /// A record without the operations that ended.

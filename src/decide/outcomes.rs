@@ -18,7 +18,7 @@ use crate::model::{Action, Base, Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
-use crate::protocol::{Outcome, ServerState};
+use crate::protocol::{ConflictKind, Outcome, ServerState};
 use crate::schema::Schema;
 
 /// One operation that was sent, and the server's word on it.
@@ -124,13 +124,16 @@ impl Outcomes {
                 let again = matches!(sent.outcome, Outcome::Duplicate { .. });
                 self.applied(db, work, row, &stored, &operation, Receipt { real_id, version: *version, rests_on, again })
             }
-            Outcome::Conflict { conflict_id, real_id, server, done, .. } => {
+            Outcome::Conflict { conflict_id, kind, real_id, server, done, constraint } => {
                 // What follows is judged with this one, so that its own answer finds another in its place.
                 let server = self.shown(sent).max_by_key(|state| state.version).unwrap_or(server);
                 let row = match real_id {
                     Some(real_id) => work.learn_id(db, row, real_id, server.version)?,
                     None => row,
                 };
+                if *kind == ConflictKind::Constraint {
+                    return self.constrained(db, work, row, &stored, &operation, conflict_id, (server, constraint.as_deref()));
+                }
                 let left = if *done { without_relative(operation) } else { operation };
                 self.conflict(db, work, row, &stored, left, conflict_id, server)
             }
@@ -235,6 +238,26 @@ impl Outcomes {
         rebase(db, work, row, &state, self.clock(), pending, &[])
     }
 
+    /// One decision is asked for at a time: an operation in conflict waits for the one that is asked for already, if any, and
+    /// is judged by what that leaves.
+    pub(super) fn waits_behind(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        row: &mut OverlayRow,
+        stored: &OutboxRow,
+        operation: &Operation,
+    ) -> Run<bool> {
+        let pending = if row.conflict.is_some() { operations(db, work, row)? } else { Vec::new() };
+        let Some(first) = in_conflict(&pending) else { return Ok(false) };
+        // Carried work has seen nothing of the first: it only waits, and is met by what that leaves.
+        let (base, behind) = if stored.is_carried() { (operation.base.clone(), Some(first)) } else { (Base::After(first.clone()), None) };
+        let by = Operation { base, ..operation.clone() };
+        let instead = Instead { old: operation, by, onto: Onto::AsItWas { behind }, clock: self.clock() };
+        reissue(db, work, row, instead, &self.fresh)?;
+        Ok(true)
+    }
+
     #[allow(clippy::too_many_arguments, reason = "the operation, its rows and the server's side")]
     fn conflict(
         &self,
@@ -253,16 +276,8 @@ impl Outcomes {
         };
         let stands_newer = row.stands_newer(&server);
         let server = row.newest(server);
-        let pending = if row.conflict.is_some() { operations(db, work, &row)? } else { Vec::new() };
-        if let Some(first) = in_conflict(&pending) {
-            // One decision is asked for at a time: this one waits for it, and is judged by what it leaves.
-            // Carried work has seen nothing of the first: it only waits, and is met by what that leaves.
-            let (base, behind) =
-                if stored.is_carried() { (operation.base.clone(), Some(first)) } else { (Base::After(first.clone()), None) };
-            let by = Operation { base, ..operation.clone() };
+        if self.waits_behind(db, work, &mut row, stored, &operation)? {
             row.waiting = Some(later.unwrap_or(server));
-            let instead = Instead { old: &operation, by, onto: Onto::AsItWas { behind }, clock: self.clock() };
-            reissue(db, work, &mut row, instead, &self.fresh)?;
             work.put(row);
             return Ok(());
         }

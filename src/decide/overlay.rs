@@ -9,7 +9,7 @@ use crate::model::{OpId, Operation, RecordId, Stamp, TempId, Version};
 use crate::plan::{Read, Row, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
-use crate::schema::Entity;
+use crate::schema::{Entity, Holding};
 use crate::value::{Key, KeyRange, Object};
 
 /// An unfinished operation of a record.
@@ -91,6 +91,10 @@ impl OverlayRow {
     /// Reads the rows that refer to a record.
     pub(super) fn read_referring(entity: &str, path: &str, to: &RecordId) -> Read {
         Read::index(Table::Overlay, KeyRange::only([entity.into(), path.into(), to.to_key()].into()))
+    }
+    /// Reads the rows that hold something for themselves.
+    pub(super) fn read_holding(entity: &str, holding: &Holding) -> Read {
+        Read::index(Table::Overlay, KeyRange::only([entity.into(), holding.name.as_str().into(), holding.values.as_str().into()].into()))
     }
     /// Reads the rows that refer to a record by its temp ID, of whatever release of the app they are.
     pub(super) fn read_naming(temp: &RecordId) -> Read {
@@ -202,11 +206,11 @@ impl OverlayRow {
             row.index.push([entity.clone(), "".into(), self.id.to_key()].into());
         }
         if let Some(view) = &self.view {
-            for (path, value) in index_values(declared, view) {
+            for (name, value) in index_values(declared, view) {
                 if matches!(&value, Key::Text(text) if TempId::parse(text).is_some()) {
                     row.index.push(["".into(), "temp".into(), value.clone()].into());
                 }
-                row.index.push([entity.clone(), path.as_str().into(), value].into());
+                row.index.push([entity.clone(), name.as_str().into(), value].into());
             }
         }
         if self.is_clean() && !self.is_given_up() {

@@ -278,6 +278,7 @@ pub(super) fn record(
         local: local.clone(),
         server: server.clone(),
         fields: verdict.fields.clone(),
+        other: None,
         detected_at: work.now(),
         state: ConflictState::Open,
         resolution: None,

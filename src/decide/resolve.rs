@@ -16,7 +16,7 @@ use crate::conflict::{Conflict, ConflictState};
 use crate::model::{Action, Base, OpId, Operation, Version};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
-use crate::protocol::ServerState;
+use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, ReferenceError, Rule, Schema, check_references};
 use crate::value::{Object, Sorted};
 
@@ -79,8 +79,8 @@ pub struct Resolved {
 /// What the end of a conflict comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
-    /// What would be sent.
-    pub operation: Operation,
+    /// What would be sent; nothing where a record that the server does not have is given up.
+    pub operation: Option<Operation>,
     /// What the record would be, with all that is pending on it; nothing if it were deleted.
     pub record: Option<Object>,
 }
@@ -147,6 +147,9 @@ impl Resolve {
     /// Ends one of them, unless another of its group was ended already.
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, id: u64, groups: &mut Vec<OpId>) -> Run<Result<bool, ResolveError>> {
         let found: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, id.into()))?;
+        if found.as_ref().is_some_and(|conflict| self.gave_up(conflict)) {
+            return Ok(Ok(true));
+        }
         let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else {
             return Ok(Err(ResolveError::Unknown(id)));
         };
@@ -163,6 +166,14 @@ impl Resolve {
         }
         if let Some(offset_ms) = conflict.met_at_offset_ms {
             return self.held(db, work, conflict, offset_ms);
+        }
+        if conflict.kind == ConflictKind::Constraint
+            && let Some(error) = self.breaks(db, work, &conflict)?
+        {
+            return Ok(Err(error.into()));
+        }
+        if conflict.is_of_new() {
+            return self.unborn(db, work, conflict);
         }
         let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Err(ResolveError::Unknown(id))) };
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
@@ -208,9 +219,12 @@ impl Resolve {
     /// What the end of a conflict comes to, after it was taken.
     fn preview(&self, db: &mut Cache, work: &Work<'_>, id: u64) -> Run<Option<Preview>> {
         let found: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, id.into()))?;
-        let Some((stored, operation)) = found.and_then(|conflict| work.queued_in_place_of(&conflict.operation.id)) else { return Ok(None) };
+        let Some(conflict) = found else { return Ok(None) };
+        let Some((stored, operation)) = work.queued_in_place_of(&conflict.operation.id) else {
+            return Ok(conflict.is_of_new().then_some(Preview { operation: None, record: None }));
+        };
         let record = work.overlay(db, &operation.entity, &stored.row)?.and_then(|row| row.view);
-        Ok(Some(Preview { operation, record }))
+        Ok(Some(Preview { operation: Some(operation), record }))
     }
 
     /// What is to be done on the server's side, with what earlier operations of ours do to that: `on`.

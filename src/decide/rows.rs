@@ -10,7 +10,7 @@ use crate::model::{ClientId, OpId, RecordId, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
 use crate::schema::Entity;
-use crate::value::{FieldPath, Key, KeyRange, Object, to_text};
+use crate::value::{Key, KeyRange, Object, to_text};
 
 /// Reads the last row of the audit trail: the counter of the database.
 pub(super) fn last_audit() -> Read {
@@ -126,8 +126,8 @@ pub(super) fn base_row(
     data: &Object,
 ) -> Row {
     let text = ["{\"id\":", &to_text(id), ",\"version\":", &to_text(&version), ",\"data\":", text, "}"].concat();
-    let index =
-        index_values(declared, data).map(|(path, value)| [generation.into(), entity.into(), path.as_str().into(), value].into()).collect();
+    let values = index_values(declared, data).into_iter();
+    let index = values.map(|(name, value)| [generation.into(), entity.into(), name.as_str().into(), value].into()).collect();
     Row { key: BaseRow::key(generation, entity, id), text, index }
 }
 
@@ -174,12 +174,15 @@ pub(super) fn under(prefix: Vec<Key>, values: KeyRange) -> KeyRange {
     KeyRange { lower: join(values.lower, whole.lower), upper: join(values.upper, whole.upper) }
 }
 
-pub(super) fn index_values<'e>(declared: &'e Entity, data: &Object) -> impl Iterator<Item = (&'e FieldPath, Key)> {
+/// The entries of a record in the indexes of its entity: at declared paths, and for what no other record shall hold.
+pub(super) fn index_values(declared: &Entity, data: &Object) -> Vec<(String, Key)> {
     let document = serde_json::Value::Object(data.clone());
-    declared.index_paths().flat_map(move |path| {
-        let keys: Vec<Key> = path.values(&document).into_iter().filter_map(Key::of).collect();
-        keys.into_iter().map(move |key| (path, key))
-    })
+    let mut values = Vec::new();
+    for path in declared.index_paths() {
+        values.extend(path.values(&document).into_iter().filter_map(Key::of).map(|key| (path.as_str().to_owned(), key)));
+    }
+    values.extend(declared.holdings(data).into_iter().map(|holding| (holding.name, Key::Text(holding.values))));
+    values
 }
 
 /// A set of records. One kind of set for all of this room: each further kind is code that every page downloads.

@@ -6,7 +6,7 @@ use super::cache::{Cache, Decision, Run};
 use super::rows::row;
 use crate::model::{Epoch, Version};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
-use crate::schema::Schema;
+use crate::schema::{Entity, Schema};
 
 /// Where this database stands against the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,7 @@ impl SyncState {
         for (name, entity) in schema.entities.iter() {
             wanted.push(name.clone());
             wanted.extend(entity.index_paths().map(|path| format!("{name}.{}", path.as_str())));
+            wanted.extend(entity.unique.iter().map(|paths| format!("{name}.{}", Entity::unique_name(paths))));
         }
         wanted
     }

@@ -189,9 +189,10 @@ impl TakeBack {
     }
 }
 
-/// A record of which nothing is left here: it was deleted at the latest at the version up to which everything is known.
+/// A record of which nothing is left here: it was deleted at the latest at the version up to which everything is known, or
+/// the server never had it.
 fn gone(conflict: &Conflict, id: RecordId, sync: &SyncState) -> OverlayRow {
-    let version = sync.through_of(&conflict.entity).max(Some(conflict.server.version));
+    let version = sync.through_of(&conflict.entity).max(Some(conflict.server.version)).filter(|_| !conflict.is_of_new());
     OverlayRow { version, ..OverlayRow::fresh(&conflict.entity, id) }
 }
 

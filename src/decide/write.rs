@@ -179,15 +179,19 @@ impl LocalWrite {
     ) -> Run<Result<Done, WriteError>> {
         let entity = row.entity.clone();
         let place = Place { schema: &self.schema, entity: &entity };
+        let before = row.view.clone();
         let written = match place.written(db, work, sync, &mut row, action, (id, &self.user))? {
             Ok(written) => written,
             Err(error) => return Ok(Err(error)),
         };
         let Change { mut operation, drops, ground } = written;
         let id = operation.id.clone();
+        let declared = place.declared().zip(row.view.as_ref());
+        let takes = declared.is_some_and(|(declared, view)| !declared.taken(before.as_ref(), view).is_empty());
         // An operation is judged on one ground, and who writes now may see more than who wrote the one before.
         let sees_more = ground.is_some() && row.ops.last().is_some_and(|last| last.ground != ground);
-        let may_join = self.coalesce && (!sees_more || operation.action == Action::Delete);
+        // As part of an earlier one it could ask for what somebody else gave up after that.
+        let may_join = self.coalesce && !takes && (!sees_more || operation.action == Action::Delete);
         if may_join && !self.merge(db, work, &mut row, &operation, &drops, new)?.is_new() {
             return Ok(Ok((row.into_view(), Some(id))));
         }
@@ -283,6 +287,10 @@ impl Place<'_> {
         if let Some(error) = self.check_targets(db, work, &action)? {
             return Ok(Err(error));
         }
+        let view = super::rebase::after(row.view.clone(), &action);
+        if let Some(error) = self.rival(db, work, sync, &row.id, row.view.as_ref(), view.as_ref())? {
+            return Ok(Err(error));
+        }
         if action == Action::Delete {
             let dependents = self.dependents(db, work, sync, &row.id)?;
             if !dependents.is_empty() {
@@ -311,7 +319,7 @@ impl Place<'_> {
             first: None,
             schema: self.schema.version,
         };
-        row.view = super::rebase::after(row.view.take(), &operation.action);
+        row.view = view;
         row.stamp = Some(work.stamp());
         Ok(Ok(Change { operation, drops, ground }))
     }

@@ -183,8 +183,13 @@ impl<S: Store, H: Host> Engine<S, H> {
         if all.is_empty() {
             return Ok(Vec::new());
         }
-        let present = Present::new(self.look(Present::wanted(all.iter().map(|(_, preview)| &preview.operation), schema)).await?);
-        Ok(all.into_iter().map(|(id, preview)| shown::preview(id, &present.operation(schema, &preview.operation), preview)).collect())
+        let sent = all.iter().filter_map(|(_, preview)| preview.operation.as_ref());
+        let present = Present::new(self.look(Present::wanted(sent, schema)).await?);
+        let show = |(id, preview): (u64, &Preview)| {
+            let sent = preview.operation.as_ref().map(|operation| present.operation(schema, operation));
+            shown::preview(id, sent.as_ref(), preview)
+        };
+        Ok(all.into_iter().map(show).collect())
     }
 
     /// Brings back what had lost a conflict, by a write on the record as it is now.

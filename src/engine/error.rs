@@ -154,6 +154,9 @@ impl From<WriteError> for EngineError {
                 let dependents: Vec<Value> = dependents.iter().map(|(entity, id)| json!({"entity": entity, "id": id.to_value()})).collect();
                 ("has_dependents", json!({"entity": entity, "id": id, "dependents": dependents}))
             }
+            WriteError::UniqueViolation { entity, fields, id } => {
+                ("unique_violation", json!({"entity": entity, "fields": fields, "id": id.to_value()}))
+            }
             WriteError::Value { code, .. } => (code, Value::Null),
         };
         Self::with(code, &message, details)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::conflict::{Conflict, ConflictState, FoundBy, Step};
+use crate::conflict::{Conflict, ConflictState, FoundBy, Other, Step};
 use crate::decide::{Preview, RecordState, RecordView};
 use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, TempId, Version};
 use crate::outbox::{Item, Standing, State};
@@ -114,8 +114,11 @@ struct ShownConflict<'c> {
     local_data: &'c Option<Object>,
     server_data: &'c Option<Object>,
     base_data: &'c Option<Object>,
-    server_version: Version,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_version: Option<Version>,
     affected_fields: &'c [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: &'c Option<Other>,
     detected_at: u64,
     state: ConflictState,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +135,7 @@ struct ShownConflict<'c> {
 struct ShownPreview<'p> {
     id: u64,
     record: &'p Option<Object>,
-    operation: SentInPreview<'p>,
+    operation: Option<SentInPreview<'p>>,
 }
 
 #[derive(Serialize)]
@@ -161,9 +164,14 @@ pub(super) fn content(operation: &Operation) -> Value {
 }
 
 /// What the end of a conflict would come to.
-pub(super) fn preview(id: u64, operation: &Operation, preview: &Preview) -> Value {
-    let (entity, record_id, kind, data) = (&operation.entity, &operation.record, operation.action.kind(), payload(operation));
-    to_value(&ShownPreview { id, record: &preview.record, operation: SentInPreview { entity, record_id, kind, data } })
+pub(super) fn preview(id: u64, operation: Option<&Operation>, preview: &Preview) -> Value {
+    let operation = operation.map(|operation| SentInPreview {
+        entity: &operation.entity,
+        record_id: &operation.record,
+        kind: operation.action.kind(),
+        data: payload(operation),
+    });
+    to_value(&ShownPreview { id, record: &preview.record, operation })
 }
 
 /// A conflict.
@@ -179,8 +187,9 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
         local_data: &conflict.local,
         server_data: &conflict.server.data,
         base_data: &conflict.base,
-        server_version: conflict.server.version,
+        server_version: Some(conflict.server.version).filter(|_| !conflict.is_of_new()),
         affected_fields: &conflict.fields,
+        other: &conflict.other,
         detected_at: conflict.detected_at,
         state: conflict.state,
         resolution: &conflict.resolution,

@@ -329,7 +329,7 @@ fn show_result(op: &Going, outcome: &Outcome) -> Option<Value> {
 fn show_outcome(operation: &crate::model::Operation, outcome: &Outcome) -> Value {
     let (state, version) = match outcome.original() {
         Outcome::Applied { version, .. } => ("applied", Some(*version)),
-        Outcome::Conflict { server, .. } => ("conflict", Some(server.version)),
+        Outcome::Conflict { server, .. } => ("conflict", Some(server.version).filter(|version| *version != Version::LOST)),
         Outcome::Rejected { .. } => ("rejected", None),
         Outcome::Blocked { .. } => ("blocked", None),
         Outcome::Deferred { .. } | Outcome::Duplicate { .. } => ("deferred", None),

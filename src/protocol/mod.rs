@@ -18,7 +18,7 @@ pub use envelope::{
     CheckpointState, HealthResponse, InitializeRequest, InitializeResponse, Reply, RequestHead, ServerLimits, StatusRequest, StatusResponse,
 };
 pub use fault::{Fault, FaultBody};
-pub use upload::{ConflictKind, Former, OperationResult, Outcome, Rejection, ServerState, Stand, UploadRequest, UploadResponse};
+pub use upload::{Broken, ConflictKind, Former, OperationResult, Outcome, Rejection, ServerState, Stand, UploadRequest, UploadResponse};
 
 /// The protocol spoken here. A server answers 426 to one that it does not speak.
 pub const PROTOCOL: u32 = 1;

@@ -98,6 +98,8 @@ pub enum Outcome {
         /// Whether what the operation does to counts and lists was done already, by another one in the place of the same
         /// operation: it must not be done once more.
         done: bool,
+        /// Of [`ConflictKind::Constraint`]: which, and the other record.
+        constraint: Option<Box<Broken>>,
     },
     /// It can never take effect as it is.
     Rejected {
@@ -154,6 +156,8 @@ struct OutcomeWire {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     done: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    constraint: Option<Box<Broken>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Rejection>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     waits_for: Option<Vec<String>>,
@@ -175,6 +179,7 @@ impl From<Outcome> for OutcomeWire {
             kind: None,
             server: None,
             done: false,
+            constraint: None,
             error: None,
             waits_for: None,
             retry_after_ms: None,
@@ -185,8 +190,8 @@ impl From<Outcome> for OutcomeWire {
                 wire.status = Status::Applied;
                 (wire.real_id, wire.version, wire.stamp, wire.rests_on) = (Some(real_id), Some(version), Some(stamp), rests_on);
             }
-            Outcome::Conflict { conflict_id, kind, real_id, server, done } => {
-                (wire.status, wire.done) = (Status::Conflict, done);
+            Outcome::Conflict { conflict_id, kind, real_id, server, done, constraint } => {
+                (wire.status, wire.done, wire.constraint) = (Status::Conflict, done, constraint);
                 (wire.conflict_id, wire.kind, wire.real_id, wire.server) = (Some(conflict_id), Some(kind), real_id, Some(server));
             }
             Outcome::Rejected { error } => (wire.status, wire.error) = (Status::Rejected, Some(error)),
@@ -215,6 +220,7 @@ impl TryFrom<OutcomeWire> for Outcome {
                 real_id: wire.real_id,
                 server: wire.server.ok_or(MISSING)?,
                 done: wire.done,
+                constraint: wire.constraint,
             },
             Status::Rejected => Self::Rejected { error: wire.error.ok_or(MISSING)? },
             Status::Blocked => Self::Blocked { waits_for: wire.waits_for.ok_or(MISSING)? },
@@ -257,6 +263,18 @@ pub enum ConflictKind {
     DeleteUpdate,
     /// A constraint over several records.
     Constraint,
+}
+
+/// A constraint that an operation would have broken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Broken {
+    /// The paths of the constraint, as declared.
+    pub fields: Vec<String>,
+    /// The record that has these values.
+    pub id: RecordId,
+    /// Its fields; nothing where the user may not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Object>,
 }
 
 /// A record as the server has it.
@@ -322,6 +340,8 @@ mod tests {
             json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "realId": 7, "server": {"version": "3", "stamp": [1, 0]}}),
             json!({"status": "conflict", "conflictId": "c", "kind": "update-delete", "server": {"version": "3", "stamp": [1, 0]}}),
             json!({"status": "conflict", "conflictId": "c", "kind": "update-update", "server": {"version": "3", "stamp": [1, 0]}, "done": true}),
+            json!({"status": "conflict", "conflictId": "c", "kind": "constraint", "server": {"version": "0", "stamp": [0, 0]},
+                "constraint": {"fields": ["email"], "id": 7, "data": {"email": "a@b"}}}),
             json!({"status": "rejected", "error": {"code": "reference_missing", "message": "no such client", "path": "clientId"}}),
             json!({"status": "blocked", "waitsFor": ["temp_1_a_pet"]}),
             json!({"status": "deferred", "retryAfterMs": 500}),

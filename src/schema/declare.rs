@@ -35,6 +35,9 @@ pub struct Entity {
     pub references: Sorted<FieldPath, String>,
     /// Further fields to look records up by.
     pub indexes: Vec<FieldPath>,
+    /// Constraints: of each the paths whose values, taken together, no two records share.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unique: Vec<Vec<FieldPath>>,
     /// What happens when both sides changed.
     pub conflicts: ConflictRules,
     /// The lane its operations wait in; nothing for the last, which has no name.
@@ -132,6 +135,9 @@ impl Schema {
             if let Some((setting, reason)) = entity.conflicts.fault(&entity.references) {
                 return wrong(format!("{at}.conflicts.{setting}"), reason);
             }
+            if let Some((setting, reason)) = entity.fault_of_unique() {
+                return wrong(format!("{at}.{setting}"), reason);
+            }
             for (path, target) in entity.references.iter() {
                 let at = format!("{at}.references.{}", path.as_str());
                 if !self.entities.contains_key(target) {
@@ -228,6 +234,12 @@ mod tests {
         assert!(rules(r#"{"metadata":["a"],"fields":{"a":"manual"}}"#).contains("metadata.0': a field that settles itself"));
         assert!(rules(r#"{"metadata":["a"],"groups":[["a","b"]]}"#).contains("metadata.0': a field that settles itself"));
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"indexes":["x..y"]}}}"#).contains("x..y"));
+        let unique = |unique: &str| error(&format!(r#"{{"name":"a","version":1,"entities":{{"a":{{"unique":{unique}}}}}}}"#));
+        for constraints in [r#"[["a"],[]]"#, r#"[["b"],["a[].b"]]"#, r#"[["b"],["id"]]"#, r#"[["a"],["a"]]"#, r#"[["b"],["a","a"]]"#] {
+            assert!(unique(constraints).contains("entities.a.unique.1"), "{constraints}");
+        }
+        assert!(unique(r#"[["a","b","c","d","e","f"]]"#).contains("unique.0"));
+        assert!(unique(r#"[["a"],["b"],["c"],["d"],["e"],["f"],["g"],["h"],["i"],["j"],["k"]]"#).contains("entities.a.unique'"));
         assert!(
             error(r#"{"name":"a","version":1,"entities":{"a":{"conflicts":{"default":"dice"}}}}"#)
                 .contains("entities.a': no such word is known: dice")

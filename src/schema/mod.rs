@@ -6,7 +6,9 @@
 mod declare;
 mod references;
 mod rules;
+mod unique;
 
 pub use declare::{Entity, KeyPolicy, Lane, Schema, SchemaError};
 pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references, references_set, unfold_delta};
-pub use rules::{ConflictRules, Rule, Detect};
+pub use rules::{ConflictRules, Detect, Rule};
+pub use unique::Holding;

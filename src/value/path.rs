@@ -128,6 +128,10 @@ impl FieldPath {
             Some(Segment::Items) | None => "",
         }
     }
+    /// Whether there is one place of its shape in a document at most.
+    pub fn is_single(&self) -> bool {
+        !self.segments.contains(&Segment::Items)
+    }
     /// Every value in the document that stands at this path.
     pub fn values<'d>(&self, document: &'d Value) -> Vec<&'d Value> {
         let mut found = vec![document];

@@ -4,9 +4,13 @@
 use std::rc::Rc;
 
 use fieldsync::conflict::{Conflict, ConflictState, Filter, filter};
-use fieldsync::decide::{ConflictCounts, CountConflicts, Device, IndexConflicts, ListConflicts, Planned, TakeBack, Wish};
-use fieldsync::model::RecordId;
+use fieldsync::decide::{
+    ConflictCounts, CountConflicts, Device, Fresh, IndexConflicts, ListConflicts, Planned, Resolution, Resolve, TakeBack, Wish,
+};
+use fieldsync::model::{RecordId, Version};
+use fieldsync::outbox::State;
 use fieldsync::plan::{Plan, Read, Row, Step, Table, View, Write};
+use fieldsync::protocol::{Broken, ConflictKind, Outcome, ServerState};
 use fieldsync::schema::Schema;
 use fieldsync::store::{Durability, Store};
 use futures_executor::block_on;
@@ -279,4 +283,30 @@ fn a_restore_that_was_committed_and_not_heard_of_is_not_done_twice() {
     let second = desk.decide(take_back(Wish::Restore)).expect("it is said again");
     assert_eq!((second.operation, second.kept), (first.operation, first.kept));
     assert!(desk.everything() == stored, "and nothing is written again");
+}
+
+#[test]
+fn a_record_that_was_given_up_is_not_given_up_twice() {
+    let mut desk = Desk::new();
+    let create = desk.create(json!({"name": "Rex"}));
+    desk.claim(&[&create], desk.known());
+    let constraint = Some(Box::new(Broken { fields: vec!["name".to_owned()], id: REX, data: None }));
+    let (kind, server) = (ConflictKind::Constraint, ServerState::plain(Version::LOST, None));
+    let met = Outcome::Conflict { conflict_id: "one".to_owned(), kind, real_id: None, server, done: false, constraint };
+    desk.answer(epoch(1), 0, &[(&create, met)]).expect("it stands in this one");
+    let State::Conflict { conflict } = desk.state(&create) else { panic!("a person decides") };
+    let resolve = || Resolve {
+        schema: desk.schema.clone(),
+        conflicts: vec![conflict],
+        resolution: Resolution::ServerWins,
+        dry: false,
+        reason: None,
+        fresh: Fresh { now: 1_700_000_000_001, random: [7; 10] },
+        user: "anna".to_owned(),
+    };
+    // The connection died after the commit: nobody heard of it, and no operation tells of it.
+    let (first, stored) = (desk.decide(resolve()), desk.everything());
+    let again = desk.decide(resolve());
+    assert_eq!((first.ended, first.refused), (again.ended, again.refused));
+    assert!(desk.everything() == stored && desk.outbox().is_empty(), "nothing is written again");
 }

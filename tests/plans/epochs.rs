@@ -34,7 +34,14 @@ pub(crate) fn acknowledge(desk: &mut Desk, op: &Op, real: &RecordId, version: u6
 pub(crate) fn met(version: u64, data: Value) -> Outcome {
     let (stamp, field_stamps) = (Stamp::default(), fieldsync::value::Sorted::new());
     let server = ServerState { version: Version(version), data: Some(object(data)), stamp, field_stamps };
-    Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, real_id: None, server, done: false }
+    Outcome::Conflict {
+        conflict_id: "one".to_owned(),
+        kind: ConflictKind::UpdateUpdate,
+        real_id: None,
+        server,
+        done: false,
+        constraint: None,
+    }
 }
 
 /// A page of the first lineage that brings nothing new, and says that everything is here.

@@ -51,8 +51,14 @@ fn what_a_restore_took_back_is_not_shown_as_null() {
 fn what_a_restore_took_back_is_not_sent_as_null() {
     let (mut desk, name, age) = two_came_back();
     let gone = ServerState { version: Version(101), data: None, stamp: Stamp { ms: 1, n: 0 }, field_stamps: Sorted::new() };
-    let deleted =
-        Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateDelete, real_id: None, server: gone, done: false };
+    let deleted = Outcome::Conflict {
+        conflict_id: "one".to_owned(),
+        kind: ConflictKind::UpdateDelete,
+        real_id: None,
+        server: gone,
+        done: false,
+        constraint: None,
+    };
     // The server refuses the one, and finds the record deleted for the other.
     desk.answer(epoch(2), 999, &[(&age, rejected()), (&name, deleted)]).expect("the new lineage");
     let back = desk.outbox().into_iter().find_map(|(_, operation)| match operation.action {
@@ -114,7 +120,14 @@ fn after_a_restore_a_later_null_of_somebody_else_is_not_gone_over_in_silence() {
     let stamp = Stamp { ms: 1_700_000_000_000 + 60_000, n: 0 };
     let server =
         ServerState { version: Version(101), data: Some(object(json!({"name": "Rex", "age": null}))), stamp, field_stamps: Sorted::new() };
-    let met = Outcome::Conflict { conflict_id: "one".to_owned(), kind: ConflictKind::UpdateUpdate, real_id: None, server, done: false };
+    let met = Outcome::Conflict {
+        conflict_id: "one".to_owned(),
+        kind: ConflictKind::UpdateUpdate,
+        real_id: None,
+        server,
+        done: false,
+        constraint: None,
+    };
     desk.answer(epoch(2), 999, &[(&age, met)]).expect("the new lineage");
     let view = desk.get(&REX).expect("there");
     assert_eq!(

@@ -31,6 +31,8 @@ pub const SCHEMA: &str = r#"{"name": "stories", "version": 1, "entities": {
     "appointment": {"references": {"petId": "pet", "clientId": "client"}},
     "note": {"references": {"appointmentId": "appointment"}},
     "tag": {"key": "uuid"},
+    "owner": {"references": {"clientId": "client"}, "unique": [["email"], ["clientId", "number"]]},
+    "card": {"key": "uuid", "references": {"ownerId": "owner"}, "unique": [["code"]]},
     "product": {"conflicts": {
         "fields": {"shelf": "manual", "stock": "counter", "labels": "set", "parts": {"list": "id"}, "story": "text"}, "groups": [["price", "currency"]]}},
     "order": {"references": {"lines[].productId": "product"}}}}"#;

@@ -93,7 +93,7 @@ function inOrder(first: string[], names: string[]): string[] {
 }
 
 /** The canonical text of a value (RFC 8785). */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -5,6 +5,7 @@
 import type { EntitySchema, Schema } from '../config.js';
 import type { Key } from '../records.js';
 import { changedBy, type Delta, type Fields, isRelative } from './delta.js';
+import { holdings, isSame, taken } from './unique.js';
 
 export type Stamp = [ms: number, n: number];
 
@@ -33,7 +34,15 @@ export interface Refusal {
 
 export type Outcome =
   | { status: 'applied'; realId: Key; version: string; stamp: Stamp }
-  | { status: 'conflict'; conflictId: string; kind: string; realId: Key; server: object; done?: true }
+  | {
+      status: 'conflict';
+      conflictId: string;
+      kind: string;
+      realId?: Key;
+      server: object;
+      done?: true;
+      constraint?: object;
+    }
   | { status: 'rejected'; error: Refusal }
   | { status: 'blocked'; waitsFor: string[] }
   | { status: 'duplicate'; original: Outcome };
@@ -188,33 +197,21 @@ export class Tenant {
     if (action.kind === 'create' && operation.base === 'none') {
       if (before) throw reject('already_exists', 'there is or was a record of this ID');
       const data = this.#mapped(declared, action.data);
+      this.#refuseTaken(declared, entity, id, undefined, data);
       const born = isTemp(record) ? { client, bornAs: record } : {};
       return applied(this.#write({ ...{ entity, id, data, stamp, ...born }, fieldStamps: operation.stamps ?? {} }));
     }
     if (!before) throw reject('unknown_record', `there is no ${entity} ${id}`);
     const base = this.#base(operation);
     const conflict = (kind: string, done?: true): Stop => {
-      const { version, data, fieldStamps } = before;
-      const server = { version: String(version), ...(data ? { data } : {}), stamp: before.stamp, fieldStamps };
-      return new Stop({
-        status: 'conflict',
-        conflictId: crypto.randomUUID(),
-        kind,
-        realId: id,
-        server: structuredClone(server),
-        ...(done && { done }),
-      });
+      const met = { conflictId: crypto.randomUUID(), kind, realId: id, server: shown(before) };
+      return new Stop({ status: 'conflict', ...met, ...(done && { done }) });
     };
     if (action.kind === 'create') {
       if (before.data || before.version > base) throw conflict(before.data ? 'update-update' : 'update-delete');
-      return applied(
-        this.#write({
-          ...before,
-          data: this.#mapped(declared, action.data),
-          stamp,
-          fieldStamps: operation.stamps ?? {},
-        }),
-      );
+      const data = this.#mapped(declared, action.data);
+      this.#refuseTaken(declared, entity, id, before, data);
+      return applied(this.#write({ ...before, data, stamp, fieldStamps: operation.stamps ?? {} }));
     }
     if (action.kind === 'delete') {
       if (!before.data) return applied(before.version);
@@ -240,11 +237,31 @@ export class Tenant {
       const path = changed.unfit.slice(1).replaceAll('/', '.');
       throw reject('invalid_value', 'the field is no count or list that this can be done to', path);
     }
+    this.#refuseTaken(declared, entity, id, before, data);
     if (counts) this.#kept.counted.add(line);
     const stamps = changed.fields.map((field) => [field, operation.stamps?.[field] ?? stamp]);
     return applied(
       this.#write({ ...before, data, fieldStamps: { ...before.fieldStamps, ...Object.fromEntries(stamps) } }),
     );
+  }
+
+  /** What another record holds is nobody else's. */
+  #refuseTaken(declared: EntitySchema, entity: string, id: Key, before: Row | undefined, data: Fields): void {
+    const others = this.rows.filter((row) => row.entity === entity && row.data && row.id !== id);
+    for (const holding of taken(declared, before?.data, data)) {
+      const other = others.find((row) => holdings(declared, row.data).some((held) => isSame(held, holding)));
+      if (!other) continue;
+      const server = before ? shown(before) : { version: '0', stamp: [0, 0] };
+      const constraint = structuredClone({ fields: holding.fields, id: other.id, data: other.data });
+      const met = {
+        conflictId: crypto.randomUUID(),
+        kind: 'constraint',
+        ...(before && { realId: id }),
+        server,
+        constraint,
+      };
+      throw new Stop({ status: 'conflict', ...met });
+    }
   }
 
   #base({ base }: Operation): number {
@@ -301,6 +318,11 @@ export class Tenant {
     this.#kept.rows.set(place(row.entity, row.id), { ...row, version: this.#kept.sequence });
     return this.#kept.sequence;
   }
+}
+
+/** A record as a conflict shows it. */
+function shown({ version, data, stamp, fieldStamps }: Row): object {
+  return structuredClone({ version: String(version), ...(data ? { data } : {}), stamp, fieldStamps });
 }
 
 function hasStood(outcome: Outcome | undefined): boolean {

@@ -3,11 +3,12 @@
 
 use fieldsync::model::{Operation, Stamp, Version};
 use fieldsync::planted::{Bug, is};
-use fieldsync::protocol::{Outcome, Rejection};
+use fieldsync::protocol::{Broken, Outcome, Rejection};
 use fieldsync::value::{Hash, canonical, hash_bytes};
 use serde_json::json;
 
 use super::judge::{Clash, Verdict, Write, judge};
+use super::unique::{Taken, holds};
 use super::{Context, Incoming, Stop, Working};
 use crate::store::{AuditRow, ChangeRow, Conflict, Receipt, Record, RecordKey, TenantState, Wanted};
 
@@ -22,6 +23,8 @@ pub(super) enum Ruling {
     Effect(Box<Effect>),
     /// The record is not what it was written on.
     Conflict(Box<Record>, Clash),
+    /// Another record holds what it would take.
+    Taken(Taken),
     /// It can never take effect, or not yet.
     Refused(Box<Outcome>),
 }
@@ -72,6 +75,16 @@ impl Working {
                 let outcome = applied(&write.record.key, write.record.version, write.record.version);
                 Ruling::Effect(Box::new(Effect { outcome, stamp, closed, write: Some(write) }))
             }
+            Verdict::Taken(taken) if context.decision.is_some() => {
+                let message = format!("{} {} has these values of {}", taken.holder.entity, taken.holder.id, taken.fields.join(", "));
+                return Err(Stop::reject_at("unique_violation", &taken.fields.join(","), message));
+            }
+            Verdict::Taken(taken) => {
+                if let Some(key) = &taken.key {
+                    self.open_conflict(key)?;
+                }
+                Ruling::Taken(taken)
+            }
             Verdict::Conflict(record, clash) => {
                 // Asked for here, so that it is there when the ruling is entered.
                 self.open_conflict(&record.key)?;
@@ -93,7 +106,8 @@ impl Working {
         let outcome = match ruling {
             Ruling::Known(outcome) => return outcome,
             Ruling::Refused(outcome) => *outcome,
-            Ruling::Conflict(record, clash) => self.open(context, incoming, fresh, &record, clash),
+            Ruling::Conflict(record, clash) => self.open(context, incoming, fresh, &record, clash, None),
+            Ruling::Taken(taken) => self.refuse(context, incoming, fresh, taken),
             Ruling::Effect(effect) => {
                 for conflict in effect.closed {
                     let own = conflict.client == *context.client;
@@ -137,17 +151,19 @@ impl Working {
             request: context.request.to_owned(),
             received_ms: context.received_ms,
         };
-        self.put_record(record, write.references, change);
+        let holds = holds(context, &record.key.entity, record.data.as_ref());
+        self.put_record(record, write.references, holds, change);
     }
 
     /// Opens the client's conflict over the record, or renews the one that is open.
-    fn open(
+    pub(super) fn open(
         &mut self,
         context: &Context<'_>,
         incoming: &Incoming<'_>,
         fresh: &str,
         record: &Record,
         Clash { kind, done }: Clash,
+        constraint: Option<Box<Broken>>,
     ) -> Outcome {
         let open = self.open_conflict(&record.key).ok().flatten();
         let conflict = Conflict {
@@ -162,7 +178,7 @@ impl Working {
             closed_by: None,
         };
         let real_id = Some(record.key.id.clone());
-        let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, real_id, server: record.state(), done };
+        let outcome = Outcome::Conflict { conflict_id: conflict.id.clone(), kind, real_id, server: record.state(), done, constraint };
         self.put_conflict(conflict, true);
         outcome
     }

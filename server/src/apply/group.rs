@@ -153,6 +153,10 @@ impl Working {
                 let error = invalid("another member of its group changes the same record, and this one is not written on that change");
                 Ruling::Refused(Box::new(Outcome::Rejected { error }))
             }
+            Ruling::Taken(taken) if self.came_since(before, &taken) => {
+                let error = invalid("another member of its group takes the same values of a constraint");
+                Ruling::Refused(Box::new(Outcome::Rejected { error }))
+            }
             other => other,
         };
         if fieldsync::planted::is(fieldsync::planted::Bug::ServerGroupInParts) {

@@ -8,6 +8,7 @@ use fieldsync::value::{Delta, Limits, Object, ValueError, check};
 
 use super::base::{Standing, done_before, standing};
 use super::references::{check_targets, name_references};
+use super::unique::{Taken, taken_from};
 use super::{Context, Stop, Working};
 use crate::store::{Origin, Record, RecordKey, SAFE_MAX};
 
@@ -25,6 +26,8 @@ pub(super) enum Verdict {
     },
     /// The record is not what it was written on.
     Conflict(Box<Record>, Clash),
+    /// Another record holds what it would take.
+    Taken(Taken),
 }
 
 /// What stands against what.
@@ -172,6 +175,9 @@ impl Case<'_> {
             return Err(Stop::blocked(waits_for));
         }
         let references = check_targets(self.view, self.entity, &key, None, &data)?;
+        if let Some(taken) = taken_from(self.view, self.context, &key, None, &data)? {
+            return Ok(Verdict::Taken(taken));
+        }
         let origin = Origin { client: self.context.client.clone(), temp: temp.clone(), operation: self.operation.id.clone() };
         let record = self.record(key, Some(within_limits(data)?), origin, None);
         let named = temp.filter(|_| !self.view.is_promised(&record.key, &self.operation.id));
@@ -220,6 +226,9 @@ impl Case<'_> {
             return Ok(conflict(before, kind));
         }
         let references = check_targets(self.view, self.entity, &before.key, None, &data)?;
+        if let Some(taken) = taken_from(self.view, self.context, &before.key, Some(before), &data)? {
+            return Ok(Verdict::Taken(taken));
+        }
         let record = self.record(before.key.clone(), Some(within_limits(data)?), before.origin.clone(), Some(before));
         Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named: None, counter: None })))
     }
@@ -255,6 +264,9 @@ impl Case<'_> {
             return Err(Stop::reject_at("invalid_value", &pointer.dotted(), "the field is no count or list that this can be done to"));
         }
         let references = check_targets(self.view, self.entity, &before.key, current, &data)?;
+        if let Some(taken) = taken_from(self.view, self.context, &before.key, Some(before), &data)? {
+            return Ok(Verdict::Taken(taken));
+        }
         let mut record = Record { data: Some(within_limits(data)?), ..before.clone() };
         let touched = delta.changes().filter_map(|(pointer, _)| pointer.keys().next().map(|field| field.into_owned()));
         // Never back: it stands on what is there, whatever its clock says, and another part of the field may be younger.

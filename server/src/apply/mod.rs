@@ -14,6 +14,7 @@ mod judge;
 mod references;
 mod resolve;
 mod savepoint;
+mod unique;
 mod working;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use fieldsync::protocol::Outcome;
 use fieldsync::schema::Reference;
 
 use super::Working;
-use crate::store::{ChangeRow, Conflict, Receipt, Record, RecordKey, TenantState};
+use crate::store::{ChangeRow, Conflict, Receipt, Record, RecordKey, TenantState, UniqueKey};
 
 /// Where to go back to.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Savepoint {
 enum Undo {
     Temp(TempId),
     Counter { entity: String, last: Option<u64>, new: bool },
-    Record { key: RecordKey, record: Option<Option<Record>>, refers: Option<Vec<Reference>> },
+    Record { key: RecordKey, record: Option<Option<Record>>, refers: Option<Vec<Reference>>, holds: Option<Vec<UniqueKey>> },
     Open { key: RecordKey, open: Option<Option<Conflict>> },
     Conflict { id: String, met: Option<Conflict> },
     Receipt { operation: OpId, supersedes: Option<OpId> },
@@ -83,8 +83,9 @@ impl Working {
                     None => self.counters.remove(&entity),
                 };
             }
-            Undo::Record { key, record, refers } => {
+            Undo::Record { key, record, refers, holds } => {
                 self.set_refers(&key, refers);
+                self.set_holds(&key, holds);
                 match record {
                     Some(record) => self.records.insert(key, record),
                     None => self.records.remove(&key),
@@ -138,11 +139,12 @@ impl Working {
         self.note(Undo::Counter { entity: entity.to_owned(), last: before, new });
     }
 
-    pub(super) fn put_record(&mut self, record: Record, references: Vec<Reference>, change: ChangeRow) {
+    pub(super) fn put_record(&mut self, record: Record, references: Vec<Reference>, holds: Vec<UniqueKey>, change: ChangeRow) {
         let key = record.key.clone();
         let refers = self.set_refers(&key, Some(references));
+        let holds = self.set_holds(&key, Some(holds));
         let record = self.records.insert(key.clone(), Some(record));
-        self.note(Undo::Record { key, record, refers });
+        self.note(Undo::Record { key, record, refers, holds });
         self.changes.push(change);
     }
 
@@ -160,6 +162,23 @@ impl Working {
                 self.referred.entry(target(reference)).or_default().insert(key.clone());
             }
             self.refers.insert(key.clone(), now);
+        }
+        before
+    }
+
+    /// Notes what a record written here holds for itself, both ways round. Returns what it held before.
+    fn set_holds(&mut self, key: &RecordKey, now: Option<Vec<UniqueKey>>) -> Option<Vec<UniqueKey>> {
+        let before = self.holds.remove(key);
+        for unique in before.iter().flatten() {
+            if let Some(holders) = self.held.get_mut(unique) {
+                holders.remove(key);
+            }
+        }
+        if let Some(now) = now {
+            for unique in &now {
+                self.held.entry(unique.clone()).or_default().insert(key.clone());
+            }
+            self.holds.insert(key.clone(), now);
         }
         before
     }

@@ -8,7 +8,7 @@ use fieldsync::schema::{KeyPolicy, Reference, Schema, references_set};
 
 use super::savepoint::Savepoint;
 use super::{Incoming, Stop};
-use crate::store::{AuditRow, ChangeRow, Conflict, Found, Receipt, Record, RecordKey, TenantState, Wanted, WriteBatch};
+use crate::store::{AuditRow, ChangeRow, Conflict, Found, Receipt, Record, RecordKey, TenantState, UniqueKey, Wanted, WriteBatch};
 
 /// Rows by key. `None` means: asked for, and there is none.
 #[derive(Debug)]
@@ -29,6 +29,11 @@ pub struct Working {
     /// What the records written here refer to now, and the same the other way round.
     pub(super) refers: BTreeMap<RecordKey, Vec<Reference>>,
     pub(super) referred: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
+    /// Who holds what for itself, as it is stored.
+    uniques: BTreeMap<UniqueKey, BTreeSet<RecordKey>>,
+    /// What the records written here hold for themselves now, and the same the other way round.
+    pub(super) holds: BTreeMap<RecordKey, Vec<UniqueKey>>,
+    pub(super) held: BTreeMap<UniqueKey, BTreeSet<RecordKey>>,
     pub(super) new_temps: BTreeSet<TempId>,
     pub(super) new_counters: BTreeSet<String>,
     pub(super) new_receipts: Vec<OpId>,
@@ -60,6 +65,9 @@ impl Working {
             named: BTreeMap::new(),
             refers: BTreeMap::new(),
             referred: BTreeMap::new(),
+            uniques: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            held: BTreeMap::new(),
             new_temps: BTreeSet::new(),
             new_counters: BTreeSet::new(),
             new_receipts: Vec::new(),
@@ -95,6 +103,12 @@ impl Working {
         }
         for (to, from) in found.dependents {
             self.dependents.entry(to).or_default().insert(from);
+        }
+        for (unique, key) in found.uniques {
+            self.uniques.entry(unique).or_default().insert(key);
+        }
+        for unique in &wanted.uniques {
+            self.uniques.entry(unique.clone()).or_default();
         }
         for conflict in found.conflicts {
             self.conflicts.entry(conflict.key.clone()).or_insert(Some(conflict));
@@ -146,8 +160,12 @@ impl Working {
             let Some(entity) = schema.entity(&operation.entity) else { continue };
             let own = former.get(&operation.id).into_iter().chain([&operation.record]);
             own.for_each(|id| self.foresee_record(&mut wanted, &operation.entity, id));
-            if matches!(operation.action, Action::Create { .. }) && entity.key == KeyPolicy::Integer {
-                wanted.counters.insert(operation.entity.clone());
+            if let Action::Create { data } = &operation.action {
+                if entity.key == KeyPolicy::Integer {
+                    wanted.counters.insert(operation.entity.clone());
+                }
+                let held = entity.holdings(data).into_iter();
+                wanted.uniques.extend(held.map(|holding| UniqueKey { entity: operation.entity.clone(), holding }));
             }
             for reference in references_set(entity, &operation.action) {
                 self.foresee_record(&mut wanted, &reference.entity, &reference.id);
@@ -159,6 +177,7 @@ impl Working {
         wanted.temps.retain(|temp| !self.temps.contains_key(temp));
         wanted.records.retain(|key| !self.records.contains_key(key));
         wanted.counters.retain(|entity| !self.counters.contains_key(entity));
+        wanted.uniques.retain(|unique| !self.uniques.contains_key(unique));
         wanted
     }
 
@@ -236,6 +255,17 @@ impl Working {
         Ok(stored.iter().find(|from| !self.refers.contains_key(*from)))
     }
 
+    /// Another live record that holds this now.
+    pub(super) fn holder(&self, unique: &UniqueKey, own: &RecordKey) -> Result<Option<&RecordKey>, Stop> {
+        if let Some(key) = self.held.get(unique).into_iter().flatten().find(|key| *key != own) {
+            return Ok(Some(key));
+        }
+        let missing = || Stop::missing(Wanted { uniques: [unique.clone()].into(), ..Wanted::default() });
+        let stored = self.uniques.get(unique).ok_or_else(missing)?;
+        // What was written here is judged by `held` alone.
+        Ok(stored.iter().find(|key| *key != own && !self.holds.contains_key(*key)))
+    }
+
     /// Receipts that are new, in the order of their operations.
     pub(super) fn new_receipts(&self) -> impl Iterator<Item = &Receipt> {
         self.new_receipts.iter().filter_map(|id| self.receipts.get(id)?.as_ref())
@@ -263,6 +293,7 @@ impl Working {
         conflicts.sort_by_key(|conflict| conflict.closed_by.is_none());
         Some(WriteBatch {
             state: self.state,
+            uniques: self.holds.into_iter().flat_map(|(key, holds)| holds.into_iter().map(move |unique| (unique, key.clone()))).collect(),
             records: self.refers.into_iter().filter_map(|(key, refers)| Some((records.remove(&key)??, refers))).collect(),
             temps: self
                 .new_temps

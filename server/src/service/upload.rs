@@ -112,7 +112,10 @@ impl<'o, 'b> Batch<'o, 'b> {
 /// Bytes of a record that an outcome shows.
 fn shown(outcome: &Outcome) -> usize {
     match outcome.original() {
-        Outcome::Conflict { server, .. } => server.data.as_ref().map_or(0, |data| Value::Object(data.clone()).to_string().len()),
+        Outcome::Conflict { server, constraint, .. } => {
+            let other = constraint.as_ref().and_then(|broken| broken.data.as_ref());
+            server.data.iter().chain(other).map(|data| Value::Object(data.clone()).to_string().len()).sum()
+        }
         _ => 0,
     }
 }

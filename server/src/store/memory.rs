@@ -11,7 +11,7 @@ use super::conflicts::Listing;
 use super::page::Filling;
 use super::{
     AuditRow, ChangeRow, Conflict, ConflictFilter, ConflictRow, ConflictRows, Found, Holdings, PageBounds, PageRow, PageRows, Receipt,
-    Record, RecordKey, Scope, ServerStore, StoreError, TenantState, UploadTransaction, Wanted, WriteBatch, issued_before,
+    Record, RecordKey, Scope, ServerStore, StoreError, TenantState, UniqueKey, UploadTransaction, Wanted, WriteBatch, issued_before,
 };
 
 /// All tenants.
@@ -32,6 +32,7 @@ pub struct Tenant {
     by_version: BTreeMap<Version, RecordKey>,
     referred: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
     refers: BTreeMap<RecordKey, BTreeSet<RecordKey>>,
+    held: BTreeSet<(UniqueKey, RecordKey)>,
     pruned: BTreeSet<RecordKey>,
     temps: BTreeMap<TempId, RecordKey>,
     receipts: BTreeMap<OpId, Receipt>,
@@ -289,6 +290,9 @@ impl UploadTransaction for MemoryUpload {
             let from = tenant.referred.get(key).into_iter().flatten().filter(|from| *from != key);
             found.dependents.extend(from.take(Wanted::DEPENDENTS_MAX).map(|from| (key.clone(), from.clone())));
         }
+        for unique in &wanted.uniques {
+            found.uniques.extend(tenant.held.iter().filter(|(held, _)| held == unique).cloned());
+        }
         let open = tenant.conflicts.values().filter(|conflict| conflict.closed_by.is_none() && conflict.client == self.client);
         let named = wanted.named.iter().filter_map(|name| tenant.conflicts.get(name));
         found.named.extend(named.filter_map(|conflict| Some((conflict.clone(), tenant.owners.get(&conflict.client)?.clone()))));
@@ -299,6 +303,9 @@ impl UploadTransaction for MemoryUpload {
     async fn commit(mut self, batch: WriteBatch) -> Result<(), StoreError> {
         let tenant = &mut *self.tenant;
         tenant.state = batch.state;
+        let written: BTreeSet<&RecordKey> = batch.records.iter().map(|(record, _)| &record.key).collect();
+        tenant.held.retain(|(_, key)| !written.contains(key));
+        tenant.held.extend(batch.uniques);
         for (record, references) in batch.records {
             let refers = references.into_iter().map(|reference| RecordKey { entity: reference.entity, id: reference.id }).collect();
             tenant.put_record(record, refers);

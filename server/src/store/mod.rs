@@ -25,7 +25,7 @@ pub use lineage::issued_before;
 pub use prune::prune;
 pub use rows::{
     AuditRow, ChangeRow, Conflict, ConflictFilter, ConflictRow, ConflictRows, Found, Holdings, Origin, PageRow, PageRows, Receipt, Record,
-    RecordKey, Scope, TenantState, Wanted, WriteBatch,
+    RecordKey, Scope, TenantState, UniqueKey, Wanted, WriteBatch,
 };
 
 /// Why the store did not do what it was asked.

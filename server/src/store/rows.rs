@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fieldsync::model::{ClientId, Kind, OpId, RecordId, Stamp, TempId, Version};
 use fieldsync::protocol::{ConflictKind, Outcome, ServerState};
-use fieldsync::schema::Reference;
+use fieldsync::schema::{Holding, Reference};
 use fieldsync::value::{Hash, Object, Sorted};
 
 /// Which record: its entity and its real ID.
@@ -14,6 +14,15 @@ pub struct RecordKey {
     pub entity: String,
     /// The real ID.
     pub id: RecordId,
+}
+
+/// What a record of an entity can hold for itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UniqueKey {
+    /// The entity type.
+    pub entity: String,
+    /// The constraint and the values.
+    pub holding: Holding,
 }
 
 /// Where a record came from. It never changes.
@@ -172,6 +181,8 @@ pub struct Wanted {
     pub counters: BTreeSet<String>,
     /// Live records, other than itself, that refer to these: at most [`Wanted::DEPENDENTS_MAX`] each.
     pub dependents: BTreeSet<RecordKey>,
+    /// The live records that hold these.
+    pub uniques: BTreeSet<UniqueKey>,
     /// The open conflicts of the asking client over these records.
     pub conflicts: BTreeSet<RecordKey>,
     /// The conflicts of these names, whoever met them, open or not.
@@ -207,6 +218,8 @@ pub struct Found {
     pub counters: Vec<(String, u64)>,
     /// Records (first) and those that refer to them (second).
     pub dependents: Vec<(RecordKey, RecordKey)>,
+    /// What was asked for, and who holds it: one each, or more where a constraint was declared later.
+    pub uniques: Vec<(UniqueKey, RecordKey)>,
     /// Open conflicts.
     pub conflicts: Vec<Conflict>,
     /// Conflicts asked for by name, each with the user whose client met it.
@@ -220,6 +233,8 @@ pub struct WriteBatch {
     pub state: TenantState,
     /// Records in their last state, each with all references that it then holds.
     pub records: Vec<(Record, Vec<Reference>)>,
+    /// What those records hold for themselves then: all of it.
+    pub uniques: Vec<(UniqueKey, RecordKey)>,
     /// New names.
     pub temps: Vec<(TempId, RecordKey)>,
     /// The last integer ID issued, by entity.

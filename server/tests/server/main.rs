@@ -23,6 +23,7 @@ mod roles;
 mod scopes;
 mod store_contract;
 mod together;
+mod uniques;
 mod values;
 mod wire;
 mod world;

@@ -5,12 +5,12 @@ use std::task::{Context, Poll, Waker};
 
 use fieldsync::model::{ClientId, Kind, OpId, RecordId, Stamp, TempId, Version};
 use fieldsync::protocol::{ConflictKind, Outcome, limits};
-use fieldsync::schema::Reference;
+use fieldsync::schema::{Holding, Reference};
 use fieldsync::value::hash_bytes;
 use fieldsync_server::store::sqlite::{Setting, SqliteStore};
 use fieldsync_server::store::{
     AuditRow, ChangeRow, Conflict, ConflictFilter, ConflictRow, Origin, PageBounds, Receipt, Record, RecordKey, Scope, ServerStore,
-    StoreError, TenantState, UploadTransaction, Wanted, WriteBatch,
+    StoreError, TenantState, UniqueKey, UploadTransaction, Wanted, WriteBatch,
 };
 use serde_json::json;
 
@@ -41,6 +41,10 @@ fn temp() -> Result<TempId, Failure> {
 
 fn key(id: i64) -> RecordKey {
     RecordKey { entity: "client".to_owned(), id: RecordId::Integer(id) }
+}
+
+fn unique(values: &str) -> UniqueKey {
+    UniqueKey { entity: "client".to_owned(), holding: Holding { name: "[s]".to_owned(), values: values.to_owned() } }
 }
 
 fn conflict() -> Result<Conflict, Failure> {
@@ -95,6 +99,7 @@ fn batch() -> Result<WriteBatch, Failure> {
     Ok(WriteBatch {
         state: TenantState { sequence: Version(2), audit_number: 1, audit_head: hash_bytes(b"y"), ..TenantState::default() },
         records: vec![(record(1, 1)?, Vec::new()), (record(2, 2)?, vec![reference.clone(), reference])],
+        uniques: vec![(unique("a"), key(1)), (unique("b"), key(2))],
         temps: vec![(temp()?, key(1))],
         counters: vec![("client".to_owned(), 2)],
         receipts: vec![receipt],
@@ -115,6 +120,7 @@ fn everything() -> Result<Wanted, Failure> {
         records: [key(1), key(2), key(3)].into(),
         counters: ["client".to_owned()].into(),
         dependents: [key(1), key(2)].into(),
+        uniques: [unique("a"), unique("b"), unique("c")].into(),
         conflicts: [key(1)].into(),
         named: ["c".to_owned(), "d".to_owned()].into(),
     })
@@ -147,6 +153,7 @@ async fn what_is_committed_is_found_by_every_key<S: ServerStore>(world: World<S>
     assert_eq!(found.temps, written.temps);
     assert_eq!(found.counters, written.counters);
     assert_eq!(found.dependents, [(key(1), key(2))]);
+    assert_eq!(found.uniques, written.uniques);
     assert_eq!(found.conflicts, [conflict()?]);
     assert_eq!(found.named, [(conflict()?, "anna".to_owned())]);
     drop(transaction);
@@ -155,7 +162,7 @@ async fn what_is_committed_is_found_by_every_key<S: ServerStore>(world: World<S>
     let found = foreign.load(&everything()?).await?;
     assert!(found.records.is_empty() && found.receipts.is_empty() && found.successors.is_empty() && found.temps.is_empty());
     assert!(found.counters.is_empty() && found.dependents.is_empty() && found.conflicts.is_empty() && found.named.is_empty());
-    assert!(found.counted.is_empty());
+    assert!(found.counted.is_empty() && found.uniques.is_empty());
     drop(foreign);
     assert_eq!(store.page("north", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 2);
     assert_eq!(store.page("south", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 0);

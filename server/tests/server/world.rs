@@ -27,7 +27,8 @@ pub(crate) const SCHEMA: &str = r#"{"name": "test", "version": 3, "entities": {
     "pet": {"references": {"clientId": "client", "mate": "pet"}},
     "visit": {"references": {"petId": "pet", "attendees[].vetId": "vet", "by.lead": "vet"}},
     "vet": {"key": "text"},
-    "photo": {"key": "uuid", "references": {"petId": "pet"}}
+    "photo": {"key": "uuid", "references": {"petId": "pet"}},
+    "owner": {"unique": [["email"], ["clinic.id", "number"]]}
 }}"#;
 
 /// Runs each story on both stores.
@@ -179,6 +180,13 @@ impl World<SqliteStore> {
 impl<S: ServerStore> World<S> {
     pub(crate) fn over(store: S, folder: Option<Folder>) -> Result<Self, Failure> {
         Self::at(store, folder, Arc::new(TestClock(AtomicU64::new(NOW_MS))))
+    }
+
+    /// A server of another schema.
+    pub(crate) fn serving(store: S, schema: Schema) -> Result<Self, Failure> {
+        let clock = Arc::new(TestClock(AtomicU64::new(NOW_MS)));
+        let service = Service::new(store, schema, &key()?, clock.clone(), Arc::new(TestEntropy::default()));
+        Ok(Self { service: Arc::new(service), clock, folder: None })
     }
 
     fn at(store: S, folder: Option<Folder>, clock: Arc<TestClock>) -> Result<Self, Failure> {

@@ -12,6 +12,7 @@ mod conflicts;
 mod prune;
 mod read;
 mod schema;
+mod unique;
 mod write;
 
 use std::ops::ControlFlow;
@@ -19,6 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fieldsync::model::{ClientId, Epoch, RecordId, Version};
+use fieldsync::schema::Schema;
 use fieldsync::value::Hash;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -114,6 +116,12 @@ impl SqliteStore {
 
     async fn meta(&self, name: &str) -> Result<String, StoreError> {
         Ok(sqlx::query_scalar("SELECT value FROM meta WHERE name = ?1").bind(name).fetch_one(&self.writer).await?)
+    }
+
+    /// Takes over the constraints of a schema: finds out anew what each record holds for itself. A server does so when it
+    /// starts.
+    pub async fn hold(&self, schema: &Schema) -> Result<(), StoreError> {
+        unique::fill(&self.writer, schema).await
     }
 
     /// The audit rows of a tenant, in order.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::model::{ClientId, OpId, Stamp, TempId, Version};
+use fieldsync::schema::Holding;
 use fieldsync::value::Sorted;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
@@ -12,7 +13,7 @@ use sqlx::{Row, SqliteConnection};
 use super::super::page::Filling;
 use super::super::rows::Conflict;
 use super::super::{
-    Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, StoreError, TenantState, Wanted,
+    Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, StoreError, TenantState, UniqueKey, Wanted,
 };
 use super::{from_db, from_json, from_word, hash_from, id_from, id_text, json, to_db};
 
@@ -206,6 +207,13 @@ pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &Clien
             found.named.push((conflict(&row)?, row.try_get(10)?));
         }
     }
+    for (held, name, entity) in wanted.uniques.iter().map(|unique| (&unique.holding.values, &unique.holding.name, &unique.entity)) {
+        let rows = sqlx::query("SELECT entity, id FROM uniques WHERE tenant = ?1 AND entity = ?2 AND name = ?3 AND held = ?4");
+        for row in rows.bind(tenant).bind(entity).bind(name).bind(held).fetch_all(&mut *db).await? {
+            let holding = Holding { name: name.clone(), values: held.clone() };
+            found.uniques.push((UniqueKey { entity: entity.clone(), holding }, key_at(&row, 0)?));
+        }
+    }
     for key in &wanted.dependents {
         let rows = sqlx::query(
             "SELECT DISTINCT from_entity, from_id FROM refs WHERE tenant = ?1 AND to_entity = ?2 AND to_id = ?3
@@ -227,7 +235,7 @@ fn by_entity(keys: &BTreeSet<RecordKey>) -> BTreeMap<&str, Vec<String>> {
     grouped
 }
 
-fn key_at(row: &SqliteRow, at: usize) -> Result<RecordKey, StoreError> {
+pub(super) fn key_at(row: &SqliteRow, at: usize) -> Result<RecordKey, StoreError> {
     Ok(RecordKey { entity: row.try_get(at)?, id: id_from(row.try_get(at + 1)?)? })
 }
 

@@ -4,7 +4,8 @@
 /// Counts up with every change of the tables below. `marks`, `pruned` and the number `issued` in
 /// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups`, `counted` and
 /// `conflict_offsets` came later and are no change of layout: a server that does not know them only splits groups, takes no
-/// counts, and takes the clocks of devices for right when a conflict is resolved by the later stamp.
+/// counts, and takes the clocks of devices for right when a conflict is resolved by the later stamp. `uniques` is filled anew at
+/// every start, for the constraints of the schema that is served then.
 pub(super) const LAYOUT: &str = "2";
 /// What makes of layout 1 this one, beside what `TABLES` adds: a temp ID outlives the tombstone of its record.
 pub(super) const FROM_1: &str = "
@@ -60,6 +61,13 @@ CREATE TABLE IF NOT EXISTS refs (
     FOREIGN KEY (tenant, to_entity, to_id) REFERENCES records (tenant, entity, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS refs_to ON refs (tenant, to_entity, to_id);
+
+CREATE TABLE IF NOT EXISTS uniques (
+    tenant TEXT NOT NULL, entity TEXT NOT NULL, name TEXT NOT NULL, held TEXT NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (tenant, entity, name, held, id),
+    FOREIGN KEY (tenant, entity, id) REFERENCES records (tenant, entity, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS uniques_by_record ON uniques (tenant, entity, id);
 
 CREATE TABLE IF NOT EXISTS temp_ids (
     tenant TEXT NOT NULL, temp TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (tenant, temp)

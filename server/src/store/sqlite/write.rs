@@ -4,7 +4,7 @@ use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::super::rows::Conflict;
-use super::super::{AuditRow, ChangeRow, Receipt, Record, RecordKey, StoreError, WriteBatch};
+use super::super::{AuditRow, ChangeRow, Receipt, Record, RecordKey, StoreError, UniqueKey, WriteBatch};
 use super::{id_text, json, to_db, word};
 use fieldsync::schema::Reference;
 
@@ -17,6 +17,7 @@ pub(super) async fn batch(db: &mut SqliteConnection, tenant: &str, batch: &Write
     tenant_state(db, tenant, batch).await?;
     records(db, tenant, &batch.records).await?;
     references(db, tenant, &batch.records).await?;
+    uniques(db, tenant, batch).await?;
     insert(
         db,
         "INSERT INTO counters (tenant, entity, last) ",
@@ -143,6 +144,36 @@ async fn references(db: &mut SqliteConnection, tenant: &str, records: &[(Record,
             .push_bind(to.path.clone())
             .push_bind(to.entity.clone())
             .push_bind(id_text(&to.id));
+        Ok(())
+    })
+    .await
+}
+
+/// Replaces what the written records hold for themselves.
+async fn uniques(db: &mut SqliteConnection, tenant: &str, batch: &WriteBatch) -> Result<(), StoreError> {
+    let mut by_entity: std::collections::BTreeMap<&str, Vec<String>> = std::collections::BTreeMap::new();
+    for (record, _) in &batch.records {
+        by_entity.entry(&record.key.entity).or_default().push(id_text(&record.key.id));
+    }
+    for (entity, ids) in by_entity {
+        sqlx::query("DELETE FROM uniques WHERE tenant = ?1 AND entity = ?2 AND id IN (SELECT value FROM json_each(?3))")
+            .bind(tenant)
+            .bind(entity)
+            .bind(json(&ids)?)
+            .execute(&mut *db)
+            .await?;
+    }
+    hold(db, tenant, &batch.uniques).await
+}
+
+/// Notes what records hold for themselves.
+pub(super) async fn hold(db: &mut SqliteConnection, tenant: &str, held: &[(UniqueKey, RecordKey)]) -> Result<(), StoreError> {
+    insert(db, "INSERT INTO uniques (tenant, entity, name, held, id) ", held, "", |row, (unique, key)| {
+        row.push_bind(tenant.to_owned())
+            .push_bind(unique.entity.clone())
+            .push_bind(unique.holding.name.clone())
+            .push_bind(unique.holding.values.clone())
+            .push_bind(id_text(&key.id));
         Ok(())
     })
     .await

@@ -1,0 +1,160 @@
+//! A conflict over a constraint: another record at the server has the values that an operation of here wanted. It waits for a
+//! person, whatever the rules of the entity say, and the record goes on showing the local value.
+//!
+//! It ends like any other, by an operation in the place of the refused one. Only a record that the server refused to create
+//! has nothing there that could stand: it is created anew, or given up as in [`super::items`].
+
+use super::cache::{Cache, Run};
+use super::chain::{Instead, Onto, around, reissue};
+use super::effects::Settled;
+use super::intent::{Place, WriteError};
+use super::items::give_up;
+use super::outcomes::Outcomes;
+use super::overlay::OverlayRow;
+use super::rebase::{ServerClock, after, map_temps, record};
+use super::resolve::{Resolution, Resolve, ResolveError};
+use super::rows::{BaseRow, IdRow};
+use super::state::SyncState;
+use super::work::Work;
+use crate::audit::Event;
+use crate::conflict::{Conflict, FoundBy, Other, Verdict};
+use crate::model::{Action, Base, Operation, RecordId};
+use crate::outbox::{OutboxRow, Queue, State};
+use crate::plan::{Read, Table};
+use crate::protocol::{Broken, ConflictKind, ServerState};
+use crate::value::{KeyRange, Sorted};
+
+impl Outcomes {
+    /// The server refused an operation for the sake of another record.
+    #[allow(clippy::too_many_arguments, reason = "the operation, its rows and the server's side")]
+    pub(super) fn constrained(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        mut row: OverlayRow,
+        stored: &OutboxRow,
+        operation: &Operation,
+        name: &str,
+        (server, broken): (&ServerState, Option<&Broken>),
+    ) -> Run<()> {
+        if self.waits_behind(db, work, &mut row, stored, operation)? {
+            work.put(row);
+            return Ok(());
+        }
+        let mut ground = row.ground_of(operation.seq);
+        map_temps(db, work, &row.entity, &mut ground)?;
+        let local = after(ground.clone(), &operation.action);
+        let fields = broken.map(|broken| broken.fields.clone()).unwrap_or_default();
+        let verdict = Verdict { action: None, fields, ask: true, resolution: "manual", kind: ConflictKind::Constraint };
+        let found = record(work, &row, operation, &ground, &local, server, &verdict, None);
+        let other = broken.map(|broken| Other { id: broken.id.clone(), data: broken.data.clone() });
+        let conflict = Conflict { conflict_id: name.to_owned(), found_by: FoundBy::Data, other, ..found };
+        row.conflict = Some(conflict.id);
+        work.found(&conflict);
+        work.queue(operation, stored.clone().with(State::Conflict { conflict: conflict.id }));
+        work.note(operation, Event::Conflict { conflict: conflict.id });
+        work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
+        work.put(row);
+        Ok(())
+    }
+}
+
+impl Resolve {
+    /// The refusal of a merge whose fields another record has, as far as that is known here.
+    pub(super) fn breaks(&self, db: &mut Cache, work: &Work<'_>, conflict: &Conflict) -> Run<Option<WriteError>> {
+        let place = Place { schema: &self.schema, entity: &conflict.entity };
+        let (Resolution::Merge(Some(exactly)), Some(declared)) = (&self.resolution, place.declared()) else { return Ok(None) };
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        // All that is looked at here and later, so that it comes in few rounds: who is missing waits below.
+        let _ = around(db, work, &conflict.operation);
+        db.prefetch([IdRow::read(&conflict.entity, &conflict.record)]);
+        if let Some(other) = &conflict.other {
+            let in_base = BaseRow::read(sync.generation, &conflict.entity, &other.id);
+            db.prefetch([OverlayRow::read_by_id(&conflict.entity, &other.id), in_base]);
+        }
+        let mut merged = Some(exactly.clone());
+        map_temps(db, work, &conflict.entity, &mut merged)?;
+        let before = conflict.server.data.as_ref();
+        let own = super::ids::present(db, &conflict.entity, &conflict.record)?;
+        let rival = place.rival(db, work, &sync, &own, before, merged.as_ref())?;
+        // One that was not downloaded yet is known by what the server said of it.
+        let Some(Other { id, data: Some(there) }) = conflict.other.as_ref().filter(|_| rival.is_none()) else { return Ok(rival) };
+        if place.existing(db, work, id, sync.generation)?.is_some() {
+            return Ok(None);
+        }
+        let held = declared.holdings(there);
+        let taken = declared.taken(before, merged.as_ref().unwrap_or(exactly));
+        let shared = taken.iter().find(|holding| held.contains(holding));
+        Ok(shared.map(|holding| WriteError::UniqueViolation {
+            entity: conflict.entity.clone(),
+            fields: declared.unique_fields(&holding.name),
+            id: id.clone(),
+        }))
+    }
+
+    /// Ends the conflict of a record that the server refused to create.
+    pub(super) fn unborn(&self, db: &mut Cache, work: &mut Work<'_>, mut conflict: Conflict) -> Run<Result<bool, ResolveError>> {
+        let unknown = |id| Ok(Err(ResolveError::Unknown(id)));
+        let Some((stored, old)) = work.outbox(db, conflict.operation.seq)? else { return unknown(conflict.id) };
+        let data = match (&self.resolution, &conflict.operation.action) {
+            (Resolution::ServerWins, _) => return self.never_born(db, work, conflict),
+            (Resolution::Merge(Some(exactly)), _) => exactly.clone(),
+            (_, Action::Create { data }) => data.clone(),
+            (_, Action::Update { .. } | Action::Delete) => return unknown(conflict.id),
+        };
+        // What it will need later too, so that it all comes in few rounds: who is missing waits below.
+        let _ = around(db, work, &old);
+        let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return unknown(conflict.id) };
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let by = Operation {
+            action: Action::Create { data: data.clone() },
+            base: Base::None,
+            stamp: work.stamp(),
+            stamps: Sorted::new(),
+            ..conflict.operation.clone()
+        };
+        row.conflict = None;
+        let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
+        let instead = Instead { old: &conflict.operation, by, onto: Onto::AsItWas { behind: None }, clock };
+        reissue(db, work, &mut row, instead, &self.fresh)?;
+        work.put(row);
+        let by = work.in_place_of(&conflict.operation.id);
+        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), by, Some(&data));
+        work.conflict(&conflict);
+        Ok(Ok(true))
+    }
+
+    /// Whether this very decision gave the record up: the connection died after the commit, and no operation tells of it.
+    pub(super) fn gave_up(&self, conflict: &Conflict) -> bool {
+        let is_this = conflict.resolved_at == Some(self.fresh.now) && conflict.resolution.as_deref() == Some(self.resolution.name());
+        is_this && conflict.is_of_new() && self.resolution == Resolution::ServerWins
+    }
+
+    /// Gives the record up, with the transaction that it is part of. Refused while anything else that is unsent needs it.
+    fn never_born(&self, db: &mut Cache, work: &mut Work<'_>, mut conflict: Conflict) -> Run<Result<bool, ResolveError>> {
+        let mut queue = Queue::default();
+        for row in db.all::<OutboxRow>(&Read::range(Table::Outbox, KeyRange::all()))? {
+            queue.insert(row, &self.schema).map_err(super::cache::unreadable)?;
+        }
+        let own = &conflict.operation;
+        let given_up = queue.dependents(own.seq);
+        let items: Vec<_> = given_up.iter().filter_map(|seq| queue.get(*seq)).collect();
+        let goes = |other: &Operation| {
+            let together = own.group.as_ref().is_some_and(|group| other.group.as_ref().is_some_and(|other| other.id == group.id));
+            together || other.entity == own.entity && other.record == own.record
+        };
+        let others = items.iter().filter(|item| !goes(&item.operation));
+        let dependents: Vec<(String, RecordId)> =
+            others.map(|item| (item.operation.entity.clone(), item.operation.record.clone())).collect();
+        if !dependents.is_empty() {
+            let (entity, id) = (conflict.entity.clone(), conflict.record.clone());
+            return Ok(Err(WriteError::HasDependents { entity, id, dependents }.into()));
+        }
+        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
+        give_up(db, work, &items, &self.user, clock, Some(conflict.id))?;
+        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), None, None);
+        work.conflict(&conflict);
+        Ok(Ok(true))
+    }
+}
