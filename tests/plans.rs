@@ -7,6 +7,8 @@
 #[path = "plans/desk.rs"]
 mod desk;
 
+#[path = "plans/asking.rs"]
+mod asking;
 #[path = "plans/claims.rs"]
 mod claims;
 #[path = "plans/conflicts.rs"]

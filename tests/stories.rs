@@ -28,6 +28,8 @@ mod constraints;
 mod decided;
 #[path = "stories/detection.rs"]
 mod detection;
+#[path = "stories/functions.rs"]
+mod functions;
 #[path = "stories/groups.rs"]
 mod groups;
 #[path = "stories/held.rs"]

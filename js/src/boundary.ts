@@ -21,11 +21,16 @@ export interface EngineFault {
 export interface EngineHooks {
   /** A bearer token for this tenant and user, or `null` for "not now". `refresh`: the last one was refused. */
   token(tenant: string, user: string, refresh: boolean): Promise<string | null>;
+  /** What a function of the app says of this JSON text, as JSON text. Rejects where it failed. */
+  ask(sort: FunctionSort, entity: string, about: string): Promise<string>;
   /**
    * One {@link EngineEvent}, as JSON text. Called outside every borrow, so a listener may call the engine again.
    */
   event(json: string): void;
 }
+
+/** A sort of functions that an app brings: each entity has one of each at most. */
+export type FunctionSort = 'rule';
 
 /** An event as the engine tells it: a status stands in a member of its own. */
 export type EngineEvent = Exclude<SyncEvent, { type: 'status' }> | { type: 'status'; status: SyncStatus };

@@ -13,8 +13,8 @@ import { Bridge } from './bridge.js';
 import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { Conflicts } from './conflicts.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
-import { Events } from './events.js';
-import { changesText, idText, name, optionsText, reasonText, recordText, writesText } from './input.js';
+import { Events, reportUncaught } from './events.js';
+import { changesText, idText, name, optionsText, reasonText, recordText, toText, writesText } from './input.js';
 import { entered, type Realm } from './load.js';
 import { Queue } from './queue.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
@@ -128,7 +128,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   }
 
   static async #start<R extends RecordsOf<R>>(settings: Settings, realm: Realm): Promise<FieldSync<R>> {
-    const { text, token } = settings;
+    const { text, token, functions } = settings;
     await realm.init({});
     const care = await realm.look(...settings.who);
     const events = new Events();
@@ -140,6 +140,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
         events.hold();
         const engine = await module.Engine.open(text, {
           token: async (tenant, user, refresh) => (await token?.({ tenant, user, refresh })) ?? null,
+          ask: (sort, entity, about) => asked(functions[sort][entity], about),
           event: (json) => {
             const event: EngineEvent = JSON.parse(json);
             if (event.type === 'status') {
@@ -283,6 +284,16 @@ export async function closeAll(realm: Realm): Promise<void> {
 /** What was asked of the engine and is not stored: the next one is asked for it again. */
 interface Wishes {
   offline: boolean;
+}
+
+/** What a function of the app says. What it throws is reported as what a listener throws is. */
+async function asked(ask: ((about: never) => unknown) | undefined, about: string): Promise<string> {
+  try {
+    return toText((await ask?.(JSON.parse(about) as never)) ?? null);
+  } catch (cause) {
+    reportUncaught(cause);
+    throw cause;
+  }
 }
 
 /** What the engine says of a write. */

@@ -2,9 +2,11 @@
  * The settings of a client and the schema of its records. Defaults and ranges are the engine's: it refuses an unknown
  * or bad setting with `bad_setting` and its path.
  */
+import type { FunctionSort } from './boundary.js';
 import { FieldSyncError } from './errors.js';
 import { optionsText } from './input.js';
 import type { AnyRecords, EntityOf } from './records.js';
+import type { Conflict, ConflictStrategy, StrategyName } from './shapes.js';
 
 /** For whom a token is asked. */
 export interface Identity {
@@ -17,8 +19,19 @@ export interface Identity {
 /** Gives a bearer token for that tenant and user, or `null` for "not now". Tokens are never stored. */
 export type TokenProvider = (identity: Identity) => string | null | Promise<string | null>;
 
-/** Who wins when both sides changed a field or a record. */
-export type SideRule = 'manual' | 'server-wins' | 'client-wins' | 'last-write-wins';
+/**
+ * Who wins when both sides changed a field or a record. `manual`: a person decides; `function`: the entity's function among
+ * the settings' `rules`, and where that does not, a person.
+ */
+export type SideRule = 'manual' | 'function' | 'server-wins' | 'client-wins' | 'last-write-wins';
+
+/**
+ * Decides a conflict, which is as `conflicts.get` shows it: a strategy or its name. `manual` without `mergedData` leaves it to
+ * a person, and so does a function that throws, is late (`ruleTimeoutMs`), or answers anything else.
+ */
+export type RuleFunction = (
+  conflict: Conflict,
+) => ConflictStrategy | StrategyName | Promise<ConflictStrategy | StrategyName>;
 
 /**
  * What stands when both sides changed a field: one side's value, or both changes together. `counter`: a whole number, what
@@ -107,6 +120,13 @@ export interface SyncConfig<R = AnyRecords> {
   coalesce?: boolean | undefined;
   /** What a person must give a `reason` for (`reason_required`), which the audit trail keeps. Default nothing. */
   audit?: { requireReason?: readonly ('resolve' | 'discard')[] | undefined } | undefined;
+  /**
+   * By entity: decides its conflicts where the schema says `function`. Called outside of every transaction, during a session
+   * and by one tab at a time. Two who open one client share the functions of the first.
+   */
+  rules?: { readonly [E in EntityOf<R>]?: RuleFunction } | undefined;
+  /** How long a function of `rules` may take, in ms, 100 to 60000. Default 5000. */
+  ruleTimeoutMs?: number | undefined;
   /** Operations in the first batch; it doubles with each that went well. Default 50. */
   batchSize?: number | undefined;
   /** Operations in any batch. Default 1000. */
@@ -133,6 +153,7 @@ export interface Settings {
   /** For the engine. */
   text: string;
   token: TokenProvider | undefined;
+  functions: AppFunctions;
   /** Their names, as far as they can be read. */
   entities: string[];
   /** Whether the service worker may be asked for. */
@@ -145,9 +166,15 @@ export interface Settings {
   comparable: string;
 }
 
+/** The app's functions by sort and entity. */
+export type AppFunctions = { readonly [S in FunctionSort]: { readonly [entity: string]: (about: never) => unknown } };
+
 export function readConfig(config: SyncConfig<never>): Settings {
   if (typeof config !== 'object' || config === null) throw badSetting('', 'the configuration is an object');
-  const { token, backgroundSync = true, ...plain } = config;
+  const { token, backgroundSync = true, rules, ...others } = config;
+  const functions: AppFunctions = { rule: functionsOf('rules', rules) };
+  // The engine needs to know only for which entities there are any.
+  const plain = { ...others, ...(rules && { rules: Object.keys(functions.rule) }) };
   if (token !== undefined && typeof token !== 'function') throw badSetting('token', 'the token provider is a function');
   if (typeof backgroundSync !== 'boolean') throw badSetting('backgroundSync', 'backgroundSync is true or false');
   for (const setting of ['tenant', 'user'] as const) {
@@ -165,12 +192,23 @@ export function readConfig(config: SyncConfig<never>): Settings {
   return {
     text,
     token,
+    functions,
     entities,
     backgroundSync: backgroundSync && rest.autoSync !== false,
     who,
     identity,
     comparable,
   };
+}
+
+function functionsOf(setting: string, functions: unknown = {}): Record<string, (about: never) => unknown> {
+  if (typeof functions !== 'object' || functions === null)
+    throw badSetting(setting, `${setting} is an object of functions`);
+  const given = Object.entries(functions).filter(([, value]) => value !== undefined);
+  const [other] = given.find(([, value]) => typeof value !== 'function') ?? [];
+  if (other !== undefined)
+    throw badSetting(`${setting}.${other}`, `what stands under ${setting}.${other} is a function`);
+  return Object.fromEntries(given);
 }
 
 function badSetting(path: string, message: string): FieldSyncError {

@@ -13,6 +13,7 @@ export type {
   FieldRule,
   Identity,
   Lane,
+  RuleFunction,
   Schema,
   SideRule,
   SyncConfig,

@@ -149,17 +149,22 @@ export interface Conflict {
   serverVersion?: string;
   /** Its life, the first step first. */
   steps?: ConflictStep[];
+  /** An open one that a function of `rules` is to decide. */
+  asks?: 'function';
 }
 
 /** What happened to a conflict. */
 export interface ConflictStep {
-  /** `renewed`: the server's side was replaced by a newer one. */
-  step: 'found' | 'renewed' | 'resolved' | 'restored' | 'undone';
+  /** `renewed`: the server's side was replaced by a newer one. `asked`: a function of `rules` left it to a person. */
+  step: 'found' | 'renewed' | 'asked' | 'resolved' | 'restored' | 'undone';
   /** In ms, by the device. */
   at: number;
   /** `rule`, or the user. */
   by?: string;
-  /** Of a resolution its name; of an undo `resolution` or `restore`, whichever it took back. */
+  /**
+   * Of a resolution its name; of an undo `resolution` or `restore`, whichever it took back; of `asked` why: `manual`,
+   * `rule_failed`, `rule_late`, `rule_invalid`, `rule_unsettled`, or the code with which its answer was refused.
+   */
   how?: string;
   /** The operation that met the conflict, or that did this; absent where nothing had to be written. */
   operationId?: string;
@@ -374,6 +379,8 @@ export interface SyncEvents {
   queue: { type: 'queue' };
   conflict: { type: 'conflict'; id: number };
   session: { type: 'session'; result: SessionSummary };
+  /** A function of the app failed, was late or answered what it may not. What it was asked about is not in here. */
+  warning: { type: 'warning'; code: string; entity: string; conflictId?: number };
   /** Another tab runs a newer layout of the database: saves fail until this page is reloaded. */
   outdated: { type: 'outdated' };
 }

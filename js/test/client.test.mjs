@@ -67,6 +67,37 @@ describe('a client', () => {
     assert.ok(client instanceof FieldSync);
   });
 
+  test('what a function of the app says crosses as text, and what it throws is reported', async () => {
+    const reported = [];
+    globalThis.reportError = (cause) => reported.push(cause);
+    try {
+      await open({
+        rules: {
+          pet: async ({ localData }) => ({ type: 'merge', mergedData: localData }),
+          client: () => {
+            throw new Error('no idea');
+          },
+          visit: () => undefined,
+        },
+      });
+      assert.deepEqual(JSON.parse(world.calls[0][1]).rules, ['pet', 'client', 'visit']);
+      const { ask } = world.engines[0].hooks;
+      assert.equal(await ask('rule', 'pet', '{"localData":{"a":1}}'), '{"type":"merge","mergedData":{"a":1}}');
+      assert.equal(await ask('rule', 'visit', '{}'), 'null');
+      await assert.rejects(ask('rule', 'client', '{}'), { message: 'no idea' });
+      assert.deepEqual(
+        reported.map(({ message }) => message),
+        ['no idea'],
+      );
+    } finally {
+      delete globalThis.reportError;
+    }
+    await assert.rejects(FieldSync.open({ ...config, user: 'bad', rules: { pet: 'client-wins' } }), {
+      code: 'bad_setting',
+      details: { path: 'rules.pet' },
+    });
+  });
+
   test('a token provider may answer "not now" by null or by nothing', async () => {
     await open({ token: () => undefined });
     assert.equal(await world.engines[0].hooks.token('north', 'ann'), null);
@@ -76,6 +107,7 @@ describe('a client', () => {
     ['tenant', ''],
     ['user', null],
     ['token', 'a token'],
+    ['rules', 'manual'],
     ['batchSize', Number.NaN],
     ['backgroundSync', 1],
     ['onError', () => {}],

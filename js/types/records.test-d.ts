@@ -5,6 +5,7 @@ import {
   type Key,
   type Schema,
   type Stored,
+  type SyncConfig,
   type SyncedOutcome,
   type Write,
 } from '../src/index.js';
@@ -30,6 +31,19 @@ const schema = {
 
 export async function clinic(): Promise<void> {
   const app = await FieldSync.open<Clinic>({ tenant: 1, user: 'ann', baseUrl: 'http://localhost/api/v1/sync', schema });
+  // Functions of the app decide conflicts: at once or later, by a name or a strategy.
+  const rules: SyncConfig<Clinic>['rules'] = {
+    pet: async ({ localData, serverData }) => ({
+      type: 'merge',
+      mergedData: { ...Object(serverData), ...Object(localData) },
+    }),
+    client: ({ kind }) => (kind === 'update-update' ? 'last-write-wins' : 'manual'),
+  };
+  rules satisfies object;
+  // @ts-expect-error: no such strategy
+  ({ client: () => 'theirs' }) satisfies SyncConfig<Clinic>['rules'];
+  // @ts-expect-error: no such entity
+  ({ dragon: () => 'manual' }) satisfies SyncConfig<Clinic>['rules'];
   expect<Same<typeof app, FieldSync<Clinic>>>(true);
 
   const pet = await app.create('pet', { name: 'Rex', clientId: 'temp_1_a_client', species: 'dog', born: new Date() });

@@ -96,11 +96,11 @@ expect<Assignable<BatchResult, Asked.BatchResult>>(true);
 expect<Assignable<EntitySyncResult, Asked.EntitySyncResult>>(true);
 expect<Same<Conflict, Asked.Conflict>>(true);
 // A conflict says more: whose it is, and its life.
-expect<Assignable<'entity' | 'recordId' | 'serverVersion' | 'steps' | 'other', keyof Conflict>>(true);
+expect<Assignable<'entity' | 'recordId' | 'serverVersion' | 'steps' | 'other' | 'asks', keyof Conflict>>(true);
 expect<Same<NonNullable<Conflict['other']>['id'], string | number>>(true);
 // A preview of a record that is given up sends nothing.
 expect<Assignable<null, ConflictPreview['operation']>>(true);
-expect<Same<ConflictStep['step'], 'found' | 'renewed' | 'resolved' | 'restored' | 'undone'>>(true);
+expect<Same<ConflictStep['step'], 'found' | 'renewed' | 'asked' | 'resolved' | 'restored' | 'undone'>>(true);
 expect<Same<ConflictStrategy, Asked.ConflictStrategy>>(true);
 expect<Same<IdMapping, Asked.IdMapping>>(true);
 expect<Same<SyncProgress, Asked.SyncProgress>>(true);

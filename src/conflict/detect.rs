@@ -51,7 +51,7 @@ fn is_later(now: &Value, then: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Verdict, judge};
+    use super::super::{Ask, Verdict, judge};
     use super::*;
     use crate::model::{Action, Stamp};
     use crate::protocol::ConflictKind;
@@ -161,7 +161,7 @@ mod tests {
         let action = update(&base, &mine);
         for (stamp, left) in [(9, Some(action.clone())), (1, None)] {
             let (moved, verdict) = met(&rules, Some(Version(1)), &base, &action, stamp, Some(&json!({"a": 1, "at": 3})));
-            assert_eq!((moved, verdict.fields.len(), verdict.ask, verdict.action), (false, 0, false, left));
+            assert_eq!((moved, verdict.fields.len(), verdict.ask, verdict.action), (false, 0, Ask::Nobody, left));
         }
         // A real difference beside it is told without it.
         let both = update(&base, &json!({"a": 2, "at": 2}));

@@ -179,6 +179,9 @@ impl Conflict {
         if let Some(how) = &self.resolution {
             entries.push(of_resolution(how));
         }
+        if self.asks.is_some() {
+            entries.push(of_asking(&self.entity));
+        }
         for list in &mut entries {
             if let Key::List(items) = list {
                 items.push(self.detected_at.into());
@@ -212,6 +215,10 @@ pub fn of_resolution(how: &str) -> Key {
 /// The list of those of a record, by the ID that it had when they were found.
 pub fn of_record(entity: &str, id: &RecordId) -> Key {
     ["record".into(), entity.into(), id.to_key()].into()
+}
+/// The list of those of an entity that a function of the app is to decide.
+pub fn of_asking(entity: &str) -> Key {
+    named("asking", entity.into())
 }
 fn named(list: &str, value: Key) -> Key {
     [list.into(), value].into()

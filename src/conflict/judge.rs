@@ -39,6 +39,18 @@ impl Local<'_> {
     }
 }
 
+/// Who is asked where no rule decides by itself. Of several the last one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ask {
+    /// Nobody: the rules decide.
+    #[default]
+    Nobody,
+    /// A function of the app.
+    Function,
+    /// A person.
+    Person,
+}
+
 /// What stands after both sides met.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -46,8 +58,8 @@ pub struct Verdict {
     pub action: Option<Action>,
     /// The fields that both changed differently, dotted. Empty: no conflict, only a rebase.
     pub fields: Vec<String>,
-    /// Whether a rule says that a person decides. `action` is then what it would be by the stamps.
-    pub ask: bool,
+    /// Whom a rule says to ask. `action` is then what it would be by the stamps.
+    pub ask: Ask,
     /// Which rule or comparison decided, for people: `merge`, `client-wins`, `server-wins`.
     pub resolution: &'static str,
     /// What stood against what.
@@ -93,7 +105,7 @@ pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> V
 }
 
 fn settled(action: Option<Action>, kind: ConflictKind) -> Verdict {
-    Verdict { action, fields: Vec::new(), ask: false, resolution: "merge", kind }
+    Verdict { action, fields: Vec::new(), ask: Ask::Nobody, resolution: "merge", kind }
 }
 
 /// One side deleted: there is nothing to merge, the record is one field.
@@ -109,13 +121,14 @@ fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rule
     }
 }
 
-fn local_wins(rule: &Rule, local: Stamp, server: Stamp) -> (bool, bool) {
+fn local_wins(rule: &Rule, local: Stamp, server: Stamp) -> (bool, Ask) {
     match rule {
         // What a rule cannot put together goes to the later one.
-        Rule::LastWriteWins | Rule::Counter | Rule::Set | Rule::List(_) | Rule::Text => (local > server, false),
-        Rule::ServerWins => (false, false),
-        Rule::ClientWins => (true, false),
-        Rule::Manual => (local > server, true),
+        Rule::LastWriteWins | Rule::Counter | Rule::Set | Rule::List(_) | Rule::Text => (local > server, Ask::Nobody),
+        Rule::ServerWins => (false, Ask::Nobody),
+        Rule::ClientWins => (true, Ask::Nobody),
+        Rule::Manual => (local > server, Ask::Person),
+        Rule::Function => (local > server, Ask::Function),
     }
 }
 
@@ -123,15 +136,15 @@ fn local_wins(rule: &Rule, local: Stamp, server: Stamp) -> (bool, bool) {
 #[derive(Default)]
 struct Disputed {
     fields: Vec<String>,
-    ask: bool,
+    ask: Ask,
     /// Whether something of the local side does not stand.
     lost: bool,
 }
 
 impl Disputed {
-    fn settle(&mut self, fields: impl IntoIterator<Item = String>, (wins, asks): (bool, bool)) {
+    fn settle(&mut self, fields: impl IntoIterator<Item = String>, (wins, asks): (bool, Ask)) {
         self.fields.extend(fields);
-        self.ask |= asks;
+        self.ask = self.ask.max(asks);
         self.lost |= !wins;
     }
 }
@@ -374,12 +387,18 @@ mod tests {
     }
 
     #[test]
-    fn a_manual_field_asks_and_others_do_not() {
+    fn a_manual_field_asks_a_person_one_for_a_function_that_and_others_nobody() {
         let base = object(json!({"dose": 1, "note": ""}));
         let action = Action::Update { delta: Delta::diff(&base, &object(json!({"dose": 2, "note": "x"}))) };
-        let rules = ConflictRules { fields: [("dose".to_owned(), Rule::Manual)].into(), ..ConflictRules::default() };
         let local = Local { action: &action, stamp: at(5), stamps: &Sorted::new(), version: None, base: Some(&base), on: None, view: None };
-        assert!(judge(local, &server(Some(json!({"dose": 3, "note": ""})), 1, &[("dose", 4)]), &rules).ask);
-        assert!(!judge(local, &server(Some(json!({"dose": 1, "note": "y"})), 1, &[("note", 4)]), &rules).ask);
+        let asked = |fields: &[(&str, Rule)], there: Value| {
+            let fields = fields.iter().map(|(field, rule)| ((*field).to_owned(), rule.clone())).collect();
+            judge(local, &server(Some(there), 1, &[("dose", 4), ("note", 4)]), &ConflictRules { fields, ..ConflictRules::default() }).ask
+        };
+        let rules = [("dose", Rule::Manual), ("note", Rule::Function)];
+        assert_eq!(asked(&rules[..1], json!({"dose": 3, "note": ""})), Ask::Person);
+        assert_eq!(asked(&rules[..1], json!({"dose": 1, "note": "y"})), Ask::Nobody);
+        assert_eq!(asked(&rules[1..], json!({"dose": 3, "note": "y"})), Ask::Function);
+        assert_eq!(asked(&rules, json!({"dose": 3, "note": "y"})), Ask::Person, "both: a person");
     }
 }

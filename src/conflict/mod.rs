@@ -18,7 +18,7 @@ mod record;
 pub mod steps;
 
 pub use filter::{Filter, FilterError};
-pub use judge::{Local, Verdict, judge};
+pub use judge::{Ask, Local, Verdict, judge};
 pub use merge::merge;
 pub use record::{Conflict, ConflictState, FoundBy, Other};
 pub use steps::{Back, Step, StepKind};

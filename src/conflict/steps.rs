@@ -21,6 +21,8 @@ pub enum StepKind {
     Found,
     /// The server's side was replaced by a newer one. Several in a row are one step, that of the last.
     Renewed,
+    /// A function of the app was asked, and left it to a person.
+    Asked,
     /// It was decided.
     Resolved,
     /// What had lost was brought back.
@@ -39,7 +41,7 @@ pub struct Step {
     /// By whom: `rule`, or the user. Nothing where it only came to pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// How: of a resolution its name, of an undo what it took back.
+    /// How: of a resolution its name, of an undo what it took back, of a function why it left it: `manual` or a code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<String>,
     /// The operation that met the conflict, or that did this. Nothing where none was needed.
@@ -83,9 +85,21 @@ impl Conflict {
         self.steps.push(Step::new(StepKind::Renewed, at));
     }
 
+    /// A function of the app does not decide it: a person has to.
+    pub fn leave(&mut self, at: u64, how: &str) {
+        self.asks = None;
+        self.steps.push(Step { by: Some("rule".to_owned()), how: Some(how.to_owned()), ..Step::new(StepKind::Asked, at) });
+    }
+
+    /// Whether it is still to be decided by a function of the app, and both sides are what they were when that was asked.
+    pub fn is_as_asked(&self, asked: &Self) -> bool {
+        self.asks.is_some() && (&self.server, &self.local) == (&asked.server, &asked.local)
+    }
+
     /// It is decided. `stood` is the record afterwards.
     pub fn resolve(&mut self, at: u64, by: &str, how: &str, operation: Option<OpId>, stood: Option<&Object>) {
         self.state = ConflictState::Resolved;
+        self.asks = None;
         self.resolution = Some(how.to_owned());
         self.resolved_by = Some(by.to_owned());
         self.resolved_at = Some(at);

@@ -17,7 +17,7 @@ use super::rows::{BaseRow, IdRow};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
-use crate::conflict::{Conflict, FoundBy, Other, Verdict};
+use crate::conflict::{Ask, Conflict, FoundBy, Other, Verdict};
 use crate::model::{Action, Base, Operation, RecordId};
 use crate::outbox::{OutboxRow, Queue, State};
 use crate::plan::{Read, Table};
@@ -45,7 +45,7 @@ impl Outcomes {
         map_temps(db, work, &row.entity, &mut ground)?;
         let local = after(ground.clone(), &operation.action);
         let fields = broken.map(|broken| broken.fields.clone()).unwrap_or_default();
-        let verdict = Verdict { action: None, fields, ask: true, resolution: "manual", kind: ConflictKind::Constraint };
+        let verdict = Verdict { action: None, fields, ask: Ask::Person, resolution: "manual", kind: ConflictKind::Constraint };
         let found = record(work, &row, operation, &ground, &local, server, &verdict, None);
         let other = broken.map(|broken| Other { id: broken.id.clone(), data: broken.data.clone() });
         let conflict = Conflict { conflict_id: name.to_owned(), found_by: FoundBy::Data, other, ..found };

@@ -168,6 +168,7 @@ fn kept(held: &HeldConflict) -> Conflict {
         resolved_at: None,
         steps: Vec::new(),
         met_at_offset_ms: Some(held.offset_ms),
+        asks: None,
     };
     kept.begin();
     kept

@@ -8,6 +8,7 @@
 //!
 //! Knows every pure room.
 
+mod asking;
 mod audit;
 mod cache;
 mod chain;
@@ -42,6 +43,7 @@ mod wipe;
 mod work;
 mod write;
 
+pub use asking::{Asked, Asking};
 pub use audit::{Following, Point, Remember, Rows, all_conflicts, open_conflicts, page_after, page_of, rows_about};
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;

@@ -13,7 +13,7 @@ use super::rows::{last_audit, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
-use crate::conflict::Conflict;
+use crate::conflict::{Ask, Conflict};
 use crate::model::{Action, Base, Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, OutboxRow, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -298,7 +298,7 @@ impl Outcomes {
             return Ok(());
         }
         let named = |conflict: Conflict| Conflict { conflict_id: conflict_id.to_owned(), ..conflict };
-        if verdict.ask {
+        if verdict.ask != Ask::Nobody {
             let server = later.unwrap_or(server);
             let conflict = named(record(work, &row, &operation, &ground, &local, &server, &verdict, None));
             row.conflict = Some(conflict.id);

@@ -8,7 +8,7 @@ use super::overlay::{OpRef, OverlayRow};
 use super::rows::IdRow;
 use super::work::Work;
 use crate::audit::Event;
-use crate::conflict::{Conflict, ConflictState, FoundBy, Local, Verdict, judge};
+use crate::conflict::{Ask, Conflict, ConflictState, FoundBy, Local, Verdict, judge};
 use crate::model::{Action, Base, OpId, Operation, RecordId, Stamp, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::protocol::ServerState;
@@ -135,7 +135,7 @@ pub(super) fn rebase(
                 set_apart(work, &stored, &mut operation, &judged, server.version, None);
                 break 'met None;
             }
-            if verdict.ask {
+            if verdict.ask != Ask::Nobody {
                 // Whoever has it by a file may send it before somebody decides.
                 let stored = set_apart(work, &stored, &mut operation, &judged, server.version, None).unwrap_or_else(|| stored.clone());
                 let conflict = record(work, row, &operation, &ground, &local, server, &verdict, None);
@@ -286,6 +286,7 @@ pub(super) fn record(
         resolved_at: None,
         steps: Vec::new(),
         met_at_offset_ms: None,
+        asks: (verdict.ask == Ask::Function).then_some(0),
     };
     conflict.begin();
     if let Some(by) = resolved_by {

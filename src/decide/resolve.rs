@@ -1,4 +1,4 @@
-//! The end of open conflicts, decided by a person: a new operation stands in the place of the one that met the conflict.
+//! The end of open conflicts, decided by a person or a function of the app: a new operation stands in the place of the one that met the conflict.
 //! Both sides stay in the conflict's row. One transaction ends one conflict or many; a preview runs the same and stores
 //! nothing.
 
@@ -57,6 +57,8 @@ pub struct Resolve {
     pub dry: bool,
     /// Why, where the person said so.
     pub reason: Option<String>,
+    /// That a function of the app decides, and the conflict as it was shown to that: another one is left for the next time.
+    pub asked: Option<Box<Conflict>>,
     /// IDs for the operations that will stand in the places of those in conflict and their groups.
     pub fresh: Fresh,
     /// Whose database it is, and who decides.
@@ -70,7 +72,8 @@ pub struct Resolved {
     pub ended: Vec<(u64, Option<Preview>)>,
     /// Those that were not.
     pub refused: Vec<(u64, ResolveError)>,
-    /// Those whose turn comes in another transaction: another of their group was ended in this one.
+    /// Those whose turn comes in another transaction: another of their group was ended in this one, or it is not what the
+    /// function that decides was shown.
     pub left: Vec<u64>,
     /// What to show.
     pub effects: Effects,
@@ -153,6 +156,9 @@ impl Resolve {
         let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else {
             return Ok(Err(ResolveError::Unknown(id)));
         };
+        if self.asked.as_ref().is_some_and(|asked| !conflict.is_as_asked(asked)) {
+            return Ok(Ok(false));
+        }
         if let Some(group) = &conflict.operation.group {
             if groups.contains(&group.id) {
                 return Ok(Ok(false));
@@ -211,7 +217,8 @@ impl Resolve {
             conflict.renew(self.fresh.now);
         }
         let by = work.in_place_of(&conflict.operation.id);
-        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), by, stood.as_ref());
+        let who = if self.asked.is_some() { "rule" } else { &self.user };
+        conflict.resolve(self.fresh.now, who, self.resolution.name(), by, stood.as_ref());
         work.conflict(&conflict);
         Ok(Ok(true))
     }

@@ -9,7 +9,7 @@ use super::EngineError;
 use super::reason::Act;
 use crate::protocol::limits::{NAME_BYTES_MAX, OPERATIONS_MAX, PAGE_RECORDS_MAX};
 use crate::schema::Schema;
-use crate::value::{base64url, digest};
+use crate::value::{base64url, digest, from_value};
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -42,6 +42,10 @@ pub struct Settings {
     pub silence_ms: u64,
     /// What a person must say a reason for; by default nothing.
     pub require_reason: Vec<Act>,
+    /// The entities with a conflict rule that is a function of the app.
+    pub rules: Vec<String>,
+    /// How long a function of the app may take, ms: 100 to 60,000, default 5,000.
+    pub rule_timeout_ms: u64,
     /// How often to look for changes without being asked, ms: 1,000 to 86,400,000, default 30,000.
     pub poll_ms: u64,
 }
@@ -60,7 +64,6 @@ impl Settings {
             tenant: name(&mut fields, "tenant")?,
             user: name(&mut fields, "user")?,
             base_url: address(&mut fields)?,
-            schema: Rc::new(schema),
             auto_sync: flag(&mut fields, "autoSync", true)?,
             coalesce: flag(&mut fields, "coalesce", true)?,
             batch_size: count(&mut fields, "batchSize", 50, OPERATIONS_MAX)?,
@@ -71,7 +74,10 @@ impl Settings {
             backoff_cap_ms: number(&mut fields, "backoffCapMs", 60_000, 1, 3_600_000)?,
             silence_ms: number(&mut fields, "silenceMs", 5_000, 1_000, 600_000)?,
             require_reason: require_reason(&mut fields)?,
+            rules: named(&mut fields, "rules", &schema)?,
+            rule_timeout_ms: number(&mut fields, "ruleTimeoutMs", 5_000, 100, 60_000)?,
             poll_ms: number(&mut fields, "pollMs", 30_000, 1_000, 86_400_000)?,
+            schema: Rc::new(schema),
         };
         match fields.keys().next() {
             Some(unknown) => Err(bad(unknown, "is no setting")),
@@ -92,6 +98,16 @@ fn name(fields: &mut Map<String, Value>, key: &str) -> Result<String, EngineErro
         None => return Err(bad(key, "is missing")),
     };
     if text.is_empty() || text.len() > NAME_BYTES_MAX { Err(bad(key, "must have 1 to 256 bytes")) } else { Ok(text) }
+}
+
+/// The entities for which the app brings functions of a sort.
+fn named(fields: &mut Map<String, Value>, key: &str, schema: &Schema) -> Result<Vec<String>, EngineError> {
+    let list = fields.remove(key).map_or(Ok(Vec::new()), |list| from_value::<Vec<String>>(&list));
+    let entities = list.map_err(|_| bad(key, "must be a list of entities"))?;
+    match entities.iter().find(|entity| schema.entity(entity).is_none()) {
+        Some(unknown) => Err(bad(&format!("{key}.{unknown}"), "is no entity of the schema")),
+        None => Ok(entities),
+    }
 }
 
 fn address(fields: &mut Map<String, Value>) -> Result<String, EngineError> {
@@ -202,6 +218,9 @@ mod tests {
             ("batchSize", json!(1001)),
             ("batchSizeMax", json!(0)),
             ("pageSize", json!("many")),
+            ("rules", json!({"pet": true})),
+            ("rules.dragon", json!(["dragon"])),
+            ("ruleTimeoutMs", json!(99)),
             ("timeoutMs", json!(-1)),
             ("silenceMs", json!(999)),
             ("autoSync", json!(1)),

@@ -47,7 +47,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    async fn shown_conflicts(&self, found: &[Conflict]) -> Result<Vec<Value>, EngineError> {
+    pub(super) async fn shown_conflicts(&self, found: &[Conflict]) -> Result<Vec<Value>, EngineError> {
         let schema = &self.inner.settings.schema;
         let wanted = Present::wanted(found.iter().map(|conflict| &conflict.operation), schema);
         let present = Present::new(self.look(wanted).await?);
@@ -167,10 +167,10 @@ impl<S: Store, H: Host> Engine<S, H> {
         // Where nothing is decided, nobody is asked why.
         let reason = if dry { None } else { self.reason(Act::Resolve, reason.as_deref())? };
         let (schema, user) = (settings.schema.clone(), settings.user.clone());
-        Ok(Resolve { schema, conflicts, resolution: resolution(strategy)?, dry, reason, fresh: self.fresh(), user })
+        Ok(Resolve { schema, conflicts, resolution: resolution(strategy)?, dry, reason, asked: None, fresh: self.fresh(), user })
     }
 
-    fn decided(&self, done: &Resolved) {
+    pub(super) fn decided(&self, done: &Resolved) {
         if !done.ended.is_empty() {
             self.absorb(&done.effects, "local");
             self.inner.poke.notify();
@@ -218,7 +218,7 @@ fn parsed(filter: &str) -> Result<Filter, EngineError> {
 }
 
 /// A strategy as the app writes it: `{"type", "mergedData"}`.
-fn resolution(mut strategy: Object) -> Result<Resolution, EngineError> {
+pub(super) fn resolution(mut strategy: Object) -> Result<Resolution, EngineError> {
     let merged = match strategy.remove("mergedData") {
         Some(Value::Object(mut data)) => {
             data.remove("id");

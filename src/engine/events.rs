@@ -46,6 +46,16 @@ pub enum Event {
         /// Its key.
         id: u64,
     },
+    /// A function of the app was late, failed, or answered what it may not: nothing of what it was asked about is in here.
+    Warning {
+        /// What was wrong with it.
+        code: &'static str,
+        /// The entity that it is for.
+        entity: String,
+        /// The conflict that it was asked about, where it was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conflict_id: Option<u64>,
+    },
     /// A session has ended.
     Session {
         /// As `sync()` returns it.

@@ -129,6 +129,8 @@ struct ShownConflict<'c> {
     resolved_at: Option<u64>,
     steps: &'c [Step],
     origin: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asks: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -197,6 +199,7 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
         resolved_at: conflict.resolved_at,
         steps: &conflict.steps,
         origin: if conflict.met_at_offset_ms.is_some() { "server" } else { "device" },
+        asks: conflict.asks.map(|_| "function"),
     })
 }
 

@@ -97,17 +97,36 @@ impl<S: Store, H: Host> Engine<S, H> {
         if self.inner.state.borrow().paused {
             return Err(SyncError::paused());
         }
+        // First what a tab was to ask and has not: it needs no network.
+        self.ask_rules(cancel).await?;
         self.initialise(cancel).await?;
         let inner = &self.inner;
         if wanted.direction != Direction::Down {
             self.upload(wanted, cancel, result).await?;
+            self.upload_ruled(wanted, cancel, result).await?;
         }
         if wanted.direction != Direction::Up {
             self.download(wanted.entity.as_deref(), cancel, result).await?;
+            if wanted.direction == Direction::Both {
+                self.upload_ruled(wanted, cancel, result).await?;
+            } else {
+                self.ask_rules(cancel).await?;
+            }
             if let Some(are_some) = inner.held.get() {
                 self.fetch_held(cancel, are_some).await?;
                 inner.held.set(None);
             }
+        }
+        Ok(())
+    }
+
+    /// Sends what functions of the app decide, as long as that meets conflicts that they decide.
+    async fn upload_ruled(&self, wanted: &Wanted, cancel: &Cancel, result: &mut SyncResult) -> Result<(), SyncError> {
+        for _ in 0..ROUNDS_MAX {
+            if !self.ask_rules(cancel).await? {
+                break;
+            }
+            self.upload(wanted, cancel, result).await?;
         }
         Ok(())
     }

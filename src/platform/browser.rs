@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use wasm_bindgen::prelude::*;
 use web_sys::{AbortController, BroadcastChannel, MessageEvent};
 
-use super::{Channel, Clock, Entropy, Identity, Locks};
+use super::{Channel, Clock, Entropy, Functions, Identity, Locks};
 
 #[wasm_bindgen]
 extern "C" {
@@ -211,19 +211,33 @@ impl Channel for BrowserChannel {
     }
 }
 
-/// The app's token function: `(tenant, user, refresh) => Promise<string | null>`.
+/// What the app is asked: `token(tenant, user, refresh) => Promise<string | null>`, `ask(sort, entity, about) => Promise<string>`.
 #[derive(Clone, Debug)]
-pub struct BrowserIdentity {
+pub struct BrowserHooks {
     /// The hooks object.
     pub hooks: JsValue,
-    /// Its function.
+    /// Its function `token`.
     pub token: js_sys::Function,
+    /// Its function `ask`.
+    pub ask: js_sys::Function,
 }
 
-impl Identity for BrowserIdentity {
-    async fn token(&self, tenant: &str, user: &str, refresh: bool) -> Option<String> {
-        let answer = self.token.call3(&self.hooks, &tenant.into(), &user.into(), &refresh.into()).ok()?;
+impl BrowserHooks {
+    async fn answer(&self, function: &js_sys::Function, a: JsValue, b: JsValue, c: JsValue) -> Option<String> {
+        let answer = function.call3(&self.hooks, &a, &b, &c).ok()?;
         let answer = wasm_bindgen_futures::JsFuture::from(js_sys::Promise::resolve(&answer)).await.ok()?;
         answer.as_string()
+    }
+}
+
+impl Identity for BrowserHooks {
+    async fn token(&self, tenant: &str, user: &str, refresh: bool) -> Option<String> {
+        self.answer(&self.token, tenant.into(), user.into(), refresh.into()).await
+    }
+}
+
+impl Functions for BrowserHooks {
+    async fn ask(&self, sort: &str, entity: &str, about: &str) -> Option<String> {
+        self.answer(&self.ask, sort.into(), entity.into(), about.into()).await
     }
 }

@@ -1,5 +1,5 @@
 //! Room `platform`: the world as the engine may see it: time, randomness, the sender's lock, the other
-//! contexts, the network, the user's token. Traits here; the browser's adapters beside them; tests bring
+//! contexts, the network, the user's token, the app's functions. Traits here; the browser's adapters beside them; tests bring
 //! their own.
 //!
 //! Knows `value`, `model` and `protocol`.
@@ -56,6 +56,14 @@ pub trait Identity: 'static {
     fn token(&self, tenant: &str, user: &str, refresh: bool) -> impl Future<Output = Option<String>>;
 }
 
+/// The app's own functions, each for one entity. They are asked between transactions, never in one.
+pub trait Functions: 'static {
+    /// Asks the one of this sort (`rule`) and entity, with a text of JSON. Its answer is JSON; nothing if it failed.
+    fn ask(&self, _sort: &str, _entity: &str, _about: &str) -> impl Future<Output = Option<String>> {
+        std::future::ready(None)
+    }
+}
+
 /// All of them, as one engine uses them.
 pub trait Host: 'static {
     /// Time.
@@ -68,6 +76,8 @@ pub trait Host: 'static {
     type Channel: Channel;
     /// The token.
     type Identity: Identity;
+    /// The app's functions.
+    type Functions: Functions;
     /// The network.
     type Network: network::Network;
     /// Time.
@@ -80,6 +90,8 @@ pub trait Host: 'static {
     fn channel(&self) -> &Self::Channel;
     /// The token.
     fn identity(&self) -> &Self::Identity;
+    /// The app's functions.
+    fn functions(&self) -> &Self::Functions;
     /// The network.
     fn network(&self) -> &Self::Network;
 }

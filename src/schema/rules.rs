@@ -18,6 +18,8 @@ pub enum Rule {
     ClientWins,
     /// A person decides.
     Manual,
+    /// A function of the app decides; where it does not, a person.
+    Function,
     /// A whole number: what each side added or took away counts.
     Counter,
     /// A list in which each item is once: what one side put in is in, what one side took out is out.
@@ -33,7 +35,7 @@ impl Rule {
     pub fn merges(&self) -> bool {
         match self {
             Self::Counter | Self::Set | Self::List(_) | Self::Text => true,
-            Self::LastWriteWins | Self::ServerWins | Self::ClientWins | Self::Manual => false,
+            Self::LastWriteWins | Self::ServerWins | Self::ClientWins | Self::Manual | Self::Function => false,
         }
     }
     /// What makes one value of a field another, where that is told by what is done to it; nothing where it is told by the
@@ -43,7 +45,7 @@ impl Rule {
             Self::Counter => Change::count(old, new),
             Self::Set => ListChange::between(old, new, None).map(Change::List),
             Self::List(key) => ListChange::between(old, new, Some(key)).map(Change::List),
-            Self::Text | Self::LastWriteWins | Self::ServerWins | Self::ClientWins | Self::Manual => None,
+            Self::Text | Self::LastWriteWins | Self::ServerWins | Self::ClientWins | Self::Manual | Self::Function => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::{
     validate,
 };
 use crate::model::OpId;
-use crate::platform::browser::{BrowserChannel, BrowserClock, BrowserEntropy, BrowserIdentity, BrowserLocks};
+use crate::platform::browser::{BrowserChannel, BrowserClock, BrowserEntropy, BrowserHooks, BrowserLocks};
 use crate::platform::network::fetch::FetchNetwork;
 use crate::platform::{Clock, Host};
 use crate::store::StoreError;
@@ -21,7 +21,7 @@ use crate::store::indexeddb::IndexedDbStore;
 /// The browser, as an engine sees it.
 struct Browser {
     channel: BrowserChannel,
-    identity: BrowserIdentity,
+    hooks: BrowserHooks,
     network: FetchNetwork,
 }
 
@@ -30,7 +30,8 @@ impl Host for Browser {
     type Entropy = BrowserEntropy;
     type Locks = BrowserLocks;
     type Channel = BrowserChannel;
-    type Identity = BrowserIdentity;
+    type Identity = BrowserHooks;
+    type Functions = BrowserHooks;
     type Network = FetchNetwork;
     fn clock(&self) -> &BrowserClock {
         &BrowserClock
@@ -44,8 +45,11 @@ impl Host for Browser {
     fn channel(&self) -> &BrowserChannel {
         &self.channel
     }
-    fn identity(&self) -> &BrowserIdentity {
-        &self.identity
+    fn identity(&self) -> &BrowserHooks {
+        &self.hooks
+    }
+    fn functions(&self) -> &BrowserHooks {
+        &self.hooks
     }
     fn network(&self) -> &FetchNetwork {
         &self.network
@@ -96,10 +100,11 @@ fn list(text: &str) -> Result<Vec<Value>, EngineError> {
 
 #[wasm_bindgen(js_class = Engine)]
 impl Client {
-    /// Opens the database of a tenant and a user. `hooks` is `{token(tenant, user, refresh), event(json)}`.
+    /// Opens the database of a tenant and a user. `hooks` is `{token(tenant, user, refresh), ask(sort, entity, about),
+    /// event(json)}`.
     pub async fn open(config: String, hooks: JsValue) -> Result<Client, JsValue> {
         let settings = Settings::parse(&config).map_err(|error| thrown(&error))?;
-        let token = function(&hooks, "token")?;
+        let (token, ask) = (function(&hooks, "token")?, function(&hooks, "ask")?);
         let event = function(&hooks, "event")?;
         let name = database_name(&settings.tenant, &settings.user);
         let outdated = {
@@ -109,7 +114,7 @@ impl Client {
         let store = opened(name.clone(), outdated).await.map_err(|error| thrown(&error.into()))?;
         let host = Browser {
             channel: BrowserChannel::join(&name),
-            identity: BrowserIdentity { hooks: hooks.clone(), token },
+            hooks: BrowserHooks { hooks: hooks.clone(), token, ask },
             network: FetchNetwork { base_url: settings.base_url.clone() },
         };
         let (engine, mut events) = Engine::open(store, host, settings).await.map_err(|error| thrown(&error))?;

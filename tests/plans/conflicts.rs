@@ -299,6 +299,7 @@ fn a_record_that_was_given_up_is_not_given_up_twice() {
         schema: desk.schema.clone(),
         conflicts: vec![conflict],
         resolution: Resolution::ServerWins,
+        asked: None,
         dry: false,
         reason: None,
         fresh: Fresh { now: 1_700_000_000_001, random: [7; 10] },

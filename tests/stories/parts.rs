@@ -3,12 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use fieldsync::platform::network::{Body, Incoming, Network, NetworkFault, Outgoing};
-use fieldsync::platform::{Channel, Clock, Entropy, Host, Identity, Locks};
+use fieldsync::platform::{Channel, Clock, Entropy, Functions, Host, Identity, Locks};
 use fieldsync::protocol::paths;
 use fieldsync_server::service::Refusal;
 use serde_json::json;
@@ -22,6 +23,7 @@ pub struct LocalHost {
     pub locks: LocalLocks,
     pub channel: BusChannel,
     pub network: Loopback,
+    pub functions: AppFunctions,
 }
 
 impl Host for LocalHost {
@@ -30,6 +32,7 @@ impl Host for LocalHost {
     type Locks = LocalLocks;
     type Channel = BusChannel;
     type Identity = LocalHost;
+    type Functions = AppFunctions;
     type Network = Loopback;
     fn clock(&self) -> &LocalClock {
         &self.clock
@@ -46,6 +49,9 @@ impl Host for LocalHost {
     fn identity(&self) -> &LocalHost {
         self
     }
+    fn functions(&self) -> &AppFunctions {
+        &self.functions
+    }
     fn network(&self) -> &Loopback {
         &self.network
     }
@@ -54,6 +60,27 @@ impl Host for LocalHost {
 impl Identity for LocalHost {
     async fn token(&self, _: &str, _: &str, _: bool) -> Option<String> {
         Some("the-loopback-network-knows-who-asks".to_owned())
+    }
+}
+
+/// What a function of the app says to a text: at once, or later.
+pub type Answer = Pin<Box<dyn Future<Output = Option<String>>>>;
+
+/// A function of an app, by its sort and entity.
+pub type Named = (String, Box<dyn Fn(&str) -> Answer>);
+
+/// The functions of an app. Of two of one name the last counts.
+#[derive(Clone, Default)]
+pub struct AppFunctions(pub Rc<RefCell<Vec<Named>>>);
+
+impl Functions for AppFunctions {
+    async fn ask(&self, sort: &str, entity: &str, about: &str) -> Option<String> {
+        let answer = {
+            let functions = self.0.borrow();
+            let (_, function) = functions.iter().rev().find(|(name, _)| *name == format!("{sort} {entity}"))?;
+            function(about)
+        };
+        answer.await
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use fieldsync::engine::{Direction, Engine, Settings, SyncResult};
+use fieldsync::engine::{Direction, Engine, Event, Settings, SyncResult};
 use fieldsync::model::{Epoch, IdSource};
 use fieldsync::protocol::paths;
 use fieldsync::schema::Schema;
@@ -20,9 +20,10 @@ use fieldsync_server::seams::EntropyError;
 use fieldsync_server::service::{Service, Watermark};
 use fieldsync_server::store::memory::{MemoryStore as ServerMemory, Snapshot};
 use fieldsync_server::token::{COORDINATOR, Identity};
+use futures_channel::mpsc;
 use serde_json::{Value, json};
 
-use crate::parts::{BusChannel, LocalChannel, LocalClock, LocalEntropy, LocalHost, LocalLocks, Loopback};
+use crate::parts::{Answer, AppFunctions, BusChannel, LocalChannel, LocalClock, LocalEntropy, LocalHost, LocalLocks, Loopback};
 
 /// The entities of every story.
 pub const SCHEMA: &str = r#"{"name": "stories", "version": 1, "entities": {
@@ -210,6 +211,9 @@ pub struct Tab {
     faults: Rc<RefCell<VecDeque<(&'static str, Fault)>>>,
     gate: Rc<RefCell<Option<Gate>>>,
     poison: Rc<RefCell<Option<(&'static str, u16)>>>,
+    functions: AppFunctions,
+    /// What the engine told, from its opening on.
+    pub events: RefCell<mpsc::UnboundedReceiver<Event>>,
 }
 
 /// Holds an answer back until the story goes on.
@@ -279,6 +283,7 @@ impl Device {
         self.bus.borrow_mut().push(channel.clone());
         let (faults, gate): (Rc<RefCell<VecDeque<_>>>, Rc<RefCell<Option<Gate>>>) = (Rc::default(), Rc::default());
         let poison: Rc<RefCell<Option<(&'static str, u16)>>> = Rc::default();
+        let functions = AppFunctions::default();
         let host = LocalHost {
             clock: LocalClock {
                 now: self.world.now.clone(),
@@ -299,11 +304,11 @@ impl Device {
                 gate: gate.clone(),
                 poison: poison.clone(),
             },
+            functions: functions.clone(),
         };
         let settings = Settings::parse(&all.to_string()).expect("settings");
         let (engine, events) = Engine::open(self.store.reopen(), host, settings).await.expect("opens");
-        drop(events);
-        Tab { engine, faults, gate, poison }
+        Tab { engine, faults, gate, poison, functions, events: RefCell::new(events) }
     }
 }
 
@@ -311,6 +316,25 @@ impl Tab {
     /// The network does this to the next request of that path.
     pub fn fault(&self, path: &'static str, fault: Fault) {
         self.faults.borrow_mut().push_back((path, fault));
+    }
+    /// The app has a function of this sort for an entity: what it says, it says at once.
+    pub fn function(&self, sort: &str, entity: &str, says: impl Fn(Value) -> Option<Value> + 'static) {
+        self.late_function(sort, entity, move |about| Box::pin(std::future::ready(says(about).map(|answer| answer.to_string()))));
+    }
+    /// The same for one that says it later.
+    pub fn late_function(&self, sort: &str, entity: &str, says: impl Fn(Value) -> Answer + 'static) {
+        let asked = move |about: &str| says(serde_json::from_str(about).expect("JSON"));
+        self.functions.0.borrow_mut().push((format!("{sort} {entity}"), Box::new(asked)));
+    }
+    /// What was told of the app's functions since this was asked last: code and entity.
+    pub fn warnings(&self) -> Vec<(String, String)> {
+        let mut told = Vec::new();
+        while let Ok(event) = self.events.borrow_mut().try_recv() {
+            if let Event::Warning { code, entity, .. } = event {
+                told.push((code.to_owned(), entity));
+            }
+        }
+        told
     }
     /// The server refuses every upload that holds this text with this status; with nothing, it does so no more.
     pub fn poison(&self, poison: Option<(&'static str, u16)>) {

@@ -175,7 +175,7 @@ fn judge(
     let wins = match rule {
         Rule::LastWriteWins => own > other || told.iter().any(was_later),
         Rule::ClientWins => true,
-        Rule::ServerWins | Rule::Manual => false,
+        Rule::ServerWins | Rule::Manual | Rule::Function => false,
         // What is put together is looked at item by item. What cannot be goes to the later one.
         Rule::Counter | Rule::Set | Rule::List(_) | Rule::Text => return Ok(()),
     };

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
 use data_encoding::HEXLOWER;
-use fieldsync::platform::{Channel, Clock, Entropy, Host, Identity, Locks};
+use fieldsync::platform::{Channel, Clock, Entropy, Functions, Host, Identity, Locks};
 
 use super::network::SimNetwork;
 use crate::executor::{Owner, WORLD};
@@ -260,12 +260,15 @@ impl Identity for SimHost {
     }
 }
 
+impl Functions for SimHost {}
+
 impl Host for SimHost {
     type Clock = Self;
     type Entropy = Self;
     type Locks = Self;
     type Channel = Self;
     type Identity = Self;
+    type Functions = Self;
     type Network = SimNetwork;
     fn clock(&self) -> &Self {
         self
@@ -280,6 +283,9 @@ impl Host for SimHost {
         self
     }
     fn identity(&self) -> &Self {
+        self
+    }
+    fn functions(&self) -> &Self {
         self
     }
     fn network(&self) -> &SimNetwork {
