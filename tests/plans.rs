@@ -17,6 +17,8 @@ mod conflicts;
 mod epochs;
 #[path = "plans/pages.rs"]
 mod pages;
+#[path = "plans/quarantine.rs"]
+mod quarantine;
 #[path = "plans/receipts.rs"]
 mod receipts;
 #[path = "plans/resyncs.rs"]

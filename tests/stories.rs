@@ -76,3 +76,5 @@ mod trail;
 mod uniques;
 #[path = "stories/unjudged.rs"]
 mod unjudged;
+#[path = "stories/validation.rs"]
+mod validation;

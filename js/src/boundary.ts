@@ -69,6 +69,7 @@ export interface Later {
   updateReferences: [entity: string, oldId: string, newId: string];
   checkReferences: [options: string];
   resolveOrphans: [strategy: string, options: string];
+  quarantine: [options: string];
   report: [];
   close: [];
   /** With `ndjson` or `csv` it answers with an {@link AuditPiece}; `more`: another piece of the same came before. */

@@ -15,6 +15,7 @@ import { Conflicts } from './conflicts.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events, reportUncaught } from './events.js';
 import { changesText, idText, name, optionsText, reasonText, recordText, toText, writesText } from './input.js';
+import { Integrity } from './integrity.js';
 import { entered, type Realm } from './load.js';
 import { Queue } from './queue.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
@@ -64,6 +65,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly queue: Queue;
   /** What happened to every operation on this device. */
   readonly audit: Audit;
+  /** What of the download was not taken, and why. */
+  readonly integrity: Integrity;
   /** That the browser had thrown this database away before it was opened now; `null` if it had not, or nobody can say. */
   readonly storageLoss: StorageLoss | null;
 
@@ -98,6 +101,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     this.conflicts = new Conflicts(bridge);
     this.queue = new Queue(bridge);
     this.audit = new Audit(bridge, events);
+    this.integrity = new Integrity(bridge);
   }
 
   /** Opens the database of a tenant and user. `storage_blocked` if it does not open within 15 seconds. */

@@ -46,6 +46,21 @@ export type FieldRule = SideRule | 'counter' | 'set' | 'text' | { readonly list:
  * other content, or a later value of a top-level field (numbers as numbers, RFC 3339 texts as times, else any other value).
  */
 export type ChangeSign = 'version' | 'hash' | { readonly timestamp: string };
+/** What one field of a record may hold. `null` is as good as nothing there. */
+export interface FieldShape {
+  /** `integer`: a whole number. */
+  type?: 'number' | 'integer' | 'string' | 'boolean' | 'array' | 'object';
+  /** Default false. */
+  required?: boolean;
+  /** Of a number; both ends are meant. */
+  min?: number;
+  max?: number;
+  /** Of a string, as JavaScript counts it, or of an array, in items. */
+  minLength?: number;
+  maxLength?: number;
+  /** All values that it may have. */
+  enum?: readonly unknown[];
+}
 
 export interface EntitySchema<R = AnyRecords> {
   /** `integer` and `text` are issued by the server, `uuid` by the client. Default `integer`. */
@@ -53,6 +68,8 @@ export interface EntitySchema<R = AnyRecords> {
   /** Path of each reference and the entity it points to; nested and list paths are written `lines[].productId`. */
   references?: { readonly [path: string]: EntityOf<R> };
   indexes?: readonly string[];
+  /** What fields may hold, by path (`dose`, `owner.phone`); of references only `required` can be said. */
+  fields?: { readonly [path: string]: FieldShape };
   /**
    * Constraints: of each the paths whose values, taken together, no two records share, as in `[['email'], ['clinicId',
    * 'number']]`. A record without one of the values, or with `null` there, falls under none. At most 10, of at most 5 paths

@@ -5,12 +5,15 @@
  * Callers decide by `code` and `retryable`; messages are for people and are never parsed.
  */
 
+import type { RecordFault } from './shapes.js';
+
 /** Codes that this version raises. More may come, so that a `switch` needs a default branch. */
 export type ErrorCode =
   // input
   | 'unknown_entity'
   | 'unknown_record'
   | 'invalid_value'
+  | 'invalid_record'
   | 'invalid_reference'
   | 'reference_deleted'
   | 'has_dependents'
@@ -70,6 +73,8 @@ export type ErrorCode =
 export interface ErrorDetails {
   /** What is to blame: a JSON Pointer into a document, or the name of a reference, a setting, an argument. */
   path?: string;
+  /** Of `invalid_record`: every field that is not as it may be. */
+  faults?: RecordFault[];
   [name: string]: unknown;
 }
 

@@ -11,6 +11,7 @@ export type {
   ChangeSign,
   EntitySchema,
   FieldRule,
+  FieldShape,
   Identity,
   Lane,
   RuleFunction,
@@ -22,6 +23,7 @@ export type {
 export { type BulkResolveOptions, Conflicts } from './conflicts.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
 export { deepEqual, diff, hashData, merge } from './functions.js';
+export { Integrity, type QuarantineOptions } from './integrity.js';
 export { type InitOptions, init, initSync } from './load.js';
 export type * from './orphan-shapes.js';
 export { type DiscardOptions, type OperationRef, Queue } from './queue.js';

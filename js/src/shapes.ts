@@ -29,7 +29,7 @@ export interface SyncResult {
   duration: number;
   /** Records that came. */
   downloaded?: number;
-  /** Records that came and could not be read; they are kept aside. */
+  /** Records that came and could not be read, or are not as the schema declares them: `integrity.quarantine()` tells. */
   quarantined?: number;
   /** What became of each operation that was sent. */
   results?: OperationResult[];
@@ -162,7 +162,7 @@ export interface ConflictStep {
   /** `rule`, or the user. */
   by?: string;
   /**
-   * Of a resolution its name; of an undo `resolution` or `restore`, whichever it took back; of `asked` why: `manual`,
+   * `invalid_record` where what the rules had put together may not be; of a resolution its name; of an undo `resolution` or `restore`, whichever it took back; of `asked` why: `manual`,
    * `rule_failed`, `rule_late`, `rule_invalid`, `rule_unsettled`, or the code with which its answer was refused.
    */
   how?: string;
@@ -295,7 +295,14 @@ export interface QueueItem {
   payload: unknown;
   state: OperationState;
   /** Why it is not sent yet; `waitsFor` names operations or temp IDs. */
-  reason: { code: string; message: string; waitsFor?: Key[]; path?: string | null; conflictId?: number } | null;
+  reason: {
+    code: string;
+    message: string;
+    waitsFor?: Key[];
+    path?: string | null;
+    conflictId?: number;
+    faults?: RecordFault[];
+  } | null;
   attempts: number;
   lane: string | null;
   createdAt: number;
@@ -333,11 +340,35 @@ export interface SyncReport {
   [count: string]: unknown;
 }
 
+/** A field that is not as it may be. */
+export interface RecordFault {
+  /** The field, dotted. */
+  path: string;
+  /** What it breaks of what the schema says of it. */
+  rule: 'type' | 'required' | 'min' | 'max' | 'minLength' | 'maxLength' | 'enum';
+}
+
+/** A record of the download that was not taken. */
+export interface Quarantined {
+  entity: string;
+  id: Key;
+  /** The version of the record that was not taken. */
+  version: string;
+  /** For people. */
+  reason: string;
+  /** Empty: it could not be read at all. */
+  faults: RecordFault[];
+  /** In ms, by the device. */
+  since: number;
+  /** The version of the schema that it was held against last. */
+  schemaVersion: number;
+}
+
 /** What became of a saved change. */
 export type SyncedOutcome<T> =
   | { status: 'applied'; version: string | null; record?: Stored<T> | null }
   | { status: 'conflict'; conflictId: string | number }
-  | { status: 'rejected'; error: { code: string; message: string; path?: string | null } }
+  | { status: 'rejected'; error: { code: string; message: string; path?: string | null; faults?: RecordFault[] } }
   /** Given up, wiped, or created and deleted again before anything was sent: it never takes effect from here. */
   | { status: 'discarded' }
   /** The record was so already: nothing is to be sent. */

@@ -20,6 +20,7 @@ import type {
   EntitySyncResult,
   FieldSyncError,
   IdMapping,
+  Integrity,
   IntegrityReport,
   OrphanedEntity,
   OrphansResolved,
@@ -169,6 +170,15 @@ interface AskedAudit {
 
 expect<Assignable<FieldSync, AskedClient>>(true);
 expect<Assignable<Conflicts, AskedConflicts>>(true);
+// Names were asked for.
+interface AskedIntegrity {
+  quarantine: (page?: {
+    after?: { entity: string; id: string | number };
+    limit?: number;
+  }) => Promise<{ entity: string; id: string | number; since: number; faults: { path: string; rule: string }[] }[]>;
+}
+
+expect<Assignable<Integrity, AskedIntegrity>>(true);
 expect<Assignable<typeof FieldSync.open, (config: SyncConfig) => Promise<FieldSync>>>(true);
 expect<Assignable<SyncEngine, AskedEngine>>(true);
 expect<Assignable<Queue, AskedQueue>>(true);
@@ -194,6 +204,9 @@ export async function untyped(config: SyncConfig): Promise<void> {
   expect<Assignable<typeof client.engine, AskedEngine>>(true);
   expect<Assignable<typeof client.tempIds, AskedTempIds>>(true);
   expect<Assignable<typeof client.queue, AskedQueue>>(true);
+  expect<Assignable<typeof client.integrity, AskedIntegrity>>(true);
+  const [first, ...others] = await client.integrity.quarantine({ limit: 2 });
+  if (first) others.push(...(await client.integrity.quarantine({ after: first })));
   client.on('status', ({ pending, state }) => [pending satisfies number, state satisfies string]);
   client.on('progress', ({ phase, done, total }) => [phase satisfies string, (done / total) satisfies number]);
   (await client.wipe()).discarded satisfies number;

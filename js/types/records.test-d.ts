@@ -1,6 +1,7 @@
 /** Records are checked against the app's own description: entity names, fields, values, conditions. */
 import {
   type EntitySchema,
+  type FieldShape,
   FieldSync,
   type Key,
   type Schema,
@@ -24,7 +25,18 @@ const schema = {
   lanes: [{ name: 'urgent', strict: true }, { name: 'later' }],
   entities: {
     client: {},
-    pet: { references: { clientId: 'client' }, indexes: ['name'], unique: [['clientId', 'name']], lane: 'urgent' },
+    pet: {
+      references: { clientId: 'client' },
+      indexes: ['name'],
+      unique: [['clientId', 'name']],
+      lane: 'urgent',
+      fields: {
+        clientId: { required: true },
+        species: { type: 'string', enum: ['dog', 'cat'] },
+        weight: { type: 'number', min: 0, max: 200 },
+        name: { type: 'string', minLength: 1, maxLength: 100 },
+      },
+    },
     appointment: { references: { petId: 'pet', 'attendees[].practitionerId': 'client' } },
   },
 } as const satisfies Schema<Clinic>;
@@ -42,6 +54,8 @@ export async function clinic(): Promise<void> {
   rules satisfies object;
   // @ts-expect-error: no such strategy
   ({ client: () => 'theirs' }) satisfies SyncConfig<Clinic>['rules'];
+  // @ts-expect-error: no such type
+  ({ type: 'date' }) satisfies FieldShape;
   // @ts-expect-error: no such entity
   ({ dragon: () => 'manual' }) satisfies SyncConfig<Clinic>['rules'];
   expect<Same<typeof app, FieldSync<Clinic>>>(true);
@@ -53,6 +67,7 @@ export async function clinic(): Promise<void> {
   const outcome = await pet.synced;
   expect<Assignable<typeof outcome, SyncedOutcome<Clinic['pet']>>>(true);
   if (outcome.status === 'rejected') outcome.error.code satisfies string;
+  if (outcome.status === 'rejected') outcome.error.faults?.[0]?.rule satisfies string | undefined;
 
   // A record that was handed out can be given back: its marks are ignored.
   await app.update('pet', pet.record.id, pet.record);

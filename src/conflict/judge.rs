@@ -64,12 +64,21 @@ pub struct Verdict {
     pub resolution: &'static str,
     /// What stood against what.
     pub kind: ConflictKind,
+    /// Whether it comes to a record that may not be so.
+    pub invalid: bool,
 }
 
 impl Verdict {
     /// Nothing stands against this action.
     pub fn unopposed(action: Action) -> Self {
         settled(Some(action), ConflictKind::UpdateUpdate)
+    }
+    /// What it comes to may not be, for these fields: a person decides. They are what it is about, if it was about none.
+    pub fn doubt(&mut self, fields: Vec<String>) {
+        (self.ask, self.invalid) = (Ask::Person, true);
+        if self.fields.is_empty() {
+            self.fields = fields;
+        }
     }
 }
 
@@ -105,7 +114,7 @@ pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> V
 }
 
 fn settled(action: Option<Action>, kind: ConflictKind) -> Verdict {
-    Verdict { action, fields: Vec::new(), ask: Ask::Nobody, resolution: "merge", kind }
+    Verdict { action, fields: Vec::new(), ask: Ask::Nobody, resolution: "merge", kind, invalid: false }
 }
 
 /// One side deleted: there is nothing to merge, the record is one field.
@@ -118,6 +127,7 @@ fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rule
         ask,
         resolution: if local_wins { "client-wins" } else { "server-wins" },
         kind,
+        invalid: false,
     }
 }
 
@@ -223,6 +233,7 @@ fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState
         ask: disputed.ask,
         resolution,
         kind: ConflictKind::UpdateUpdate,
+        invalid: false,
     }
 }
 

@@ -45,7 +45,8 @@ impl Outcomes {
         map_temps(db, work, &row.entity, &mut ground)?;
         let local = after(ground.clone(), &operation.action);
         let fields = broken.map(|broken| broken.fields.clone()).unwrap_or_default();
-        let verdict = Verdict { action: None, fields, ask: Ask::Person, resolution: "manual", kind: ConflictKind::Constraint };
+        let verdict =
+            Verdict { action: None, fields, ask: Ask::Person, resolution: "manual", kind: ConflictKind::Constraint, invalid: false };
         let found = record(work, &row, operation, &ground, &local, server, &verdict, None);
         let other = broken.map(|broken| Other { id: broken.id.clone(), data: broken.data.clone() });
         let conflict = Conflict { conflict_id: name.to_owned(), found_by: FoundBy::Data, other, ..found };

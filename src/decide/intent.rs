@@ -9,7 +9,7 @@ use super::state::SyncState;
 use super::work::Work;
 use crate::model::{Action, RecordId};
 use crate::plan::{Read, Table};
-use crate::schema::{Entity, Reference, Schema, check_references, map_references, references, references_set};
+use crate::schema::{Entity, Fault, Reference, Schema, check_references, map_references, references, references_set};
 use crate::value::{Delta, FieldPath, KeyRange, Limits, Object};
 
 /// The most IDs that a refusal names.
@@ -114,6 +114,14 @@ pub enum WriteError {
         /// The other record.
         id: RecordId,
     },
+    /// The record would not be as the schema declares it.
+    #[error("the {entity} would not be as the schema declares it: {}", told(faults))]
+    Invalid {
+        /// The entity type.
+        entity: String,
+        /// What is wrong with it.
+        faults: Vec<Fault>,
+    },
     /// The record would exceed the limits of a record.
     #[error("{reason}")]
     Value {
@@ -122,6 +130,10 @@ pub enum WriteError {
         /// Why.
         reason: String,
     },
+}
+
+fn told(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("'{}' ({})", fault.path, fault.rule)).collect::<Vec<_>>().join(", ")
 }
 
 /// An entity of the schema.

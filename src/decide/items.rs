@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
-use super::chain::{Fresh, Instead, Onto, around, conflict_of, operations, reissue, renew_view};
+use super::chain::{Fresh, Instead, Onto, around, conflict_of, operations, reissue, renew_view, with};
 use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
 use super::merge::join;
@@ -13,6 +13,7 @@ use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, rebase};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
+use super::valid::refusal;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, filter::DISCARDED};
@@ -89,6 +90,14 @@ impl Decision for Retry {
             match self.changed(db, &work, &row, &old, set, unset)? {
                 Ok(changed) => by = changed,
                 Err(error) => return refused(error),
+            }
+        }
+        if let (Some(_), Ok(pending)) = (&self.changes, &pending) {
+            // As this one leaves the record; what follows may put it right or wrong.
+            let before = pending.iter().take_while(|(_, other)| other.id != old.id);
+            let left = after(with(row.base.clone(), before), &by.action);
+            if let Some(error) = refusal(&self.schema, &old.entity, &by.action, left.as_ref()) {
+                return refused(error.into());
             }
         }
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Opening a database, and bringing the sender's picture of the outbox up to date.
 
 use super::cache::{Cache, Decision, Run};
+use super::quarantine::Quarantined;
 use super::rows::{Device, last_audit, seals};
 use super::state::SyncState;
 use crate::audit::{self, Event};
@@ -26,6 +27,8 @@ pub struct Opened {
     pub last_seq: u64,
     /// Operations in the outbox.
     pub unfinished: u64,
+    /// The declaration by which what lies in quarantine was looked at last; nothing if nothing lies there.
+    pub looked_at: Option<String>,
 }
 
 impl Decision for OpenDevice {
@@ -33,7 +36,7 @@ impl Decision for OpenDevice {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Opened)> {
         let outbox = Read::count(Table::Outbox, KeyRange::all());
-        db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone()]);
+        db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone(), Quarantined::count(), Quarantined::looked_at()]);
         let stored: Option<Device> = db.one(&Device::read())?;
         let batch = if stored.is_none() { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };
         let opened = Opened {
@@ -41,6 +44,10 @@ impl Decision for OpenDevice {
             sync: db.one(&SyncState::read())?.unwrap_or_default(),
             last_seq: db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq),
             unfinished: db.count(&outbox)?,
+            looked_at: match db.count(&Quarantined::count())? {
+                0 => None,
+                _ => Some(db.one::<String>(&Quarantined::looked_at())?.unwrap_or_default()),
+            },
         };
         Ok((batch, opened))
     }

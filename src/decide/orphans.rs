@@ -271,7 +271,8 @@ impl EndOrphan {
                 }
                 State::Pending => {
                     let message = format!("it refers to the {} '{}', which is not there", reference.entity, reference.id);
-                    let failure = Failure { code: "dangling_reference".to_owned(), message, path: Some(reference.path.clone()) };
+                    let failure =
+                        Failure { code: "dangling_reference".to_owned(), message, path: Some(reference.path.clone()), faults: Vec::new() };
                     work.note(&operation, Event::Parked { code: failure.code.clone() });
                     work.settle(&operation.id, Settled::Rejected(failure.clone()));
                     work.queue(&operation, stored.with(State::Parked { failure, unheard: false }));

@@ -11,6 +11,7 @@ use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
 use super::rows::{last_audit, seals};
 use super::state::SyncState;
+use super::valid::doubt;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Ask, Conflict};
@@ -139,7 +140,12 @@ impl Outcomes {
             }
             Outcome::Rejected { .. } if is(Bug::RejectedRetried) => Ok(()),
             Outcome::Rejected { error } => {
-                let failure = Failure { code: error.code.clone(), message: error.message.clone(), path: error.path.clone() };
+                let failure = Failure {
+                    code: error.code.clone(),
+                    message: error.message.clone(),
+                    path: error.path.clone(),
+                    faults: error.faults.clone(),
+                };
                 // Without an answer, there is no lineage either.
                 park(work, row, stored, &operation, failure, self.epoch.is_none());
                 Ok(())
@@ -286,7 +292,8 @@ impl Outcomes {
         let local = after(ground.clone(), &operation.action);
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
         let on = stood_on(db, work, &row, &operation, &server)?;
-        let verdict = self.clock().judge(&operation, ground.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
+        let mut verdict = self.clock().judge(&operation, ground.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
+        doubt(work.schema(), &row.entity, &mut verdict, on.as_ref(), local.as_ref());
         if stands_newer && !verdict.fields.is_empty() {
             // The record stands on what another operation of here left, and of that nobody here knows when the server counts
             // it. The server does, and meets this one with it.

@@ -5,57 +5,29 @@
 //! as new as itself. A record with an operation under way keeps the news waiting. One whose operations were
 //! never sealed is rebased and judged here. During a resync `base` means the generation that is being
 //! filled ([`super::resync`]); what the app sees then is the overlay over the old one. A first download ends
-//! like a resync: what it did not bring, the server has no more.
+//! like a resync: what it did not bring, the server has no more. A record that cannot be shown lies in quarantine
+//! ([`super::quarantine`]), and what was known of it before stays.
 
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{operations, renew_view};
 use super::effects::Effects;
+use super::incoming::{Content, Incoming};
 use super::overlay::{OverlayRow, once};
+use super::quarantine::Quarantined;
 use super::rebase::{ServerClock, rebase};
 use super::rows::{BaseRow, Seen, base_row, last_audit, row, seals};
 use super::state::{Filling, Scope, SyncState};
 use super::work::Work;
 use crate::conflict::Conflict;
-use crate::model::{Epoch, RecordId, Stamp, TempId, Version};
+use crate::model::{Epoch, Version};
 use crate::outbox::State;
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
-use crate::protocol::{ChangeKind, RawPage, ServerState};
+use crate::protocol::ServerState;
 use crate::schema::{Entity, Schema};
-use crate::value::{KeyRange, Limits, Object, Sorted, parse};
-
-/// One record of a page, checked.
-#[derive(Clone, Debug)]
-pub struct Incoming {
-    pub(super) entity: String,
-    pub(super) id: RecordId,
-    version: Version,
-    state: Content,
-    stamp: Stamp,
-    field_stamps: Sorted<String, Stamp>,
-    born_as: Option<TempId>,
-}
-
-#[derive(Clone, Debug)]
-enum Content {
-    There(Box<str>, Object),
-    Deleted,
-    /// It cannot be read: the text as it came, and why.
-    Unreadable(String, String),
-}
-
-impl Incoming {
-    fn server(&self) -> Option<ServerState> {
-        let data = match &self.state {
-            Content::There(_, data) => Some(data.clone()),
-            Content::Deleted => None,
-            Content::Unreadable(..) => return None,
-        };
-        Some(ServerState { version: self.version, data, stamp: self.stamp, field_stamps: self.field_stamps.clone() })
-    }
-}
+use crate::value::{Key, KeyRange};
 
 /// A page to apply.
 #[derive(Clone, Debug)]
@@ -91,48 +63,12 @@ pub enum PageResult {
     Dropped,
 }
 
-impl ApplyPage {
-    /// Checks the records of a page: an entity that the schema does not know is none of ours, fields that
-    /// break the rules of a value go into quarantine.
-    pub fn check(page: &RawPage<'_>, schema: &Schema) -> Vec<Incoming> {
-        let known = page.changes.iter().filter(|change| schema.entity(&change.head.entity).is_some());
-        known
-            .map(|change| {
-                let head = change.head.clone();
-                let state = match (head.kind, change.data) {
-                    (ChangeKind::Delete, _) => Content::Deleted,
-                    (ChangeKind::Upsert, None) => Content::Unreadable(String::new(), "no fields".to_owned()),
-                    (ChangeKind::Upsert, Some(raw)) => match parse(raw, &Limits::RECORD) {
-                        Ok(serde_json::Value::Object(data)) => Content::There(raw.into(), data),
-                        Ok(_) => Content::Unreadable(raw.to_owned(), "not an object".to_owned()),
-                        Err(error) => Content::Unreadable(raw.to_owned(), error.to_string()),
-                    },
-                };
-                Incoming {
-                    entity: head.entity,
-                    id: head.id,
-                    version: head.version,
-                    state,
-                    stamp: head.stamp,
-                    field_stamps: head.field_stamps,
-                    born_as: head.born_as,
-                }
-            })
-            .collect()
-    }
-
-    /// The ID by which the overlay may know a record: the one it was born with here, or its real one.
-    fn lookups(change: &Incoming) -> impl Iterator<Item = RecordId> {
-        change.born_as.clone().map(RecordId::from).into_iter().chain([change.id.clone()])
-    }
-}
-
 impl Decision for ApplyPage {
     type Out = PageResult;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, PageResult)> {
         let overlay_rows = Read::count(Table::Overlay, KeyRange::all());
-        db.prefetch([last_audit(), seals(), SyncState::read(), overlay_rows.clone()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), overlay_rows.clone(), Quarantined::count()]);
         if self.is_whole() && self.through.is_some() {
             db.prefetch([Read::range(Table::Overlay, KeyRange::all())]);
         }
@@ -147,13 +83,14 @@ impl Decision for ApplyPage {
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let (known, rows) = self.known(db, &overlay_rows)?;
+        self.release(db, &mut work)?;
 
         let skipped = usize::from(is(Bug::RecordSkipped) && self.changes.len() > 1);
         let changes = each(self.changes.iter().take(self.changes.len() - skipped), |change| {
             let Some(declared) = self.schema.entity(&change.entity) else { return Ok(()) };
-            let found = Self::lookups(change).find_map(|id| known.get(&change.entity, &id)).and_then(|at| rows.get(at));
+            let found = change.lookups().find_map(|id| known.get(&change.entity, &id)).and_then(|at| rows.get(at));
             match found {
-                None => self.to_base(&mut work, generation, change, declared),
+                None => self.to_base(db, &mut work, generation, change, declared),
                 Some(row) => self.to_overlay(db, &mut work, generation, change, declared, row.clone()),
             }
         });
@@ -181,11 +118,8 @@ impl ApplyPage {
                 db.all(&Read::range(Table::Overlay, KeyRange::all()))?
             }
             _ => {
-                let reads: Vec<Read> = self
-                    .changes
-                    .iter()
-                    .flat_map(|change| Self::lookups(change).map(|id| OverlayRow::read_by_id(&change.entity, &id)))
-                    .collect();
+                let reads: Vec<Read> =
+                    self.changes.iter().flat_map(|change| change.lookups().map(|id| OverlayRow::read_by_id(&change.entity, &id))).collect();
                 db.prefetch(reads.iter().cloned());
                 db.settle()?;
                 let mut rows = Vec::new();
@@ -201,6 +135,31 @@ impl ApplyPage {
             known.put(&row.entity, &row.id, at);
         }
         Ok((known, rows))
+    }
+
+    /// What lay in quarantine of records that come so that they can be shown, or are deleted, lies there no more.
+    fn release(&self, db: &mut Cache, work: &mut Work<'_>) -> Run<()> {
+        let count = db.count(&Quarantined::count())?;
+        let freed: Vec<&Incoming> = self.changes.iter().filter(|change| !matches!(change.state, Content::Refused(..))).collect();
+        if count == 0 {
+            return Ok(());
+        }
+        let few = usize::try_from(count).is_ok_and(|few| few <= freed.len());
+        let reads: Vec<Read> = if few {
+            vec![Read::range(Table::Quarantine, KeyRange::all())]
+        } else {
+            freed.iter().map(|change| Quarantined::read(&change.entity, &change.id)).collect()
+        };
+        db.prefetch(reads.iter().cloned());
+        db.settle()?;
+        let mut keys: Vec<Key> = freed.iter().map(|change| Quarantined::key(&change.entity, &change.id)).collect();
+        keys.sort_unstable();
+        for read in &reads {
+            for row in db.rows(read)?.iter().filter(|row| keys.binary_search(&row.key).is_ok()) {
+                work.write(Write::Delete(Table::Quarantine, row.key.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// Where the database stands after the page.
@@ -253,18 +212,23 @@ impl ApplyPage {
         self.is_filling() || (self.scope.is_none() && self.from.through.is_none())
     }
 
-    fn to_base(&self, work: &mut Work<'_>, generation: u64, change: &Incoming, declared: &Entity) -> Run<()> {
+    pub(super) fn to_base(&self, db: &mut Cache, work: &mut Work<'_>, generation: u64, change: &Incoming, declared: &Entity) -> Run<()> {
         match &change.state {
             Content::There(text, data) => {
                 let stored = base_row(generation, &change.entity, declared, &change.id, change.version, text, data);
                 work.write(Write::Put(Table::Base, stored));
             }
             Content::Deleted => work.write(Write::Delete(Table::Base, BaseRow::key(generation, &change.entity, &change.id))),
-            Content::Unreadable(text, reason) => {
-                let content = serde_json::json!({"version": change.version, "text": text, "reason": reason, "at": self.now});
-                let key = [change.entity.as_str().into(), change.id.to_key()].into();
-                work.write(Write::Put(Table::Quarantine, row(key, &content)));
-                work.quarantined();
+            Content::Refused(..) => {
+                // In a resync what was known of it before is in the old generation alone.
+                if self.is_filling()
+                    && let Some(base) = db.one::<BaseRow>(&BaseRow::read(self.from.generation, &change.entity, &change.id))?
+                {
+                    let state = base.clone().state(&self.from);
+                    let before = BaseRow { version: state.version, ..base };
+                    work.write(Write::Put(Table::Base, before.row(generation, &change.entity, declared)));
+                }
+                self.set_aside(work, change);
                 return Ok(());
             }
         }
@@ -274,7 +238,16 @@ impl ApplyPage {
         Ok(())
     }
 
-    fn to_overlay(
+    /// Puts a record that cannot be shown into quarantine.
+    fn set_aside(&self, work: &mut Work<'_>, change: &Incoming) {
+        if let Some(refused) = change.refused(self.now, &self.schema) {
+            work.write(Write::Put(Table::Quarantine, row(Quarantined::key(&change.entity, &change.id), &refused)));
+            work.write(Quarantined::look(&self.schema));
+            work.quarantined();
+        }
+    }
+
+    pub(super) fn to_overlay(
         &self,
         db: &mut Cache,
         work: &mut Work<'_>,
@@ -283,7 +256,15 @@ impl ApplyPage {
         declared: &Entity,
         mut row: OverlayRow,
     ) -> Run<()> {
-        let Some(server) = change.server() else { return self.to_base(work, generation, change, declared) };
+        let Some(server) = change.server() else {
+            // At the end of a whole download only what it has filled is left under the overlay.
+            if let (true, Some(version), Some(data)) = (self.is_whole(), row.version, &row.base) {
+                let text = crate::value::to_text(data);
+                work.write(Write::Put(Table::Base, base_row(generation, &row.entity, declared, &row.id, version, &text, data)));
+            }
+            self.set_aside(work, change);
+            return Ok(());
+        };
         if row.id != change.id {
             // Born here, and the mapping comes by this way first.
             row = work.map_all(db, row, &change.id)?;
@@ -292,7 +273,7 @@ impl ApplyPage {
         }
         if self.is_whole() {
             // It misses nothing, whatever lies over it.
-            self.to_base(work, generation, change, declared)?;
+            self.to_base(db, work, generation, change, declared)?;
         }
         if row.version.is_some_and(|known| known > server.version) && !is(Bug::OlderPageApplied) {
             return Ok(());
@@ -329,7 +310,7 @@ impl ApplyPage {
             return Ok(());
         }
         work.drop_overlay(&row);
-        if self.is_whole() { Ok(()) } else { self.to_base(work, generation, change, declared) }
+        if self.is_whole() { Ok(()) } else { self.to_base(db, work, generation, change, declared) }
     }
 
     /// A newer state of the server for a record with operations: they are judged again, or it waits for them.

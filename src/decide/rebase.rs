@@ -6,6 +6,7 @@ use super::chain::{Queued, in_conflict};
 use super::effects::Settled;
 use super::overlay::{OpRef, OverlayRow};
 use super::rows::IdRow;
+use super::valid::doubt;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Ask, Conflict, ConflictState, FoundBy, Local, Verdict, judge};
@@ -122,11 +123,12 @@ pub(super) fn rebase(
                 break 'met None;
             }
             map_temps(db, work, &row.entity, &mut ground)?;
-            let verdict = if restored {
+            let mut verdict = if restored {
                 Verdict::unopposed(operation.action.clone())
             } else {
                 clock.judge(&operation, ground.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
             };
+            doubt(work.schema(), &row.entity, &mut verdict, view.as_ref(), local.as_ref());
             // On a deleted record a change that stays as it was written is seen by nobody, for only a create brings that back:
             // it is judged at once, dated or not.
             let is_seen = server.data.is_some() || matches!(operation.action, Action::Create { .. });
@@ -289,6 +291,9 @@ pub(super) fn record(
         asks: (verdict.ask == Ask::Function).then_some(0),
     };
     conflict.begin();
+    if verdict.invalid {
+        conflict.steps[0].how = Some("invalid_record".to_owned());
+    }
     if let Some(by) = resolved_by {
         let there = server.data.clone();
         let stood = verdict.action.as_ref().map_or(there.clone(), |action| after(there, action));

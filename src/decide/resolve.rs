@@ -11,6 +11,7 @@ use super::intent::WriteError;
 use super::rebase::{ServerClock, after};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
+use super::valid::refusal;
 use super::work::Work;
 use crate::conflict::{Conflict, ConflictState};
 use crate::model::{Action, Base, OpId, Operation, Version};
@@ -97,7 +98,7 @@ pub enum ResolveError {
     /// The merged fields hold a value at a reference path that is no ID.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// The write that it comes to is refused: of a conflict that another device met.
+    /// The write that it comes to is refused.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -202,6 +203,9 @@ impl Resolve {
             stamps: Sorted::new(),
             ..conflict.operation.clone()
         };
+        if let Some(error) = refusal(&self.schema, &conflict.entity, &by.action, after(on, &by.action).as_ref()) {
+            return Ok(Err(error.into()));
+        }
         let stood = after(server.data.clone(), &by.action);
         row.conflict = None;
         let known = row.version;

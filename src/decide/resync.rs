@@ -47,7 +47,9 @@ impl SyncState {
         let last = before.as_ref().map_or(self.generation, |filling| filling.generation);
         self.filling = Some(Filling { generation: last + 1, checkpoint: None });
         self.scopes.clear();
-        before.into_iter().map(|filling| drop_generation(filling.generation)).collect()
+        // Everything comes anew, and what of that cannot be shown comes to lie there again.
+        let quarantine = Write::DeleteRange(Table::Quarantine, KeyRange::all());
+        before.into_iter().map(|filling| drop_generation(filling.generation)).chain([quarantine]).collect()
     }
 }
 

@@ -15,6 +15,7 @@ use super::merge::{self, Merged};
 use super::overlay::{OpRef, OverlayRow, RecordView};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
+use super::valid::refusal;
 use super::work::Work;
 use crate::audit::Event;
 use crate::model::{Action, Base, Group, OpId, Operation};
@@ -288,6 +289,9 @@ impl Place<'_> {
             return Ok(Err(error));
         }
         let view = super::rebase::after(row.view.clone(), &action);
+        if let Some(error) = refusal(self.schema, self.entity, &action, view.as_ref()) {
+            return Ok(Err(error));
+        }
         if let Some(error) = self.rival(db, work, sync, &row.id, row.view.as_ref(), view.as_ref())? {
             return Ok(Err(error));
         }

@@ -9,7 +9,7 @@ use crate::decide::{Corrupt, OrphanError, ResolveError, TakeBackError, WriteErro
 use crate::query::QueryError;
 use crate::schema::SchemaError;
 use crate::store::StoreError;
-use crate::value::{Object, ValueError};
+use crate::value::{Object, ValueError, to_value};
 
 /// What every call of the engine may fail with. JavaScript sees it as `FieldSyncError`. Boxed, because every result in
 /// the engine would be as large as it (measured, see docs/decisions.md).
@@ -26,7 +26,7 @@ pub struct Facts {
     pub message: String,
     /// Whether the same call can succeed later, unchanged.
     pub retryable: bool,
-    /// Facts: `path`, `id`, `dependents`, `write`; null where there are none.
+    /// Facts: `path`, `id`, `dependents`, `faults`, `write`; null where there are none.
     pub details: Value,
 }
 
@@ -156,6 +156,10 @@ impl From<WriteError> for EngineError {
             }
             WriteError::UniqueViolation { entity, fields, id } => {
                 ("unique_violation", json!({"entity": entity, "fields": fields, "id": id.to_value()}))
+            }
+            WriteError::Invalid { entity, faults } => {
+                let path = faults.first().map(|fault| fault.path.clone());
+                ("invalid_record", json!({"entity": entity, "faults": to_value(&faults), "path": path}))
             }
             WriteError::Value { code, .. } => (code, Value::Null),
         };

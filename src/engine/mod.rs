@@ -21,6 +21,7 @@ mod notify;
 mod orphans;
 mod outbox;
 mod pause;
+mod quarantine;
 mod reason;
 mod records;
 mod relationships;
@@ -186,6 +187,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         let engine = Self { inner: Rc::new(inner) };
         if opened.unfinished > 0 {
             engine.refresh().await?;
+        }
+        if opened.looked_at.is_some_and(|release| release != engine.inner.settings.schema.release) {
+            engine.look_again().await?;
         }
         engine.inner.poke.notify();
         Ok((engine, listener))

@@ -173,7 +173,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                     let found = queue.items().find(|(_, item)| item.operation.id == entry.operation);
                     let failure = match found.map(|(_, item)| &item.row.state) {
                         Some(State::Parked { failure, .. }) => failure.clone(),
-                        _ => Failure { code: code.clone(), message: String::new(), path: None },
+                        _ => Failure { code: code.clone(), message: String::new(), path: None, faults: Vec::new() },
                     };
                     watches.settle(&entry.operation, &Settled::Rejected(failure));
                 }

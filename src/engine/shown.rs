@@ -8,6 +8,7 @@ use crate::decide::{Preview, RecordState, RecordView};
 use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, TempId, Version};
 use crate::outbox::{Item, Standing, State};
 use crate::protocol::ConflictKind;
+use crate::schema::Fault;
 use crate::value::{Delta, Object, to_value};
 
 #[derive(Serialize)]
@@ -214,6 +215,8 @@ struct Reason<'r> {
     conflict_id: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waits_for: Vec<String>,
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    faults: &'r [Fault],
 }
 
 #[derive(Serialize)]
@@ -251,7 +254,7 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
     let behind = || reason("waits_for_operation", "Waits for an earlier operation.");
     let (state, reason) = match (&item.row.state, aside.standing) {
         (State::Parked { failure, .. }, _) => {
-            ("parked", Reason { path: failure.path.as_deref(), ..reason(&failure.code, &failure.message) })
+            ("parked", Reason { path: failure.path.as_deref(), faults: &failure.faults, ..reason(&failure.code, &failure.message) })
         }
         (State::Conflict { conflict }, _) => {
             let why = reason("conflict", "Both sides changed this record; somebody has to decide.");

@@ -284,7 +284,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// A single operation, or group, that the server takes in no upload is parked with its payload.
     async fn park(&self, going: &[Going], error: &SyncError, result: &mut SyncResult) -> Result<Vec<u64>, SyncError> {
-        let refusal = Rejection { code: error.code.clone(), message: error.message.clone(), path: None };
+        let refusal = Rejection { code: error.code.clone(), message: error.message.clone(), path: None, faults: Vec::new() };
         let outcomes = going.iter().map(|_| Outcome::Rejected { error: refusal.clone() }).collect();
         self.apply(going, None, Version(0), outcomes, result).await
     }

@@ -285,7 +285,10 @@ mod tests {
         desk.write("pet", "temp_1_b_pet", json!({"kind": "update", "delta": {}}), Base::After(pet.clone()));
         desk.create("client", "temp_1_c_client", json!({}));
         let mut row = desk.queue.get(1).expect("there").row.clone();
-        row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None }, unheard: false };
+        row.state = State::Parked {
+            failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None, faults: Vec::new() },
+            unheard: false,
+        };
         desk.queue.insert(row, &schema()).expect("readable");
         let standing = desk.queue.standing();
         assert_eq!(at(&standing, 1), Standing::Held);
@@ -326,7 +329,10 @@ mod tests {
 
     fn park(desk: &mut Desk, seq: u64, schema: &Schema) {
         let mut row = desk.queue.get(seq).expect("there").row.clone();
-        row.state = State::Parked { failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None }, unheard: false };
+        row.state = State::Parked {
+            failure: Failure { code: "x".to_owned(), message: "x".to_owned(), path: None, faults: Vec::new() },
+            unheard: false,
+        };
         desk.queue.insert(row, schema).expect("readable");
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{OpId, Operation, RecordId, Version};
+use crate::schema::Fault;
 use crate::value::{ReadError, from_text};
 
 /// The stored states.
@@ -42,6 +43,9 @@ pub struct Failure {
     /// The field, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Every field that is not as the schema declares it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 /// One row of the outbox. Its key is the operation's client sequence.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Reply, RequestHead};
 use crate::model::{OpId, RecordId, Stamp, Version};
+use crate::schema::Fault;
 use crate::value::{Object, Sorted};
 
 /// A batch. Its operations may be anything that passes their bytes on: what was sealed is not parsed and written again.
@@ -318,13 +319,16 @@ impl ServerState {
 pub struct Rejection {
     /// Stable: `unknown_entity`, `unknown_record`, `invalid_value`, `invalid_reference`, `reference_missing`,
     /// `reference_deleted`, `has_dependents`, `already_exists`, `too_large`, `forbidden`, `operation_reused`,
-    /// `dependency_failed`, `invalid_operation`.
+    /// `dependency_failed`, `invalid_operation`, `invalid_record`.
     pub code: String,
     /// For people.
     pub message: String,
     /// The field, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Every field that is not as the schema declares it, of `invalid_record`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
 }
 
 #[cfg(test)]

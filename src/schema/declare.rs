@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ConflictRules;
-use crate::value::{FieldPath, ReadError, Sorted};
+use super::{ConflictRules, FieldShape};
+use crate::value::{FieldPath, ReadError, Sorted, hash_bytes};
 
 /// The most entities in one schema.
 const ENTITIES_MAX: usize = 500;
 /// The most references and indexes of one entity.
 const PATHS_MAX: usize = 50;
+/// The most fields of one entity of which anything is declared.
+const FIELDS_MAX: usize = 200;
 /// The longest name of an entity, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -38,6 +40,9 @@ pub struct Entity {
     /// Constraints: of each the paths whose values, taken together, no two records share.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unique: Vec<Vec<FieldPath>>,
+    /// What fields may hold, by their path, which leads through no list.
+    #[serde(skip_serializing_if = "Sorted::is_empty")]
+    pub fields: Sorted<FieldPath, FieldShape>,
     /// What happens when both sides changed.
     pub conflicts: ConflictRules,
     /// The lane its operations wait in; nothing for the last, which has no name.
@@ -80,6 +85,9 @@ pub struct Schema {
     pub lanes: Vec<Lane>,
     /// By name.
     pub entities: Sorted<String, Entity>,
+    /// Tells this declaration, read by this release of the package, from every other. It is no part of it.
+    #[serde(skip)]
+    pub release: String,
 }
 
 /// What is wrong with a schema, and where.
@@ -97,7 +105,7 @@ impl Schema {
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let wrong = |reason: String| SchemaError { path: String::new(), reason };
         let value = crate::value::parse(text, &crate::value::Limits::RECORD).map_err(|error| wrong(error.to_string()))?;
-        let schema: Self = crate::value::from_value_strictly(&value).map_err(|error| {
+        let mut schema: Self = crate::value::from_value_strictly(&value).map_err(|error| {
             // Read by itself, an entity says that it is the one.
             let entities = value.get("entities").and_then(serde_json::Value::as_object);
             let read = |entity| crate::value::from_value_strictly::<Entity>(entity);
@@ -106,6 +114,7 @@ impl Schema {
             within.map_or_else(|| wrong(error.to_string()), told)
         })?;
         schema.check()?;
+        schema.release = hash_bytes([env!("CARGO_PKG_VERSION"), text].concat().as_bytes()).to_string();
         Ok(schema)
     }
 
@@ -144,6 +153,19 @@ impl Schema {
                     return wrong(at, &format!("'{target}' is no entity of this schema"));
                 }
                 reserved(path, &at)?;
+            }
+            if entity.fields.len() > FIELDS_MAX {
+                return wrong(format!("{at}.fields"), "at most 200 fields");
+            }
+            for (path, shape) in entity.fields.iter() {
+                let at = format!("{at}.fields.{}", path.as_str());
+                if path.as_str().contains('[') {
+                    return wrong(at, "a path through a list: say what the list itself may be");
+                }
+                reserved(path, &at)?;
+                if let Some((setting, reason)) = shape.fault(entity.references.contains_key(path)) {
+                    return wrong(format!("{at}.{setting}"), reason);
+                }
             }
             for path in &entity.indexes {
                 reserved(path, &format!("{at}.indexes.{}", path.as_str()))?;

@@ -4,11 +4,13 @@
 //! Knows `value` and `model`.
 
 mod declare;
+mod fields;
 mod references;
 mod rules;
 mod unique;
 
 pub use declare::{Entity, KeyPolicy, Lane, Schema, SchemaError};
+pub use fields::{Fault, FieldShape, FieldType, faults};
 pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references, references_set, unfold_delta};
 pub use rules::{ConflictRules, Detect, Rule};
 pub use unique::Holding;

@@ -143,6 +143,12 @@ impl FieldPath {
         }
         found
     }
+    /// The value in a record that stands at this path, which leads through no list.
+    pub fn find<'d>(&self, record: &'d super::Object) -> Option<&'d Value> {
+        let mut keys = self.text.split('.');
+        let top = record.get(keys.next()?)?;
+        keys.try_fold(top, |value, key| value.get(key))
+    }
     /// Lets `change` rewrite every value in the document that stands at this path.
     pub fn for_each_mut(&self, document: &mut Value, change: &mut dyn FnMut(&mut Value)) {
         fn walk(segments: &[Segment], value: &mut Value, change: &mut dyn FnMut(&mut Value)) {

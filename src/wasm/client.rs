@@ -228,6 +228,7 @@ impl Client {
             "auditQuery" => engine.audit_query(a, b, c.is_empty()).await?,
             "auditTaken" => engine.audit_taken(a, b).await?.into(),
             "auditReport" => engine.audit_report(a).await?,
+            "quarantine" => engine.quarantine(a).await?.into(),
             "close" => {
                 engine.close();
                 Value::Null

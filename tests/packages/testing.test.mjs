@@ -20,6 +20,14 @@ const schema = {
     pet: { references: { clientId: 'client', 'doses[].vet.id': 'client' } },
     note: { key: 'uuid' },
     drug: { conflicts: { fields: { stock: 'counter', labels: 'set', lots: { list: 'id' } } } },
+    bowl: {
+      fields: {
+        size: { type: 'integer', required: true, min: 1, max: 9 },
+        'owner.name': { type: 'string', minLength: 2, maxLength: 3 },
+        kind: { enum: ['tin', { made: ['of', 1] }] },
+        tags: { type: 'array', maxLength: 1 },
+      },
+    },
   },
 };
 
@@ -105,6 +113,66 @@ describe('a world of fieldsync/testing', { timeout: 60_000 }, () => {
     await world.close();
     await assert.rejects(db.count('client'), { code: 'closed' });
     await assert.rejects(FieldSync.open(config), { code: 'storage_unavailable' });
+  });
+
+  test('the server holds records against what the schema says of their fields, as the engine does', async () => {
+    const { fields: _, ...bowl } = schema.entities.bowl;
+    // A release of the app that says nothing of them, and one that does.
+    const loose = await phone.open({ schema: { ...schema, entities: { ...schema.entities, bowl } } });
+    const strict = await world.device().open();
+    const good = { size: 9, owner: { name: 'Ada' }, kind: { made: ['of', 1.0] }, tags: [1] };
+    for (const [path, rule, bad] of [
+      ['size', 'type', { size: 1.5 }],
+      ['size', 'required', { size: null }],
+      ['size', 'min', { size: 0 }],
+      ['size', 'max', { size: 10 }],
+      ['owner.name', 'type', { owner: { name: 1 } }],
+      ['owner.name', 'minLength', { owner: { name: 'A' } }],
+      ['owner.name', 'maxLength', { owner: { name: 'Adam' } }],
+      ['kind', 'enum', { kind: { made: ['of'] } }],
+      ['tags', 'maxLength', { tags: [1, 2] }],
+    ]) {
+      const faults = [{ path, rule }];
+      await assert.rejects(strict.create('bowl', { ...good, ...bad }), { code: 'invalid_record' });
+      const { synced, operationId } = await loose.create('bowl', { ...good, ...bad });
+      assert.equal((await loose.engine.sync()).failed, 1);
+      const { error } = await synced;
+      assert.deepEqual([error.code, error.path, error.faults], ['invalid_record', path, faults]);
+      await loose.queue.discard(operationId);
+      // Somebody else's change is not asked; the engine keeps it aside.
+      world.server.put('bowl', { ...good, ...bad });
+      assert.equal((await strict.engine.sync()).quarantined, 1);
+      assert.deepEqual((await strict.integrity.quarantine()).at(-1).faults, faults);
+    }
+    await strict.create('bowl', { ...good, owner: { name: null } });
+    const { record } = await strict.create('bowl', good);
+    assert.equal((await strict.engine.sync()).synced, 2);
+    await loose.engine.sync();
+    await loose.update('bowl', (await strict.get('bowl', record.id)).id, { size: 10 });
+    assert.equal((await loose.engine.sync()).failed, 1);
+  });
+
+  test('a function of the app decides, in the time of the world', async () => {
+    const functions = { ...schema, entities: { client: { conflicts: { default: 'function' } } } };
+    const rules = { client: ({ localData }) => (localData.name === 'late' ? new Promise(() => {}) : 'client-wins') };
+    const [one, other] = [await phone.open({ schema: functions, rules }), await world.device().open()];
+    for (const [name, last] of [
+      ['Eva', 'resolved'],
+      ['late', 'asked'],
+    ]) {
+      const { record } = await one.create('client', { name: 'Ada' });
+      await one.engine.sync();
+      await other.engine.sync();
+      const { id } = await one.get('client', record.id);
+      await other.update('client', id, { name: 'Ida' });
+      await other.engine.sync();
+      await one.update('client', id, { name });
+      const session = one.engine.sync();
+      await world.clock.advance(5_000);
+      assert.equal((await session).success, true);
+      const [conflict] = await one.conflicts.list({ entity: 'client', record: id });
+      assert.equal(conflict.steps.at(-1).step, last);
+    }
   });
 
   test('the server names records, wherever they are referred to', async () => {

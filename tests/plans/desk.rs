@@ -226,5 +226,5 @@ pub fn applied(real: &RecordId, version: u64) -> Outcome {
 }
 
 pub fn rejected() -> Outcome {
-    Outcome::Rejected { error: Rejection { code: "invalid_value".to_owned(), message: "no".to_owned(), path: None } }
+    Outcome::Rejected { error: Rejection { code: "invalid_value".to_owned(), message: "no".to_owned(), path: None, faults: Vec::new() } }
 }

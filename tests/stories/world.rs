@@ -95,7 +95,7 @@ impl World {
         let clock = Arc::new(ServerClock::default());
         clock.0.store(1_700_000_000_000, Ordering::Relaxed);
         let epoch: Epoch = IdSource::default().epoch(1, [7; 10]);
-        let service = Self::server(ServerMemory::new(epoch), &clock);
+        let service = Self::server(ServerMemory::new(epoch), &clock, SCHEMA);
         Self {
             service: Rc::new(RefCell::new(Arc::new(service))),
             server_clock: clock,
@@ -104,16 +104,24 @@ impl World {
             sleepers: Rc::default(),
         }
     }
-    fn server(store: ServerMemory, clock: &Arc<ServerClock>) -> Service<ServerMemory> {
+    fn server(store: ServerMemory, clock: &Arc<ServerClock>, schema: &str) -> Service<ServerMemory> {
         let key = ServerKey::parse("a key for stories that is long enough").expect("a key");
-        let schema = Schema::parse(SCHEMA).expect("a schema");
+        let schema = Schema::parse(schema).expect("a schema");
         Service::new(store, schema, &key, clock.clone(), Arc::new(ServerEntropy::default()))
+    }
+    /// A world whose server has this schema.
+    pub fn declaring(schema: &Value) -> Self {
+        let world = Self::new();
+        let epoch: Epoch = IdSource::default().epoch(1, [7; 10]);
+        let service = Self::server(ServerMemory::new(epoch), &world.server_clock, &schema.to_string());
+        world.service.replace(Arc::new(service));
+        world
     }
     /// A world whose server promises as durable only what its last backup holds.
     pub fn with_backups() -> Self {
         let world = Self::new();
         let epoch: Epoch = IdSource::default().epoch(1, [7; 10]);
-        let service = Self::server(ServerMemory::new(epoch), &world.server_clock).with_watermark(Watermark::Backup);
+        let service = Self::server(ServerMemory::new(epoch), &world.server_clock, SCHEMA).with_watermark(Watermark::Backup);
         world.service.replace(Arc::new(service));
         world
     }
@@ -129,7 +137,7 @@ impl World {
     pub fn restore(&self, backup: &Snapshot) {
         let epoch = IdSource::default().epoch(self.now(), [8; 10]);
         let store = ServerMemory::restore(backup, epoch, self.now());
-        self.service.replace(Arc::new(Self::server(store, &self.server_clock).with_watermark(Watermark::Backup)));
+        self.service.replace(Arc::new(Self::server(store, &self.server_clock, SCHEMA).with_watermark(Watermark::Backup)));
     }
     /// Time goes on for everybody.
     pub fn pass(&self, ms: u64) {

@@ -4,7 +4,9 @@
  */
 import type { EntitySchema, Schema } from '../config.js';
 import type { Key } from '../records.js';
+import type { RecordFault } from '../shapes.js';
 import { changedBy, type Delta, type Fields, isRelative } from './delta.js';
+import { faults } from './faults.js';
 import { holdings, isSame, taken } from './unique.js';
 
 export type Stamp = [ms: number, n: number];
@@ -30,6 +32,8 @@ export interface Refusal {
   code: string;
   message: string;
   path?: string;
+  /** Every field that is not as the schema declares it, of `invalid_record`. */
+  faults?: RecordFault[];
 }
 
 export type Outcome =
@@ -196,7 +200,7 @@ export class Tenant {
     const applied = (version: number): Outcome => ({ status: 'applied', realId: id, version: String(version), stamp });
     if (action.kind === 'create' && operation.base === 'none') {
       if (before) throw reject('already_exists', 'there is or was a record of this ID');
-      const data = this.#mapped(declared, action.data);
+      const data = allowed(declared, this.#mapped(declared, action.data));
       this.#refuseTaken(declared, entity, id, undefined, data);
       const born = isTemp(record) ? { client, bornAs: record } : {};
       return applied(this.#write({ ...{ entity, id, data, stamp, ...born }, fieldStamps: operation.stamps ?? {} }));
@@ -209,7 +213,7 @@ export class Tenant {
     };
     if (action.kind === 'create') {
       if (before.data || before.version > base) throw conflict(before.data ? 'update-update' : 'update-delete');
-      const data = this.#mapped(declared, action.data);
+      const data = allowed(declared, this.#mapped(declared, action.data));
       this.#refuseTaken(declared, entity, id, before, data);
       return applied(this.#write({ ...before, data, stamp, fieldStamps: operation.stamps ?? {} }));
     }
@@ -237,6 +241,7 @@ export class Tenant {
       const path = changed.unfit.slice(1).replaceAll('/', '.');
       throw reject('invalid_value', 'the field is no count or list that this can be done to', path);
     }
+    allowed(declared, data);
     this.#refuseTaken(declared, entity, id, before, data);
     if (counts) this.#kept.counted.add(line);
     const stamps = changed.fields.map((field) => [field, operation.stamps?.[field] ?? stamp]);
@@ -323,6 +328,19 @@ export class Tenant {
 /** A record as a conflict shows it. */
 function shown({ version, data, stamp, fieldStamps }: Row): object {
   return structuredClone({ version: String(version), ...(data ? { data } : {}), stamp, fieldStamps });
+}
+
+/** The record, if it is as the schema declares it. */
+function allowed(declared: EntitySchema, data: Fields): Fields {
+  const found = faults(declared.fields ?? {}, data);
+  const [first] = found;
+  if (!first) return data;
+  const error = {
+    code: 'invalid_record',
+    message: `'${first.path}' breaks its rule '${first.rule}'`,
+    path: first.path,
+  };
+  throw new Stop({ status: 'rejected', error: { ...error, faults: found } });
 }
 
 function hasStood(outcome: Outcome | undefined): boolean {

@@ -289,5 +289,5 @@ fn entry(receipt: &Receipt) -> serde_json::Value {
 /// The answer to another operation under an ID that is taken.
 pub fn reused() -> Outcome {
     let message = "the ID of this operation belongs to another one".to_owned();
-    Outcome::Rejected { error: Rejection { code: "operation_reused".to_owned(), message, path: None } }
+    Outcome::Rejected { error: Rejection { code: "operation_reused".to_owned(), message, path: None, faults: Vec::new() } }
 }

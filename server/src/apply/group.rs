@@ -176,5 +176,5 @@ impl Working {
 }
 
 fn invalid(message: &str) -> Rejection {
-    Rejection { code: "invalid_operation".to_owned(), message: message.to_owned(), path: Some("group".to_owned()) }
+    Rejection { code: "invalid_operation".to_owned(), message: message.to_owned(), path: Some("group".to_owned()), faults: Vec::new() }
 }

@@ -39,7 +39,7 @@ impl<'b> Incoming<'b> {
             Ok(value) => serde_json::from_value::<Operation>(value).map_err(|_| invalid("it is not of the form of an operation")),
             Err(ValueError::TooLarge { bytes, bytes_max }) => {
                 let message = format!("{bytes} bytes, at most {bytes_max} are allowed");
-                Err(Rejection { code: "too_large".to_owned(), message, path: None })
+                Err(Rejection { code: "too_large".to_owned(), message, path: None, faults: Vec::new() })
             }
             Err(error @ (ValueError::TooDeep { .. } | ValueError::IntegerOutOfRange { .. } | ValueError::Malformed { .. })) => {
                 Err(invalid(&error.to_string()))
@@ -57,5 +57,5 @@ impl<'b> Incoming<'b> {
 }
 
 fn invalid(message: &str) -> Rejection {
-    Rejection { code: "invalid_operation".to_owned(), message: message.to_owned(), path: None }
+    Rejection { code: "invalid_operation".to_owned(), message: message.to_owned(), path: None, faults: Vec::new() }
 }

@@ -3,7 +3,7 @@
 use fieldsync::model::{Action, Base, Kind, Operation, RecordId, Stamp, TempId, Version};
 use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::ConflictKind;
-use fieldsync::schema::{Entity, KeyPolicy, Reference};
+use fieldsync::schema::{Entity, KeyPolicy, Reference, faults};
 use fieldsync::value::{Delta, Limits, Object, ValueError, check};
 
 use super::base::{Standing, done_before, standing};
@@ -175,11 +175,12 @@ impl Case<'_> {
             return Err(Stop::blocked(waits_for));
         }
         let references = check_targets(self.view, self.entity, &key, None, &data)?;
+        let data = self.allowed(data)?;
         if let Some(taken) = taken_from(self.view, self.context, &key, None, &data)? {
             return Ok(Verdict::Taken(taken));
         }
         let origin = Origin { client: self.context.client.clone(), temp: temp.clone(), operation: self.operation.id.clone() };
-        let record = self.record(key, Some(within_limits(data)?), origin, None);
+        let record = self.record(key, Some(data), origin, None);
         let named = temp.filter(|_| !self.view.is_promised(&record.key, &self.operation.id));
         Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named, counter })))
     }
@@ -226,10 +227,11 @@ impl Case<'_> {
             return Ok(conflict(before, kind));
         }
         let references = check_targets(self.view, self.entity, &before.key, None, &data)?;
+        let data = self.allowed(data)?;
         if let Some(taken) = taken_from(self.view, self.context, &before.key, Some(before), &data)? {
             return Ok(Verdict::Taken(taken));
         }
-        let record = self.record(before.key.clone(), Some(within_limits(data)?), before.origin.clone(), Some(before));
+        let record = self.record(before.key.clone(), Some(data), before.origin.clone(), Some(before));
         Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named: None, counter: None })))
     }
 
@@ -264,10 +266,11 @@ impl Case<'_> {
             return Err(Stop::reject_at("invalid_value", &pointer.dotted(), "the field is no count or list that this can be done to"));
         }
         let references = check_targets(self.view, self.entity, &before.key, current, &data)?;
+        let data = self.allowed(data)?;
         if let Some(taken) = taken_from(self.view, self.context, &before.key, Some(before), &data)? {
             return Ok(Verdict::Taken(taken));
         }
-        let mut record = Record { data: Some(within_limits(data)?), ..before.clone() };
+        let mut record = Record { data: Some(data), ..before.clone() };
         let touched = delta.changes().filter_map(|(pointer, _)| pointer.keys().next().map(|field| field.into_owned()));
         // Never back: it stands on what is there, whatever its clock says, and another part of the field may be younger.
         let stamped = touched.map(|field| {
@@ -301,6 +304,13 @@ impl Case<'_> {
         let stamped = self.operation.stamps.iter().filter(|(field, _)| data.as_ref().is_some_and(|data| data.contains_key(*field)));
         let field_stamps = stamped.map(|(field, stamp)| (field.clone(), effective(*stamp))).collect();
         Record { key, version: self.next_version(), data, stamp: effective(self.operation.stamp), field_stamps, origin }
+    }
+
+    /// The record, if it is within the limits and as the schema declares it.
+    fn allowed(&self, data: Object) -> Result<Object, Stop> {
+        let data = within_limits(data)?;
+        let faults = faults(self.entity, &data);
+        if faults.is_empty() { Ok(data) } else { Err(Stop::invalid(&self.operation.entity, faults)) }
     }
 
     fn next_version(&self) -> Version {

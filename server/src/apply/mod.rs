@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use fieldsync::model::{ClientId, OpId, RecordId, Stamp, Version};
 use fieldsync::protocol::limits::CLOCK_TOLERANCE_MS;
 use fieldsync::protocol::{Outcome, Rejection};
-use fieldsync::schema::Schema;
+use fieldsync::schema::{Fault, Schema};
 
 pub use effects::{audit_row, first_broken, link, reused};
 pub use group::GroupRun;
@@ -90,10 +90,16 @@ impl Stop {
         Self::Missing(Box::new(wanted))
     }
     fn reject(code: &str, message: impl Into<String>) -> Self {
-        Self::rejection(Rejection { code: code.to_owned(), message: message.into(), path: None })
+        Self::rejection(Rejection { code: code.to_owned(), message: message.into(), path: None, faults: Vec::new() })
     }
     fn reject_at(code: &str, path: &str, message: impl Into<String>) -> Self {
-        Self::rejection(Rejection { code: code.to_owned(), message: message.into(), path: Some(path.to_owned()) })
+        Self::rejection(Rejection { code: code.to_owned(), message: message.into(), path: Some(path.to_owned()), faults: Vec::new() })
+    }
+    fn invalid(entity: &str, faults: Vec<Fault>) -> Self {
+        let told: Vec<_> = faults.iter().map(|fault| format!("'{}' ({})", fault.path, fault.rule)).collect();
+        let message = format!("the {entity} would not be as the schema declares it: {}", told.join(", "));
+        let path = faults.first().map(|fault| fault.path.clone());
+        Self::rejection(Rejection { code: "invalid_record".to_owned(), message, path, faults })
     }
     fn rejection(error: Rejection) -> Self {
         Self::Outcome(Box::new(Outcome::Rejected { error }))

@@ -72,6 +72,7 @@ impl Working {
             code: "invalid_operation".to_owned(),
             message: why.to_owned(),
             path: Some("resolution".to_owned()),
+            faults: Vec::new(),
         });
         let text = operation.as_ref().map_or_else(|_| "null".to_owned(), |operation| fieldsync::value::to_value(operation).to_string());
         let (id, fingerprint) = (decision.operation.clone(), decision.fingerprint.clone());

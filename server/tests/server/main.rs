@@ -5,6 +5,7 @@ mod chains;
 mod conflicts;
 mod crossing;
 mod documents;
+mod fields;
 mod groups;
 mod held;
 mod http_access;
