@@ -172,6 +172,9 @@ impl Outcomes {
     ) -> Run<()> {
         let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
         let through = sync.through_of(&row.entity);
+        if row.id != *real_id && row.id.as_temp().is_some() && operation.supersedes.is_some() {
+            work.map_conflicts(db, &row.entity, &row.id, real_id)?;
+        }
         if self.imported || again {
             row = work.learn_id(db, row, real_id, version)?;
         } else if row.id != *real_id {

@@ -267,6 +267,9 @@ impl ApplyPage {
         };
         if row.id != change.id {
             // Born here, and the mapping comes by this way first.
+            if row.id.as_temp().is_some() {
+                work.map_conflicts(db, &row.entity, &row.id, &change.id)?;
+            }
             row = work.map_all(db, row, &change.id)?;
             work.join(db, &mut row)?;
             work.put(row.clone());

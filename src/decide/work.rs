@@ -218,12 +218,8 @@ impl<'w> Work<'w> {
             }
         }
         if earlier.as_temp().is_none() {
-            // A restored server can give a record another ID: its conflicts are found by that too.
-            let met = Read::index(Table::Conflicts, Filter::default().range(&of_record(entity, earlier), None));
-            for mut conflict in db.all::<Conflict>(&met)? {
-                conflict.record = real.clone();
-                self.conflict(&conflict);
-            }
+            // A restored server can give a record another ID.
+            self.map_conflicts(db, entity, earlier, real)?;
         }
         let created = earlier.as_temp().map_or(0, |temp| temp.issued_ms());
         let stored = row(IdRow::key(entity, earlier), &IdRow { id: real.clone(), created, synced: self.now });
@@ -233,6 +229,17 @@ impl<'w> Work<'w> {
         self.mapping_at.put(entity, earlier, self.mapping.len());
         self.mapping.push(real.clone());
         self.effects.mapped.push((entity.to_owned(), earlier.clone(), real.clone()));
+        Ok(())
+    }
+
+    /// The conflicts of a record are found by its new ID too. Under a temp ID it has some only if the server refused to create
+    /// it at first.
+    pub(super) fn map_conflicts(&mut self, db: &mut Cache, entity: &str, earlier: &RecordId, real: &RecordId) -> Run<()> {
+        let met = Read::index(Table::Conflicts, Filter::default().range(&of_record(entity, earlier), None));
+        for mut conflict in db.all::<Conflict>(&met)? {
+            conflict.record = real.clone();
+            self.conflict(&conflict);
+        }
         Ok(())
     }
 

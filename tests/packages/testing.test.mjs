@@ -19,6 +19,7 @@ const schema = {
     client: { indexes: ['name'] },
     pet: { references: { clientId: 'client', 'doses[].vet.id': 'client' } },
     note: { key: 'uuid' },
+    owner: { unique: [['email'], ['clinic.id', 'number']] },
     drug: { conflicts: { fields: { stock: 'counter', labels: 'set', lots: { list: 'id' } } } },
     bowl: {
       fields: {
@@ -243,6 +244,30 @@ describe('a world of fieldsync/testing', { timeout: 60_000 }, () => {
       assert.deepEqual({ stock, labels, now }, { stock: 7, labels: ['new', 'dry'], now: expected });
       assert.deepEqual([await db.conflicts.list(), await db.queue.list()], [[], []]);
     }
+  });
+
+  test('what only one record may have is left to the first, and the second is asked', async () => {
+    const [one, other] = [await phone.open(), await world.device().open({ user: 'ben' })];
+    const { record } = await one.create('owner', { email: 'a', clinic: { id: 1 }, number: null });
+    await assert.rejects(one.create('owner', { email: 'a' }), { code: 'unique_violation' });
+    await other.create('owner', { email: 'b', clinic: { id: 1 }, number: null });
+    await other.engine.sync();
+    const { record: second } = await other.create('owner', { email: 'a', name: 'Bo' });
+    for (const db of [one, other]) assert.equal((await db.engine.sync()).success, true);
+    const [met] = await other.conflicts.list({ kind: 'constraint', state: 'open' });
+    const first = world.server.records('owner').find(({ email }) => email === 'a');
+    const { id, ...data } = first;
+    assert.deepEqual([met.affectedFields, met.serverData, met.other], [['email'], null, { id, data }]);
+    assert.equal((await other.get('owner', second.id)).name, 'Bo');
+    // Of a change the server's side is shown, and everything else is as it was.
+    await other.engine.resolveConflict(met, { type: 'merge', mergedData: { email: 'c', name: 'Bo' } });
+    assert.equal((await other.engine.sync()).success, true);
+    assert.equal(world.server.records('owner').length, 3);
+    await one.update('owner', record.id, { email: 'd' });
+    world.server.put('owner', { email: 'd' }, { id: 1 });
+    await one.engine.sync();
+    const [changed] = await one.conflicts.list({ kind: 'constraint' });
+    assert.deepEqual([changed.serverData.email, changed.localData.email, changed.other.id], ['a', 'd', 1]);
   });
 
   test('a page of many records comes in parts', async () => {

@@ -153,6 +153,12 @@ fn a_merge_writes_exactly_what_was_decided_unless_that_is_somebody_elses() {
             assert_eq!(resolve(&ben, &conflict, merge("c")).await, Ok(()));
             everybody_has([&ben, &anna], json!([["a", "Ada"], ["c", "Bo B."]])).await;
             assert_eq!(anna.all("owner").await[1]["number"], json!(5), "what was written later is there too");
+            // The conflict was met under the first ID of the record, and is found by every other.
+            for id in [mine, "2".to_owned()] {
+                let of_record = format!(r#"{{"entity": "owner", "record": {id}}}"#);
+                let found = ben.engine.find_conflicts(&of_record).await.expect("read");
+                assert_eq!((found.len(), &found[0]["recordId"]), (1, &json!(2)), "{id}");
+            }
         });
     }
 }
