@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Step;
 use crate::model::{Base, Operation, RecordId};
-use crate::protocol::{ConflictKind, ServerState};
+use crate::protocol::{Broken, ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Detect};
 use crate::value::Object;
 
@@ -48,15 +48,6 @@ impl FoundBy {
     }
 }
 
-/// The record that has what a constraint lets only one record have.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Other {
-    /// Its real ID.
-    pub id: RecordId,
-    /// Its fields when the conflict was found; nothing where the server did not show them.
-    pub data: Option<Object>,
-}
-
 impl Conflict {
     /// Whether the server never had the record: it refused to create it.
     pub fn is_of_new(&self) -> bool {
@@ -93,9 +84,9 @@ pub struct Conflict {
     pub server: ServerState,
     /// The fields that both changed, dotted; the paths of a constraint.
     pub fields: Vec<String>,
-    /// Of a constraint: the other record.
+    /// Of a constraint: the other record, as it was when the conflict was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub other: Option<Other>,
+    pub other: Option<Box<Broken>>,
     /// When it was found, ms by the device; of one that another device met by the server.
     pub detected_at: u64,
     /// Where it stands.

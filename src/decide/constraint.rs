@@ -6,20 +6,18 @@
 
 use super::cache::{Cache, Run};
 use super::chain::{Instead, Onto, around, reissue};
-use super::effects::Settled;
 use super::intent::{Place, WriteError};
 use super::items::give_up;
-use super::outcomes::Outcomes;
+use super::outcomes::{Outcomes, ask};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, record};
 use super::resolve::{Resolution, Resolve, ResolveError};
 use super::rows::{BaseRow, IdRow};
 use super::state::SyncState;
 use super::work::Work;
-use crate::audit::Event;
-use crate::conflict::{Ask, Conflict, FoundBy, Other, Verdict};
+use crate::conflict::{Ask, Conflict, FoundBy, Verdict};
 use crate::model::{Action, Base, Operation, RecordId};
-use crate::outbox::{OutboxRow, Queue, State};
+use crate::outbox::{OutboxRow, Queue};
 use crate::plan::{Read, Table};
 use crate::protocol::{Broken, ConflictKind, ServerState};
 use crate::value::{KeyRange, Sorted};
@@ -48,14 +46,9 @@ impl Outcomes {
         let verdict =
             Verdict { action: None, fields, ask: Ask::Person, resolution: "manual", kind: ConflictKind::Constraint, invalid: false };
         let found = record(work, &row, operation, &ground, &local, server, &verdict, None);
-        let other = broken.map(|broken| Other { id: broken.id.clone(), data: broken.data.clone() });
+        let other = broken.cloned().map(Box::new);
         let conflict = Conflict { conflict_id: name.to_owned(), found_by: FoundBy::Data, other, ..found };
-        row.conflict = Some(conflict.id);
-        work.found(&conflict);
-        work.queue(operation, stored.clone().with(State::Conflict { conflict: conflict.id }));
-        work.note(operation, Event::Conflict { conflict: conflict.id });
-        work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
-        work.put(row);
+        ask(work, row, stored, operation, &conflict);
         Ok(())
     }
 }
@@ -79,7 +72,8 @@ impl Resolve {
         let own = super::ids::present(db, &conflict.entity, &conflict.record)?;
         let rival = place.rival(db, work, &sync, &own, before, merged.as_ref())?;
         // One that was not downloaded yet is known by what the server said of it.
-        let Some(Other { id, data: Some(there) }) = conflict.other.as_ref().filter(|_| rival.is_none()) else { return Ok(rival) };
+        let other = conflict.other.as_ref().filter(|_| rival.is_none());
+        let Some((id, there)) = other.and_then(|other| Some((&other.id, other.data.as_ref()?))) else { return Ok(rival) };
         if place.existing(db, work, id, sync.generation)?.is_some() {
             return Ok(None);
         }

@@ -311,13 +311,8 @@ impl Outcomes {
         if verdict.ask != Ask::Nobody {
             let server = later.unwrap_or(server);
             let conflict = named(record(work, &row, &operation, &ground, &local, &server, &verdict, None));
-            row.conflict = Some(conflict.id);
             row.waiting = Some(server);
-            work.found(&conflict);
-            work.queue(&operation, stored.clone().with(State::Conflict { conflict: conflict.id }));
-            work.note(&operation, Event::Conflict { conflict: conflict.id });
-            work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
-            work.put(row);
+            ask(work, row, stored, &operation, &conflict);
             return Ok(());
         }
         if !verdict.fields.is_empty() && !is(Bug::LoserDropped) {
@@ -334,6 +329,16 @@ impl Outcomes {
         work.put(row);
         Ok(())
     }
+}
+
+/// An operation waits for a person's decision from now on.
+pub(super) fn ask(work: &mut Work<'_>, mut row: OverlayRow, stored: &OutboxRow, operation: &Operation, conflict: &Conflict) {
+    row.conflict = Some(conflict.id);
+    work.found(conflict);
+    work.queue(operation, stored.clone().with(State::Conflict { conflict: conflict.id }));
+    work.note(operation, Event::Conflict { conflict: conflict.id });
+    work.settle(&operation.id, Settled::Conflict { conflict: conflict.id });
+    work.put(row);
 }
 
 /// What is left of an operation whose counts and items the server has already: what says what fields are.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::conflict::{Conflict, ConflictState, FoundBy, Other, Step};
+use crate::conflict::{Conflict, ConflictState, FoundBy, Step};
 use crate::decide::{Preview, RecordState, RecordView};
 use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, TempId, Version};
 use crate::outbox::{Item, Standing, State};
@@ -119,7 +119,7 @@ struct ShownConflict<'c> {
     server_version: Option<Version>,
     affected_fields: &'c [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    other: &'c Option<Other>,
+    other: Option<ShownOther<'c>>,
     detected_at: u64,
     state: ConflictState,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +132,12 @@ struct ShownConflict<'c> {
     origin: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     asks: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ShownOther<'c> {
+    id: &'c RecordId,
+    data: &'c Option<Object>,
 }
 
 #[derive(Serialize)]
@@ -192,7 +198,7 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
         base_data: &conflict.base,
         server_version: Some(conflict.server.version).filter(|_| !conflict.is_of_new()),
         affected_fields: &conflict.fields,
-        other: &conflict.other,
+        other: conflict.other.as_ref().map(|other| ShownOther { id: &other.id, data: &other.data }),
         detected_at: conflict.detected_at,
         state: conflict.state,
         resolution: &conflict.resolution,

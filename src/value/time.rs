@@ -1,29 +1,30 @@
 //! Points in time as RFC 3339 writes them. Only their order counts: no calendar of a platform is asked.
 
+/// A number of two digits within these bounds.
+fn pair(text: &str, from: usize, least: i64, most: i64) -> Option<i64> {
+    let digit = |at: usize| text.as_bytes().get(at).filter(|byte| byte.is_ascii_digit()).map(|byte| i64::from(byte - b'0'));
+    let number = digit(from)? * 10 + digit(from + 1)?;
+    (least <= number && number <= most).then_some(number)
+}
+
 /// A point in time: whole seconds since 1970, and the digits of the fraction without the zeros at its end. Two of them are
 /// in order as the times are. Nothing where the text is none.
 pub fn instant(text: &str) -> Option<(i64, &str)> {
-    let number = |from: usize| {
-        let digits = text.get(from..from + 2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-        digits.and_then(|digits| digits.parse::<i64>().ok())
-    };
-    let within = |from, least, most| number(from).filter(|number| (least..=most).contains(number));
-    let (date, time) = (text.get(..10)?, text.get(11..19)?);
-    let is = |part: &str, at: usize, mark: &[u8]| part.as_bytes().get(at).is_some_and(|byte| mark.contains(byte));
-    let marked = is(date, 4, b"-") && is(date, 7, b"-") && is(text, 10, b"Tt") && is(time, 2, b":") && is(time, 5, b":");
-    let year = number(0)? * 100 + number(2)?;
-    let (month, day) = (within(5, 1, 12)?, within(8, 1, 31)?);
-    let (hours, minutes, seconds) = (within(11, 0, 23)?, within(14, 0, 59)?, within(17, 0, 60)?);
+    let (year, month, day) = (pair(text, 0, 0, 99)? * 100 + pair(text, 2, 0, 99)?, pair(text, 5, 1, 12)?, pair(text, 8, 1, 31)?);
+    let (hours, minutes, seconds) = (pair(text, 11, 0, 23)?, pair(text, 14, 0, 59)?, pair(text, 17, 0, 60)?);
+    let marks = [(4, b'-'), (7, b'-'), (10, b't'), (13, b':'), (16, b':')];
+    if marks.iter().any(|(at, mark)| text.as_bytes().get(*at).map(u8::to_ascii_lowercase) != Some(*mark)) {
+        return None;
+    }
     let rest = text.get(19..)?;
     let (fraction, zone) = match rest.strip_prefix('.') {
         Some(rest) => rest.split_at(rest.bytes().position(|byte| !byte.is_ascii_digit()).filter(|digits| *digits > 0)?),
         None => ("", rest),
     };
-    let from = text.len() - zone.len();
     let ahead = match zone.as_bytes() {
         [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let minutes = within(from + 1, 0, 23)? * 60 + within(from + 4, 0, 59)?;
+            let minutes = pair(zone, 1, 0, 23)? * 60 + pair(zone, 4, 0, 59)?;
             if *sign == b'-' { -minutes } else { minutes }
         }
         _ => return None,
@@ -31,7 +32,7 @@ pub fn instant(text: &str) -> Option<(i64, &str)> {
     // The year begins in March, so that the leap day is its last.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day - 719_469;
-    marked.then(|| (((days * 24 + hours) * 60 + minutes - ahead) * 60 + seconds, fraction.trim_end_matches('0')))
+    Some((((days * 24 + hours) * 60 + minutes - ahead) * 60 + seconds, fraction.trim_end_matches('0')))
 }
 
 #[cfg(test)]

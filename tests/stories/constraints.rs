@@ -96,6 +96,12 @@ fn for_the_server_the_record_goes_and_can_be_brought_back() {
                 (&json!("resolved"), &json!("server-wins"), &json!("ben"))
             );
             assert_eq!(resolve(&ben, &conflict, json!({"type": "client-wins"})).await.expect_err("decided").0, "unknown_conflict");
+            let operation = json!({"operation": conflict["operation"]["id"]}).to_string();
+            let trail = ben.engine.audit_query("", &operation, true).await.expect("read");
+            let told: Vec<&Value> =
+                trail.as_array().expect("rows").iter().flat_map(|row| row["entries"].as_array().expect("entries")).collect();
+            let told = told.into_iter().filter(|entry| entry["operation"] == conflict["operation"]["id"]).map(|entry| &entry["event"]);
+            assert_eq!(told.collect::<Vec<_>>(), ["written", "conflict", "discarded"]);
             assert!(ben.sync().await.success && ben.sync().await.success);
             // What lost is kept whole; it comes back once its values are free.
             let error = ben.engine.restore_conflict(key).await.expect_err("still taken");
@@ -241,6 +247,30 @@ fn a_change_that_was_refused_is_decided_in_every_way() {
             });
         }
     }
+}
+
+#[test]
+fn another_device_of_the_user_sees_a_refused_change_and_decides_it() {
+    tell(async {
+        let world = World::new();
+        let (anna, ben, conflict) = update_met(&world).await;
+        let second = world.device("ben").tab().await;
+        assert!(second.sync().await.success);
+        let held = open(&second).await.remove(0);
+        assert_eq!((&held["kind"], &held["origin"], &held["localData"]["email"]), (&json!("constraint"), &json!("server"), &json!("c")));
+        assert_eq!(held["conflictId"], conflict["conflictId"]);
+        let (code, details) = resolve(&second, &held, json!({"type": "client-wins"})).await.expect_err("it is taken");
+        assert_eq!((code, &details["id"]), ("unique_violation", &json!(3)));
+        assert_eq!(resolve(&second, &held, json!({"type": "merge", "mergedData": {"email": "d", "name": "Bob"}})).await, Ok(()));
+        assert!(second.sync().await.success && anna.sync().await.success);
+        assert_eq!(anna.get("owner", "2").await.expect("there")["email"], "d");
+        // The device that met it decides on what it learns by then.
+        assert!(ben.sync().await.success);
+        let own = open(&ben).await.remove(0);
+        assert_eq!(own["serverData"]["email"], "d");
+        assert_eq!(resolve(&ben, &own, json!({"type": "server-wins"})).await, Ok(()));
+        everybody_has([&ben, &anna], json!([["a", "Ada"], ["d", "Bob"], ["c", "Cy"]])).await;
+    });
 }
 
 #[test]
