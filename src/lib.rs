@@ -51,6 +51,8 @@
 //!     now,
 //!     user: "anna".to_owned(),
 //!     generation: 0,
+//!     dry: false,
+//!     asked: None,
 //! };
 //! let written = store.transact(Durability::Strict, Planned::new(write)).await??.map_err(|(_, error)| error)?;
 //! assert!(written.operations[0].is_some());

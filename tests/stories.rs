@@ -78,3 +78,5 @@ mod uniques;
 mod unjudged;
 #[path = "stories/validation.rs"]
 mod validation;
+#[path = "stories/validators.rs"]
+mod validators;

@@ -5,7 +5,7 @@
 import type { FunctionSort } from './boundary.js';
 import { FieldSyncError } from './errors.js';
 import { optionsText } from './input.js';
-import type { AnyRecords, EntityOf } from './records.js';
+import type { AnyRecords, EntityOf, Key } from './records.js';
 import type { Conflict, ConflictStrategy, StrategyName } from './shapes.js';
 
 /** For whom a token is asked. */
@@ -61,6 +61,15 @@ export interface FieldShape {
   /** All values that it may have. */
   enum?: readonly unknown[];
 }
+
+/**
+ * Says what is wrong with a record, at once or later: its fields, each with a text for people; `null` or an empty list where
+ * nothing is. It gets the record as it would be, with its `id`.
+ */
+export type ValidatorFunction<T = Record<string, unknown>> = (
+  record: T & { id: Key },
+) => Objections | Promise<Objections>;
+type Objections = readonly { path: string; message: string }[] | null | undefined;
 
 export interface EntitySchema<R = AnyRecords> {
   /** `integer` and `text` are issued by the server, `uuid` by the client. Default `integer`. */
@@ -142,7 +151,12 @@ export interface SyncConfig<R = AnyRecords> {
    * and by one tab at a time. Two who open one client share the functions of the first.
    */
   rules?: { readonly [E in EntityOf<R>]?: RuleFunction } | undefined;
-  /** How long a function of `rules` may take, in ms, 100 to 60000. Default 5000. */
+  /**
+   * By entity: looks at what `create`, `update` and `transaction` would leave, before it is stored, and at what a download
+   * brings, before it is shown. Called outside of every transaction.
+   */
+  validators?: { readonly [E in EntityOf<R>]?: ValidatorFunction<R[E]> } | undefined;
+  /** How long a function of `rules` or `validators` may take, in ms, 100 to 60000. Default 5000. */
   ruleTimeoutMs?: number | undefined;
   /** Operations in the first batch; it doubles with each that went well. Default 50. */
   batchSize?: number | undefined;
@@ -188,10 +202,17 @@ export type AppFunctions = { readonly [S in FunctionSort]: { readonly [entity: s
 
 export function readConfig(config: SyncConfig<never>): Settings {
   if (typeof config !== 'object' || config === null) throw badSetting('', 'the configuration is an object');
-  const { token, backgroundSync = true, rules, ...others } = config;
-  const functions: AppFunctions = { rule: functionsOf('rules', rules) };
+  const { token, backgroundSync = true, rules, validators, ...others } = config;
+  const functions: AppFunctions = {
+    rule: functionsOf('rules', rules),
+    validator: functionsOf('validators', validators),
+  };
   // The engine needs to know only for which entities there are any.
-  const plain = { ...others, ...(rules && { rules: Object.keys(functions.rule) }) };
+  const plain = {
+    ...others,
+    ...(rules && { rules: Object.keys(functions.rule) }),
+    ...(validators && { validators: Object.keys(functions.validator) }),
+  };
   if (token !== undefined && typeof token !== 'function') throw badSetting('token', 'the token provider is a function');
   if (typeof backgroundSync !== 'boolean') throw badSetting('backgroundSync', 'backgroundSync is true or false');
   for (const setting of ['tenant', 'user'] as const) {

@@ -14,6 +14,8 @@ export type ErrorCode =
   | 'unknown_record'
   | 'invalid_value'
   | 'invalid_record'
+  | 'validator_failed'
+  | 'validator_unsettled'
   | 'invalid_reference'
   | 'reference_deleted'
   | 'has_dependents'

@@ -19,6 +19,7 @@ export type {
   SideRule,
   SyncConfig,
   TokenProvider,
+  ValidatorFunction,
 } from './config.js';
 export { type BulkResolveOptions, Conflicts } from './conflicts.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';

@@ -344,8 +344,10 @@ export interface SyncReport {
 export interface RecordFault {
   /** The field, dotted. */
   path: string;
-  /** What it breaks of what the schema says of it. */
-  rule: 'type' | 'required' | 'min' | 'max' | 'minLength' | 'maxLength' | 'enum';
+  /** What it breaks of what the schema says of it; `validator`: a function of the app says so. */
+  rule: 'type' | 'required' | 'min' | 'max' | 'minLength' | 'maxLength' | 'enum' | 'validator';
+  /** What a function of `validators` says of it. */
+  message?: string;
 }
 
 /** A record of the download that was not taken. */
@@ -411,7 +413,7 @@ export interface SyncEvents {
   conflict: { type: 'conflict'; id: number };
   session: { type: 'session'; result: SessionSummary };
   /** A function of the app failed, was late or answered what it may not. What it was asked about is not in here. */
-  warning: { type: 'warning'; code: string; entity: string; conflictId?: number };
+  warning: { type: 'warning'; code: string; entity: string; conflictId?: number; recordId?: Key };
   /** Another tab runs a newer layout of the database: saves fail until this page is reloaded. */
   outdated: { type: 'outdated' };
 }

@@ -79,11 +79,15 @@ describe('a client', () => {
           },
           visit: () => undefined,
         },
+        validators: { pet: ({ name }) => name && [{ path: 'name', message: 'no' }] },
       });
       assert.deepEqual(JSON.parse(world.calls[0][1]).rules, ['pet', 'client', 'visit']);
       const { ask } = world.engines[0].hooks;
       assert.equal(await ask('rule', 'pet', '{"localData":{"a":1}}'), '{"type":"merge","mergedData":{"a":1}}');
       assert.equal(await ask('rule', 'visit', '{}'), 'null');
+      assert.deepEqual(JSON.parse(world.calls[0][1]).validators, ['pet']);
+      assert.equal(await ask('validator', 'pet', '{"name":"Rex"}'), '[{"path":"name","message":"no"}]');
+      assert.equal(await ask('validator', 'pet', '{}'), 'null');
       await assert.rejects(ask('rule', 'client', '{}'), { message: 'no idea' });
       assert.deepEqual(
         reported.map(({ message }) => message),
@@ -108,6 +112,7 @@ describe('a client', () => {
     ['user', null],
     ['token', 'a token'],
     ['rules', 'manual'],
+    ['validators', null],
     ['batchSize', Number.NaN],
     ['backgroundSync', 1],
     ['onError', () => {}],

@@ -52,6 +52,16 @@ export async function clinic(): Promise<void> {
     client: ({ kind }) => (kind === 'update-update' ? 'last-write-wins' : 'manual'),
   };
   rules satisfies object;
+  const validators: SyncConfig<Clinic>['validators'] = {
+    pet: ({ id, weight = 0 }) => (weight > 90 ? [{ path: 'weight', message: `too much for ${id}` }] : null),
+    client: async ({ phone }) => (phone?.startsWith('+') ? [] : [{ path: 'phone', message: 'with its country' }]),
+    appointment: () => undefined,
+  };
+  validators satisfies object;
+  // @ts-expect-error: it says what is wrong, and where
+  ({ client: () => ['phone'] }) satisfies SyncConfig<Clinic>['validators'];
+  // @ts-expect-error: no such field
+  ({ client: ({ age }) => age }) satisfies SyncConfig<Clinic>['validators'];
   // @ts-expect-error: no such strategy
   ({ client: () => 'theirs' }) satisfies SyncConfig<Clinic>['rules'];
   // @ts-expect-error: no such type

@@ -1,5 +1,7 @@
 //! A record as a page brings it, looked at before the transaction: there, deleted, or not to be shown.
 
+use serde_json::Value;
+
 use super::page::ApplyPage;
 use super::quarantine::Quarantined;
 use crate::model::{RecordId, Stamp, TempId, Version};
@@ -30,11 +32,18 @@ pub(super) enum Content {
     Refused(String, String, Vec<Fault>),
 }
 
+/// A record's fields with its ID.
+pub fn with_id(data: &Object, id: &RecordId) -> Value {
+    let mut record = data.clone();
+    record.insert("id".to_owned(), id.to_value());
+    Value::Object(record)
+}
+
 impl Content {
     fn read(declared: &Entity, raw: &str) -> Self {
         let refused = |reason: &str, faults| Self::Refused(raw.to_owned(), reason.to_owned(), faults);
         match parse(raw, &Limits::RECORD) {
-            Ok(serde_json::Value::Object(data)) => match faults(declared, &data) {
+            Ok(Value::Object(data)) => match faults(declared, &data) {
                 none if none.is_empty() => Self::There(raw.into(), data),
                 faults => refused("its fields are not as the schema declares them", faults),
             },
@@ -82,6 +91,31 @@ impl Incoming {
             stamp: kept.stamp,
             field_stamps: kept.field_stamps.clone(),
             born_as: kept.born_as.clone(),
+        }
+    }
+
+    /// The entity that it is of.
+    pub fn entity(&self) -> &str {
+        &self.entity
+    }
+
+    /// Its real ID.
+    pub fn id(&self) -> &RecordId {
+        &self.id
+    }
+
+    /// The record with its ID, as a function of the app is shown it; nothing where there is none to show.
+    pub fn shown(&self) -> Option<Value> {
+        match &self.state {
+            Content::There(_, data) => Some(with_id(data, &self.id)),
+            Content::Deleted | Content::Refused(..) => None,
+        }
+    }
+
+    /// A function of the app says that it may not be so.
+    pub fn refuse(&mut self, faults: Vec<Fault>) {
+        if let Content::There(text, _) = &self.state {
+            self.state = Content::Refused(text.to_string(), "the app's validator refuses it".to_owned(), faults);
         }
     }
 

@@ -122,6 +122,9 @@ pub enum WriteError {
         /// What is wrong with it.
         faults: Vec<Fault>,
     },
+    /// It would come to another record than the one that a function of the app was asked about.
+    #[error("the record changed while the app's validator looked at it")]
+    Unsettled,
     /// The record would exceed the limits of a record.
     #[error("{reason}")]
     Value {
@@ -133,7 +136,11 @@ pub enum WriteError {
 }
 
 fn told(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("'{}' ({})", fault.path, fault.rule)).collect::<Vec<_>>().join(", ")
+    faults
+        .iter()
+        .map(|fault| format!("'{}' ({})", fault.path, fault.message.as_ref().unwrap_or(&fault.rule)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// An entity of the schema.

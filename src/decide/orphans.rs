@@ -245,7 +245,7 @@ impl EndOrphan {
         }
         let Named { entity, id } = self.record.clone();
         let wanted = vec![Wanted { entity, intent: Intent::Delete { id }, operation: self.operation.clone() }];
-        let write = LocalWrite { schema, wanted, coalesce: self.coalesce, now, user, generation: sync.generation };
+        let write = LocalWrite { schema, wanted, coalesce: self.coalesce, now, user, generation: sync.generation, dry: false, asked: None };
         let (batch, done) = write.decide(db)?;
         Ok(match done {
             Ok(written) => (batch, Ok(Some(Ended { action: "deleted", operations: Vec::new(), effects: written.effects }))),

@@ -82,10 +82,21 @@ pub struct LookAtQuarantine {
     pub limit: Option<u32>,
     /// Whether those that may be shown by now are applied. Not a decision of its own: each kind of decision is code of its own.
     pub again: bool,
+    /// The entities for which the app brings functions here, and what those have against what lies there.
+    pub validated: Rc<Validated>,
     /// Now, ms by the device.
     pub now: u64,
     /// Whose database it is.
     pub user: String,
+}
+
+/// What functions of the app say of records in quarantine.
+#[derive(Clone, Debug, Default)]
+pub struct Validated {
+    /// The entities for which there is a function.
+    pub entities: Vec<String>,
+    /// What each of them has against a record: of this entity, ID and version.
+    pub refused: Vec<(String, RecordId, Version, Vec<Fault>)>,
 }
 
 /// What was found in quarantine.
@@ -122,8 +133,14 @@ impl Decision for LookAtQuarantine {
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let page = self.page(&sync, epoch);
-        each(&found, |(entity, id, kept)| self.once_more(db, &mut work, &page, (entity, id, kept)))?;
-        if self.limit.is_none_or(|limit| u32::try_from(found.len()).is_ok_and(|few| few < limit)) {
+        // What a function refused, only one that is here can take back.
+        let here =
+            |entity: &String, kept: &Quarantined| !kept.faults.iter().any(Fault::is_said) || self.validated.entities.contains(entity);
+        each(found.iter().filter(|(entity, _, kept)| here(entity, kept)), |(entity, id, kept)| {
+            self.once_more(db, &mut work, &page, (entity, id, kept))
+        })?;
+        let all = found.iter().all(|(entity, _, kept)| here(entity, kept));
+        if all && self.limit.is_none_or(|limit| u32::try_from(found.len()).is_ok_and(|few| few < limit)) {
             work.write(Quarantined::look(&self.schema));
         }
         let (batch, effects) = work.finish()?;
@@ -142,7 +159,12 @@ impl LookAtQuarantine {
     ) -> Run<()> {
         let Some(declared) = self.schema.entity(entity) else { return Ok(()) };
         let generation = page.from.generation;
-        let change = Incoming::kept(declared, entity, id, kept);
+        let mut change = Incoming::kept(declared, entity, id, kept);
+        let refused = &self.validated.refused;
+        let said = refused.iter().find(|(other, named, version, _)| other == entity && named == id && *version == kept.version);
+        if let Some((.., faults)) = said {
+            change.refuse(faults.clone());
+        }
         if let Some(refused) = change.refused(self.now, &self.schema) {
             let refused = Quarantined { at: kept.at, ..refused };
             if refused != *kept {

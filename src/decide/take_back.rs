@@ -185,6 +185,8 @@ impl TakeBack {
             now: self.now,
             user: self.user.clone(),
             generation: self.generation,
+            dry: false,
+            asked: None,
         }
     }
 }

@@ -51,6 +51,10 @@ pub struct LocalWrite {
     pub user: String,
     /// The generation of `base` as last seen, so that the record comes with the first round.
     pub generation: u64,
+    /// Whether nothing shall be stored: only what the records would be is asked.
+    pub dry: bool,
+    /// What they would be when functions of the app were asked about them: it takes effect only if that is so still.
+    pub asked: Option<Rc<Vec<Option<Object>>>>,
 }
 
 /// Writes that took effect here.
@@ -108,11 +112,18 @@ impl Decision for LocalWrite {
         if missing {
             return Err(Stop::Wait);
         }
+        let would_be = || records.iter().map(|record: &Option<RecordView>| record.as_ref().map(|record| &record.data));
+        if self.asked.as_ref().is_some_and(|asked| !would_be().eq(asked.iter().map(Option::as_ref))) {
+            return Ok((Vec::new(), Err((None, WriteError::Unsettled))));
+        }
         let bytes: usize = new.iter().map(|new: &New| new.row.body.len()).sum();
         if new.len() > 1 && (new.len() > OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
             let error =
                 WriteError::Value { code: "too_large", reason: "a transaction holds at most 1,000 operations and 1 MiB".to_owned() };
             return Ok((Vec::new(), Err((None, error))));
+        }
+        if self.dry {
+            return Ok((Vec::new(), Ok(Written { records, operations, effects: Effects::default() })));
         }
         enqueue(&mut work, new);
         let (batch, effects) = work.finish()?;

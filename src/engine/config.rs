@@ -44,6 +44,8 @@ pub struct Settings {
     pub require_reason: Vec<Act>,
     /// The entities with a conflict rule that is a function of the app.
     pub rules: Vec<String>,
+    /// The entities with a validator that is a function of the app.
+    pub validators: Vec<String>,
     /// How long a function of the app may take, ms: 100 to 60,000, default 5,000.
     pub rule_timeout_ms: u64,
     /// How often to look for changes without being asked, ms: 1,000 to 86,400,000, default 30,000.
@@ -75,6 +77,7 @@ impl Settings {
             silence_ms: number(&mut fields, "silenceMs", 5_000, 1_000, 600_000)?,
             require_reason: require_reason(&mut fields)?,
             rules: named(&mut fields, "rules", &schema)?,
+            validators: named(&mut fields, "validators", &schema)?,
             rule_timeout_ms: number(&mut fields, "ruleTimeoutMs", 5_000, 100, 60_000)?,
             poll_ms: number(&mut fields, "pollMs", 30_000, 1_000, 86_400_000)?,
             schema: Rc::new(schema),
@@ -220,6 +223,7 @@ mod tests {
             ("pageSize", json!("many")),
             ("rules", json!({"pet": true})),
             ("rules.dragon", json!(["dragon"])),
+            ("validators.dragon", json!(["dragon"])),
             ("ruleTimeoutMs", json!(99)),
             ("timeoutMs", json!(-1)),
             ("silenceMs", json!(999)),

@@ -43,9 +43,11 @@ impl<S: Store, H: Host> Engine<S, H> {
         while let Some(text) = Self::unless(cancel, pages.next()).await?? {
             let page = RawPage::read(&text).ok_or_else(|| SyncError::new("network", "a page is no page", true))?;
             let records = page.changes.len() as u64;
+            let mut changes = ApplyPage::check(&page, &self.inner.settings.schema);
+            self.validate_page(cancel, &mut changes).await?;
             let decision = ApplyPage {
                 schema: self.inner.settings.schema.clone(),
-                changes: Rc::new(ApplyPage::check(&page, &self.inner.settings.schema)),
+                changes: Rc::new(changes),
                 from: from.clone(),
                 scope: scope.map(str::to_owned),
                 checkpoint: page.checkpoint.clone(),

@@ -55,6 +55,9 @@ pub enum Event {
         /// The conflict that it was asked about, where it was one.
         #[serde(skip_serializing_if = "Option::is_none")]
         conflict_id: Option<u64>,
+        /// The record that it was asked about, where it was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        record_id: Option<RecordId>,
     },
     /// A session has ended.
     Session {

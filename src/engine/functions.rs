@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Engine;
 use super::events::Event;
+use crate::model::RecordId;
 use crate::platform::{Clock, Functions, Host};
 use crate::store::Store;
 use crate::value::{Limits, parse};
@@ -35,6 +36,8 @@ pub(super) struct Matter<'m> {
     pub(super) entity: &'m str,
     /// The conflict, where it is one.
     pub(super) conflict: Option<u64>,
+    /// The record, where it is one.
+    pub(super) record: Option<&'m RecordId>,
 }
 
 impl<S: Store, H: Host> Engine<S, H> {
@@ -66,6 +69,11 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Tells that something about one of the app's functions is not as it should be.
     pub(super) fn warn(&self, code: &'static str, matter: Matter<'_>) {
-        self.emit(Event::Warning { code, entity: matter.entity.to_owned(), conflict_id: matter.conflict });
+        self.emit(Event::Warning {
+            code,
+            entity: matter.entity.to_owned(),
+            conflict_id: matter.conflict,
+            record_id: matter.record.cloned(),
+        });
     }
 }

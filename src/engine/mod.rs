@@ -34,6 +34,7 @@ mod shown;
 mod suspects;
 mod sync;
 mod upload;
+mod validators;
 mod waiting;
 
 use std::cell::{Cell, RefCell};

@@ -1,11 +1,13 @@
 //! What lies in quarantine: told to whoever asks, and looked at again when the app declares its records anew.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 
 use super::records::object;
 use super::{Engine, EngineError};
 use crate::conflict::FilterError;
-use crate::decide::{InQuarantine, LookAtQuarantine};
+use crate::decide::{InQuarantine, LookAtQuarantine, Validated, with_id};
 use crate::model::RecordId;
 use crate::platform::Host;
 use crate::store::{Durability, Store};
@@ -33,7 +35,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 _ => return Err(wrong(&name, "is no option").into()),
             }
         }
-        let found = self.look(self.looking(after, limit, false)).await?.found;
+        let found = self.look(self.looking(after, limit, None)).await?.found;
         Ok(found.iter().map(|(entity, id, row)| json!({
             "entity": entity, "id": id.to_value(), "version": to_value(&row.version), "reason": row.reason, "faults": to_value(&row.faults),
             "since": row.at, "schemaVersion": row.schema,
@@ -44,8 +46,9 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn look_again(&self) -> Result<(), EngineError> {
         let mut after = None;
         loop {
-            let InQuarantine { mut found, effects } =
-                self.decide(Durability::Relaxed, self.looking(after, Some(LOOKED_AT_AT_ONCE), true)).await?;
+            let validated = self.validated(&after).await?;
+            let looking = self.looking(after, Some(LOOKED_AT_AT_ONCE), Some(validated));
+            let InQuarantine { mut found, effects } = self.decide(Durability::Relaxed, looking).await?;
             self.absorb(&effects, "sync");
             let more = u32::try_from(found.len()).is_ok_and(|count| count == LOOKED_AT_AT_ONCE);
             match found.pop().filter(|_| more) {
@@ -55,8 +58,27 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    fn looking(&self, after: Option<(String, RecordId)>, limit: Option<u32>, again: bool) -> LookAtQuarantine {
+    /// What the app's functions say of the next part of it. Where one does not say, what lies there stays.
+    async fn validated(&self, after: &Option<(String, RecordId)>) -> Result<Validated, EngineError> {
+        let entities = self.inner.settings.validators.clone();
+        let mut refused = Vec::new();
+        if !entities.is_empty() {
+            let part = self.look(self.looking(after.clone(), Some(LOOKED_AT_AT_ONCE), None)).await?;
+            for (entity, id, kept) in part.found.into_iter().filter(|(entity, ..)| entities.contains(entity)) {
+                let Ok(record) = object(&kept.text, 0) else { continue };
+                let faults = self.validate(&entity, &id, &with_id(&record, &id)).await.unwrap_or(kept.faults);
+                if !faults.is_empty() {
+                    refused.push((entity, id, kept.version, faults));
+                }
+            }
+        }
+        Ok(Validated { entities, refused })
+    }
+
+    fn looking(&self, after: Option<(String, RecordId)>, limit: Option<u32>, again: Option<Validated>) -> LookAtQuarantine {
         let settings = &self.inner.settings;
-        LookAtQuarantine { schema: settings.schema.clone(), after, limit, again, now: self.now(), user: settings.user.clone() }
+        let (schema, user) = (settings.schema.clone(), settings.user.clone());
+        let (again, validated) = (again.is_some(), Rc::new(again.unwrap_or_default()));
+        LookAtQuarantine { schema, after, limit, again, validated, now: self.now(), user }
     }
 }

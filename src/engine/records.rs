@@ -120,15 +120,14 @@ impl<S: Store, H: Host> Engine<S, H> {
             now: self.now(),
             user: settings.user.clone(),
             generation: self.inner.state.borrow().generation,
+            dry: false,
+            asked: None,
         };
         let several = entities.len() > 1;
         let durability = if is(Bug::RelaxedSave) { Durability::Relaxed } else { Durability::Strict };
-        let written: Written = self.decide(durability, decision).await?.map_err(|(at, error)| {
-            let error = EngineError::from(error);
-            match at {
-                Some(at) if several => error.with_detail("write", Value::from(at)),
-                _ => error,
-            }
+        let written: Written = self.written(durability, decision).await.map_err(|(at, error)| match at {
+            Some(at) if several => error.with_detail("write", Value::from(at)),
+            _ => error,
         })?;
         for operation in written.operations.iter().flatten() {
             self.inner.watches.borrow_mut().begin(operation.clone());

@@ -94,7 +94,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 }
 
 fn matter(conflict: &Conflict) -> Matter<'_> {
-    Matter { entity: &conflict.entity, conflict: Some(conflict.id) }
+    Matter { entity: &conflict.entity, conflict: Some(conflict.id), record: None }
 }
 
 /// A strategy, or its bare name.

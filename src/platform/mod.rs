@@ -58,7 +58,7 @@ pub trait Identity: 'static {
 
 /// The app's own functions, each for one entity. They are asked between transactions, never in one.
 pub trait Functions: 'static {
-    /// Asks the one of this sort (`rule`) and entity, with a text of JSON. Its answer is JSON; nothing if it failed.
+    /// Asks the one of this sort (`rule`, `validator`) and entity, with a text of JSON. Its answer is JSON; nothing if it failed.
     fn ask(&self, _sort: &str, _entity: &str, _about: &str) -> impl Future<Output = Option<String>> {
         std::future::ready(None)
     }

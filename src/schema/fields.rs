@@ -58,17 +58,35 @@ pub struct FieldShape {
 pub struct Fault {
     /// The field, dotted.
     pub path: String,
-    /// What it breaks: `type`, `required`, `min`, `max`, `minLength`, `maxLength`, `enum`.
+    /// What it breaks: `type`, `required`, `min`, `max`, `minLength`, `maxLength`, `enum`; `validator` where a function of
+    /// the app says so.
     pub rule: String,
+    /// What that function says, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What of a record is not as it is declared, in the order of the paths.
 pub fn faults(entity: &Entity, data: &Object) -> Vec<Fault> {
     let broken = |(path, shape): (&crate::value::FieldPath, &FieldShape)| {
         let rule = shape.broken_by(path.find(data))?;
-        Some(Fault { path: path.as_str().to_owned(), rule: rule.to_owned() })
+        Some(Fault { path: path.as_str().to_owned(), rule: rule.to_owned(), message: None })
     };
     entity.fields.iter().filter_map(broken).collect()
+}
+
+impl Fault {
+    /// The rule of what a function of the app says.
+    const VALIDATOR: &str = "validator";
+
+    /// What a function of the app says of a field.
+    pub fn said(path: &str, message: &str) -> Self {
+        Self { path: path.to_owned(), rule: Self::VALIDATOR.to_owned(), message: Some(message.to_owned()) }
+    }
+    /// Whether a function of the app says so.
+    pub fn is_said(&self) -> bool {
+        self.rule == Self::VALIDATOR
+    }
 }
 
 impl FieldShape {

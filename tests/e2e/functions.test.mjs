@@ -1,6 +1,6 @@
 /**
- * Functions of the app in a real browser: one decides conflicts, at once and later; what it throws reaches the page's error
- * event and a warning, and a person decides.
+ * Functions of the app in a real browser: one decides conflicts, one looks at records. What they throw reaches the page's
+ * error event and a warning, and a person decides, or the write is refused.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -9,7 +9,7 @@ import { openStage } from './support-stage.mjs';
 const SCHEMA = {
   name: 'clinic',
   version: 1,
-  entities: { pet: { conflicts: { fields: { dose: 'function' } } } },
+  entities: { pet: { conflicts: { fields: { dose: 'function' } } }, note: { key: 'uuid' } },
 };
 
 describe('a rule that is a function', { timeout: 120_000 }, () => {
@@ -97,5 +97,76 @@ describe('a rule that is a function', { timeout: 120_000 }, () => {
   test('nothing else broke in the pages', () => {
     assert.equal(troubles.flat().length, 1, JSON.stringify(troubles));
     assert.match(JSON.stringify(troubles), /no idea/);
+  });
+});
+
+describe('a validator that is a function', { timeout: 120_000 }, () => {
+  let stage;
+  let here;
+  let there;
+  const troubles = [];
+
+  before(async () => {
+    stage = await openStage({ schema: SCHEMA });
+    const [one, other] = [await stage.device(), await stage.device()];
+    [here, there] = [await one.tab('anna'), await other.tab('ben')];
+    troubles.push(one.troubles, other.troubles);
+    await here.evaluate(
+      async (settings) => {
+        const { app } = globalThis;
+        await app.client.close();
+        const validators = {
+          note: async ({ id, text }) => {
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            if (text === 'throw') throw new Error('no idea');
+            return text === 'bad' ? [{ path: 'text', message: `not on ${typeof id}` }] : null;
+          },
+        };
+        await app.open({ ...settings, validators });
+        app.warnings = [];
+        app.client.on('warning', (warning) => app.warnings.push(warning));
+      },
+      await stage.settings('anna'),
+    );
+  });
+  after(() => stage?.close());
+
+  const sync = (tab) => tab.evaluate(() => globalThis.app.client.engine.sync());
+  const create = (tab, text) =>
+    tab.evaluate(async (said) => {
+      const [{ reason }] = await Promise.allSettled([globalThis.app.client.create('note', { text: said })]);
+      return reason && { code: reason.code, ...reason.details };
+    }, text);
+
+  test('refuses a write with what it says, and one that it breaks down over', async () => {
+    assert.equal(await create(here, 'good'), undefined);
+    const faults = [{ path: 'text', rule: 'validator', message: 'not on string' }];
+    assert.deepEqual(await create(here, 'bad'), { code: 'invalid_record', entity: 'note', path: 'text', faults });
+    assert.deepEqual(await create(here, 'throw'), {
+      ...{ code: 'validator_failed', entity: 'note' },
+      reason: 'validator_failed',
+    });
+    const [{ recordId, ...warning }] = await here.evaluate(() => globalThis.app.warnings);
+    assert.deepEqual(warning, { type: 'warning', code: 'validator_failed', entity: 'note' });
+    assert.equal(typeof recordId, 'string');
+    assert.equal(await here.evaluate(() => globalThis.app.client.count('note')), 1);
+  });
+
+  test('keeps aside what comes down and it refuses, and takes what it breaks down over', async () => {
+    for (const text of ['bad', 'throw', 'fine']) await create(there, text);
+    assert.ok((await sync(there)).success);
+    const result = await sync(here);
+    assert.deepEqual([result.success, result.quarantined], [true, 1]);
+    const shown = await here.evaluate(async () => {
+      const { client } = globalThis.app;
+      const [kept] = await client.integrity.quarantine();
+      return [kept.faults[0].message, ...(await client.query('note')).map(({ text }) => text).sort()];
+    });
+    assert.deepEqual(shown, ['not on string', 'fine', 'good', 'throw']);
+  });
+
+  test('nothing else broke in the pages', () => {
+    assert.equal(troubles.flat().length, 2, JSON.stringify(troubles));
+    assert.match(JSON.stringify(troubles), /no idea.*no idea/);
   });
 });

@@ -100,6 +100,8 @@ impl Desk {
             now: NOW,
             user: "anna".to_owned(),
             generation: 0,
+            dry: false,
+            asked: None,
         })
     }
     /// Writes as the app does; gives the operation.

@@ -34,7 +34,15 @@ fn desk() -> Desk {
 /// Looks at so many after that one, and applies what it may; gives the IDs.
 fn look_again(desk: &Desk, after: Option<u64>, limit: Option<u32>) -> Vec<RecordId> {
     let after = after.map(|id| ("pet".to_owned(), RecordId::Integer(i64::try_from(id).expect("small"))));
-    let decision = LookAtQuarantine { schema: desk.schema.clone(), after, limit, again: true, now: 5, user: "anna".to_owned() };
+    let decision = LookAtQuarantine {
+        schema: desk.schema.clone(),
+        after,
+        limit,
+        again: true,
+        validated: Rc::default(),
+        now: 5,
+        user: "anna".to_owned(),
+    };
     desk.decide(decision).found.into_iter().map(|(_, id, _)| id).collect()
 }
 

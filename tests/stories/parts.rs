@@ -12,7 +12,7 @@ use fieldsync::platform::network::{Body, Incoming, Network, NetworkFault, Outgoi
 use fieldsync::platform::{Channel, Clock, Entropy, Functions, Host, Identity, Locks};
 use fieldsync::protocol::paths;
 use fieldsync_server::service::Refusal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{Fault, Gate, World};
 
@@ -72,6 +72,18 @@ pub type Named = (String, Box<dyn Fn(&str) -> Answer>);
 /// The functions of an app. Of two of one name the last counts.
 #[derive(Clone, Default)]
 pub struct AppFunctions(pub Rc<RefCell<Vec<Named>>>);
+
+impl AppFunctions {
+    /// The app has a function of this sort for an entity: what it says, it says at once.
+    pub fn function(&self, sort: &str, entity: &str, says: impl Fn(Value) -> Option<Value> + 'static) {
+        self.late_function(sort, entity, move |about| Box::pin(std::future::ready(says(about).map(|answer| answer.to_string()))));
+    }
+    /// The same for one that says it later.
+    pub fn late_function(&self, sort: &str, entity: &str, says: impl Fn(Value) -> Answer + 'static) {
+        let asked = move |about: &str| says(serde_json::from_str(about).expect("JSON"));
+        self.0.borrow_mut().push((format!("{sort} {entity}"), Box::new(asked)));
+    }
+}
 
 impl Functions for AppFunctions {
     async fn ask(&self, sort: &str, entity: &str, about: &str) -> Option<String> {

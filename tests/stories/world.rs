@@ -282,6 +282,10 @@ impl Device {
     }
     /// Opens a tab with some settings.
     pub async fn tab_with(&self, settings: Value) -> Tab {
+        self.tab_of(settings, |_| ()).await
+    }
+    /// Opens a tab whose app brings functions, which may be asked while it opens.
+    pub async fn tab_of(&self, settings: Value, bring: impl FnOnce(&AppFunctions)) -> Tab {
         let mut all = json!({"tenant": "clinic", "user": self.user, "baseUrl": "/api/v1/sync", "autoSync": false, "coalesce": false,
             "schema": serde_json::from_str::<Value>(SCHEMA).expect("JSON")});
         for (key, value) in settings.as_object().into_iter().flatten() {
@@ -292,6 +296,7 @@ impl Device {
         let (faults, gate): (Rc<RefCell<VecDeque<_>>>, Rc<RefCell<Option<Gate>>>) = (Rc::default(), Rc::default());
         let poison: Rc<RefCell<Option<(&'static str, u16)>>> = Rc::default();
         let functions = AppFunctions::default();
+        bring(&functions);
         let host = LocalHost {
             clock: LocalClock {
                 now: self.world.now.clone(),
@@ -327,12 +332,11 @@ impl Tab {
     }
     /// The app has a function of this sort for an entity: what it says, it says at once.
     pub fn function(&self, sort: &str, entity: &str, says: impl Fn(Value) -> Option<Value> + 'static) {
-        self.late_function(sort, entity, move |about| Box::pin(std::future::ready(says(about).map(|answer| answer.to_string()))));
+        self.functions.function(sort, entity, says);
     }
     /// The same for one that says it later.
     pub fn late_function(&self, sort: &str, entity: &str, says: impl Fn(Value) -> Answer + 'static) {
-        let asked = move |about: &str| says(serde_json::from_str(about).expect("JSON"));
-        self.functions.0.borrow_mut().push((format!("{sort} {entity}"), Box::new(asked)));
+        self.functions.late_function(sort, entity, says);
     }
     /// What was told of the app's functions since this was asked last: code and entity.
     pub fn warnings(&self) -> Vec<(String, String)> {

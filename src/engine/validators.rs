@@ -1,0 +1,97 @@
+//! Validators that are functions of the app. A local write is shown to them before it is enqueued, and takes effect only if
+//! it still comes to what they saw; a page's records are shown to them before its transaction. A broken function refuses what
+//! is written here, and takes what comes down: that is kept at the server in any case, and would be missing here.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use super::functions::{Matter, Sort};
+use super::session::SyncError;
+use super::{Cancel, Engine, EngineError};
+use crate::decide::{Incoming, LocalWrite, Wanted, WriteError, Written, with_id};
+use crate::model::RecordId;
+use crate::platform::Host;
+use crate::schema::Fault;
+use crate::store::{Durability, Store};
+use crate::value::Object;
+
+const VALIDATOR: Sort =
+    Sort { name: "validator", failed: "validator_failed", late: "validator_late", slow: "validator_slow", invalid: "validator_invalid" };
+/// So often functions are asked about one write that comes to something else each time.
+const ASKED_MAX: usize = 3;
+
+/// Why a write was refused, and the place of the member that caused it.
+type Refused = (Option<usize>, EngineError);
+
+impl<S: Store, H: Host> Engine<S, H> {
+    fn is_validated(&self, entity: &str) -> bool {
+        self.inner.settings.validators.iter().any(|known| known == entity)
+    }
+
+    /// Writes what the app wants, once its functions have nothing against it.
+    pub(super) async fn written(&self, durability: Durability, write: LocalWrite) -> Result<Written, Refused> {
+        let told = |(at, error): (Option<usize>, WriteError)| (at, EngineError::from(error));
+        if !write.wanted.iter().any(|wanted| self.is_validated(&wanted.entity)) {
+            return self.decide(durability, write).await.map_err(|error| (None, error))?.map_err(told);
+        }
+        for _ in 0..ASKED_MAX {
+            let dry = LocalWrite { dry: true, ..write.clone() };
+            let would_be = self.decide(Durability::Relaxed, dry).await.map_err(|error| (None, error))?.map_err(told)?;
+            for (at, (Wanted { entity, .. }, record)) in write.wanted.iter().zip(&would_be.records).enumerate() {
+                let Some(record) = record.as_ref().filter(|_| self.is_validated(entity)) else { continue };
+                let faults = self.validate(entity, &record.id, &with_id(&record.data, &record.id)).await;
+                let faults = faults.map_err(|why| {
+                    let details = json!({"entity": entity, "reason": why});
+                    (Some(at), EngineError::with("validator_failed", "the app's validator did not answer as it should", details))
+                })?;
+                if !faults.is_empty() {
+                    return Err((Some(at), WriteError::Invalid { entity: entity.clone(), faults }.into()));
+                }
+            }
+            let asked: Vec<Option<Object>> = would_be.records.into_iter().map(|record| record.map(|record| record.data)).collect();
+            let settled = LocalWrite { asked: Some(Rc::new(asked)), ..write.clone() };
+            match self.decide(durability, settled).await.map_err(|error| (None, error))? {
+                Err((_, WriteError::Unsettled)) => {}
+                done => return done.map_err(told),
+            }
+        }
+        Err(told((None, WriteError::Unsettled)))
+    }
+
+    /// Shows the records of a page to the app's functions, and keeps aside what those refuse.
+    pub(super) async fn validate_page(&self, cancel: &Cancel, changes: &mut [Incoming]) -> Result<(), SyncError> {
+        let mut late: Vec<String> = Vec::new();
+        for change in changes {
+            let (entity, id) = (change.entity().to_owned(), change.id().clone());
+            // Who was late once is not waited for again and again.
+            if !self.is_validated(&entity) || late.contains(&entity) {
+                continue;
+            }
+            let Some(record) = change.shown() else { continue };
+            match Self::unless(cancel, self.validate(&entity, &id, &record)).await? {
+                Ok(faults) if faults.is_empty() => {}
+                Ok(faults) => change.refuse(faults),
+                Err(why) if why == VALIDATOR.late => late.push(entity),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What a function has against a record; its code, if it does not say.
+    pub(super) async fn validate(&self, entity: &str, id: &RecordId, record: &Value) -> Result<Vec<Fault>, &'static str> {
+        let matter = Matter { entity, conflict: None, record: Some(id) };
+        self.consult(&VALIDATOR, matter, record, said).await
+    }
+}
+
+/// Nothing, or fields and what is wrong with each.
+fn said(answer: Value) -> Option<Vec<Fault>> {
+    let fault = |fault: &Value| Some(Fault::said(fault["path"].as_str()?, fault["message"].as_str()?));
+    match answer {
+        Value::Null => Some(Vec::new()),
+        Value::Array(faults) => faults.iter().map(fault).collect(),
+        _ => None,
+    }
+}
