@@ -67,7 +67,7 @@ pub struct Row {
     pub key: Key,
     /// Its content: JSON text.
     pub text: String,
-    /// Its index entries, for writing. A row that was read has none here.
+    /// Its index entries, for writing. A row that was read has none here, but for [`Read::Whole`].
     pub index: Vec<Key>,
 }
 
@@ -88,6 +88,15 @@ pub enum Read {
         limit: Option<u32>,
         /// From the last backwards.
         reverse: bool,
+    },
+    /// Rows by a range of their keys, each with its index entries. For whoever checks those: nobody else needs them.
+    Whole {
+        /// Of which table.
+        table: Table,
+        /// Of the rows' own keys.
+        range: KeyRange,
+        /// At most so many.
+        limit: u32,
     },
     /// How many rows lie in a range of keys, or how many index entries do.
     Count {

@@ -5,6 +5,8 @@
 
 #[path = "stories/parts.rs"]
 mod parts;
+#[path = "stories/raw.rs"]
+mod raw;
 #[path = "stories/records.rs"]
 mod records;
 #[path = "stories/world.rs"]
@@ -36,6 +38,8 @@ mod groups;
 mod held;
 #[path = "stories/holes.rs"]
 mod holes;
+#[path = "stories/integrity.rs"]
+mod integrity;
 #[path = "stories/items.rs"]
 mod items;
 #[path = "stories/lifetimes.rs"]

@@ -23,6 +23,7 @@ export type AuditEventName =
   | 'imported'
   | 'restored'
   | 'undone'
+  | 'repaired'
   | (string & {});
 
 /** What happened to one operation, with the facts of that event. */
@@ -40,7 +41,7 @@ export interface AuditEntry {
   version?: string;
   /** The conflict's `id`. */
   conflict?: number;
-  /** Why it was parked. */
+  /** Why it was parked; what was mended and how. */
   code?: string;
   /** The operation in whose place it is, or that it became part of. */
   by?: string;
@@ -137,6 +138,8 @@ export interface ComplianceReport {
   chain: AuditVerification;
   /** Up to which row, and when, the whole trail was last found in order before this report. */
   lastVerified: { number: number; at: number } | null;
+  /** When the stored rows were last checked, in ms, how many those were, and how many faults were found. */
+  lastCheck: { at: number; rows: number; faults: number } | null;
   /** Operations with an end in the trail, and the ids of those that left the queue without one. */
   terminal: { audited: number; missing: string[] };
   /** `since`: when it was written, in ms. */
@@ -144,6 +147,6 @@ export interface ComplianceReport {
   oldestPending: { operationId: string; since: number } | null;
   /** `oldest`: when that one was found, in ms. */
   openConflicts: { count: number; oldest: number | null };
-  /** What is not as it shall be: `chain`, `terminal`, or what is older than its limit. */
-  breaches: ('chain' | 'terminal' | 'parked' | 'pending' | 'conflicts')[];
+  /** What is not as it shall be: `chain`, `terminal`, `integrity` (the last check found faults), or what is older than its limit. */
+  breaches: ('chain' | 'terminal' | 'integrity' | 'parked' | 'pending' | 'conflicts')[];
 }

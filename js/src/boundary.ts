@@ -7,6 +7,7 @@
  */
 
 import type { AuditVerification } from './audit-shapes.js';
+import type { IntegrityCheck, IntegrityFault, IntegrityProgress } from './integrity-shapes.js';
 import type { SyncEvent, SyncStatus } from './shapes.js';
 
 /** What a rejected method carries. Never a bare string. */
@@ -70,6 +71,9 @@ export interface Later {
   checkReferences: [options: string];
   resolveOrphans: [strategy: string, options: string];
   quarantine: [options: string];
+  /** Takes `{}` or the `position` of its last answer, an {@link IntegrityStep}. */
+  checkIntegrity: [position: string];
+  repair: [options: string];
   report: [];
   close: [];
   /** With `ndjson` or `csv` it answers with an {@link AuditPiece}; `more`: another piece of the same came before. */
@@ -89,6 +93,16 @@ export interface AuditStep {
   /** The number of the last row that there is. */
   last: number;
   done: boolean;
+}
+
+/** How far a check of the rows is. */
+export interface IntegrityStep {
+  position: unknown;
+  progress: IntegrityProgress;
+  /** What this part found. */
+  faults: IntegrityFault[];
+  /** What all parts came to; null before the end. */
+  result: Omit<IntegrityCheck, 'faults'> | null;
 }
 
 /** A piece of the trail as text, and what the filter of the next one says instead. */

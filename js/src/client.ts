@@ -65,7 +65,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly queue: Queue;
   /** What happened to every operation on this device. */
   readonly audit: Audit;
-  /** What of the download was not taken, and why. */
+  /** Whether the stored rows are what was written, their repair, and what of the download was not taken. */
   readonly integrity: Integrity;
   /** That the browser had thrown this database away before it was opened now; `null` if it had not, or nobody can say. */
   readonly storageLoss: StorageLoss | null;

@@ -25,6 +25,7 @@ export { type BulkResolveOptions, Conflicts } from './conflicts.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
 export { deepEqual, diff, hashData, merge } from './functions.js';
 export { Integrity, type QuarantineOptions } from './integrity.js';
+export type * from './integrity-shapes.js';
 export { type InitOptions, init, initSync } from './load.js';
 export type * from './orphan-shapes.js';
 export { type DiscardOptions, type OperationRef, Queue } from './queue.js';

@@ -310,6 +310,30 @@ describe('the facades', () => {
     });
   });
 
+  test('integrity: a check goes on from each answer to the end, hands over every fault, and can be stopped', async () => {
+    const fault = (id) => ({ code: 'hash', table: 'base', entity: 'pet', id, key: [0, 'pet', id], message: 'no' });
+    const progress = { phase: 'base', done: 250, total: 300 };
+    const result = { ok: false, at: 7, checked: { base: 300 }, found: 2, truncated: false };
+    const steps = [
+      { position: { phase: 0, at: [0, 'pet', 250] }, progress, faults: [fault(3)], result: null },
+      { position: { phase: 11 }, progress, faults: [fault(299)], result },
+    ];
+    script.checkIntegrity = () => JSON.stringify(steps[world.calls.length - 1]);
+    const heard = [];
+    const check = await client.integrity.checkIntegrity({ onProgress: (told) => heard.push(told) });
+    assert.deepEqual(check, { ...result, faults: [fault(3), fault(299)] });
+    assert.deepEqual(world.calls, [
+      ['checkIntegrity', '{}'],
+      ['checkIntegrity', '{"phase":0,"at":[0,"pet",250]}'],
+    ]);
+    assert.deepEqual(heard, [progress, progress]);
+    await assert.rejects(client.integrity.checkIntegrity({ signal: AbortSignal.abort() }), { code: 'aborted' });
+
+    script.repair = () => '{"mended":[],"left":[],"hashed":0,"resync":false,"truncated":false}';
+    assert.equal((await client.integrity.repair({ dryRun: true })).resync, false);
+    assert.deepEqual(world.calls.at(-1), ['repair', '{"dryRun":true}']);
+  });
+
   test('a cycle is thrown with what the engine says about it', () => {
     script.topologicalSort = () => {
       throw fault('dependency_cycle', { details: { cycles: [{ operations: ['a', 'b'], fields: ['petId'] }] } });

@@ -21,6 +21,9 @@ import type {
   FieldSyncError,
   IdMapping,
   Integrity,
+  IntegrityCheck,
+  IntegrityProgress,
+  IntegrityRepair,
   IntegrityReport,
   OrphanedEntity,
   OrphansResolved,
@@ -59,6 +62,7 @@ interface AskedClient {
   queue: AskedQueue;
   conflicts: AskedConflicts;
   audit: AskedAudit;
+  integrity: AskedIntegrity;
   create: (entity: string, data: Fields) => Promise<Saved<Fields>>;
   update: (entity: string, id: string | number, changes: Fields) => Promise<Saved<Fields>>;
   delete: (entity: string, id: string | number) => Promise<Deleted>;
@@ -99,6 +103,14 @@ interface AskedTempIds {
   isTempId: (id: string | number) => boolean;
   // Widened: what is not answered has no real ID yet.
   getPendingMappings: () => Promise<PendingMapping[]>;
+}
+
+interface AskedIntegrity {
+  checkIntegrity: (options?: {
+    onProgress?: (progress: IntegrityProgress) => void;
+    signal?: AbortSignal;
+  }) => Promise<IntegrityCheck>;
+  repair: (options?: { dryRun?: boolean }) => Promise<IntegrityRepair>;
 }
 
 interface AskedRelationships {
@@ -221,6 +233,16 @@ export async function untyped(config: SyncConfig): Promise<void> {
   }
   const { chain, breaches, terminal, oldestParked } = await client.audit.complianceReport({ parkedMs: 60_000 });
   [chain.ok, chain.firstBad?.reason, breaches, terminal.missing, oldestParked?.since] satisfies unknown[];
+  expect<Assignable<typeof client.integrity, AskedIntegrity>>(true);
+  const { checked, faults, found, truncated } = await client.integrity.checkIntegrity({
+    onProgress: ({ done }) => done,
+  });
+  [checked.base, checked.unhashed, found] satisfies number[];
+  for (const { code, table, entity, id } of faults) [code, table, entity ?? '', `${id}`] satisfies string[];
+  const { mended, left, hashed, resync } = await client.integrity.repair({ dryRun: true });
+  [mended[0]?.action, left[0]?.reason, hashed, resync, truncated] satisfies unknown[];
+  // @ts-expect-error: a wish for a repair has no other members
+  await client.integrity.repair({ dry: true });
   expect<Assignable<typeof client.relationships, AskedRelationships>>(true);
   const { records, references, dangling, more, unknown, ok } = await client.relationships.checkReferentialIntegrity();
   [records, references, more, unknown] satisfies number[];

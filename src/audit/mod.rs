@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use chain::{Chain, FirstBad, Reason, Stored};
 pub use ends::Ends;
 pub use filter::{BadFilter, Filter, Next, time};
-pub use report::{Ages, Open, Report, Seen, Unfinished, Verified, Waiting};
+pub use report::{Ages, LastCheck, Open, Report, Seen, Unfinished, Verified, Waiting};
 pub use row::Row;
 pub use table::{shown, text};
 
@@ -99,6 +99,11 @@ pub enum Event {
         /// The version it now stands on.
         version: Version,
     },
+    /// A stored row was mended. There is no such operation; the record is the row's, or the row's key.
+    Repaired {
+        /// The table, what was wrong, and what was done about it: `base/hash/dropped`.
+        code: String,
+    },
 }
 
 impl Event {
@@ -145,6 +150,7 @@ enum Name {
     Imported,
     Restored,
     Undone,
+    Repaired,
 }
 
 /// Written out instead of a flattened, tagged enum: serde reads those through a buffer of its own, which is much code.
@@ -184,6 +190,7 @@ impl From<Entry> for EntryWire {
             Event::Imported { content } => (wire.event, wire.content) = (Name::Imported, Some(content)),
             Event::Restored { conflict } => (wire.event, wire.conflict) = (Name::Restored, Some(conflict)),
             Event::Undone { conflict } => (wire.event, wire.conflict) = (Name::Undone, Some(conflict)),
+            Event::Repaired { code } => (wire.event, wire.code) = (Name::Repaired, Some(code)),
             Event::Settled => wire.event = Name::Settled,
             Event::Returned => wire.event = Name::Returned,
             Event::Blocked => wire.event = Name::Blocked,
@@ -213,6 +220,7 @@ impl TryFrom<EntryWire> for Entry {
             Name::Imported => Event::Imported { content: content? },
             Name::Restored => Event::Restored { conflict: conflict.ok_or(MISSING)? },
             Name::Undone => Event::Undone { conflict: conflict.ok_or(MISSING)? },
+            Name::Repaired => Event::Repaired { code: code.ok_or(MISSING)? },
             Name::Settled => Event::Settled,
             Name::Returned => Event::Returned,
             Name::Blocked => Event::Blocked,

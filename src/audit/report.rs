@@ -1,7 +1,7 @@
 //! The report on a trail and on what is unfinished: whether the one is in order, whether it accounts for the other, and what
 //! waits for longer than it may.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::BadFilter;
 use super::{Ends, FirstBad};
@@ -35,6 +35,17 @@ pub struct Seen {
     pub number: u64,
     /// When that was, ms by the device.
     pub at: u64,
+}
+
+/// When the whole store was last checked, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCheck {
+    /// When it ended, ms by the device.
+    pub at: u64,
+    /// Rows that were looked at.
+    pub rows: u64,
+    /// What was not in order.
+    pub faults: u64,
 }
 
 /// An operation that waits.
@@ -99,6 +110,7 @@ struct Terminal {
 pub struct Report {
     chain: Verified,
     last_verified: Option<Seen>,
+    last_check: Option<LastCheck>,
     terminal: Terminal,
     oldest_parked: Option<Waiting>,
     oldest_pending: Option<Waiting>,
@@ -108,7 +120,14 @@ pub struct Report {
 
 impl Report {
     /// Judges at a moment, ms by the device. `ends` knows the trail up to where `unfinished` was looked at.
-    pub fn new(chain: Verified, last_verified: Option<Seen>, ends: Ends, unfinished: Unfinished, ages: Ages, now: u64) -> Self {
+    pub fn new(
+        chain: Verified,
+        (last_verified, last_check): (Option<Seen>, Option<LastCheck>),
+        ends: Ends,
+        unfinished: Unfinished,
+        ages: Ages,
+        now: u64,
+    ) -> Self {
         let Unfinished { operations, parked, pending, conflicts } = unfinished;
         let terminal = Terminal { audited: ends.audited(), missing: ends.missing(&operations) };
         let since = |waiting: &Option<Waiting>| waiting.as_ref().map(|waiting| waiting.since);
@@ -120,13 +139,16 @@ impl Report {
         if !terminal.missing.is_empty() {
             breaches.push("terminal");
         }
+        if last_check.as_ref().is_some_and(|check| check.faults > 0) {
+            breaches.push("integrity");
+        }
         for (at, name) in ["parked", "pending", "conflicts"].into_iter().enumerate() {
             if waiting[at].is_some_and(|since| now.saturating_sub(since) > ages.0[at]) {
                 breaches.push(name);
             }
         }
         let (oldest_parked, oldest_pending) = (parked, pending);
-        Self { chain, last_verified, terminal, oldest_parked, oldest_pending, open_conflicts: conflicts, breaches }
+        Self { chain, last_verified, last_check, terminal, oldest_parked, oldest_pending, open_conflicts: conflicts, breaches }
     }
 }
 
@@ -153,6 +175,7 @@ mod tests {
         let operation = OpId::parse("0190a1b2-0000-7000-8000-000000000001").expect("an ID");
         let waiting = |since| Some(Waiting { operation_id: operation.clone(), since });
         let report = |ok: bool, written: bool, age: u64| {
+            let check = Some(LastCheck { at: 90, rows: 7, faults: u64::from(!ok) });
             let first_bad = (!ok).then_some(FirstBad { number: 3, reason: Reason::Missing });
             let chain = Verified { rows: 2, through: 2, head: None, ok, first_bad };
             let mut ends = Ends::default();
@@ -163,12 +186,12 @@ mod tests {
             let conflicts = Open { count: 1, oldest: Some(100 - age) };
             let unfinished =
                 Unfinished { operations: vec![operation.clone()], parked: waiting(100 - age), pending: waiting(100 - age), conflicts };
-            Report::new(chain, None, ends, unfinished, Ages([9, 8, 7]), 100)
+            Report::new(chain, (None, check), ends, unfinished, Ages([9, 8, 7]), 100)
         };
         assert_eq!(report(true, false, 7).breaches, Vec::<&str>::new());
         assert_eq!(report(true, false, 8).breaches, ["conflicts"]);
         assert_eq!(report(true, false, 9).breaches, ["pending", "conflicts"]);
-        assert_eq!(report(false, true, 10).breaches, ["chain", "terminal", "parked", "pending", "conflicts"]);
+        assert_eq!(report(false, true, 10).breaches, ["chain", "terminal", "integrity", "parked", "pending", "conflicts"]);
         let shown = crate::value::to_value(&report(false, true, 0));
         assert_eq!(
             shown["chain"],
@@ -176,6 +199,7 @@ mod tests {
         );
         assert_eq!(shown["terminal"], json!({"audited": 0, "missing": ["0190a1b2-0000-7000-8000-000000000002"]}));
         assert_eq!(shown["oldestParked"], json!({"operationId": operation.as_str(), "since": 100}));
+        assert_eq!(shown["lastCheck"], json!({"at": 90, "rows": 7, "faults": 1}));
         assert_eq!((&shown["openConflicts"], &shown["lastVerified"]), (&json!({"count": 1, "oldest": 100}), &Value::Null));
     }
 }

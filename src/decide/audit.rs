@@ -7,9 +7,14 @@ use serde_json::Value;
 use super::cache::{Cache, Decision, Run};
 use super::held::NAMED_FROM;
 use super::rows::{number, row};
-use crate::audit::{Chain, FirstBad, Open, Reason, Stored};
+use crate::audit::{Chain, FirstBad, LastCheck, Open, Reason, Stored};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
 use crate::value::{Hash, Key, KeyRange, Object, from_value};
+
+/// Where the state has the row of the trail up to which all was in order when it was last verified from the beginning.
+pub(super) const VERIFIED: &str = "auditVerified";
+/// Where it has when the whole store was last checked.
+pub(super) const CHECKED: &str = "checked";
 
 /// Rows that one transaction reads of the trail.
 const PAGE_ROWS: u32 = 250;
@@ -28,9 +33,6 @@ pub struct Point {
 impl Point {
     /// The row before the first that is kept: the rows up to it went with a wipe.
     pub(super) const ANCHOR: &'static str = "auditAnchor";
-    /// The row up to which all was in order when it was last verified from the beginning.
-    const VERIFIED: &'static str = "auditVerified";
-
     /// The place that is stored, if one is and can be read.
     pub fn of(stored: &[Stored]) -> Option<Self> {
         let stored = stored.first()?.object()?;
@@ -39,7 +41,7 @@ impl Point {
     }
     /// Reads how far the trail was verified.
     pub fn verified() -> Read {
-        Read::Get(Table::State, Self::VERIFIED.into())
+        Read::Get(Table::State, VERIFIED.into())
     }
     fn anchor() -> Read {
         Read::Get(Table::State, Self::ANCHOR.into())
@@ -209,6 +211,8 @@ fn remembered(chain: &Chain, known: &mut Option<(u64, Hash)>) -> Option<FirstBad
 pub enum Remember {
     /// Everything up to here was in order.
     Verified(Point),
+    /// The whole store was checked.
+    Checked(LastCheck),
     /// This sink took everything up to this row. What it took once stays taken.
     Taken(String, u64),
 }
@@ -219,7 +223,8 @@ impl Decision for Remember {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, u64)> {
         let (row, number) = match self {
-            Self::Verified(point) => (point.row(Point::VERIFIED), point.number),
+            Self::Verified(point) => (point.row(VERIFIED), point.number),
+            Self::Checked(check) => (row(CHECKED.into(), check), check.at),
             Self::Taken(name, through) => {
                 let known: u64 = db.one(&Read::Get(Table::State, sink(name)))?.unwrap_or_default();
                 if known >= *through {
@@ -243,6 +248,11 @@ fn sinks() -> Read {
 
 fn sink(name: &str) -> Key {
     ["sink/", name].concat().as_str().into()
+}
+
+/// Reads when the whole store was last checked.
+pub fn last_check() -> Read {
+    Read::Get(Table::State, CHECKED.into())
 }
 
 /// Of these conflicts those that are open.

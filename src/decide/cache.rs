@@ -126,7 +126,7 @@ impl Cache {
             }
             let answer = match &read {
                 Read::Count { .. } => Answer::Count(seen.count(at)),
-                Read::Get(..) | Read::Range { .. } => Answer::Rows(seen.rows(at).to_vec()),
+                Read::Get(..) | Read::Range { .. } | Read::Whole { .. } => Answer::Rows(seen.rows(at).to_vec()),
             };
             self.answers.push((read, answer));
         }
@@ -136,7 +136,7 @@ impl Cache {
 
 fn table(read: &Read) -> Table {
     match read {
-        Read::Get(table, _) | Read::Range { table, .. } | Read::Count { table, .. } => *table,
+        Read::Get(table, _) | Read::Range { table, .. } | Read::Whole { table, .. } | Read::Count { table, .. } => *table,
     }
 }
 

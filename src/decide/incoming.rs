@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::page::ApplyPage;
 use super::quarantine::Quarantined;
+use super::rows::BaseRow;
 use crate::model::{RecordId, Stamp, TempId, Version};
 use crate::protocol::{ChangeKind, RawPage, ServerState};
 use crate::schema::{Entity, Fault, Schema, faults};
-use crate::value::{Limits, Object, Sorted, parse};
+use crate::value::{Hash, Limits, Object, Sorted, parse};
 
 /// One record of a page, checked.
 #[derive(Clone, Debug)]
@@ -24,8 +25,8 @@ pub struct Incoming {
 /// What a page says of a record.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    /// Its fields, as text and read.
-    There(Box<str>, Object),
+    /// Its fields as they came, as they were read, and the sum of the row that they make.
+    There(Box<str>, Object, Hash),
     /// It is gone.
     Deleted,
     /// It cannot be shown: the text as it came, why, and what is not as it is declared.
@@ -40,11 +41,14 @@ pub fn with_id(data: &Object, id: &RecordId) -> Value {
 }
 
 impl Content {
-    fn read(declared: &Entity, raw: &str) -> Self {
+    fn read(declared: &Entity, (entity, id, version): (&str, &RecordId, Version), raw: &str) -> Self {
         let refused = |reason: &str, faults| Self::Refused(raw.to_owned(), reason.to_owned(), faults);
         match parse(raw, &Limits::RECORD) {
             Ok(Value::Object(data)) => match faults(declared, &data) {
-                none if none.is_empty() => Self::There(raw.into(), data),
+                none if none.is_empty() => {
+                    let sum = BaseRow::sum(entity, id, version, &data);
+                    Self::There(raw.into(), data, sum)
+                }
                 faults => refused("its fields are not as the schema declares them", faults),
             },
             Ok(_) => refused("not an object", Vec::new()),
@@ -64,7 +68,7 @@ impl ApplyPage {
                 let state = match (head.kind, change.data) {
                     (ChangeKind::Delete, _) => Content::Deleted,
                     (ChangeKind::Upsert, None) => Content::Refused(String::new(), "no fields".to_owned(), Vec::new()),
-                    (ChangeKind::Upsert, Some(raw)) => Content::read(declared, raw),
+                    (ChangeKind::Upsert, Some(raw)) => Content::read(declared, (&head.entity, &head.id, head.version), raw),
                 };
                 Incoming {
                     entity: head.entity,
@@ -87,7 +91,7 @@ impl Incoming {
             entity: entity.to_owned(),
             id: id.clone(),
             version: kept.version,
-            state: Content::read(declared, &kept.text),
+            state: Content::read(declared, (entity, id, kept.version), &kept.text),
             stamp: kept.stamp,
             field_stamps: kept.field_stamps.clone(),
             born_as: kept.born_as.clone(),
@@ -107,14 +111,14 @@ impl Incoming {
     /// The record with its ID, as a function of the app is shown it; nothing where there is none to show.
     pub fn shown(&self) -> Option<Value> {
         match &self.state {
-            Content::There(_, data) => Some(with_id(data, &self.id)),
+            Content::There(_, data, _) => Some(with_id(data, &self.id)),
             Content::Deleted | Content::Refused(..) => None,
         }
     }
 
     /// A function of the app says that it may not be so.
     pub fn refuse(&mut self, faults: Vec<Fault>) {
-        if let Content::There(text, _) = &self.state {
+        if let Content::There(text, ..) = &self.state {
             self.state = Content::Refused(text.to_string(), "the app's validator refuses it".to_owned(), faults);
         }
     }
@@ -138,7 +142,7 @@ impl Incoming {
     /// The server's state that it is; nothing if it cannot be shown.
     pub(super) fn server(&self) -> Option<ServerState> {
         let data = match &self.state {
-            Content::There(_, data) => Some(data.clone()),
+            Content::There(_, data, _) => Some(data.clone()),
             Content::Deleted => None,
             Content::Refused(..) => return None,
         };

@@ -3,6 +3,8 @@
 
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
 use super::cache::{Cache, Decision, Run, each, unreadable};
 use super::effects::{Effects, Settled};
 use super::ids::present;
@@ -88,7 +90,7 @@ fn trace(db: &mut Cache, sync: &SyncState, entity: &str, named: &RecordId) -> Ru
 }
 
 /// Where a part of the walk begins: within an entity first what the overlay has, then what the base has.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Walk {
     entity: usize,
     in_base: bool,

@@ -214,8 +214,8 @@ impl ApplyPage {
 
     pub(super) fn to_base(&self, db: &mut Cache, work: &mut Work<'_>, generation: u64, change: &Incoming, declared: &Entity) -> Run<()> {
         match &change.state {
-            Content::There(text, data) => {
-                let stored = base_row(generation, &change.entity, declared, &change.id, change.version, text, data);
+            Content::There(text, data, sum) => {
+                let stored = base_row(generation, &change.entity, declared, &change.id, change.version, text, data, sum);
                 work.write(Write::Put(Table::Base, stored));
             }
             Content::Deleted => work.write(Write::Delete(Table::Base, BaseRow::key(generation, &change.entity, &change.id))),
@@ -259,8 +259,8 @@ impl ApplyPage {
         let Some(server) = change.server() else {
             // At the end of a whole download only what it has filled is left under the overlay.
             if let (true, Some(version), Some(data)) = (self.is_whole(), row.version, &row.base) {
-                let text = crate::value::to_text(data);
-                work.write(Write::Put(Table::Base, base_row(generation, &row.entity, declared, &row.id, version, &text, data)));
+                let kept = BaseRow { id: row.id.clone(), version, data: data.clone() };
+                work.write(Write::Put(Table::Base, kept.row(generation, &row.entity, declared)));
             }
             self.set_aside(work, change);
             return Ok(());

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::state::SyncState;
 use crate::conflict::Conflict;
+use crate::integrity::{sum, with_sum};
 use crate::model::{ClientId, OpId, RecordId, Version};
 use crate::plan::{Read, Row, Table};
 use crate::protocol::ServerState;
 use crate::schema::Entity;
-use crate::value::{Key, KeyRange, Object, to_text};
+use crate::value::{Hash, Key, KeyRange, Object, canonical_object, to_text, to_value};
 
 /// Reads the last row of the audit trail: the counter of the database.
 pub(super) fn last_audit() -> Read {
@@ -71,9 +73,9 @@ pub(super) fn number(key: &Key) -> u64 {
     }
 }
 
-/// A plain row.
+/// A plain row, with its sum.
 pub(super) fn row(key: Key, content: &impl Serialize) -> Row {
-    let text = to_text(content);
+    let text = with_sum(&key.to_value(), &to_value(content));
     Row { key, text, index: Vec::new() }
 }
 
@@ -116,6 +118,7 @@ pub struct BaseRow {
 }
 
 /// A base row around fields that are still text. `data` is only looked into for its index entries.
+#[allow(clippy::too_many_arguments, reason = "what a row consists of, half of it as text that was made before")]
 pub(super) fn base_row(
     generation: u64,
     entity: &str,
@@ -124,14 +127,21 @@ pub(super) fn base_row(
     version: Version,
     text: &str,
     data: &Object,
+    sum: &Hash,
 ) -> Row {
-    let text = ["{\"id\":", &to_text(id), ",\"version\":", &to_text(&version), ",\"data\":", text, "}"].concat();
+    let text =
+        ["{\"id\":", &to_text(id), ",\"version\":", &to_text(&version), ",\"data\":", text, ",\"sum\":\"", sum.as_str(), "\"}"].concat();
     let values = index_values(declared, data).into_iter();
     let index = values.map(|(name, value)| [generation.into(), entity.into(), name.as_str().into(), value].into()).collect();
     Row { key: BaseRow::key(generation, entity, id), text, index }
 }
 
 impl BaseRow {
+    /// The sum of a base row. Of its key it has no generation, so that it is made once, whatever that will be.
+    pub(super) fn sum(entity: &str, id: &RecordId, version: Version, data: &Object) -> Hash {
+        let content = ["{\"data\":", &canonical_object(data), ",\"id\":", &to_text(id), ",\"version\":", &to_text(&version), "}"];
+        sum(&json!([entity, id.to_value()]), &content.concat())
+    }
     /// Its key.
     pub fn key(generation: u64, entity: &str, id: &RecordId) -> Key {
         [generation.into(), entity.into(), id.to_key()].into()
@@ -156,7 +166,8 @@ impl BaseRow {
     }
     /// As a row.
     pub fn row(&self, generation: u64, entity: &str, declared: &Entity) -> Row {
-        base_row(generation, entity, declared, &self.id, self.version, &to_text(&self.data), &self.data)
+        let sum = Self::sum(entity, &self.id, self.version, &self.data);
+        base_row(generation, entity, declared, &self.id, self.version, &to_text(&self.data), &self.data, &sum)
     }
 }
 

@@ -5,12 +5,12 @@ use super::cache::{Cache, Run, outdated, unreadable};
 use super::chain::Fresh;
 use super::effects::{Effects, Settled};
 use super::overlay::{OverlayRow, once};
-use super::rows::{IdRow, Seen, base_row, conflict_row, last_audit, row, seals, seals_row};
+use super::rows::{BaseRow, IdRow, Seen, conflict_row, last_audit, row, seals, seals_row};
 use crate::audit::{self, Entry, Event};
 use crate::conflict::{Conflict, Filter, filter::of_record};
 use crate::model::{IdSource, OpId, Operation, RecordId, Stamp};
 use crate::outbox::{OutboxRow, Seals, State};
-use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::plan::{Read, Row, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::{Schema, map_references};
 use crate::value::Key;
@@ -187,10 +187,10 @@ impl<'w> Work<'w> {
         }
         match (&row.base, row.version, self.schema.entity(&row.entity)) {
             (Some(data), Some(version), Some(declared)) => {
-                let text = crate::value::to_text(data);
-                self.write(Write::Put(Table::Base, base_row(generation, &row.entity, declared, &row.id, version, &text, data)));
+                let row = BaseRow { id: row.id.clone(), version, data: data.clone() }.row(generation, &row.entity, declared);
+                self.write(Write::Put(Table::Base, row));
             }
-            _ => self.write(Write::Delete(Table::Base, super::rows::BaseRow::key(generation, &row.entity, &row.id))),
+            _ => self.write(Write::Delete(Table::Base, BaseRow::key(generation, &row.entity, &row.id))),
         }
     }
 
@@ -376,8 +376,8 @@ impl<'w> Work<'w> {
             operations.dedup();
             let last = self.last.as_ref().filter(|_| !is(Bug::AuditUnchained));
             let audit = audit::Row::after(last, seq, self.stamp, self.user, self.reason, self.entries);
-            let mut stored = row(seq.into(), &audit);
-            stored.index = operations;
+            // It has the hash of the chain.
+            let stored = Row { key: seq.into(), text: crate::value::to_text(&audit), index: operations };
             self.writes.push(Write::Put(Table::Audit, stored));
             self.effects.seq = Some(seq);
             self.effects.after_seq = self.last.as_ref().map_or(0, |row| row.seq);

@@ -8,14 +8,16 @@ use super::{Engine, EngineError};
 use crate::audit::{
     Ages, BadFilter, Chain, Ends, Filter, Next, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text, time,
 };
-use crate::decide::{Following, Point, Remember, ResolveId, Rows, all_conflicts, open_conflicts, page_after, page_of, rows_about};
+use crate::decide::{
+    Following, Point, Remember, ResolveId, Rows, all_conflicts, last_check, open_conflicts, page_after, page_of, rows_about,
+};
 use crate::model::RecordId;
 use crate::outbox::State;
 use crate::plan::Read;
 use crate::platform::Host;
 use crate::protocol::limits::NAME_BYTES_MAX;
 use crate::store::{Durability, Store};
-use crate::value::{Hash, Limits, Object, from_value, parse, to_value};
+use crate::value::{Hash, Limits, Object, from_text, from_value, parse, to_value};
 
 /// Rows in one piece of text.
 const TEXT_ROWS: usize = 250;
@@ -127,8 +129,10 @@ impl<S: Store, H: Host> Engine<S, H> {
                 }
             }
         }
+        let check = self.rows(last_check()).await?;
+        let check = check.first().and_then(|stored| from_text(&stored.text).ok());
         let last_verified = before.map(|Point { number, at, .. }| Seen { number, at });
-        Ok(to_value(&Report::new(verified(&position), last_verified, ends, unfinished, ages, self.now())))
+        Ok(to_value(&Report::new(verified(&position), (last_verified, check), ends, unfinished, ages, self.now())))
     }
 
     fn unfinished(&self) -> Unfinished {

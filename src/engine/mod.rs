@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod functions;
 mod held;
+mod integrity;
 mod items;
 mod lineage;
 mod notify;

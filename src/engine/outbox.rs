@@ -186,7 +186,8 @@ impl<S: Store, H: Host> Engine<S, H> {
                 | audit::Event::Blocked
                 | audit::Event::Restored { .. }
                 | audit::Event::Undone { .. }
-                | audit::Event::Exported => {}
+                | audit::Event::Exported
+                | audit::Event::Repaired { .. } => {}
             }
         }
     }

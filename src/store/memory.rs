@@ -78,6 +78,11 @@ impl MemoryStore {
                 });
                 Answer::Count(count.try_into().unwrap_or(u64::MAX))
             }
+            Read::Whole { table, range, limit } => {
+                let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
+                let found = tables.get(table).map(|rows| rows.range(range, false).take(limit).map(|(_, row)| row.clone()).collect());
+                Answer::Rows(found.unwrap_or_default())
+            }
             Read::Range { table, by_index, range, limit, reverse } => {
                 let limit = limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
                 let Some(rows) = tables.get(table) else { return Answer::Rows(Vec::new()) };

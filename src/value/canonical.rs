@@ -41,6 +41,13 @@ pub fn canonical(value: &Value) -> String {
     text
 }
 
+/// The canonical text of an object.
+pub fn canonical_object(fields: &Object) -> String {
+    let mut text = String::new();
+    write_object(fields, &mut text);
+    text
+}
+
 fn write(value: &Value, text: &mut String) {
     match value {
         Value::Number(number) => {
@@ -58,20 +65,22 @@ fn write(value: &Value, text: &mut String) {
             }
             text.push(']');
         }
-        Value::Object(fields) => {
-            text.push('{');
-            for (at, (name, field)) in in_order(fields).into_iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                text.push_str(&to_text(name));
-                text.push(':');
-                write(field, text);
-            }
-            text.push('}');
-        }
+        Value::Object(fields) => write_object(fields, text),
         Value::Null | Value::Bool(_) | Value::String(_) => text.push_str(&to_text(value)),
     }
+}
+
+fn write_object(fields: &Object, text: &mut String) {
+    text.push('{');
+    for (at, (name, field)) in in_order(fields).into_iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text.push_str(&to_text(name));
+        text.push(':');
+        write(field, text);
+    }
+    text.push('}');
 }
 
 /// The fields by the UTF-16 of their names. They come by code points, which is the same unless something stands above

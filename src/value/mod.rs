@@ -24,7 +24,7 @@ mod sorted;
 mod text;
 mod time;
 
-pub use canonical::{Hash, canonical, digest, hash, hash_bytes};
+pub use canonical::{Hash, canonical, canonical_object, digest, hash, hash_bytes};
 pub use change::Change;
 pub use delta::{Delta, DeltaError};
 pub use key::{Key, KeyRange};

@@ -223,6 +223,8 @@ impl Client {
             "updateReferences" => done(engine.update_references(a, b, c).await)?,
             "checkReferences" => engine.check_references(a).await?,
             "resolveOrphans" => engine.resolve_orphans(a, b).await?,
+            "checkIntegrity" => engine.check_integrity(a).await?,
+            "repair" => engine.repair(a).await?,
             "report" => engine.report(),
             "auditVerify" => engine.audit_verify(a).await?,
             "auditQuery" => engine.audit_query(a, b, c.is_empty()).await?,

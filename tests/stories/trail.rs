@@ -1,30 +1,17 @@
 //! What an inspector does with the trail: asks it, proves it, takes it along, and is told what waits for too long.
 
-use fieldsync::plan::{Plan, Row, Step, Table, View, Write, WriteBatch};
-use fieldsync::store::memory::MemoryStore;
-use fieldsync::store::{Durability, Store};
+use fieldsync::plan::{Row, Table, Write, WriteBatch};
 use fieldsync::value::Key;
 use serde_json::{Value, json};
 
+use crate::raw::write;
 use crate::records::{parked, value};
 use crate::world::{Tab, World, tell};
 
-/// Somebody with the key to the device's storage.
-#[derive(Clone)]
-struct Raw(WriteBatch);
-impl Plan for Raw {
-    type Out = ();
-    fn step(&mut self, _: &View) -> Step<()> {
-        Step::Done(std::mem::take(&mut self.0), ())
-    }
-}
-
-async fn write(store: &MemoryStore, batch: WriteBatch) {
-    store.reopen().transact(Durability::Strict, Raw(batch)).await.expect("written");
-}
-
 fn put(key: &Key, text: String) -> Write {
-    Write::Put(Table::Audit, Row { key: key.clone(), text, index: Vec::new() })
+    let row: Value = serde_json::from_str(&text).unwrap_or_default();
+    let named = row["entries"].as_array().into_iter().flatten().filter_map(|entry| entry["operation"].as_str().map(Key::from));
+    Write::Put(Table::Audit, Row { key: key.clone(), text, index: named.collect() })
 }
 
 async fn rows(tab: &Tab, filter: Value) -> Vec<Value> {

@@ -53,8 +53,8 @@ pub(super) fn values<'r>(rows: impl Iterator<Item = &'r Row>) -> Result<js_sys::
     Ok(parsed.unchecked_into())
 }
 
-/// The rows in what a request found: one value, none, or a list of them.
-pub(super) fn rows(found: &JsValue) -> Result<Vec<Row>, StoreError> {
+/// The rows in what a request found: one value, none, or a list of them. With their index entries where that is asked.
+pub(super) fn rows(found: &JsValue, whole: bool) -> Result<Vec<Row>, StoreError> {
     if found.is_undefined() || found.is_null() {
         return Ok(Vec::new());
     }
@@ -65,10 +65,15 @@ pub(super) fn rows(found: &JsValue) -> Result<Vec<Row>, StoreError> {
     let mut rows = Vec::new();
     for stored in items(&text).ok_or_else(strange)? {
         let stored = members(stored).ok_or_else(strange)?;
-        let part = |name| stored.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(strange);
-        let key: serde_json::Value = from_text(part("k")?).map_err(|_| strange())?;
-        let key = Key::of(&key).ok_or_else(strange)?;
-        rows.push(Row { key, text: part("v")?.to_owned(), index: Vec::new() });
+        let part = |name| stored.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        let key = |text| from_text(text).ok().and_then(|key: serde_json::Value| Key::of(&key));
+        // A row that lost its content is one that nobody can read: whoever parses it says so, with its table.
+        let text = part("v").unwrap_or_default().to_owned();
+        let index = match part("ix").filter(|_| whole).and_then(key) {
+            Some(Key::List(entries)) => entries,
+            _ => Vec::new(),
+        };
+        rows.push(Row { key: part("k").and_then(key).ok_or_else(strange)?, text, index });
     }
     Ok(rows)
 }

@@ -77,9 +77,9 @@ async fn answer(transaction: &Transaction, read: &Read) -> Result<Answer, StoreE
     match read {
         Read::Get(table, key) => {
             let found = store(*table)?.get(convert::key(key)).await.map_err(failed)?;
-            Ok(Answer::Rows(found.as_ref().map_or(Ok(Vec::new()), convert::rows)?))
+            Ok(Answer::Rows(found.as_ref().map_or(Ok(Vec::new()), |found| convert::rows(found, false))?))
         }
-        Read::Count { range, .. } | Read::Range { range, .. } if range.is_empty() => {
+        Read::Count { range, .. } | Read::Range { range, .. } | Read::Whole { range, .. } if range.is_empty() => {
             Ok(if matches!(read, Read::Count { .. }) { Answer::Count(0) } else { Answer::Rows(Vec::new()) })
         }
         Read::Count { table, by_index, range } => {
@@ -87,6 +87,11 @@ async fn answer(transaction: &Transaction, read: &Read) -> Result<Answer, StoreE
             let store = store(*table)?;
             let counted = if *by_index { store.index("ix").map_err(failed)?.count(range).await } else { store.count(range).await };
             Ok(Answer::Count(counted.map_err(failed)?.into()))
+        }
+        Read::Whole { table, range, limit } => {
+            let range = convert::range(range)?.map(RexieRange::from);
+            let found = store(*table)?.get_all(range, Some(*limit)).await.map_err(failed)?;
+            Ok(Answer::Rows(convert::rows(&found.into_iter().collect::<js_sys::Array>().into(), true)?))
         }
         Read::Range { table, by_index, range, limit, reverse } => {
             let range = convert::range(range)?.map(RexieRange::from);
@@ -99,7 +104,7 @@ async fn answer(transaction: &Transaction, read: &Read) -> Result<Answer, StoreE
                     values(store.index("ix").map_err(failed)?.scan(range, *limit, None, Some(Direction::Prev)).await.map_err(failed)?)
                 }
             };
-            Ok(Answer::Rows(convert::rows(&found.into_iter().collect::<js_sys::Array>().into())?))
+            Ok(Answer::Rows(convert::rows(&found.into_iter().collect::<js_sys::Array>().into(), false)?))
         }
     }
 }

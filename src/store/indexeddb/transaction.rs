@@ -50,6 +50,8 @@ struct Handlers {
 /// A request, and what its result means.
 enum Asked {
     Rows(IdbRequest),
+    /// Rows with their index entries.
+    Whole(IdbRequest),
     Count(IdbRequest),
     /// A cursor from the end: the row it stands on.
     Last(IdbRequest),
@@ -153,13 +155,17 @@ impl Run {
             let asked = match read {
                 Read::Get(table, key) => Asked::Rows(self.store(*table)?.get(&convert::key(key)).map_err(failed)?),
                 Read::Count { range, .. } if range.is_empty() => Asked::Nothing(Answer::Count(0)),
-                Read::Range { range, .. } if range.is_empty() => Asked::Nothing(Answer::Rows(Vec::new())),
+                Read::Range { range, .. } | Read::Whole { range, .. } if range.is_empty() => Asked::Nothing(Answer::Rows(Vec::new())),
                 Read::Count { table, by_index, range } => {
                     let range = convert::range(range)?.map_or(JsValue::UNDEFINED, JsValue::from);
                     let store = self.store(*table)?;
                     let counted =
                         if *by_index { store.index("ix").map_err(failed)?.count_with_key(&range) } else { store.count_with_key(&range) };
                     Asked::Count(counted.map_err(failed)?)
+                }
+                Read::Whole { table, range, limit } => {
+                    let range = convert::range(range)?.map_or(JsValue::UNDEFINED, JsValue::from);
+                    Asked::Whole(self.store(*table)?.get_all_with_key_and_limit(&range, *limit).map_err(failed)?)
                 }
                 Read::Range { table, by_index, range, limit, reverse } => {
                     let range = convert::range(range)?.map_or(JsValue::UNDEFINED, JsValue::from);
@@ -184,7 +190,7 @@ impl Run {
                     }
                 }
             };
-            if let Asked::Rows(request) | Asked::Count(request) | Asked::Last(request) = &asked {
+            if let Asked::Rows(request) | Asked::Whole(request) | Asked::Count(request) | Asked::Last(request) = &asked {
                 last = Some(request.clone());
             }
             self.asked.push(asked);
@@ -199,7 +205,8 @@ impl Run {
         let mut answers = Vec::new();
         for asked in self.asked.drain(..) {
             answers.push(match asked {
-                Asked::Rows(request) => Answer::Rows(convert::rows(&request.result().map_err(failed)?)?),
+                Asked::Rows(request) => Answer::Rows(convert::rows(&request.result().map_err(failed)?, false)?),
+                Asked::Whole(request) => Answer::Rows(convert::rows(&request.result().map_err(failed)?, true)?),
                 Asked::Count(request) => {
                     let count = request.result().map_err(failed)?.as_f64().unwrap_or(0.0);
                     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows")]
@@ -208,7 +215,7 @@ impl Run {
                 Asked::Last(request) => {
                     let cursor = request.result().map_err(failed)?;
                     let row = if cursor.is_null() { JsValue::UNDEFINED } else { cursor.unchecked_ref::<CursorWithValue>().value() };
-                    Answer::Rows(convert::rows(&row)?)
+                    Answer::Rows(convert::rows(&row, false)?)
                 }
                 Asked::Nothing(answer) => answer,
             });

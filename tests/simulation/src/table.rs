@@ -65,7 +65,10 @@ impl Table {
             Read::Count { range, .. } if is_empty(range) => Answer::Count(0),
             Read::Count { by_index: true, range, .. } => Answer::Count(self.entries(range).count() as u64),
             Read::Count { by_index: false, range, .. } => Answer::Count(self.rows.range(bounds(range)).count() as u64),
-            Read::Range { range, .. } if is_empty(range) => Answer::Rows(Vec::new()),
+            Read::Range { range, .. } | Read::Whole { range, .. } if is_empty(range) => Answer::Rows(Vec::new()),
+            Read::Whole { range, limit, .. } => {
+                Answer::Rows(self.rows.range(bounds(range)).take(*limit as usize).map(|(_, row)| row.clone()).collect())
+            }
             Read::Range { by_index, range, limit, reverse, .. } => {
                 let limit = limit.map_or(usize::MAX, |limit| limit as usize);
                 if *by_index {

@@ -167,7 +167,8 @@ impl Look<'_> {
                 | Event::Blocked
                 | Event::Restored { .. }
                 | Event::Undone { .. }
-                | Event::Exported => {
+                | Event::Exported
+                | Event::Repaired { .. } => {
                     (matches!(queued.get(&last), Some(State::Pending | State::Conflict { .. } | State::Parked { .. })), amended)
                 }
                 Event::Superseded { .. } | Event::Coalesced { by: Some(_), .. } => (false, amended),

@@ -275,7 +275,8 @@ impl SimStore {
     fn answer(&self, reads: &[Read]) -> View {
         let tables = self.rows.tables.borrow();
         let answer = |read: &Read| {
-            let (Read::Get(name, _) | Read::Count { table: name, .. } | Read::Range { table: name, .. }) = read;
+            let (Read::Get(name, _) | Read::Count { table: name, .. } | Read::Range { table: name, .. } | Read::Whole { table: name, .. }) =
+                read;
             tables[*name as usize].answer(read)
         };
         View::new(reads.iter().map(answer).collect())

@@ -1,0 +1,416 @@
+//! A check of the stored rows, part by part: each row is held against its sum, against its key and its index entries, and
+//! against the rows that must be there with it. What is not in order is told, and mended where that is asked for
+//! ([`super::mend`]), in the transaction that saw it.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::cache::{Cache, Decision, Run, each};
+use super::effects::Effects;
+use super::mend::Mend;
+use super::overlay::OverlayRow;
+use super::rows::{BaseRow, Device, IdRow, last_audit, number};
+use super::state::SyncState;
+use crate::audit::{self, Event};
+use crate::conflict::Conflict;
+use crate::integrity::{Fault, Mended, Proof, has_sum, judge};
+use crate::model::{Base, OpId, Operation, RecordId};
+use crate::outbox::{OutboxRow, State};
+use crate::plan::{Read, Row, Table, WriteBatch};
+use crate::schema::{Entity, Schema};
+use crate::value::{Key, KeyRange, Object, from_text, from_value, hash_bytes};
+
+/// Rows that one part looks at.
+const PART_ROWS: u32 = 250;
+/// Mappings of a chain that are followed: each is a round of reading.
+const HOPS_MAX: usize = 4;
+
+/// Looks at the next rows of a table.
+#[derive(Clone, Debug)]
+pub struct CheckRows {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
+    /// Which table.
+    pub table: Table,
+    /// Behind this key; from the first row without one.
+    pub after: Option<Key>,
+    /// How to mend, if that is wanted.
+    pub mend: Option<Mend>,
+}
+
+/// What one part found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checked {
+    /// How many rows there are in the table; told by its first part alone, because counting takes time.
+    pub of: u64,
+    /// How many rows were looked at.
+    pub rows: u64,
+    /// How many of them have no sum: a release without sums wrote them.
+    pub unhashed: u64,
+    /// What is not in order, and what became of it where it was to be mended.
+    pub faults: Vec<(Fault, Option<Mended>)>,
+    /// The last row that was looked at, if there can be more.
+    pub last: Option<Key>,
+    /// Whether what was taken away is to be downloaded anew.
+    pub resync: bool,
+    /// What changed, if something was mended.
+    pub effects: Option<Effects>,
+}
+
+/// What is known around the rows of a part.
+pub(super) struct Around<'c> {
+    pub(super) schema: &'c Schema,
+    pub(super) table: Table,
+    /// Where the database stands; nothing if that cannot be read.
+    pub(super) sync: Option<SyncState>,
+    /// The last client sequence.
+    last: u64,
+    /// Whether every row has a sum: this release made the database, or gave each row one.
+    summed: bool,
+}
+
+/// What a look at one row found.
+pub(super) struct Found {
+    pub(super) unhashed: bool,
+    /// Its code, and what it means.
+    pub(super) wrong: Option<(&'static str, &'static str)>,
+}
+
+type Wrong = Option<(&'static str, &'static str)>;
+
+const UNREADABLE: Wrong = Some(("unreadable", "the row cannot be read"));
+const HASH: Wrong = Some(("hash", "the row is not what was written here"));
+const KEY: Wrong = Some(("key", "the row belongs to another key"));
+const INDEX: Wrong = Some(("index", "the row's index entries are not those of its content"));
+const STRAY: Wrong = Some(("stray", "the row belongs to a download that is over"));
+const QUEUE: Wrong = Some(("queue", "an operation is not in both of overlay and outbox"));
+const UNTOLD: Wrong = Some(("untold", "the audit trail does not tell of this operation, or of another content"));
+const AFTER: Wrong = Some(("after", "the operation before this one was never here"));
+const SEQUENCE: Wrong = Some(("sequence", "the number is beyond the last that was given"));
+const CONFLICT: Wrong = Some(("conflict", "the conflict that is named is not here"));
+const CIRCLE: Wrong = Some(("circle", "an ID leads back to itself"));
+const STATE: Wrong = Some(("state", "what is stored about the state contradicts itself"));
+
+impl Decision for CheckRows {
+    type Out = Checked;
+
+    fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Checked)> {
+        let range = self.after.clone().map_or_else(KeyRange::all, KeyRange::above);
+        let read = Read::Whole { table: self.table, range, limit: PART_ROWS };
+        let count = Read::count(self.table, KeyRange::all());
+        db.prefetch([SyncState::read(), Device::read(), last_audit(), read.clone()]);
+        if self.after.is_none() {
+            db.prefetch([count.clone()]);
+        }
+        db.settle()?;
+        let rows = db.rows(&read)?.to_vec();
+        let around = Around {
+            schema: &self.schema,
+            table: self.table,
+            sync: readable(db, &SyncState::read())?,
+            summed: readable::<Object>(db, &Device::read())?.is_some_and(|device| has_sum(&device)),
+            last: db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key)),
+        };
+        let mut part = Checked { rows: rows.len() as u64, ..Checked::default() };
+        if self.after.is_none() {
+            part.of = db.count(&count)?;
+        }
+        part.last = rows.last().filter(|_| rows.len() == PART_ROWS as usize).map(|row| row.key.clone());
+        let mut seen: Vec<(Row, Found)> = Vec::new();
+        each(rows, |row| {
+            let found = around.look(db, &row)?;
+            seen.push((row, found));
+            Ok(())
+        })?;
+        let mut batch = WriteBatch::new();
+        match &self.mend {
+            Some(mend) => batch = mend.all(db, &around, seen, &mut part)?,
+            None => {
+                for (row, found) in seen {
+                    part.unhashed += u64::from(found.unhashed);
+                    part.faults.extend(around.fault(&row.key, found.wrong).map(|fault| (fault, None)));
+                }
+            }
+        }
+        Ok((batch, part))
+    }
+}
+
+impl Around<'_> {
+    /// What is wrong with a row, as it is told.
+    pub(super) fn fault(&self, key: &Key, wrong: Wrong) -> Option<Fault> {
+        let (code, message) = wrong?;
+        let (entity, id) = match named(self.table, key) {
+            Some((entity, id)) => (Some(entity.to_owned()), Some(id.to_value())),
+            None => (None, None),
+        };
+        Some(Fault { code, table: self.table.name(), entity, id, key: key.to_value(), message })
+    }
+
+    /// Looks at one row.
+    pub(super) fn look(&self, db: &mut Cache, row: &Row) -> Run<Found> {
+        let mut unhashed = false;
+        let content = match from_text::<Value>(&row.text) {
+            Ok(Value::Object(mut content)) if self.table != Table::Audit => {
+                match judge(&place(self.table, &row.key), &mut content) {
+                    Proof::Bad => return Ok(Found { unhashed, wrong: HASH }),
+                    Proof::Missing if self.summed => return Ok(Found { unhashed, wrong: HASH }),
+                    Proof::Missing => unhashed = true,
+                    Proof::Good => {}
+                }
+                Value::Object(content)
+            }
+            Ok(content) => content,
+            Err(_) => return Ok(Found { unhashed, wrong: UNREADABLE }),
+        };
+        let wrong = match self.table {
+            Table::Base => self.base(row, &content),
+            Table::Overlay => self.overlay(db, row, &content)?,
+            Table::Outbox => self.outbox(db, row, &content)?,
+            Table::Audit => Self::audit(row, &content),
+            Table::Ids => Self::ids(db, row, &content)?,
+            Table::Conflicts => Self::conflict(row, &content),
+            Table::State => Self::state(db, row, &content)?,
+            Table::Sessions | Table::Quarantine => UNREADABLE.filter(|_| !content.is_object()),
+        };
+        Ok(Found { unhashed, wrong })
+    }
+
+    fn base(&self, row: &Row, content: &Value) -> Wrong {
+        let Ok(stored) = from_value::<BaseRow>(content) else { return UNREADABLE };
+        let Some((generation, (entity, id))) = first(&row.key).zip(named(Table::Base, &row.key)) else { return KEY };
+        if stored.id.to_key() != *id {
+            return KEY;
+        }
+        let Some(sync) = &self.sync else { return None };
+        let filling = sync.filling.as_ref().is_some_and(|filling| filling.generation == number(generation));
+        if !filling && sync.generation != number(generation) {
+            return STRAY;
+        }
+        let expected = stored.row(number(generation), entity, self.schema.entity(entity)?).index;
+        // An index that was declared since the download has no entries yet.
+        let counts = |entry: &Key| match entry {
+            Key::List(items) => matches!(&items[..], [_, _, Key::Text(path), _] if self.is_covered(entity, path)),
+            Key::Number(_) | Key::Text(_) => false,
+        };
+        INDEX.filter(|_| !same(&row.index, &expected, &counts))
+    }
+
+    fn is_covered(&self, entity: &str, path: &str) -> bool {
+        self.sync.as_ref().is_some_and(|sync| sync.is_indexed(entity, path))
+    }
+
+    fn overlay(&self, db: &mut Cache, row: &Row, content: &Value) -> Run<Wrong> {
+        let Ok(stored) = from_value::<OverlayRow>(content) else { return Ok(UNREADABLE) };
+        if OverlayRow::key_of(&stored.entity, &stored.key) != row.key {
+            return Ok(KEY);
+        }
+        db.prefetch(stored.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
+        for op in &stored.ops {
+            let is_there = match db.rows(&Read::Get(Table::Outbox, op.seq.into()))?.first() {
+                None => false,
+                // Where it cannot be read, that is told of it.
+                Some(row) => operation(&row.text).is_none_or(|(_, operation)| operation.id == op.id),
+            };
+            if !is_there {
+                return Ok(QUEUE);
+            }
+        }
+        if let Some(conflict) = stored.conflict
+            && db.count(&has_conflict(conflict))? == 0
+        {
+            return Ok(CONFLICT);
+        }
+        let Some(declared) = self.schema.entity(&stored.entity) else { return Ok(None) };
+        Ok(INDEX.filter(|_| !self.overlay_index_is_right(row, &stored, declared)))
+    }
+
+    fn overlay_index_is_right(&self, row: &Row, stored: &OverlayRow, declared: &Entity) -> bool {
+        let covers_all =
+            self.sync.as_ref().is_some_and(|sync| SyncState::wanted(self.schema).iter().all(|path| sync.covers.contains(path)));
+        let counts = |entry: &Key| match entry {
+            Key::List(items) => match &items[..] {
+                [Key::Text(entity), Key::Text(list), _] if entity.is_empty() => list != "temp" || covers_all,
+                [Key::Text(entity), Key::Text(path), _] => path.is_empty() || self.is_covered(entity, path),
+                _ => false,
+            },
+            Key::Number(_) | Key::Text(_) => false,
+        };
+        same(&row.index, &stored.row(declared).index, &counts)
+    }
+
+    fn outbox(&self, db: &mut Cache, row: &Row, content: &Value) -> Run<Wrong> {
+        let Ok(stored) = from_value::<OutboxRow>(content) else { return Ok(UNREADABLE) };
+        let Ok(operation) = stored.operation() else { return Ok(UNREADABLE) };
+        if number(&row.key) != operation.seq {
+            return Ok(KEY);
+        }
+        if operation.seq > self.last {
+            return Ok(SEQUENCE);
+        }
+        let over = OverlayRow::read(&operation.entity, &stored.row);
+        let before = operation.base.follows().map(|earlier| Read::count_index(Table::Audit, KeyRange::only(earlier.as_str().into())));
+        db.prefetch([over.clone(), about(&operation.id)].into_iter().chain(before.clone()));
+        if !is_told(db, &stored, &operation)? {
+            return Ok(UNTOLD);
+        }
+        let held = readable::<OverlayRow>(db, &over)?.is_some_and(|row| row.op(operation.seq).is_some_and(|op| op.id == operation.id));
+        if !held && !matches!(stored.state, State::Acknowledged { .. }) {
+            return Ok(QUEUE);
+        }
+        if let State::Conflict { conflict } = stored.state
+            && db.count(&has_conflict(conflict))? == 0
+        {
+            return Ok(CONFLICT);
+        }
+        match (&before, &operation.base) {
+            // What came with a file may follow what never was here.
+            (Some(before), Base::After(_)) if !stored.is_carried() && db.count(before)? == 0 => Ok(AFTER),
+            _ => Ok(None),
+        }
+    }
+
+    fn audit(row: &Row, content: &Value) -> Wrong {
+        let Ok(stored) = from_value::<audit::Row>(content) else { return UNREADABLE };
+        if stored.seq != number(&row.key) {
+            return KEY;
+        }
+        let expected: Vec<Key> = stored.entries.iter().map(|entry| entry.operation.as_str().into()).collect();
+        INDEX.filter(|_| !same(&row.index, &expected, &|_| true))
+    }
+
+    fn ids(db: &mut Cache, row: &Row, content: &Value) -> Run<Wrong> {
+        let Ok(stored) = from_value::<IdRow>(content) else { return Ok(UNREADABLE) };
+        let Some((entity, earlier)) = named(Table::Ids, &row.key) else { return Ok(KEY) };
+        let (mut seen, mut at) = (vec![earlier.clone()], stored.id);
+        for _ in 0..HOPS_MAX {
+            if seen.contains(&at.to_key()) {
+                return Ok(CIRCLE);
+            }
+            let Some(next) = readable::<IdRow>(db, &IdRow::read(entity, &at))? else { break };
+            seen.push(at.to_key());
+            at = next.id;
+        }
+        Ok(None)
+    }
+
+    fn conflict(row: &Row, content: &Value) -> Wrong {
+        let Ok(stored) = from_value::<Conflict>(content) else { return UNREADABLE };
+        if stored.id != number(&row.key) {
+            return KEY;
+        }
+        INDEX.filter(|_| !same(&row.index, &stored.entries(), &|_| true))
+    }
+
+    fn state(db: &mut Cache, row: &Row, content: &Value) -> Run<Wrong> {
+        let Key::Text(name) = &row.key else { return Ok(KEY) };
+        Ok(match name.as_str() {
+            "device" => UNREADABLE.filter(|_| from_value::<Device>(content).is_err()),
+            "sync" => match from_value::<SyncState>(content) {
+                Err(_) => UNREADABLE,
+                Ok(sync) => {
+                    let ahead = sync.filling.as_ref().is_none_or(|filling| filling.generation > sync.generation);
+                    let placed = sync.through.is_none() || sync.checkpoint.is_some();
+                    let known = sync.checkpoint.is_none() || sync.epoch.is_some();
+                    STATE.filter(|_| !(ahead && placed && known))
+                }
+            },
+            "seals" => {
+                let Ok(ranges) = from_value::<Vec<(u64, u64)>>(content) else { return Ok(UNREADABLE) };
+                let (mut last, mut wrong) = (0, None);
+                each(ranges, |(from, to)| {
+                    let range = KeyRange { lower: Some((from.into(), false)), upper: Some((to.into(), false)) };
+                    let is_range = from > last && to >= from;
+                    if !is_range || db.count(&Read::count(Table::Outbox, range))? != to - from + 1 {
+                        wrong = STATE;
+                    }
+                    last = to;
+                    Ok(())
+                })?;
+                wrong
+            }
+            _ if name.starts_with("sink/") => UNREADABLE.filter(|_| !content.is_u64()),
+            _ => UNREADABLE.filter(|_| !content.is_object()),
+        })
+    }
+}
+
+/// The rows of the trail about an operation.
+fn about(operation: &OpId) -> Read {
+    Read::index(Table::Audit, KeyRange::only(operation.as_str().into()))
+}
+
+/// Whether the trail tells of an operation, and of this content. What was rebased since, it tells without a hash.
+pub(super) fn is_told(db: &mut Cache, stored: &OutboxRow, operation: &Operation) -> Run<bool> {
+    let mut told = None;
+    for row in db.rows(&about(&operation.id))? {
+        let Ok(row) = from_text::<audit::Row>(&row.text) else { continue };
+        for entry in row.entries.into_iter().filter(|entry| entry.operation == operation.id) {
+            match entry.event {
+                Event::Written { content, .. } | Event::Amended { content } | Event::Imported { content } => told = Some(Some(content)),
+                Event::Rebased { .. } => told = Some(None),
+                _ => {}
+            }
+        }
+    }
+    let content = if stored.is_imported() { hash_bytes(stored.body.as_bytes()) } else { operation.fingerprint() };
+    Ok(told.is_some_and(|told| told.is_none_or(|told| told == content)))
+}
+
+/// The first row of a read, if there is one and it can be read.
+pub(super) fn readable<T: serde::de::DeserializeOwned>(db: &mut Cache, read: &Read) -> Run<Option<T>> {
+    Ok(db.rows(read)?.first().and_then(|row| from_text(&row.text).ok()))
+}
+
+/// An outbox row and its operation, if they can be read.
+pub(super) fn operation(text: &str) -> Option<(OutboxRow, Operation)> {
+    let stored: OutboxRow = from_text(text).ok()?;
+    let operation = stored.operation().ok()?;
+    Some((stored, operation))
+}
+
+fn has_conflict(conflict: u64) -> Read {
+    Read::count(Table::Conflicts, KeyRange::only(conflict.into()))
+}
+
+fn first(key: &Key) -> Option<&Key> {
+    match key {
+        Key::List(items) => items.first(),
+        Key::Number(_) | Key::Text(_) => None,
+    }
+}
+
+/// The entity and the ID in a row's key, where it has them.
+pub(super) fn named(table: Table, key: &Key) -> Option<(&str, &Key)> {
+    match (table, key) {
+        (Table::Base, Key::List(items)) => match &items[..] {
+            [_, Key::Text(entity), id] => Some((entity, id)),
+            _ => None,
+        },
+        (Table::Overlay | Table::Ids | Table::Quarantine, Key::List(items)) => match &items[..] {
+            [Key::Text(entity), id] => Some((entity, id)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Of a row's key what its sum is over: a base row has the same one in every generation.
+pub(super) fn place(table: Table, key: &Key) -> Value {
+    match (table, key) {
+        (Table::Base, Key::List(items)) => items.iter().skip(1).map(Key::to_value).collect::<Vec<_>>().into(),
+        _ => key.to_value(),
+    }
+}
+
+/// Whether both have the same entries, of those that count.
+fn same(found: &[Key], expected: &[Key], counts: &dyn Fn(&Key) -> bool) -> bool {
+    let within = |these: &[Key], those: &[Key]| these.iter().filter(|entry| counts(entry)).all(|entry| those.contains(entry));
+    within(found, expected) && within(expected, found)
+}
+
+/// The ID in a key.
+pub(super) fn record(id: &Key) -> Option<RecordId> {
+    RecordId::from_value(&id.to_value()).ok()
+}

@@ -1,0 +1,218 @@
+//! Mending rows that are not in order. What the server has is taken away and downloaded anew; what can be made from
+//! other rows is made from them; what is unsent is never thrown away. Each mended row is a line of the audit trail.
+
+use serde_json::Value;
+
+use super::cache::{Cache, Run};
+use super::chain::renew_view;
+use super::check::{Around, Checked, Found, is_told, named, operation, place, readable, record};
+use super::ids::present;
+use super::overlay::{OpRef, OverlayRow};
+use super::rows::{BaseRow, last_audit, number, seals};
+use super::work::Work;
+use crate::audit::Event;
+use crate::conflict::Conflict;
+use crate::integrity::{Mended, with_sum};
+use crate::model::{Action, Base, OpId, Operation, RecordId};
+use crate::outbox::{OutboxRow, State};
+use crate::plan::{Read, Row, Table, Write, WriteBatch};
+use crate::value::{Key, KeyRange, from_text};
+
+/// How to mend.
+#[derive(Clone, Debug)]
+pub struct Mend {
+    /// Whether nothing shall be stored.
+    pub dry: bool,
+    /// The name of the lines in the trail, made before.
+    pub name: OpId,
+    /// Now, ms by the device.
+    pub now: u64,
+    /// Whose database it is.
+    pub user: String,
+}
+
+const NO_OTHER: Mended = Mended::Not("nothing else that is stored says what it was");
+const UNSENT: Mended = Mended::Not("it is kept as it is, because it may be unsent work");
+const NOT_HERE: Mended = Mended::Not("the record's downloaded state is not here: sync, and repair again");
+
+impl Mend {
+    /// Mends what is wrong with the rows of a part, and gives those a sum that have none.
+    pub(super) fn all(&self, db: &mut Cache, around: &Around<'_>, rows: Vec<(Row, Found)>, part: &mut Checked) -> Run<WriteBatch> {
+        if rows.iter().all(|(_, found)| found.wrong.is_none() && !found.unhashed) {
+            return Ok(WriteBatch::new());
+        }
+        db.prefetch([last_audit(), seals()]);
+        let mut work = Work::begin(db, around.schema, &self.user, self.now)?;
+        let mut mended = false;
+        for (stored, found) in rows {
+            part.unhashed += u64::from(found.unhashed && found.wrong.is_none());
+            let Some((code, _)) = found.wrong else {
+                if found.unhashed {
+                    summed(around, &mut work, stored);
+                }
+                continue;
+            };
+            let done = self.one(db, &mut work, around, &stored, code, &mut part.resync)?;
+            if let Mended::By(action) = done {
+                let about = named(around.table, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?)));
+                let (entity, id) = about.unwrap_or_else(|| (around.table.name(), RecordId::Text(stored.key.to_value().to_string())));
+                work.tell(&self.name, entity, &id, Event::Repaired { code: [around.table.name(), "/", code, "/", action].concat() });
+                mended = true;
+            }
+            part.faults.extend(around.fault(&stored.key, found.wrong).map(|fault| (fault, Some(done))));
+        }
+        let (batch, effects) = work.finish()?;
+        if self.dry {
+            return Ok(WriteBatch::new());
+        }
+        part.effects = mended.then_some(effects);
+        Ok(batch)
+    }
+
+    fn one(&self, db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, stored: &Row, code: &str, resync: &mut bool) -> Run<Mended> {
+        Ok(match (around.table, code) {
+            (Table::Base, "index") => indexed(around, work, stored),
+            (Table::Base, _) => {
+                *resync |= code != "stray";
+                work.write(Write::Delete(Table::Base, stored.key.clone()));
+                if let Some((entity, id)) = named(Table::Base, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?))) {
+                    work.touch(entity, &id);
+                }
+                Mended::By("dropped")
+            }
+            (Table::Overlay | Table::Audit | Table::Conflicts, "index") => indexed(around, work, stored),
+            (Table::Overlay, "conflict") => NO_OTHER,
+            (Table::Overlay, _) => match named(Table::Overlay, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?))) {
+                Some((entity, key)) => self.rebuild(db, work, around, entity, &key, code, resync)?,
+                None => UNSENT,
+            },
+            (Table::Outbox, "queue") => match operation(&stored.text) {
+                Some((row, operation)) => self.rebuild(db, work, around, &operation.entity, &row.row, "", resync)?,
+                None => UNSENT,
+            },
+            (Table::Outbox, "hash") => match operation(&stored.text) {
+                // What goes up is what the trail has proof of.
+                Some((row, operation)) if is_told(db, &row, &operation)? && Key::from(operation.seq) == stored.key => {
+                    work.queue(&operation, row);
+                    Mended::By("proven")
+                }
+                _ => UNSENT,
+            },
+            (Table::Outbox, _) => UNSENT,
+            (Table::Sessions, _) => {
+                work.write(Write::Delete(Table::Sessions, stored.key.clone()));
+                Mended::By("dropped")
+            }
+            (Table::Quarantine, _) => {
+                *resync = true;
+                work.write(Write::Delete(Table::Quarantine, stored.key.clone()));
+                Mended::By("dropped")
+            }
+            (Table::State, _) if is_note(&stored.key) => {
+                work.write(Write::Delete(Table::State, stored.key.clone()));
+                Mended::By("dropped")
+            }
+            _ => NO_OTHER,
+        })
+    }
+
+    /// Makes a record's overlay row anew, from what was downloaded of it and its operations in the outbox.
+    #[allow(clippy::too_many_arguments, reason = "where, of what, and why")]
+    fn rebuild(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        around: &Around<'_>,
+        entity: &str,
+        key: &RecordId,
+        code: &str,
+        resync: &mut bool,
+    ) -> Run<Mended> {
+        if around.schema.entity(entity).is_none() {
+            return Ok(Mended::Not("the app declares this entity no more"));
+        }
+        let mut own: Vec<(OutboxRow, Operation)> = Vec::new();
+        for row in db.rows(&Read::range(Table::Outbox, KeyRange::all()))? {
+            let known = operation(&row.text);
+            own.extend(known.filter(|(row, operation)| {
+                operation.entity == entity && row.row == *key && !matches!(row.state, State::Acknowledged { .. })
+            }));
+        }
+        let id = present(db, entity, key)?;
+        let generation = around.sync.as_ref().map_or(0, |sync| sync.generation);
+        let base: Option<BaseRow> = readable(db, &BaseRow::read(generation, entity, &id))?;
+        let Some((_, first)) = own.first() else {
+            if code == "queue" {
+                return Ok(Mended::Not("its operation is gone; the record is kept as it was last seen"));
+            }
+            // Nothing of it is unsent: the server has what it was.
+            *resync = true;
+            work.write(Write::Delete(Table::Overlay, OverlayRow::key_of(entity, key)));
+            work.touch(entity, &id);
+            return Ok(Mended::By("dropped"));
+        };
+        let made_here = matches!(first.action, Action::Create { .. }) && first.base == Base::None;
+        if base.is_none() && !made_here {
+            return Ok(NOT_HERE);
+        }
+        let fresh = OverlayRow::fresh(entity, key.clone());
+        let mut row = match base.zip(around.sync.as_ref()) {
+            Some((base, sync)) => OverlayRow { key: key.clone(), ..OverlayRow::over(entity, base, sync) },
+            None => OverlayRow { id, ..fresh },
+        };
+        for (stored, operation) in &own {
+            row.ops.push(OpRef::to(operation));
+            row.stamp = Some(operation.stamp);
+            row.parked |= matches!(stored.state, State::Parked { .. });
+            if let State::Conflict { conflict } = stored.state {
+                row.conflict = Some(conflict);
+            }
+        }
+        renew_view(db, work, &mut row)?;
+        work.put(row);
+        Ok(Mended::By("rebuilt"))
+    }
+}
+
+/// Writes a row anew with the index entries of its content.
+fn indexed(around: &Around<'_>, work: &mut Work<'_>, stored: &Row) -> Mended {
+    match entries(around, stored) {
+        Some(index) => work.write(Write::Put(around.table, Row { index, ..stored.clone() })),
+        None => return NO_OTHER,
+    }
+    Mended::By("indexed")
+}
+
+/// The index entries of a row that can be read.
+fn entries(around: &Around<'_>, stored: &Row) -> Option<Vec<Key>> {
+    match around.table {
+        Table::Base => {
+            let Key::List(items) = &stored.key else { return None };
+            let (entity, _) = named(Table::Base, &stored.key)?;
+            let read: BaseRow = from_text(&stored.text).ok()?;
+            Some(read.row(number(items.first()?), entity, around.schema.entity(entity)?).index)
+        }
+        Table::Overlay => {
+            let read: OverlayRow = from_text(&stored.text).ok()?;
+            Some(read.row(around.schema.entity(&read.entity)?).index)
+        }
+        Table::Conflicts => from_text::<Conflict>(&stored.text).ok().map(|read| read.entries()),
+        _ => {
+            let read: crate::audit::Row = from_text(&stored.text).ok()?;
+            Some(read.entries.iter().map(|entry| entry.operation.as_str().into()).collect())
+        }
+    }
+}
+
+/// Writes a row anew that has no sum, and is otherwise in order.
+fn summed(around: &Around<'_>, work: &mut Work<'_>, stored: Row) {
+    if let Ok(content) = from_text::<Value>(&stored.text) {
+        let text = with_sum(&place(around.table, &stored.key), &content);
+        work.write(Write::Put(around.table, Row { text, ..stored }));
+    }
+}
+
+/// Whether a row of the state only notes what a reader found.
+fn is_note(key: &Key) -> bool {
+    matches!(key, Key::Text(name) if name == super::audit::VERIFIED || name == super::audit::CHECKED)
+}
