@@ -15,6 +15,7 @@ mod deny;
 mod doc;
 mod e2e;
 mod fmt;
+mod fuzz;
 mod glue;
 mod inputs;
 mod js;
@@ -89,6 +90,7 @@ const COMMANDS: &[(&str, Command, &str)] = &[
         "the engine in a world that one seed decides; `--seed S`, `--seeds A..B`, `--minutes N`, `--bugs`, \
          `--scenario`, `--exhaustive`, `--plan`, `--long` (docs/testing.md says what each does)",
     ),
+    ("fuzz", Asked(fuzz::run), "mutants of the corpus in tests/fuzz; `[TARGET] [--minutes N]`, by default all for 10 minutes"),
     (
         "bench",
         Asked(bench::run),
