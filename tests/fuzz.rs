@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use arbtest::arbtest;
 use corpus::{Corpus, mutant};
-use targets::TARGETS;
+use targets::{TARGETS, Target};
 
 /// Longer than anything of the corpus takes, on a machine that does other things beside.
 const ONE_MAX: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ const ONE_MAX: Duration = Duration::from_secs(20);
 const MUTANTS_MS: u64 = 400;
 
 /// Runs a target, and says on what it broke.
-fn run(name: &str, target: fn(&[u8]), input: &[u8]) {
+fn run(name: &str, target: Target, input: &[u8]) {
     let began = Instant::now();
     if let Err(panic) = std::panic::catch_unwind(|| target(input)) {
         eprintln!("target {name}, input {:?}", String::from_utf8_lossy(input));

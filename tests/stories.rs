@@ -38,6 +38,8 @@ mod groups;
 mod held;
 #[path = "stories/holes.rs"]
 mod holes;
+#[path = "stories/hostile.rs"]
+mod hostile;
 #[path = "stories/integrity.rs"]
 mod integrity;
 #[path = "stories/items.rs"]

@@ -16,8 +16,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// What takes any bytes.
+pub type Target = fn(&[u8]);
+
 /// All of them, by the folder of their corpus.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
+pub const TARGETS: &[(&str, Target)] =
     &[("value", value), ("upload", upload), ("page", page), ("answers", answers), ("delta", delta), ("merge", merging)];
 
 /// What is written of an input may be longer than it, but not by more than this: a byte can become an escape.
@@ -28,7 +31,7 @@ thread_local! {
 }
 
 /// Whether a target took an input for what it looks for.
-pub fn takes(target: fn(&[u8]), input: &[u8]) -> bool {
+pub fn takes(target: Target, input: &[u8]) -> bool {
     TAKEN.set(false);
     target(input);
     TAKEN.get()

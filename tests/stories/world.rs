@@ -222,6 +222,7 @@ pub struct Tab {
     functions: AppFunctions,
     /// What the engine told, from its opening on.
     pub events: RefCell<mpsc::UnboundedReceiver<Event>>,
+    swap: Rc<RefCell<Option<String>>>,
 }
 
 /// Holds an answer back until the story goes on.
@@ -297,6 +298,7 @@ impl Device {
         let poison: Rc<RefCell<Option<(&'static str, u16)>>> = Rc::default();
         let functions = AppFunctions::default();
         bring(&functions);
+        let swap: Rc<RefCell<Option<String>>> = Rc::default();
         let host = LocalHost {
             clock: LocalClock {
                 now: self.world.now.clone(),
@@ -316,12 +318,13 @@ impl Device {
                 faults: faults.clone(),
                 gate: gate.clone(),
                 poison: poison.clone(),
+                swap: swap.clone(),
             },
             functions: functions.clone(),
         };
         let settings = Settings::parse(&all.to_string()).expect("settings");
         let (engine, events) = Engine::open(self.store.reopen(), host, settings).await.expect("opens");
-        Tab { engine, faults, gate, poison, functions, events: RefCell::new(events) }
+        Tab { engine, faults, gate, poison, swap, functions, events: RefCell::new(events) }
     }
 }
 
@@ -351,6 +354,10 @@ impl Tab {
     /// The server refuses every upload that holds this text with this status; with nothing, it does so no more.
     pub fn poison(&self, poison: Option<(&'static str, u16)>) {
         self.poison.replace(poison);
+    }
+    /// Other fields in the answers, in the place of those that [`crate::parts::MARK`] says; with nothing, none any more.
+    pub fn swap(&self, by: Option<String>) {
+        self.swap.replace(by);
     }
     /// Holds back the next upload's answer.
     pub fn hold_upload(&self) -> Gate {
