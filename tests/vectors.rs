@@ -1,8 +1,10 @@
-//! What we make of examples that others published (tests/vectors): canonical form by RFC 8785.
+//! What we make of examples that others published (tests/vectors): canonical form by RFC 8785, JSON Patch by RFC 6902 and
+//! JSON Merge Patch by RFC 7396.
 
 use std::path::{Path, PathBuf};
 
-use fieldsync::value::{Limits, ValueError, canonical, parse};
+use fieldsync::value::{Limits, ValueError, apply_merge_patch, apply_patch, canonical, create_merge_patch, create_patch, parse};
+use serde_json::{Value, json};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)
@@ -74,5 +76,58 @@ fn doubles_are_written_as_the_appendix_of_the_rfc_has_them() {
     }
     for written in ["NaN", "Infinity", "-Infinity", "1e400", "3.5953862697246318e308"] {
         assert!(matches!(parse(written, &Limits::RECORD), Err(ValueError::Malformed { .. })), "{written} is no double");
+    }
+}
+
+/// The cases of a file of the JSON Patch suite, but for those that it has disabled itself.
+fn cases(file: &str) -> Vec<Value> {
+    let whole: Value = serde_json::from_str(&text(&folder("json-patch").join(file))).expect("JSON");
+    whole.as_array().expect("a list").iter().filter(|case| case["disabled"] != true && case.get("patch").is_some()).cloned().collect()
+}
+
+#[test]
+fn json_patch_does_what_every_case_of_the_suite_says() {
+    for (file, count) in [("spec_tests.json", 16), ("tests.json", 92)] {
+        let cases = cases(file);
+        assert_eq!(cases.len(), count, "{file} is there");
+        for case in cases {
+            let done = apply_patch(&case["doc"], &case["patch"]);
+            match case.get("expected") {
+                Some(expected) => assert_eq!(done.as_ref(), Ok(expected), "{case}"),
+                None if case.get("error").is_some() => assert!(done.is_err(), "{case}: {done:?}"),
+                None => assert!(done.is_ok(), "{case}: {done:?}"),
+            }
+            // What it makes is made again by a patch of ours.
+            if let Ok(done) = done {
+                let ours = create_patch(&case["doc"], &done);
+                assert_eq!(apply_patch(&case["doc"], &ours), Ok(done), "{ours}");
+            }
+        }
+    }
+}
+
+/// Appendix A of RFC 7396.
+#[test]
+fn merge_patch_does_what_the_appendix_of_the_rfc_says() {
+    for (original, patch, result) in [
+        (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+        (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+        (json!({"a": "b"}), json!({"a": null}), json!({})),
+        (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+        (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+        (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
+        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+        (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+        (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
+        (json!({"a": "b"}), json!(["c"]), json!(["c"])),
+        (json!({"a": "foo"}), json!(null), json!(null)),
+        (json!({"a": "foo"}), json!("bar"), json!("bar")),
+        (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+        (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
+        (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+    ] {
+        assert_eq!(apply_merge_patch(&original, &patch), result, "{original} {patch}");
+        let ours = create_merge_patch(&original, &result).expect("no null is set");
+        assert_eq!(apply_merge_patch(&original, &ours), result, "{original} {ours}");
     }
 }

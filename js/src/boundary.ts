@@ -130,6 +130,10 @@ export interface Computed {
   diff: [a: string, b: string];
   merge: [base: string, local: string, server: string];
   hashData: [value: string];
+  applyPatch: [document: string, patch: string];
+  createPatch: [from: string, to: string];
+  applyMergePatch: [document: string, patch: string];
+  createMergePatch: [from: string, to: string];
 }
 
 /** Which way a session goes. */

@@ -27,6 +27,7 @@ export type ErrorCode =
   | 'invalid_query'
   | 'bad_setting'
   | 'dependency_cycle'
+  | 'patch_failed'
   | 'unknown_conflict'
   | 'nothing_to_restore'
   | 'nothing_to_undo'

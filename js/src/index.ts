@@ -23,7 +23,17 @@ export type {
 } from './config.js';
 export { type BulkResolveOptions, Conflicts } from './conflicts.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
-export { deepEqual, diff, hashData, merge } from './functions.js';
+export {
+  applyMergePatch,
+  applyPatch,
+  createMergePatch,
+  createPatch,
+  deepEqual,
+  diff,
+  hashData,
+  merge,
+  type PatchOperation,
+} from './functions.js';
 export { Integrity, type QuarantineOptions } from './integrity.js';
 export type * from './integrity-shapes.js';
 export { type InitOptions, init, initSync } from './load.js';

@@ -44,7 +44,19 @@ import type {
   TempIdResolver,
   ValidationResult,
 } from '../src/index.js';
-import { type deepEqual, type diff, FieldSync, type hashData, type isTempId, type merge } from '../src/index.js';
+import {
+  type applyMergePatch,
+  type applyPatch,
+  type createMergePatch,
+  type createPatch,
+  type deepEqual,
+  type diff,
+  FieldSync,
+  type hashData,
+  type isTempId,
+  type merge,
+  type PatchOperation,
+} from '../src/index.js';
 import { type Assignable, expect } from './equal.js';
 
 type Session = (options?: {
@@ -199,6 +211,12 @@ expect<Assignable<TempIdResolver, AskedTempIds>>(true);
 expect<Assignable<RelationshipManager, AskedRelationships>>(true);
 expect<Assignable<IdMapping, PendingMapping>>(true);
 expect<Assignable<typeof isTempId, (id: string | number) => boolean>>(true);
+expect<Assignable<typeof applyPatch, (document: unknown, patch: PatchOperation[]) => unknown>>(true);
+expect<Assignable<typeof createPatch, (from: unknown, to: unknown) => PatchOperation[]>>(true);
+expect<Assignable<typeof applyMergePatch, (document: unknown, patch: unknown) => unknown>>(true);
+expect<Assignable<typeof createMergePatch, (from: unknown, to: unknown) => unknown>>(true);
+// @ts-expect-error: what is moved comes from somewhere
+({ op: 'move', path: '/a' }) satisfies PatchOperation;
 expect<Assignable<typeof hashData, (value: unknown) => string>>(true);
 expect<Assignable<typeof deepEqual, (a: unknown, b: unknown) => boolean>>(true);
 expect<Assignable<ReturnType<typeof diff>, { set: Record<string, unknown>; unset: string[] }>>(true);

@@ -9,7 +9,7 @@ use crate::decide::{Corrupt, OrphanError, ResolveError, TakeBackError, WriteErro
 use crate::query::QueryError;
 use crate::schema::SchemaError;
 use crate::store::StoreError;
-use crate::value::{Object, ValueError, to_value};
+use crate::value::{Object, PatchError, ValueError, to_value};
 
 /// What every call of the engine may fail with. JavaScript sees it as `FieldSyncError`. Boxed, because every result in
 /// the engine would be as large as it (measured, see docs/decisions.md).
@@ -85,6 +85,12 @@ impl From<ValueError> for EngineError {
             ValueError::Malformed { .. } => Value::Null,
         };
         Self::with(error.code(), &error.to_string(), details)
+    }
+}
+
+impl From<PatchError> for EngineError {
+    fn from(error: PatchError) -> Self {
+        Self::with("patch_failed", &error.to_string(), json!({"path": error.path}))
     }
 }
 

@@ -108,7 +108,7 @@ fn from_parser(text: &str, refusal: Refusal, limits: &Limits) -> ValueError {
     ValueError::Malformed { reason: format!("{what} at line {line} column {column}") }
 }
 
-fn depth(value: &Value) -> usize {
+pub(super) fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),

@@ -17,6 +17,7 @@ mod limits;
 mod listed;
 #[cfg(any(target_arch = "wasm32", test))]
 mod nearest;
+mod patch;
 mod path;
 mod read;
 mod skim;
@@ -30,6 +31,7 @@ pub use delta::{Delta, DeltaError};
 pub use key::{Key, KeyRange};
 pub use limits::{Limits, MAX_SAFE_INTEGER, ValueError, check, parse};
 pub use listed::{ListChange, Named};
+pub use patch::{PatchError, apply_merge_patch, apply_patch, create_merge_patch, create_patch};
 pub use path::{FieldPath, PathError, Pointer};
 pub use read::{ReadError, from_text, from_value, from_value_strictly};
 pub use skim::{items, members};

@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::*;
 
 use super::{object, parsed, thrown};
 use crate::engine::EngineError;
-use crate::value::{Delta, hash, to_value};
+use crate::value::{Delta, apply_merge_patch, apply_patch, create_merge_patch, create_patch, hash, to_value};
 
 /// A pure function by its name, its arguments and its answer as JSON texts.
 #[wasm_bindgen]
@@ -29,6 +29,10 @@ fn computed(function: &str, a: &str, b: &str, c: &str) -> Result<String, EngineE
         }
         // The SHA-256 of the canonical form (RFC 8785).
         "hashData" => hash(&parsed(a)?).to_string().into(),
+        "applyPatch" => apply_patch(&parsed(a)?, &parsed(b)?)?,
+        "createPatch" => create_patch(&parsed(a)?, &parsed(b)?),
+        "applyMergePatch" => apply_merge_patch(&parsed(a)?, &parsed(b)?),
+        "createMergePatch" => create_merge_patch(&parsed(a)?, &parsed(b)?)?,
         _ => return Err(EngineError::new("internal", function)),
     };
     Ok(answer.to_string())

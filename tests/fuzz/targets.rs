@@ -12,6 +12,7 @@ use fieldsync::protocol::{
 };
 use fieldsync::schema::{ConflictRules, Schema};
 use fieldsync::value::{Delta, Limits, Object, Sorted, canonical, canonical_object, from_text, from_value, parse, to_text};
+use fieldsync::value::{apply_merge_patch, apply_patch, create_merge_patch, create_patch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -21,7 +22,7 @@ pub type Target = fn(&[u8]);
 
 /// All of them, by the folder of their corpus.
 pub const TARGETS: &[(&str, Target)] =
-    &[("value", value), ("upload", upload), ("page", page), ("answers", answers), ("delta", delta), ("merge", merging)];
+    &[("value", value), ("upload", upload), ("page", page), ("answers", answers), ("delta", delta), ("merge", merging), ("patch", patch)];
 
 /// What is written of an input may be longer than it, but not by more than this: a byte can become an escape.
 const GROWTH: usize = 16;
@@ -160,6 +161,22 @@ fn delta(bytes: &[u8]) {
     }
 }
 
+/// A patch of ours leads from one to the other; whatever a patch says, applying it ends, within bounds.
+fn patch(bytes: &[u8]) {
+    let Some(read) = message(bytes) else { return };
+    let (Some(from), Some(to)) = (read.get("from"), read.get("to")) else { return };
+    assert_eq!(apply_patch(from, &create_patch(from, to)).as_ref(), Ok(to));
+    if let Ok(merge) = create_merge_patch(from, to) {
+        assert_eq!(apply_merge_patch(from, &merge), *to);
+    }
+    let Some(patch) = read.get("patch") else { return };
+    apply_merge_patch(from, patch);
+    if let Ok(patched) = apply_patch(from, patch) {
+        took();
+        assert!(canonical(&patched).len() <= Limits::MESSAGE.bytes_max * 2);
+    }
+}
+
 /// Laws of the merge, under whatever rules a schema may have.
 fn merging(bytes: &[u8]) {
     let Some(read) = message(bytes) else { return };
@@ -185,7 +202,11 @@ fn judged(base: &Object, local: &Object, server: &Object, rules: &ConflictRules)
         let state =
             ServerState { version: Version(2), data: Some(there.clone()), stamp: Stamp { ms: 1, n: 0 }, field_stamps: Sorted::new() };
         let stamp = Stamp { ms: 2, n: 0 };
-        let verdict = judge(Local { action, stamp, stamps: &stamps, base: Some(base), on: Some(there), view: Some(local) }, &state, rules);
+        let verdict = judge(
+            Local { action, stamp, stamps: &stamps, version: None, base: Some(base), on: Some(there), view: Some(local) },
+            &state,
+            rules,
+        );
         let mut record = there.clone();
         if let Some(Action::Update { delta }) = &verdict.action {
             delta.apply(&mut record);
