@@ -155,6 +155,8 @@ impl Mend {
         if base.is_none() && !made_here {
             return Ok(NOT_HERE);
         }
+        // What the lost row knew beyond the base row, no later page would bring.
+        *resync |= base.is_some();
         let fresh = OverlayRow::fresh(entity, key.clone());
         let mut row = match base.zip(around.sync.as_ref()) {
             Some((base, sync)) => OverlayRow { key: key.clone(), ..OverlayRow::over(entity, base, sync) },

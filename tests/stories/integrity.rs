@@ -208,7 +208,7 @@ fn an_overlay_row_is_made_anew_from_the_outbox_and_the_base() {
                 assert_eq!(here.get("client", &new).await, None);
             }
             let done = here.repair().await;
-            assert_eq!((&done["left"], &done["resync"]), (&json!([]), &json!(false)), "{done}");
+            assert_eq!((&done["left"], &done["resync"]), (&json!([]), &json!(true)), "{done}");
             assert!(briefs(&done["mended"]).iter().all(|fault| fault.ends_with("rebuilt")), "{done}");
             let ada = here.get("client", "1").await.expect("there");
             assert_eq!((&ada["name"], &ada["age"], &ada["_sync"]["state"]), (&json!("Bea"), &json!(2), &json!("pending")));
@@ -245,6 +245,30 @@ fn an_operation_that_the_trail_proves_is_kept_and_another_is_told_and_left() {
         assert_eq!((&done["mended"], briefs(&done["left"])), (&json!([]), vec!["outbox hash".to_owned()]));
         assert_eq!(done["left"][0]["reason"], "it is kept as it is, because it may be unsent work");
         assert_eq!(whole(&anna.store, Table::Outbox).await.len(), 1);
+    });
+}
+
+/// The overlay knew a newer state of the server than the base: it comes again, although the checkpoint is past it.
+#[test]
+fn what_only_the_lost_row_knew_of_the_server_is_downloaded_again() {
+    tell(async {
+        let world = World::new();
+        let (anna, ben) = (world.device("anna"), world.device("ben"));
+        let (here, there) = (anna.tab().await, ben.tab().await);
+        there.create("client", json!({"name": "Ada", "age": 1})).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        here.update("client", "1", json!({"name": "Bea"})).await;
+        there.update("client", "1", json!({"age": 2})).await;
+        assert!(there.sync().await.success && here.down().await.success);
+        let rows = whole(&anna.store, Table::Overlay).await;
+        write(&anna.store, rows.into_iter().map(|row| Write::Delete(Table::Overlay, row.key)).collect()).await;
+        assert_eq!(here.repair().await["resync"], true);
+        assert!(here.sync().await.success && there.sync().await.success);
+        for tab in [&here, &there] {
+            let client = tab.get("client", "1").await.expect("there");
+            assert_eq!((&client["name"], &client["age"]), (&json!("Bea"), &json!(2)));
+        }
+        assert_eq!(here.faults().await, Vec::<String>::new());
     });
 }
 
