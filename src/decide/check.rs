@@ -141,11 +141,8 @@ impl Around<'_> {
     /// What is wrong with a row, as it is told.
     pub(super) fn fault(&self, key: &Key, wrong: Wrong) -> Option<Fault> {
         let (code, message) = wrong?;
-        let (entity, id) = match named(self.table, key) {
-            Some((entity, id)) => (Some(entity.to_owned()), Some(id.to_value())),
-            None => (None, None),
-        };
-        Some(Fault { code, table: self.table.name(), entity, id, key: key.to_value(), message })
+        let about = named(self.table, key).map(|(entity, id)| (entity, id.to_value()));
+        Some(Fault::new(code, self.table.name(), about, key.to_value(), message))
     }
 
     /// Looks at one row.

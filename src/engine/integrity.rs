@@ -176,7 +176,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut faults = Vec::new();
         if let Some(number) = answer["result"]["firstBad"]["number"].as_u64() {
             let message = "the audit trail is not in order from this row on: audit.verify says how";
-            faults.push((Fault { code: "chain", table: Table::Audit.name(), entity: None, id: None, key: number.into(), message }, None));
+            faults.push((Fault::new("chain", Table::Audit.name(), None, number.into(), message), None));
         }
         if answer["done"] == true {
             position.next();
@@ -200,9 +200,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         position.count("references", part.references);
         let fault = |orphan: &crate::relations::Orphan| {
             let table = if orphan.unsent { Table::Overlay } else { Table::Base };
-            let (entity, id) = (Some(orphan.entity.clone()), Some(orphan.id.to_value()));
+            let about = Some((orphan.entity.as_str(), orphan.id.to_value()));
             let message = "the record refers to nothing: relationships.checkReferentialIntegrity says where";
-            (Fault { code: "reference", table: table.name(), entity, id, key: orphan.path.as_str().into(), message }, None)
+            (Fault::new("reference", table.name(), about, orphan.path.as_str().into(), message), None)
         };
         let faults = part.dangling.iter().map(fault).collect();
         match next {

@@ -25,6 +25,14 @@ pub struct Fault {
     pub message: &'static str,
 }
 
+impl Fault {
+    /// A fault that is about a record, or about none.
+    pub fn new(code: &'static str, table: &'static str, about: Option<(&str, Value)>, key: Value, message: &'static str) -> Self {
+        let (entity, id) = about.map(|(entity, id)| (entity.to_owned(), id)).unzip();
+        Self { code, table, entity, id, key, message }
+    }
+}
+
 /// What a repair does about a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mended {
