@@ -84,7 +84,8 @@ export class Conflicts {
 
   /**
    * What `resolveConflict` would come to: the record, and what would be sent. Nothing is stored. Fails with
-   * `unknown_conflict` if it is not open, with `invalid_value` or `invalid_reference` if the strategy makes no sense.
+   * `unknown_conflict` if it is not open, with `invalid_value` or `invalid_reference` if the strategy makes no sense, and as
+   * `resolveConflict` does.
    */
   async preview(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<ConflictPreview> {
     return this.#bridge.call('previewConflict', conflictIdOf(conflict), strategyText(strategy));

@@ -102,7 +102,8 @@ export class SyncEngine {
 
   /**
    * Ends an open conflict. What loses is kept and can be brought back (`conflicts.restore`). Fails with `reason_required`
-   * where the settings want a `reason` and there is none.
+   * where the settings want a `reason` and there is none; of a `constraint` with `unique_violation` where another record has
+   * the merged values, and with `has_dependents` where something else that is unsent needs the record to be given up.
    */
   async resolveConflict(
     conflict: Conflict | number,

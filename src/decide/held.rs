@@ -76,7 +76,10 @@ impl Decision for KeepHeld {
                 continue;
             }
             open = true;
-            let kept = kept(held);
+            let mut kept = kept(held);
+            if let Some(declared) = self.schema.entity(&held.entity) {
+                kept.fields.retain(|field| !field.split('.').next().is_some_and(|top| declared.conflicts.is_metadata(top)));
+            }
             if known != Some(&kept) {
                 work.conflict(&kept);
             }

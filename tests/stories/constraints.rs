@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{Tab, World, tell};
+use crate::world::{Fault, Tab, World, tell};
 
 /// What waits for a person here.
 async fn open(tab: &Tab) -> Vec<Value> {
@@ -186,6 +186,22 @@ fn the_local_values_are_sent_again_and_stand_once_the_other_has_changed() {
             everybody_has([&ben, &anna], json!([["b", "Ada"], ["a", "Bo"]])).await;
         });
     }
+}
+
+#[test]
+fn a_page_that_names_the_record_before_the_answer_leaves_the_conflict_where_it_is_found() {
+    tell(async {
+        let world = World::new();
+        let (anna, ben, mine, conflict) = met(&world).await;
+        assert_eq!(resolve(&ben, &conflict, json!({"type": "merge", "mergedData": {"email": "c", "name": "Bo"}})).await, Ok(()));
+        ben.fault("upload", Fault::LoseAnswer);
+        assert!(!ben.up().await.success && ben.down().await.success);
+        assert_eq!(ben.get("owner", &mine).await.expect("there")["id"], json!(2), "the page named it");
+        let found = ben.engine.find_conflicts(r#"{"entity": "owner", "record": 2}"#).await.expect("read");
+        assert_eq!(found.len(), 1);
+        everybody_has([&ben, &anna], json!([["a", "Ada"], ["c", "Bo"]])).await;
+        assert_eq!(ben.engine.find_conflicts(r#"{"entity": "owner", "record": 2}"#).await.expect("read").len(), 1);
+    });
 }
 
 /// Both know two owners, `a` and `b`; Anna's third has `c` by then, and Ben's change of the second to the same was refused.

@@ -5,11 +5,15 @@ use serde_json::{Value, json};
 
 use crate::world::{Tab, World, tell};
 
+/// A new device of a user, under these rules.
+async fn device(world: &World, user: &str, rules: &Value) -> Tab {
+    let schema = json!({"name": "stories", "version": 1, "entities": {"tag": {"key": "uuid", "conflicts": rules}}});
+    world.device(user).tab_with(json!({"schema": schema})).await
+}
+
 /// Two devices with a record that both have, under these rules; gives its ID.
 async fn two(world: &World, rules: Value, data: Value) -> (Tab, Tab, String) {
-    let schema = json!({"name": "stories", "version": 1, "entities": {"tag": {"key": "uuid", "conflicts": rules}}});
-    let (here, there) = (world.device("anna"), world.device("ben"));
-    let (here, there) = (here.tab_with(json!({"schema": schema})).await, there.tab_with(json!({"schema": schema})).await);
+    let (here, there) = (device(world, "anna", &rules).await, device(world, "ben", &rules).await);
     there.create("tag", data).await;
     assert!(there.sync().await.success && here.sync().await.success);
     let id = here.all("tag").await[0]["id"].to_string();
@@ -141,7 +145,7 @@ fn beside_a_real_conflict_what_settles_itself_is_not_told_of() {
         tell(async move {
             let world = World::new();
             let rules = json!({"default": "manual", "metadata": ["at"]});
-            let (here, there, id) = two(&world, rules, json!({"name": "Rex", "at": 0})).await;
+            let (here, there, id) = two(&world, rules.clone(), json!({"name": "Rex", "at": 0})).await;
             here.update("tag", &id, json!({"name": "Max", "at": 1})).await;
             world.pass(1_000);
             there.update("tag", &id, json!({"name": "Ben", "at": 2})).await;
@@ -150,6 +154,13 @@ fn beside_a_real_conflict_what_settles_itself_is_not_told_of() {
             assert!(result.success, "{result:?}");
             let conflict = here.engine.conflicts().await.expect("read").remove(0);
             assert_eq!((&conflict["state"], &conflict["affectedFields"]), (&json!("open"), &json!(["name"])));
+            if by_receipt {
+                // The server keeps it, and the user's other device says the same of it.
+                let other = device(&world, "anna", &rules).await;
+                assert!(other.sync().await.success);
+                let held = other.engine.conflicts().await.expect("read").remove(0);
+                assert_eq!((&held["origin"], &held["affectedFields"]), (&json!("server"), &json!(["name"])));
+            }
             here.engine.resolve(conflict["id"].as_u64().expect("a key"), r#"{"type": "client-wins"}"#).await.expect("resolved");
             for tab in [&here, &there] {
                 assert!(tab.sync().await.success);

@@ -110,8 +110,8 @@ fn written(
             Some(there) => Action::Update { delta: Delta::diff(there, exactly) },
             None => Action::Create { data: exactly.clone() },
         },
-        (Choice::ClientWins, _) => judged(&kept, conflict, refused, server, Rule::ClientWins)?,
-        (Choice::LastWriteWins | Choice::Merge, _) => judged(&kept, conflict, refused, server, Rule::LastWriteWins)?,
+        (Choice::ClientWins, _) => judged(context, &kept, conflict, refused, server, Rule::ClientWins)?,
+        (Choice::LastWriteWins | Choice::Merge, _) => judged(context, &kept, conflict, refused, server, Rule::LastWriteWins)?,
     };
     let by = Operation {
         id: decision.operation.clone(),
@@ -131,13 +131,21 @@ fn written(
 }
 
 /// What is left to do of the refused operation by a rule, on the record as it is.
-fn judged(kept: &Operation, conflict: &Conflict, refused: &Receipt, server: &ServerState, rule: Rule) -> Result<Action, &'static str> {
+fn judged(
+    context: &Context<'_>,
+    kept: &Operation,
+    conflict: &Conflict,
+    refused: &Receipt,
+    server: &ServerState,
+    rule: Rule,
+) -> Result<Action, &'static str> {
     let latest_ms = refused.received_ms.saturating_add(CLOCK_TOLERANCE_MS);
     let effective = |stamp: Stamp| stamp.effective(conflict.offset_ms, latest_ms);
     let stamps = kept.stamps.iter().map(|(field, stamp)| (field.clone(), effective(*stamp))).collect();
     let on = server.data.as_ref();
     let local = Local { action: &kept.action, stamp: effective(kept.stamp), stamps: &stamps, version: None, base: None, on, view: None };
-    let verdict = judge(local, server, &ConflictRules { default: rule, ..ConflictRules::default() });
+    let metadata = context.schema.entity(&conflict.key.entity).map(|entity| entity.conflicts.metadata.clone()).unwrap_or_default();
+    let verdict = judge(local, server, &ConflictRules { default: rule, metadata, ..ConflictRules::default() });
     match verdict.action {
         None if verdict.resolution == "client-wins" && on.is_none() => {
             Err("the record is deleted, and the refused change holds only a part of it: `merge` with `data` brings it back")

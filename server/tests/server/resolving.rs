@@ -8,6 +8,7 @@ use crate::world::{Device, NOW_MS, Told, World, after, brief, briefs, on_both_st
 
 on_both_stores!(
     each_resolution_does_what_its_name_says,
+    what_settles_itself_stays_with_the_later_stamp,
     a_clock_that_was_wrong_does_not_win_later_either,
     the_same_decision_counts_once,
     a_decision_on_an_old_version_is_stale_and_leaves_nothing_behind,
@@ -86,6 +87,17 @@ async fn each_resolution_does_what_its_name_says<S: ServerStore>(world: World<S>
 }
 
 /// The device is an hour ahead, and had measured that when it sent. The server still knows when the conflict is decided.
+async fn what_settles_itself_stays_with_the_later_stamp<S: ServerStore>(world: World<S>) -> Told {
+    let (anna, ben, head) =
+        (Device::new("north", "anna", 1), Device::new("north", "ben", 2), Device::new("north", "head", 9).coordinating());
+    let made = anna.create(1, "owner", "temp_1_a_owner", json!({"name": "Ada", "at": 0}));
+    world.upload(&anna, &[made, anna.update(5, "owner", "temp_1_a_owner", json!({"/name": "Ada A.", "/at": 5}), after(1))]).await;
+    let met = world.upload(&ben, &[ben.update(3, "owner", 1, json!({"/name": "Ada B.", "/at": 3}), version(1))]).await.remove(0);
+    let ended = world.resolve(&head, &decision(7, &met["conflictId"], 2, "client-wins")).await;
+    assert_eq!(said(&ended), ("applied 3".to_owned(), json!({"name": "Ada B.", "at": 5})));
+    Ok(())
+}
+
 async fn a_clock_that_was_wrong_does_not_win_later_either<S: ServerStore>(world: World<S>) -> Told {
     const HOUR_MS: u64 = 3_600_000;
     let ahead = Device { offset_ms: -(HOUR_MS as i64), ..Device::new("north", "ben", 2) };

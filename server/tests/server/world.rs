@@ -28,7 +28,7 @@ pub(crate) const SCHEMA: &str = r#"{"name": "test", "version": 3, "entities": {
     "visit": {"references": {"petId": "pet", "attendees[].vetId": "vet", "by.lead": "vet"}},
     "vet": {"key": "text"},
     "photo": {"key": "uuid", "references": {"petId": "pet"}},
-    "owner": {"unique": [["email"], ["clinic.id", "number"]]},
+    "owner": {"unique": [["email"], ["clinic.id", "number"]], "conflicts": {"metadata": ["at"]}},
     "bowl": {"key": "uuid", "fields": {"size": {"type": "integer", "required": true, "max": 8},
          "owner.name": {"type": "string", "required": true, "minLength": 1}}}
 }}"#;
