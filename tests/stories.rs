@@ -56,6 +56,8 @@ mod orphans;
 mod pausing;
 #[path = "stories/refusals.rs"]
 mod refusals;
+#[path = "stories/refused_changes.rs"]
+mod refused_changes;
 #[path = "stories/restored_conflicts.rs"]
 mod restored_conflicts;
 #[path = "stories/restores.rs"]
