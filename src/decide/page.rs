@@ -27,7 +27,7 @@ use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::schema::{Entity, Schema};
-use crate::value::{Key, KeyRange};
+use crate::value::KeyRange;
 
 /// A page to apply.
 #[derive(Clone, Debug)]
@@ -101,6 +101,9 @@ impl Decision for ApplyPage {
             _ => Ok(()),
         };
         changes.and(end)?;
+        if self.changes.iter().any(|change| matches!(change.state, Content::Refused(..))) {
+            work.write(Quarantined::look(&self.schema));
+        }
         self.advance(&mut sync);
         work.write(Write::Put(Table::State, sync.row()));
         let (batch, mut effects) = work.finish()?;
@@ -140,23 +143,26 @@ impl ApplyPage {
     /// What lay in quarantine of records that come so that they can be shown, or are deleted, lies there no more.
     fn release(&self, db: &mut Cache, work: &mut Work<'_>) -> Run<()> {
         let count = db.count(&Quarantined::count())?;
-        let freed: Vec<&Incoming> = self.changes.iter().filter(|change| !matches!(change.state, Content::Refused(..))).collect();
         if count == 0 {
             return Ok(());
         }
-        let few = usize::try_from(count).is_ok_and(|few| few <= freed.len());
+        let mut freed = Seen::default();
+        for change in self.changes.iter().filter(|change| !matches!(change.state, Content::Refused(..))) {
+            freed.insert(&change.entity, &change.id);
+        }
+        let few = usize::try_from(count).is_ok_and(|few| few <= self.changes.len());
         let reads: Vec<Read> = if few {
             vec![Read::range(Table::Quarantine, KeyRange::all())]
         } else {
-            freed.iter().map(|change| Quarantined::read(&change.entity, &change.id)).collect()
+            self.changes.iter().map(|change| Quarantined::read(&change.entity, &change.id)).collect()
         };
         db.prefetch(reads.iter().cloned());
         db.settle()?;
-        let mut keys: Vec<Key> = freed.iter().map(|change| Quarantined::key(&change.entity, &change.id)).collect();
-        keys.sort_unstable();
         for read in &reads {
-            for row in db.rows(read)?.iter().filter(|row| keys.binary_search(&row.key).is_ok()) {
-                work.write(Write::Delete(Table::Quarantine, row.key.clone()));
+            for row in db.rows(read)? {
+                if Quarantined::named(&row.key).is_some_and(|(entity, id)| freed.contains(&entity, &id)) {
+                    work.write(Write::Delete(Table::Quarantine, row.key.clone()));
+                }
             }
         }
         Ok(())
@@ -242,7 +248,6 @@ impl ApplyPage {
     fn set_aside(&self, work: &mut Work<'_>, change: &Incoming) {
         if let Some(refused) = change.refused(self.now, &self.schema) {
             work.write(Write::Put(Table::Quarantine, row(Quarantined::key(&change.entity, &change.id), &refused)));
-            work.write(Quarantined::look(&self.schema));
             work.quarantined();
         }
     }

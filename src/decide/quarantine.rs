@@ -15,7 +15,7 @@ use super::rows::{BaseRow, last_audit, row, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::model::{Epoch, RecordId, Stamp, TempId, Version};
-use crate::plan::{Read, Row, Table, Write, WriteBatch};
+use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::schema::{Fault, Schema};
 use crate::value::{Key, KeyRange, Sorted};
 
@@ -52,6 +52,14 @@ impl Quarantined {
     /// The key of a record.
     pub(super) fn key(entity: &str, id: &RecordId) -> Key {
         [entity.into(), id.to_key()].into()
+    }
+    /// The entity and the ID that a key is made of.
+    pub(super) fn named(key: &Key) -> Option<(String, RecordId)> {
+        let Key::List(parts) = key else { return None };
+        match parts.as_slice() {
+            [Key::Text(entity), id] => Some((entity.clone(), RecordId::from_value(&id.to_value()).ok()?)),
+            _ => None,
+        }
     }
     /// Reads one.
     pub(super) fn read(entity: &str, id: &RecordId) -> Read {
@@ -118,7 +126,7 @@ impl Decision for LookAtQuarantine {
         if self.again {
             db.prefetch([last_audit(), seals(), SyncState::read()]);
         }
-        let named: Vec<Option<(String, RecordId)>> = db.rows(&read)?.iter().map(|row: &Row| named(&row.key)).collect();
+        let named: Vec<Option<(String, RecordId)>> = db.rows(&read)?.iter().map(|row| Quarantined::named(&row.key)).collect();
         let rows: Vec<Quarantined> = db.all(&read)?;
         let found: Vec<_> = named.into_iter().zip(rows).filter_map(|(name, row)| name.map(|(entity, id)| (entity, id, row))).collect();
         if !self.again {
@@ -204,14 +212,5 @@ impl LookAtQuarantine {
             now: self.now,
             user: self.user.clone(),
         }
-    }
-}
-
-/// The entity and the ID that a key is made of.
-fn named(key: &Key) -> Option<(String, RecordId)> {
-    let Key::List(parts) = key else { return None };
-    match parts.as_slice() {
-        [Key::Text(entity), id] => Some((entity.clone(), RecordId::from_value(&id.to_value()).ok()?)),
-        _ => None,
     }
 }

@@ -41,14 +41,8 @@ pub(super) struct Matter<'m> {
 }
 
 impl<S: Store, H: Host> Engine<S, H> {
-    /// Asks a function, and reads its answer by `read`. Where there is none, that is told, and its code is given.
-    pub(super) async fn consult<T>(
-        &self,
-        sort: &Sort,
-        matter: Matter<'_>,
-        about: &Value,
-        read: impl FnOnce(Value) -> Option<T>,
-    ) -> Result<T, &'static str> {
+    /// Asks a function. Where there is no answer, that is told, and its code is given.
+    pub(super) async fn consult(&self, sort: &Sort, matter: Matter<'_>, about: &Value) -> Result<Value, &'static str> {
         let (began, limit_ms) = (self.now(), self.inner.settings.rule_timeout_ms);
         let asked = {
             let (about, functions) = (about.to_string(), self.inner.host.functions());
@@ -60,11 +54,19 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
         };
         let slow = asked.is_ok() && self.now().saturating_sub(began) > limit_ms;
-        let answer = asked.and_then(|text| parse(&text, &ANSWER_BOUNDS).ok().and_then(read).ok_or(sort.invalid));
+        let answer = asked.and_then(|text| parse(&text, &ANSWER_BOUNDS).map_err(|_| sort.invalid));
         if let Some(code) = answer.as_ref().err().copied().or(slow.then_some(sort.slow)) {
             self.warn(code, matter);
         }
         answer
+    }
+
+    /// What an answer says; where it is none, that is told, and its code is given.
+    pub(super) fn understood<T>(&self, sort: &Sort, matter: Matter<'_>, said: Option<T>) -> Result<T, &'static str> {
+        said.ok_or_else(|| {
+            self.warn(sort.invalid, matter);
+            sort.invalid
+        })
     }
 
     /// Tells that something about one of the app's functions is not as it should be.

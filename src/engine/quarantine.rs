@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::records::object;
 use super::{Engine, EngineError};
 use crate::conflict::FilterError;
-use crate::decide::{InQuarantine, LookAtQuarantine, Validated, with_id};
+use crate::decide::{Effects, InQuarantine, LookAtQuarantine, Validated, with_id};
 use crate::model::RecordId;
 use crate::platform::Host;
 use crate::store::{Durability, Store};
@@ -49,7 +49,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             let validated = self.validated(&after).await?;
             let looking = self.looking(after, Some(LOOKED_AT_AT_ONCE), Some(validated));
             let InQuarantine { mut found, effects } = self.decide(Durability::Relaxed, looking).await?;
-            self.absorb(&effects, "sync");
+            if effects != Effects::default() {
+                self.absorb(&effects, "sync");
+            }
             let more = u32::try_from(found.len()).is_ok_and(|count| count == LOOKED_AT_AT_ONCE);
             match found.pop().filter(|_| more) {
                 Some((entity, id, _)) => after = Some((entity, id)),

@@ -69,7 +69,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         let shown = self.shown_conflicts(std::slice::from_ref(conflict)).await;
         // A store that fails now fails the session at its next step.
         let shown = shown.map_err(|error| error.code)?.pop().unwrap_or_default();
-        self.consult(&RULE, matter(conflict), &shown, said).await
+        let answer = self.consult(&RULE, matter(conflict), &shown).await?;
+        self.understood(&RULE, matter(conflict), said(answer))
     }
 
     /// Ends a conflict as its function says, if it is still what that was shown.
@@ -100,7 +101,11 @@ fn matter(conflict: &Conflict) -> Matter<'_> {
 /// A strategy, or its bare name.
 fn said(answer: Value) -> Option<Said> {
     let strategy = match answer {
-        Value::String(name) => Object::from_iter([("type".to_owned(), Value::String(name))]),
+        Value::String(_) => {
+            let mut strategy = Object::new();
+            strategy.insert("type".to_owned(), answer);
+            strategy
+        }
         Value::Object(strategy) => strategy,
         _ => return None,
     };

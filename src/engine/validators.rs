@@ -82,7 +82,8 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// What a function has against a record; its code, if it does not say.
     pub(super) async fn validate(&self, entity: &str, id: &RecordId, record: &Value) -> Result<Vec<Fault>, &'static str> {
         let matter = Matter { entity, conflict: None, record: Some(id) };
-        self.consult(&VALIDATOR, matter, record, said).await
+        let answer = self.consult(&VALIDATOR, matter, record).await?;
+        self.understood(&VALIDATOR, matter, said(answer))
     }
 }
 

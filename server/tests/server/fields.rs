@@ -1,12 +1,30 @@
 //! What the schema says of fields: whoever sends, a record that would not be so is refused with every fault, and nothing of it
 //! is stored.
 
+use fieldsync_server::http::Settings;
 use fieldsync_server::store::ServerStore;
 use serde_json::{Value, json};
 
+use crate::port::Port;
 use crate::world::{Device, Told, World, brief, briefs, on_both_stores, op, version};
 
 on_both_stores!(a_record_is_as_it_is_declared_or_it_is_refused, a_decision_at_the_server_is_held_against_it_too);
+
+#[tokio::test]
+async fn over_http_the_faults_are_part_of_the_outcome() -> Told {
+    let world = World::memory()?;
+    let port = Port::open(&world, Settings::default()).await?;
+    let anna = Device::new("north", "anna", 1);
+    let bowl = anna.create(1, "bowl", "0190a1b2-0000-7000-8000-000000000001", json!({"size": 9, "owner": {"name": "Ada"}}));
+    let answer = port.ask(&anna, "upload", json!({"operations": [bowl]})).await?;
+    let outcome = answer.json()["results"][0]["outcome"].clone();
+    assert_eq!((answer.status, brief(&outcome)), (200, refused()));
+    let error = json!({"code": "invalid_record", "path": "size", "faults": [{"path": "size", "rule": "max"}],
+        "message": "the bowl would not be as the schema declares it: 'size' (max)"});
+    assert_eq!(outcome["error"], error);
+    assert_eq!(world.status(&anna).await["sequence"], json!("0"), "nothing of it is stored");
+    Ok(())
+}
 
 async fn a_record_is_as_it_is_declared_or_it_is_refused<S: ServerStore>(world: World<S>) -> Told {
     let anna = Device::new("north", "anna", 1);
