@@ -138,3 +138,18 @@ fn an_older_release_leaves_it() {
     assert!(look_again(&desk, None, None).is_empty());
     assert_eq!(kept(&desk).len(), 1);
 }
+
+#[test]
+fn a_small_page_frees_its_own_of_many() {
+    let mut desk = desk();
+    desk.page(Some("2"), "4", vec![pet(8, 3, &json!({"age": 4})), pet(9, 4, &json!({"age": 7}))]);
+    assert_eq!(kept(&desk).len(), 3);
+    let gone = json!({"entity": "pet", "id": 9, "version": "6", "kind": "delete", "stamp": [1, 0]});
+    desk.page(Some("4"), "6", vec![pet(8, 5, &json!({"age": 1})), gone]);
+    let left = desk.store.dump(Table::Quarantine);
+    assert_eq!(left.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), [["pet".into(), REX.to_key()].into()]);
+    // Still not as it may be: the newer state lies there now.
+    desk.page(Some("6"), "7", vec![rex(7, json!({"name": "Max", "age": 8}))]);
+    assert_eq!(kept(&desk).iter().map(|kept| kept.version).collect::<Vec<_>>(), [Version(7)]);
+    assert_eq!(desk.get(&REX).expect("as he was").version, Some(Version(1)));
+}
