@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Object, to_text};
+use super::{MAX_SAFE_INTEGER, Object, to_text};
 
 /// A SHA-256, written as 64 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub fn canonical_object(fields: &Object) -> String {
 
 fn write(value: &Value, text: &mut String) {
     match value {
+        Value::Number(number) if number.as_i64().is_some_and(|integer| integer.unsigned_abs() <= MAX_SAFE_INTEGER) => {
+            text.push_str(&number.to_string());
+        }
         Value::Number(number) => {
             // A value holds no number that is not finite.
             let double = number.as_f64().unwrap_or_default();
@@ -66,7 +69,19 @@ fn write(value: &Value, text: &mut String) {
             text.push(']');
         }
         Value::Object(fields) => write_object(fields, text),
-        Value::Null | Value::Bool(_) | Value::String(_) => text.push_str(&to_text(value)),
+        Value::String(string) => write_string(string, text),
+        Value::Null | Value::Bool(_) => text.push_str(&to_text(value)),
+    }
+}
+
+/// Most strings have nothing to escape.
+fn write_string(string: &str, text: &mut String) {
+    if string.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        text.push_str(&to_text(&string));
+    } else {
+        text.push('"');
+        text.push_str(string);
+        text.push('"');
     }
 }
 
@@ -76,7 +91,7 @@ fn write_object(fields: &Object, text: &mut String) {
         if at > 0 {
             text.push(',');
         }
-        text.push_str(&to_text(name));
+        write_string(name, text);
         text.push(':');
         write(field, text);
     }
