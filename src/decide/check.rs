@@ -10,16 +10,16 @@ use super::cache::{Cache, Decision, Run, each};
 use super::effects::Effects;
 use super::mend::Mend;
 use super::overlay::OverlayRow;
-use super::rows::{BaseRow, Device, IdRow, last_audit, number};
+use super::rows::{BaseRow, Device, IdRow, last_audit, number, seals};
 use super::state::SyncState;
 use crate::audit::{self, Event};
 use crate::conflict::Conflict;
-use crate::integrity::{Fault, Mended, Proof, has_sum, judge};
+use crate::integrity::{Fault, Mended, Proof, judge};
 use crate::model::{Base, OpId, Operation, RecordId};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Row, Table, WriteBatch};
 use crate::schema::{Entity, Schema};
-use crate::value::{Key, KeyRange, Object, from_text, from_value, hash_bytes};
+use crate::value::{Key, KeyRange, from_text, from_value, hash_bytes};
 
 /// Rows that one part looks at.
 const PART_ROWS: u32 = 250;
@@ -66,8 +66,8 @@ pub(super) struct Around<'c> {
     pub(super) sync: Option<SyncState>,
     /// The last client sequence.
     last: u64,
-    /// Whether every row has a sum: this release made the database, or gave each row one.
-    summed: bool,
+    /// Whose database it is; nothing if that cannot be read.
+    pub(super) device: Option<Device>,
 }
 
 /// What a look at one row found.
@@ -103,13 +103,16 @@ impl Decision for CheckRows {
         if self.after.is_none() {
             db.prefetch([count.clone()]);
         }
+        if self.mend.is_some() {
+            db.prefetch([seals()]);
+        }
         db.settle()?;
         let rows = db.rows(&read)?.to_vec();
         let around = Around {
             schema: &self.schema,
             table: self.table,
             sync: readable(db, &SyncState::read())?,
-            summed: readable::<Object>(db, &Device::read())?.is_some_and(|device| has_sum(&device)),
+            device: readable(db, &Device::read())?,
             last: db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key)),
         };
         let mut part = Checked { rows: rows.len() as u64, ..Checked::default() };
@@ -152,7 +155,7 @@ impl Around<'_> {
             Ok(Value::Object(mut content)) if self.table != Table::Audit => {
                 match judge(&place(self.table, &row.key), &mut content) {
                     Proof::Bad => return Ok(Found { unhashed, wrong: HASH }),
-                    Proof::Missing if self.summed => return Ok(Found { unhashed, wrong: HASH }),
+                    Proof::Missing if self.device.as_ref().is_some_and(|device| device.sums) => return Ok(Found { unhashed, wrong: HASH }),
                     Proof::Missing => unhashed = true,
                     Proof::Good => {}
                 }

@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
-use super::cache::{Cache, Run};
+use super::cache::{Cache, Run, each};
 use super::chain::renew_view;
 use super::check::{Around, Checked, Found, is_told, named, operation, place, readable, record};
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
-use super::rows::{BaseRow, last_audit, number, seals};
+use super::rows::{BaseRow, Device, IdRow, last_audit, number, seals};
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::Conflict;
@@ -38,21 +38,28 @@ const NOT_HERE: Mended = Mended::Not("the record's downloaded state is not here:
 impl Mend {
     /// Mends what is wrong with the rows of a part, and gives those a sum that have none.
     pub(super) fn all(&self, db: &mut Cache, around: &Around<'_>, rows: Vec<(Row, Found)>, part: &mut Checked) -> Run<WriteBatch> {
-        if rows.iter().all(|(_, found)| found.wrong.is_none() && !found.unhashed) {
+        // The last part of a repair: from now on a row without a sum is a fault.
+        let ends = around.table == Table::State && part.last.is_none();
+        let first = around.device.clone().filter(|device| ends && !device.sums);
+        if first.is_none() && rows.iter().all(|(_, found)| found.wrong.is_none() && !found.unhashed) {
             return Ok(WriteBatch::new());
         }
         db.prefetch([last_audit(), seals()]);
         let mut work = Work::begin(db, around.schema, &self.user, self.now)?;
         let mut mended = false;
-        for (stored, found) in rows {
+        // Every row names what it wants to see, so that the number of rounds does not grow with the faults.
+        each(rows, |(stored, found)| {
             part.unhashed += u64::from(found.unhashed && found.wrong.is_none());
             let Some((code, _)) = found.wrong else {
                 if found.unhashed {
                     summed(around, &mut work, stored);
                 }
-                continue;
+                return Ok(());
             };
-            let done = self.one(db, &mut work, around, &stored, code, &mut part.resync)?;
+            let done = Self::one(db, &mut work, around, &stored, code, &mut part.resync)?;
+            if found.unhashed && matches!(done, Mended::Not(_)) {
+                summed(around, &mut work, stored.clone());
+            }
             if let Mended::By(action) = done {
                 let about = named(around.table, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?)));
                 let (entity, id) = about.unwrap_or_else(|| (around.table.name(), RecordId::Text(stored.key.to_value().to_string())));
@@ -60,6 +67,10 @@ impl Mend {
                 mended = true;
             }
             part.faults.extend(around.fault(&stored.key, found.wrong).map(|fault| (fault, Some(done))));
+            Ok(())
+        })?;
+        if let Some(device) = first {
+            work.write(Write::Put(Table::State, Device { sums: true, ..device }.row()));
         }
         let (batch, effects) = work.finish()?;
         if self.dry {
@@ -69,7 +80,7 @@ impl Mend {
         Ok(batch)
     }
 
-    fn one(&self, db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, stored: &Row, code: &str, resync: &mut bool) -> Run<Mended> {
+    fn one(db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, stored: &Row, code: &str, resync: &mut bool) -> Run<Mended> {
         Ok(match (around.table, code) {
             (Table::Base, "index") => indexed(around, work, stored),
             (Table::Base, _) => {
@@ -83,11 +94,11 @@ impl Mend {
             (Table::Overlay | Table::Audit | Table::Conflicts, "index") => indexed(around, work, stored),
             (Table::Overlay, "conflict") => NO_OTHER,
             (Table::Overlay, _) => match named(Table::Overlay, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?))) {
-                Some((entity, key)) => self.rebuild(db, work, around, entity, &key, code, resync)?,
+                Some((entity, key)) => Self::rebuild(db, work, around, entity, &key, code, resync)?,
                 None => UNSENT,
             },
             (Table::Outbox, "queue") => match operation(&stored.text) {
-                Some((row, operation)) => self.rebuild(db, work, around, &operation.entity, &row.row, "", resync)?,
+                Some((row, operation)) => Self::rebuild(db, work, around, &operation.entity, &row.row, "", resync)?,
                 None => UNSENT,
             },
             (Table::Outbox, "hash") => match operation(&stored.text) {
@@ -119,7 +130,6 @@ impl Mend {
     /// Makes a record's overlay row anew, from what was downloaded of it and its operations in the outbox.
     #[allow(clippy::too_many_arguments, reason = "where, of what, and why")]
     fn rebuild(
-        &self,
         db: &mut Cache,
         work: &mut Work<'_>,
         around: &Around<'_>,
@@ -131,6 +141,7 @@ impl Mend {
         if around.schema.entity(entity).is_none() {
             return Ok(Mended::Not("the app declares this entity no more"));
         }
+        db.prefetch([IdRow::read(entity, key)]);
         let mut own: Vec<(OutboxRow, Operation)> = Vec::new();
         for row in db.rows(&Read::range(Table::Outbox, KeyRange::all()))? {
             let known = operation(&row.text);
@@ -140,6 +151,7 @@ impl Mend {
         }
         let id = present(db, entity, key)?;
         let generation = around.sync.as_ref().map_or(0, |sync| sync.generation);
+        db.prefetch(own.iter().map(|(_, operation)| Read::Get(Table::Outbox, operation.seq.into())));
         let base: Option<BaseRow> = readable(db, &BaseRow::read(generation, entity, &id))?;
         let Some((_, first)) = own.first() else {
             if code == "queue" {
@@ -206,7 +218,7 @@ fn entries(around: &Around<'_>, stored: &Row) -> Option<Vec<Key>> {
     }
 }
 
-/// Writes a row anew that has no sum, and is otherwise in order.
+/// Writes a row anew that has no sum, as it is.
 fn summed(around: &Around<'_>, work: &mut Work<'_>, stored: Row) {
     if let Ok(content) = from_text::<Value>(&stored.text) {
         let text = with_sum(&place(around.table, &stored.key), &content);

@@ -39,6 +39,9 @@ pub struct Device {
     /// Under which layout all its rows were written, or were written again since.
     #[serde(default)]
     pub layout: u32,
+    /// Whether every row has a sum: a release with sums made the database, or a repair gave each row one.
+    #[serde(default)]
+    pub sums: bool,
 }
 
 impl Device {

@@ -143,6 +143,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             user: settings.user.clone(),
             created: now,
             layout: Device::LAYOUT,
+            sums: true,
         };
         let opened = decide(&store, Durability::Strict, OpenDevice { fresh }).await?;
         if (&opened.device.tenant, &opened.device.user) != (&settings.tenant, &settings.user) {

@@ -37,11 +37,6 @@ pub fn with_sum(key: &Value, content: &Value) -> String {
     text
 }
 
-/// Whether a row's content has a sum.
-pub fn has_sum(content: &Object) -> bool {
-    content.contains_key(NAME)
-}
-
 /// Holds content against its sum, and takes that out.
 pub fn judge(key: &Value, content: &mut Object) -> Proof {
     let Some(stored) = content.remove(NAME) else { return Proof::Missing };

@@ -206,7 +206,7 @@ fn conflicts_of_an_older_layout_get_entries_and_steps_once() {
 }
 
 fn fresh(client: fieldsync::model::ClientId) -> Device {
-    Device { client, tenant: "north".to_owned(), user: "anna".to_owned(), created: 1, layout: Device::LAYOUT }
+    Device { client, tenant: "north".to_owned(), user: "anna".to_owned(), created: 1, layout: Device::LAYOUT, sums: true }
 }
 
 #[test]
