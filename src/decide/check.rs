@@ -330,6 +330,7 @@ impl Around<'_> {
                 })?;
                 wrong
             }
+            "quarantine" => UNREADABLE.filter(|_| !content.is_string()),
             _ if name.starts_with("sink/") => UNREADABLE.filter(|_| !content.is_u64()),
             _ => UNREADABLE.filter(|_| !content.is_object()),
         })

@@ -266,6 +266,8 @@ impl ApplyPage {
             if let (true, Some(version), Some(data)) = (self.is_whole(), row.version, &row.base) {
                 let kept = BaseRow { id: row.id.clone(), version, data: data.clone() };
                 work.write(Write::Put(Table::Base, kept.row(generation, &row.entity, declared)));
+                // What is declared since it was written has its entries from now on.
+                work.put(row);
             }
             self.set_aside(work, change);
             return Ok(());
