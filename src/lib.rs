@@ -17,7 +17,7 @@
 //! # The rooms
 //!
 //! Decisions are pure: [`value`], [`model`], [`schema`], [`protocol`], [`plan`], [`query`], [`relations`],
-//! [`conflict`], [`audit`], [`integrity`], [`outbox`] and [`decide`] know no clock, no randomness, no network and no
+//! [`conflict`], [`audit`], [`integrity`], [`metrics`], [`outbox`] and [`decide`] know no clock, no randomness, no network and no
 //! JavaScript. A decision is a [`plan::Plan`] that names the rows it needs, sees them, and says what to
 //! write. A [`store`] runs it in one transaction; the [`engine`] takes time and IDs, carries bytes through
 //! the traits of [`platform`], and decides nothing. In the browser, `wasm` wires the adapters.
@@ -70,6 +70,7 @@ pub mod conflict;
 pub mod decide;
 pub mod engine;
 pub mod integrity;
+pub mod metrics;
 pub mod model;
 pub mod outbox;
 pub mod plan;

@@ -46,6 +46,8 @@ mod integrity;
 mod items;
 #[path = "stories/lifetimes.rs"]
 mod lifetimes;
+#[path = "stories/log.rs"]
+mod log;
 #[path = "stories/mapping.rs"]
 mod mapping;
 #[path = "stories/merging.rs"]

@@ -75,6 +75,8 @@ export interface Later {
   checkIntegrity: [position: string];
   repair: [options: string];
   report: [];
+  syncLog: [filter: string];
+  syncSummary: [filter: string];
   close: [];
   /** With `ndjson` or `csv` it answers with an {@link AuditPiece}; `more`: another piece of the same came before. */
   auditQuery: [format: '' | 'ndjson' | 'csv', filter: string, more?: 'more'];

@@ -32,6 +32,7 @@ import type {
 } from './shapes.js';
 import type { StorageLoss, StorageMark } from './storage-care.js';
 import { SyncEngine } from './sync-engine.js';
+import { SyncLog } from './sync-log.js';
 import { TempIdResolver } from './temp-ids.js';
 
 interface Open {
@@ -67,6 +68,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly audit: Audit;
   /** Whether the stored rows are what was written, their repair, and what of the download was not taken. */
   readonly integrity: Integrity;
+  /** The sessions of the past: what each did, and what they come to. */
+  readonly syncLog: SyncLog;
   /** That the browser had thrown this database away before it was opened now; `null` if it had not, or nobody can say. */
   readonly storageLoss: StorageLoss | null;
 
@@ -102,6 +105,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     this.queue = new Queue(bridge);
     this.audit = new Audit(bridge, events);
     this.integrity = new Integrity(bridge);
+    this.syncLog = new SyncLog(bridge);
   }
 
   /** Opens the database of a tenant and user. `storage_blocked` if it does not open within 15 seconds. */

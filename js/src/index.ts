@@ -37,6 +37,7 @@ export {
 export { Integrity, type QuarantineOptions } from './integrity.js';
 export type * from './integrity-shapes.js';
 export { type InitOptions, init, initSync } from './load.js';
+export type * from './log-shapes.js';
 export type * from './orphan-shapes.js';
 export { type DiscardOptions, type OperationRef, Queue } from './queue.js';
 export type * from './records.js';
@@ -44,4 +45,5 @@ export { type CheckOptions, RelationshipManager, type ResolveOrphansOptions } fr
 export type * from './shapes.js';
 export { persistStorage, type StorageLoss } from './storage-care.js';
 export { type ResolveOptions, SyncEngine, type SyncOptions } from './sync-engine.js';
+export { SyncLog } from './sync-log.js';
 export { isTempId, TempIdResolver } from './temp-ids.js';

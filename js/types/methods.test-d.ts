@@ -36,6 +36,7 @@ import type {
   StrategyName,
   SyncConfig,
   SyncEngine,
+  SyncLog,
   SyncOperation,
   SyncProgress,
   SyncReport,
@@ -203,6 +204,26 @@ interface AskedIntegrity {
 }
 
 expect<Assignable<Integrity, AskedIntegrity>>(true);
+// What a row of the log of sessions shows was asked for.
+interface AskedLog {
+  list: (filter?: { since?: number; status?: 'success' | 'partial' | 'failed'; limit?: number }) => Promise<
+    {
+      id: number;
+      timestamp: number;
+      direction: 'upload' | 'download' | 'both';
+      recordsProcessed: number;
+      status: 'success' | 'partial' | 'failed';
+      errorMessage: string | null;
+      userId: string;
+      deviceId: string;
+      duration: number;
+      bytesUp: number;
+      bytesDown: number;
+    }[]
+  >;
+  summary: (filter?: { since?: number; until?: number }) => Promise<{ successRate: number | null }>;
+}
+expect<Assignable<SyncLog, AskedLog>>(true);
 expect<Assignable<typeof FieldSync.open, (config: SyncConfig) => Promise<FieldSync>>>(true);
 expect<Assignable<SyncEngine, AskedEngine>>(true);
 expect<Assignable<Queue, AskedQueue>>(true);

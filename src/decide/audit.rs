@@ -103,6 +103,11 @@ pub fn page_after(after: Option<u64>, descending: bool) -> Read {
     Read::Range { table: Table::Audit, by_index: false, range, limit: Some(PAGE_ROWS), reverse: descending }
 }
 
+/// Every session that is kept.
+pub fn all_sessions() -> Read {
+    Read::range(Table::Sessions, KeyRange::all())
+}
+
 /// Every conflict.
 pub fn all_conflicts() -> Read {
     Read::range(Table::Conflicts, KeyRange::all())

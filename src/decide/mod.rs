@@ -49,7 +49,9 @@ mod work;
 mod write;
 
 pub use asking::{Asked, Asking};
-pub use audit::{Following, Point, Remember, Rows, all_conflicts, last_check, open_conflicts, page_after, page_of, rows_about};
+pub use audit::{
+    Following, Point, Remember, Rows, all_conflicts, all_sessions, last_check, open_conflicts, page_after, page_of, rows_about,
+};
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;
 pub use check::{CheckRows, Checked};

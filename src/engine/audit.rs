@@ -249,7 +249,7 @@ fn invalid(path: &str, what: &str) -> EngineError {
     EngineError::with("invalid_value", &format!("{path} {what}"), json!({"path": path}))
 }
 
-fn object(text: &str) -> Result<Object, EngineError> {
+pub(super) fn object(text: &str) -> Result<Object, EngineError> {
     match parse(text, &Limits::RECORD)? {
         Value::Object(object) => Ok(object),
         _ => Err(invalid("filter", "must be an object")),

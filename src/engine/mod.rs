@@ -18,6 +18,7 @@ mod held;
 mod integrity;
 mod items;
 mod lineage;
+mod log;
 mod notify;
 mod orphans;
 mod outbox;

@@ -10,7 +10,7 @@ use super::events::Event;
 use super::session::{Direction, SyncError, SyncResult, Wanted};
 use super::{Cancel, Engine};
 use crate::decide::{Effects, LogSession, Settled};
-use crate::platform::network::answer as answer_to;
+use crate::platform::network::{Counters, answer as answer_to};
 use crate::platform::{Clock, Host, Identity};
 use crate::protocol::{CheckpointState, InitializeRequest, InitializeResponse, PROTOCOL, RequestHead, paths};
 use crate::store::{Durability, Store};
@@ -23,6 +23,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn session(&self, wanted: Wanted, cancel: Cancel) -> SyncResult {
         let mut result = self.nothing(&wanted, SyncError::aborted());
         result.errors.clear();
+        let before = self.inner.counters.get();
         let done = self.steps(wanted, &cancel, &mut result).await;
         self.inner.flight.take();
         if let Err(error) = done {
@@ -33,7 +34,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         result.duration = self.now().saturating_sub(result.started);
         result.success = result.failed == 0 && result.errors.is_empty();
-        self.finalise(&result).await;
+        self.finalise(&result, before).await;
         result
     }
 
@@ -219,10 +220,14 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(())
     }
 
-    async fn finalise(&self, result: &SyncResult) {
+    async fn finalise(&self, result: &SyncResult, before: Counters) {
         self.progress("finalize", 0, 1, 0);
+        let mut session = brief(result);
+        let now = self.inner.counters.get();
+        session["bytesUp"] = (now.bytes_up - before.bytes_up).into();
+        session["bytesDown"] = (now.bytes_down - before.bytes_down).into();
         // The log of sessions is a convenience: a store that cannot take it has already said so.
-        let _ = self.decide(Durability::Relaxed, LogSession { session: brief(result) }).await;
+        let _ = self.decide(Durability::Relaxed, LogSession { session }).await;
         self.progress("finalize", 1, 1, 0);
     }
 

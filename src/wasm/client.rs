@@ -230,6 +230,8 @@ impl Client {
             "auditQuery" => engine.audit_query(a, b, c.is_empty()).await?,
             "auditTaken" => engine.audit_taken(a, b).await?.into(),
             "auditReport" => engine.audit_report(a).await?,
+            "syncLog" => engine.sync_log(a).await?.into(),
+            "syncSummary" => engine.sync_summary(a).await?,
             "quarantine" => engine.quarantine(a).await?.into(),
             "close" => {
                 engine.close();

@@ -1,0 +1,77 @@
+/** What the log of sessions is asked, and what it tells. Times are ms by the device. */
+
+/** How a session ended: `partial` where something failed and something was done all the same. */
+export type SessionStatus = 'success' | 'partial' | 'failed';
+
+/** Which sessions: all that is named must hold. */
+export interface SyncLogFilter {
+  /** Begun then or later. */
+  since?: number;
+  /** Begun then or earlier. */
+  until?: number;
+  status?: SessionStatus;
+  /** `asc`, the oldest first, if not said. */
+  order?: 'asc' | 'desc';
+  /** At most so many, from 1. All if not said. */
+  limit?: number;
+  /** Those that come after this one in the order: the `id` of the last of the page before. */
+  after?: number;
+}
+
+/** A session. */
+export interface SyncLogEntry {
+  id: number;
+  /** When it began. */
+  timestamp: number;
+  /** From its first step to its last, ms. */
+  duration: number;
+  direction: 'upload' | 'download' | 'both';
+  /** The entity, if only one was wanted. */
+  entityType: string | null;
+  status: SessionStatus;
+  /** Operations sent and records downloaded. */
+  recordsProcessed: number;
+  /** Operations applied. */
+  uploaded: number;
+  /** Records downloaded. */
+  downloaded: number;
+  /** Operations that the server refused for good. */
+  failed: number;
+  /** Conflicts found. */
+  conflicts: number;
+  /** Records that went into quarantine. */
+  quarantined: number;
+  /** Why it stopped early, as in `SyncError`: its first reason. */
+  errorCode: string | null;
+  errorMessage: string | null;
+  /** Of the bodies of requests and of answers. 0 of a session of release 0.1.0. */
+  bytesUp: number;
+  bytesDown: number;
+  userId: string;
+  deviceId: string;
+}
+
+/** What sessions come to. */
+export interface SyncSummary {
+  sessions: { total: number; success: number; partial: number; failed: number };
+  /** Operations sent. */
+  operations: number;
+  uploaded: number;
+  downloaded: number;
+  failed: number;
+  conflicts: number;
+  quarantined: number;
+  bytesUp: number;
+  bytesDown: number;
+  /** Sessions that went well, of all: 0 to 1. `null` without a session. */
+  successRate: number | null;
+  /** Conflicts, of the operations sent. `null` where none was sent. */
+  conflictRate: number | null;
+  /** ms. */
+  duration: { mean: number | null; max: number };
+  /** When the first of them began, and the last. */
+  first: number | null;
+  last: number | null;
+  /** By code. `open`: no session has gone well since. */
+  errors: { code: string; count: number; firstSeen: number; lastSeen: number; open: boolean }[];
+}

@@ -1,0 +1,268 @@
+//! Room `metrics`: what the kept sessions tell. A session leaves one row; an [`entry`] is that row as people read it, a
+//! [`LogFilter`] says which are meant, and a [`Summary`] is what many come to.
+//!
+//! Knows `value` alone: rows come in as they are stored, by whatever release, and what one of them lacks counts as nothing.
+
+use serde_json::{Value, json};
+
+use crate::value::{MAX_SAFE_INTEGER, Object, Sorted};
+
+/// How a session ended.
+const STATUSES: [&str; 3] = ["success", "partial", "failed"];
+
+/// Which sessions: all that is named must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Begun then or later, ms by the device.
+    pub since: Option<u64>,
+    /// Begun then or earlier, ms by the device.
+    pub until: Option<u64>,
+    /// That ended so.
+    pub status: Option<String>,
+    /// Those that come after this one.
+    pub after: Option<u64>,
+    /// Whether the latest comes first.
+    pub descending: bool,
+    /// At most so many.
+    pub limit: Option<u64>,
+}
+
+impl LogFilter {
+    /// Reads a filter. An error names the member that makes no sense, and why: it would match more than was asked for.
+    pub fn parse(fields: &Object) -> Result<Self, (String, &'static str)> {
+        let mut filter = Self::default();
+        for (path, value) in fields {
+            let set = filter.set(path, value);
+            set.map_err(|reason| (path.clone(), reason))?;
+        }
+        Ok(filter)
+    }
+
+    fn set(&mut self, path: &str, value: &Value) -> Result<(), &'static str> {
+        let whole = |from| {
+            let number = value.as_u64().filter(|number| (from..=MAX_SAFE_INTEGER).contains(number));
+            number.ok_or("must be a whole number, and a limit one from 1")
+        };
+        match path {
+            "since" => self.since = Some(whole(0)?),
+            "until" => self.until = Some(whole(0)?),
+            "after" => self.after = Some(whole(0)?),
+            "limit" => self.limit = Some(whole(1)?),
+            "status" => {
+                let known = value.as_str().filter(|status| STATUSES.contains(status));
+                self.status = Some(known.ok_or("must be success, partial or failed")?.to_owned());
+            }
+            "order" => {
+                self.descending = match value.as_str() {
+                    Some("asc") => false,
+                    Some("desc") => true,
+                    _ => return Err("must be asc or desc"),
+                }
+            }
+            _ => return Err("is no part of a filter"),
+        }
+        Ok(())
+    }
+
+    /// Of sessions in the order of their numbers those that are meant, in the order that is wanted.
+    pub fn choose(&self, mut rows: Vec<(u64, Object)>) -> Vec<(u64, Object)> {
+        if self.descending {
+            rows.reverse();
+        }
+        let behind = |id: u64| self.after.is_none_or(|after| if self.descending { id < after } else { id > after });
+        let when = |row: &Object| {
+            let begun = number(row, "started");
+            self.since.is_none_or(|since| since <= begun) && self.until.is_none_or(|until| begun <= until)
+        };
+        rows.retain(|(id, row)| behind(*id) && when(row) && self.status.as_ref().is_none_or(|wanted| wanted == status(row)));
+        rows.truncate(self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+        rows
+    }
+}
+
+fn number(row: &Object, name: &str) -> u64 {
+    row.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn first_error(row: &Object) -> Option<&Value> {
+    row.get("errors")?.as_array()?.first()
+}
+
+/// `success` where nothing failed; else `partial` where something was done all the same, else `failed`.
+fn status(row: &Object) -> &'static str {
+    let done = number(row, "synced") + number(row, "downloaded");
+    match (row.get("success").and_then(Value::as_bool), done) {
+        (Some(true), _) => STATUSES[0],
+        (_, 0) => STATUSES[2],
+        _ => STATUSES[1],
+    }
+}
+
+/// A session as a row of the log.
+pub fn entry(id: u64, row: &Object, user: &str, device: &str) -> Value {
+    let direction = match row.get("direction").and_then(Value::as_str) {
+        Some("up") => "upload",
+        Some("down") => "download",
+        _ => "both",
+    };
+    let error = first_error(row);
+    json!({
+        "id": id, "timestamp": number(row, "started"), "duration": number(row, "duration"), "direction": direction,
+        "entityType": row.get("entityType"), "recordsProcessed": number(row, "operations") + number(row, "downloaded"),
+        "uploaded": number(row, "synced"), "downloaded": number(row, "downloaded"), "failed": number(row, "failed"),
+        "conflicts": number(row, "conflicts"), "quarantined": number(row, "quarantined"), "status": status(row),
+        "errorCode": error.map(|error| &error["code"]), "errorMessage": error.map(|error| &error["message"]),
+        "bytesUp": number(row, "bytesUp"), "bytesDown": number(row, "bytesDown"), "userId": user, "deviceId": device,
+    })
+}
+
+/// What sessions come to.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// By [`STATUSES`].
+    ended: [u64; 3],
+    /// Of all of them together, by the name of the count.
+    sums: Sorted<&'static str, u64>,
+    longest: u64,
+    errors: Sorted<String, Seen>,
+    first: Option<u64>,
+    last: u64,
+}
+
+/// How often an error was met, and when.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    count: u64,
+    first: u64,
+    last: u64,
+    /// No session has gone well since.
+    open: bool,
+}
+
+/// What is added up: as stored, and as told.
+const SUMS: [(&str, &str); 9] = [
+    ("duration", "duration"),
+    ("operations", "operations"),
+    ("synced", "uploaded"),
+    ("downloaded", "downloaded"),
+    ("failed", "failed"),
+    ("conflicts", "conflicts"),
+    ("quarantined", "quarantined"),
+    ("bytesUp", "bytesUp"),
+    ("bytesDown", "bytesDown"),
+];
+
+impl Summary {
+    /// Adds a session; they come in the order of their numbers.
+    pub fn add(&mut self, row: &Object) {
+        let at = number(row, "started");
+        self.first.get_or_insert(at);
+        self.last = at;
+        self.longest = self.longest.max(number(row, "duration"));
+        for (name, count) in STATUSES.iter().zip(&mut self.ended) {
+            *count += u64::from(*name == status(row));
+        }
+        for (stored, _) in SUMS {
+            let sum = self.sums.get(&stored).copied().unwrap_or_default();
+            self.sums.insert(stored, sum + number(row, stored));
+        }
+        if status(row) == STATUSES[0] {
+            self.errors.iter_mut().for_each(|(_, seen)| seen.open = false);
+        }
+        for error in row.get("errors").and_then(Value::as_array).into_iter().flatten() {
+            let code = error["code"].as_str().unwrap_or_default().to_owned();
+            let seen = self.errors.get(&code).cloned().unwrap_or(Seen { first: at, ..Seen::default() });
+            self.errors.insert(code, Seen { count: seen.count + 1, last: at, open: true, ..seen });
+        }
+    }
+
+    /// As it is told. Shares are from 0 to 1, nothing where there is nothing to share; times are ms.
+    pub fn told(&self) -> Value {
+        let sessions: u64 = self.ended.iter().sum();
+        let sum = |name: &str| self.sums.iter().find(|(known, _)| **known == name).map_or(0, |(_, sum)| *sum);
+        let mut told = Object::new();
+        let [success, partial, failed] = self.ended;
+        told.insert("sessions".to_owned(), json!({"total": sessions, "success": success, "partial": partial, "failed": failed}));
+        for (stored, shown) in SUMS.iter().skip(1) {
+            told.insert((*shown).to_owned(), sum(stored).into());
+        }
+        told.insert("successRate".to_owned(), share(self.ended[0], sessions));
+        told.insert("conflictRate".to_owned(), share(sum("conflicts"), sum("operations")));
+        told.insert("duration".to_owned(), json!({"mean": sum("duration").checked_div(sessions), "max": self.longest}));
+        told.insert("first".to_owned(), self.first.into());
+        told.insert("last".to_owned(), self.first.map(|_| self.last).into());
+        let errors = self.errors.iter().map(
+            |(code, seen)| json!({"code": code, "count": seen.count, "firstSeen": seen.first, "lastSeen": seen.last, "open": seen.open}),
+        );
+        told.insert("errors".to_owned(), errors.collect());
+        Value::Object(told)
+    }
+}
+
+fn share(part: u64, whole: u64) -> Value {
+    // Counts of at most some hundred sessions: exact as doubles.
+    if whole == 0 { Value::Null } else { json!(part as f64 / whole as f64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(started: u64, success: bool, done: u64, error: Option<&str>) -> Object {
+        let errors: Vec<Value> = error.iter().map(|code| json!({"code": code, "message": "for people"})).collect();
+        let row = json!({"started": started, "success": success, "synced": done, "operations": done, "downloaded": 2 * done, "conflicts": 1,
+            "duration": started, "errors": errors, "direction": "both", "bytesUp": 10});
+        row.as_object().cloned().expect("an object")
+    }
+    fn rows() -> Vec<(u64, Object)> {
+        let rows = [row(10, true, 4, None), row(20, false, 0, Some("network")), row(30, false, 2, Some("timeout")), row(40, true, 0, None)];
+        (1..).zip(rows).collect()
+    }
+    fn filter(text: Value) -> Result<LogFilter, (String, &'static str)> {
+        LogFilter::parse(text.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn a_filter_chooses_in_the_wanted_order_and_refuses_what_it_does_not_know() {
+        for (wanted, expected) in [
+            (json!({}), vec![1, 2, 3, 4]),
+            (json!({"status": "partial"}), vec![3]),
+            (json!({"since": 20, "until": 30}), vec![2, 3]),
+            (json!({"order": "desc", "limit": 2}), vec![4, 3]),
+            (json!({"order": "desc", "after": 3, "limit": 1}), vec![2]),
+            (json!({"after": 3}), vec![4]),
+        ] {
+            let found: Vec<u64> = filter(wanted.clone()).expect("a filter").choose(rows()).iter().map(|(id, _)| *id).collect();
+            assert_eq!(found, expected, "{wanted}");
+        }
+        for wrong in [json!({"limit": 0}), json!({"since": -1}), json!({"status": "good"}), json!({"order": 1}), json!({"colour": 1})] {
+            let path = wrong.as_object().and_then(|wrong| wrong.keys().next()).cloned();
+            assert_eq!(filter(wrong).expect_err("refused").0, path.expect("one"));
+        }
+    }
+
+    #[test]
+    fn a_row_tells_how_its_session_ended_and_one_that_says_little_is_told_with_nothing() {
+        let told: Vec<Value> = rows().iter().map(|(id, row)| entry(*id, row, "anna", "phone")).collect();
+        let ended: Vec<&str> = told.iter().filter_map(|row| row["status"].as_str()).collect();
+        assert_eq!(ended, ["success", "failed", "partial", "success"]);
+        assert_eq!((&told[2]["recordsProcessed"], &told[2]["errorCode"]), (&json!(6), &json!("timeout")));
+        assert_eq!((&told[0]["errorMessage"], &told[0]["userId"], &told[0]["direction"]), (&Value::Null, &json!("anna"), &json!("both")));
+        assert_eq!(entry(1, &Object::new(), "anna", "phone")["status"], "failed");
+    }
+
+    #[test]
+    fn a_summary_adds_up_and_says_which_errors_are_over() {
+        let mut summary = Summary::default();
+        assert_eq!((&summary.told()["successRate"], &summary.told()["duration"]["mean"]), (&Value::Null, &Value::Null));
+        rows()[..3].iter().for_each(|(_, row)| summary.add(row));
+        let open: Vec<Value> = summary.told()["errors"].as_array().expect("a list").iter().map(|error| error["open"].clone()).collect();
+        assert_eq!(open, [true, true]);
+        rows()[3..].iter().for_each(|(_, row)| summary.add(row));
+        let told = summary.told();
+        assert_eq!(told["sessions"], json!({"total": 4, "success": 2, "partial": 1, "failed": 1}));
+        assert_eq!((&told["successRate"], &told["conflictRate"], &told["bytesUp"]), (&json!(0.5), &json!(4.0 / 6.0), &json!(40)));
+        assert_eq!((&told["duration"], &told["first"], &told["last"]), (&json!({"mean": 25, "max": 40}), &json!(10), &json!(40)));
+        assert_eq!(told["errors"][0], json!({"code": "network", "count": 1, "firstSeen": 20, "lastSeen": 20, "open": false}));
+    }
+}
