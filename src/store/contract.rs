@@ -76,6 +76,7 @@ cases! {
     a_range_goes_at_once,
     ranges_and_counts,
     index_entries_follow_their_rows,
+    whole_rows_come_with_their_index_entries,
     an_empty_batch_writes_nothing,
     overlapping_plans_see_each_other,
     overlapping_contexts_see_each_other,
@@ -171,6 +172,29 @@ async fn index_entries_follow_their_rows<S: Store>(store: &S, _: &impl AsyncFn(&
         let last = store.transact(Durability::Relaxed, last).await.expect("read");
         assert_eq!(last, ["4"], "backwards, the last row of an entry comes first");
     }
+}
+
+async fn whole_rows_come_with_their_index_entries<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
+    let entries = [Key::from("rex"), ["pet".into(), 7.into()].into()];
+    let rows = [row("a".into(), "1", &entries), row("b".into(), "2", &[]), row("c".into(), "3", &entries[..1])];
+    write(store, rows.iter().cloned().map(|row| Write::Put(Table::Overlay, row)).collect()).await;
+    let whole = |range, limit| {
+        let read = Read::Whole { table: Table::Overlay, range, limit };
+        once(vec![read], |seen| {
+            let mut rows = seen.rows(0).to_vec();
+            // In which order a browser gives the entries of a row is its affair.
+            rows.iter_mut().for_each(|row| row.index.sort());
+            (Vec::new(), rows)
+        })
+    };
+    let mut expected = rows.to_vec();
+    expected.iter_mut().for_each(|row| row.index.sort());
+    assert_eq!(store.read(whole(KeyRange::all(), 9)).await.expect("a read succeeds"), expected, "each with all of its entries");
+    assert_eq!(store.read(whole(KeyRange::all(), 2)).await.expect("a read succeeds"), expected[..2], "the first ones");
+    assert_eq!(store.transact(Durability::Relaxed, whole(KeyRange::above("a".into()), 9)).await.expect("it commits"), expected[1..]);
+    let plain = once(vec![Read::range(Table::Overlay, KeyRange::all())], |seen| (Vec::new(), seen.rows(0).to_vec()));
+    let plain = store.read(plain).await.expect("a read succeeds");
+    assert!(plain.iter().all(|row| row.index.is_empty()), "nobody else pays for entries");
 }
 
 async fn an_empty_batch_writes_nothing<S: Store>(store: &S, _: &impl AsyncFn(&S) -> S) {
