@@ -14,6 +14,7 @@ use super::rebase::{ServerClock, after, map_temps, record};
 use super::resolve::{Resolution, Resolve, ResolveError};
 use super::rows::{BaseRow, IdRow};
 use super::state::SyncState;
+use super::valid::refusal;
 use super::work::Work;
 use crate::conflict::{Ask, Conflict, FoundBy, Verdict};
 use crate::model::{Action, Base, Operation, RecordId};
@@ -97,17 +98,15 @@ impl Resolve {
             (_, Action::Create { data }) => data.clone(),
             (_, Action::Update { .. } | Action::Delete) => return unknown(conflict.id),
         };
+        let action = Action::Create { data: data.clone() };
+        if let Some(error) = refusal(&self.schema, &conflict.entity, &action, Some(&data)) {
+            return Ok(Err(error.into()));
+        }
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
         let _ = around(db, work, &old);
         let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return unknown(conflict.id) };
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
-        let by = Operation {
-            action: Action::Create { data: data.clone() },
-            base: Base::None,
-            stamp: work.stamp(),
-            stamps: Sorted::new(),
-            ..conflict.operation.clone()
-        };
+        let by = Operation { action, base: Base::None, stamp: work.stamp(), stamps: Sorted::new(), ..conflict.operation.clone() };
         row.conflict = None;
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let instead = Instead { old: &conflict.operation, by, onto: Onto::AsItWas { behind: None }, clock };

@@ -261,3 +261,23 @@ fn what_a_function_or_a_restore_would_write_is_held_against_it_too() {
         assert_eq!((error.code, &error.details["faults"][0]["rule"]), ("invalid_record", &json!("maxLength")));
     });
 }
+
+#[test]
+fn a_decision_on_a_record_that_the_server_would_not_have_is_held_against_it_too() {
+    tell(async {
+        let mut schema = schema(1, &strict());
+        schema["entities"]["item"]["unique"] = json!([["email"]]);
+        let (world, settings) = (World::declaring(&schema), json!({"schema": schema}));
+        let (here, there) = (world.device("anna").tab_with(settings.clone()).await, world.device("ben").tab_with(settings).await);
+        let id = here.create("item", json!({"name": "hay", "email": "a"})).await;
+        there.create("item", json!({"name": "rye", "email": "a"})).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        let key = here.engine.conflicts().await.expect("read")[0]["id"].as_u64().expect("a key");
+        let merge = |name: &str| json!({"type": "merge", "mergedData": {"name": name, "email": "b"}}).to_string();
+        let error = here.engine.resolve(key, &merge("a long name")).await.expect_err("refused");
+        assert_eq!((error.code, &error.details["faults"][0]["path"]), ("invalid_record", &json!("name")));
+        here.engine.resolve(key, &merge("oats")).await.expect("resolved");
+        assert!(here.sync().await.success);
+        assert_eq!((here.get("item", &id).await.expect("there")["name"].clone(), here.queue().await.len()), (json!("oats"), 0));
+    });
+}
