@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{Conflict, ConflictState};
 use crate::model::{Action, OpId};
 use crate::planted::{self, Bug};
+use crate::protocol::ConflictKind;
 use crate::value::{Change, Delta, Object, Pointer};
 
 /// What happened to a conflict.
@@ -123,7 +124,8 @@ impl Conflict {
 
     /// Whether it is about the record as a whole: one side deleted it, or would not have it.
     fn is_whole(&self) -> bool {
-        self.is_of_new() || self.fields.iter().any(|field| field == "*")
+        let not_taken = self.kind == ConflictKind::Constraint && self.server.data.is_none();
+        self.is_of_new() || not_taken || self.fields.iter().any(|field| field == "*")
     }
 
     /// The places that both sides changed. Of a list it is the whole list, and of fields that come from one side all of them,

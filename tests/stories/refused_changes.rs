@@ -135,3 +135,34 @@ fn another_device_of_the_user_sees_a_refused_change_and_decides_it() {
         everybody_has([&ben, &anna], json!([["a", "Ada"], ["d", "Bob"], ["c", "Cy"]])).await;
     });
 }
+
+#[test]
+fn a_record_that_was_deleted_and_may_not_come_back_yet_is_kept_whole() {
+    tell(async {
+        let world = World::new();
+        let (anna, ben) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        anna.create("owner", json!({"email": "a", "name": "Ada"})).await;
+        assert!(anna.sync().await.success && ben.sync().await.success);
+        anna.delete("owner", "1").await;
+        anna.create("owner", json!({"email": "a", "name": "Cy"})).await;
+        assert!(anna.sync().await.success);
+        world.pass(1_000);
+        // The later change brings the record back, and its email is another's by now.
+        ben.update("owner", "1", json!({"name": "Bo"})).await;
+        for _ in 0..2 {
+            assert!(ben.sync().await.success);
+        }
+        let conflict = open(&ben).await.remove(0);
+        assert_eq!((&conflict["kind"], &conflict["serverData"], &conflict["other"]["id"]), (&json!("constraint"), &Value::Null, &json!(2)));
+        assert_eq!(resolve(&ben, &conflict, json!({"type": "server-wins"})).await, Ok(()));
+        assert!(ben.sync().await.success);
+        assert_eq!(ben.get("owner", "1").await, None);
+        anna.update("owner", "2", json!({"email": "b"})).await;
+        assert!(anna.sync().await.success && ben.sync().await.success);
+        let key = conflict["id"].as_u64().expect("a key");
+        ben.engine.restore_conflict(key).await.expect("restored");
+        everybody_has([&ben, &anna], json!([["a", "Bo"], ["b", "Cy"]])).await;
+        ben.engine.undo_conflict(key).await.expect("undone");
+        everybody_has([&ben, &anna], json!([["b", "Cy"]])).await;
+    });
+}
