@@ -50,15 +50,17 @@ impl Mend {
         // Every row names what it wants to see, so that the number of rounds does not grow with the faults.
         each(rows, |(stored, found)| {
             part.unhashed += u64::from(found.unhashed && found.wrong.is_none());
+            let stored = if found.unhashed { summed(around, stored) } else { stored };
             let Some((code, _)) = found.wrong else {
                 if found.unhashed {
-                    summed(around, &mut work, stored);
+                    work.write(Write::Put(around.table, stored));
                 }
                 return Ok(());
             };
             let done = Self::one(db, &mut work, around, &stored, code, &mut part.resync)?;
-            if found.unhashed && matches!(done, Mended::Not(_)) {
-                summed(around, &mut work, stored.clone());
+            // What mends around a row of the outbox leaves the row itself.
+            if found.unhashed && (around.table == Table::Outbox || matches!(done, Mended::Not(_))) {
+                work.write(Write::Put(around.table, stored.clone()));
             }
             if let Mended::By(action) = done {
                 let about = named(around.table, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?)));
@@ -218,11 +220,11 @@ fn entries(around: &Around<'_>, stored: &Row) -> Option<Vec<Key>> {
     }
 }
 
-/// Writes a row anew that has no sum, as it is.
-fn summed(around: &Around<'_>, work: &mut Work<'_>, stored: Row) {
-    if let Ok(content) = from_text::<Value>(&stored.text) {
-        let text = with_sum(&place(around.table, &stored.key), &content);
-        work.write(Write::Put(around.table, Row { text, ..stored }));
+/// A row that has no sum with one, else as it is.
+fn summed(around: &Around<'_>, stored: Row) -> Row {
+    match from_text::<Value>(&stored.text) {
+        Ok(content) => Row { text: with_sum(&place(around.table, &stored.key), &content), ..stored },
+        Err(_) => stored,
     }
 }
 

@@ -137,8 +137,14 @@ fn what_a_release_without_sums_wrote_is_told_and_gets_them() {
         assert_eq!(whole(&device.store, Table::Audit).await.len(), trail, "nothing was wrong with them");
         assert_eq!(tab.check_all().await["checked"]["unhashed"], 0);
         let one = whole(&device.store, Table::Base).await.swap_remove(0);
-        change(&device.store, Table::Base, vec![one], |row| without_sum(&row.text)).await;
+        change(&device.store, Table::Base, vec![one.clone()], |row| without_sum(&row.text)).await;
         assert_eq!(tab.faults().await, ["base hash"], "from now on every row has one");
+        // One whose index entries are mended gets one with them.
+        as_of_an_earlier_release(&device.store).await;
+        let row = Row { text: without_sum(&one.text), index: Vec::new(), ..one };
+        write(&device.store, vec![Write::Put(Table::Base, row)]).await;
+        assert_eq!(briefs(&tab.repair().await["mended"]), ["base index indexed"]);
+        assert_eq!(tab.faults().await, Vec::<String>::new());
     });
 }
 
