@@ -83,6 +83,7 @@ impl Decision for ApplyPage {
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let (known, rows) = self.known(db, &overlay_rows)?;
+        let none_aside = db.count(&Quarantined::count())? == 0;
         self.release(db, &mut work)?;
 
         let skipped = usize::from(is(Bug::RecordSkipped) && self.changes.len() > 1);
@@ -101,7 +102,8 @@ impl Decision for ApplyPage {
             _ => Ok(()),
         };
         changes.and(end)?;
-        if self.changes.iter().any(|change| matches!(change.state, Content::Refused(..))) {
+        // Of what lay there before, nobody has looked at anything now.
+        if none_aside && self.changes.iter().any(|change| matches!(change.state, Content::Refused(..))) {
             work.write(Quarantined::look(&self.schema));
         }
         self.advance(&mut sync);

@@ -179,3 +179,27 @@ fn a_broken_function_takes_what_comes_down() {
         assert_eq!((here.all("tag").await.len(), here.warnings().len()), (5, 2));
     });
 }
+
+#[test]
+fn a_page_in_a_context_without_the_function_leaves_the_others_to_be_looked_at() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let (here, there) = (device.tab_with(settings(1)).await, world.device("ben").tab().await);
+        no_x(&here);
+        let id = there.create("tag", json!({"name": "x"})).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        here.engine.close();
+        // The next release begins in a worker, which keeps aside what the declaration does not allow.
+        let mut without = settings(2);
+        without["validators"] = json!([]);
+        let worker = device.tab_with(without).await;
+        there.create("tag", json!({"name": 5})).await;
+        assert!(there.sync().await.success && worker.sync().await.success);
+        assert_eq!(worker.engine.quarantine("{}").await.expect("read").len(), 2);
+        worker.engine.close();
+        let next = device.tab_of(settings(2), |app| app.function("validator", "tag", |_| Some(json!(null)))).await;
+        assert_eq!(next.engine.quarantine("{}").await.expect("read").len(), 1);
+        assert_eq!(next.get("tag", &id).await.expect("there")["name"], "x");
+    });
+}
