@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::records::object;
+use super::validators::VALIDATOR;
 use super::{Engine, EngineError};
 use crate::conflict::FilterError;
 use crate::decide::{Effects, InQuarantine, LookAtQuarantine, Validated, with_id};
@@ -45,9 +46,9 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Holds all that lies in quarantine against the schema once more, and applies what may be shown by now.
     pub(super) async fn look_again(&self) -> Result<(), EngineError> {
-        let mut after = None;
+        let (mut after, mut late) = (None, Vec::new());
         loop {
-            let validated = self.validated(&after).await?;
+            let validated = self.validated(&after, &mut late).await?;
             let looking = self.looking(after, Some(LOOKED_AT_AT_ONCE), Some(validated));
             let InQuarantine { mut found, effects } = self.decide(Durability::Relaxed, looking).await?;
             if effects != Effects::default() {
@@ -61,15 +62,25 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    /// What the app's functions say of the next part of it. Where one does not say, what lies there stays.
-    async fn validated(&self, after: &Option<(String, RecordId)>) -> Result<Validated, EngineError> {
+    /// What the app's functions say of the next part of it. Where one does not say, what lies there stays; one that was late
+    /// is not waited for again and again.
+    async fn validated(&self, after: &Option<(String, RecordId)>, late: &mut Vec<String>) -> Result<Validated, EngineError> {
         let entities = self.inner.settings.validators.clone();
         let mut refused = Vec::new();
         if !entities.is_empty() {
             let part = self.decide(Durability::Relaxed, self.looking(after.clone(), Some(LOOKED_AT_AT_ONCE), None)).await?;
             for (entity, id, kept) in part.found.into_iter().filter(|(entity, ..)| entities.contains(entity)) {
                 let Ok(record) = object(&kept.text, 0) else { continue };
-                let faults = self.validate(&entity, &id, &with_id(&record, &id)).await.unwrap_or(kept.faults);
+                let faults = if late.contains(&entity) {
+                    kept.faults
+                } else {
+                    self.validate(&entity, &id, &with_id(&record, &id)).await.unwrap_or_else(|why| {
+                        if why == VALIDATOR.late {
+                            late.push(entity.clone());
+                        }
+                        kept.faults
+                    })
+                };
                 if !faults.is_empty() {
                     refused.push((entity, id, kept.version, faults));
                 }

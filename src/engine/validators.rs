@@ -16,7 +16,7 @@ use crate::schema::Fault;
 use crate::store::{Durability, Store};
 use crate::value::Object;
 
-const VALIDATOR: Sort =
+pub(super) const VALIDATOR: Sort =
     Sort { name: "validator", failed: "validator_failed", late: "validator_late", slow: "validator_slow", invalid: "validator_invalid" };
 /// So often functions are asked about one write that comes to something else each time.
 const ASKED_MAX: usize = 3;

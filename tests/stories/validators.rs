@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use crate::parts::AppFunctions;
 use crate::world::{Tab, World, tell};
 
 fn settings(version: u32) -> Value {
@@ -201,5 +202,26 @@ fn a_page_in_a_context_without_the_function_leaves_the_others_to_be_looked_at() 
         let next = device.tab_of(settings(2), |app| app.function("validator", "tag", |_| Some(json!(null)))).await;
         assert_eq!(next.engine.quarantine("{}").await.expect("read").len(), 1);
         assert_eq!(next.get("tag", &id).await.expect("there")["name"], "x");
+    });
+}
+
+#[test]
+fn opening_waits_once_for_a_function_that_is_late() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let (here, there) = (device.tab_with(settings(1)).await, world.device("ben").tab().await);
+        no_x(&here);
+        for _ in 0..5 {
+            there.create("tag", json!({"name": "x"})).await;
+        }
+        assert!(there.sync().await.success && here.sync().await.success);
+        here.engine.close();
+        let before = world.now();
+        let late = |app: &AppFunctions| app.late_function("validator", "tag", |_| Box::pin(std::future::pending()));
+        let next = world.until(device.tab_of(settings(2), late)).await;
+        assert!(world.now() - before < 2_000, "{} ms", world.now() - before);
+        assert_eq!(next.engine.quarantine("{}").await.expect("read").len(), 5, "who does not say changes nothing");
+        assert_eq!(next.warnings(), [("validator_late".to_owned(), "tag".to_owned())]);
     });
 }
