@@ -4,7 +4,7 @@
  */
 import type { Bridge } from './bridge.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
-import { conflictIdOf, filterText, idText, name, strategyText } from './input.js';
+import { conflictIdOf, filterText, idText, name, noOthers, strategyText } from './input.js';
 import type { Key } from './records.js';
 import type {
   BroughtBack,
@@ -98,15 +98,16 @@ export class Conflicts {
   async bulkResolve(
     strategy: ConflictStrategy | StrategyName,
     filter: ConflictFilter = {},
-    { dryRun = false, onProgress, signal, reason }: BulkResolveOptions = {},
+    { dryRun = false, onProgress, signal, reason, ...others }: BulkResolveOptions = {},
   ): Promise<BulkResolved> {
+    noOthers(others);
     const how = strategyText(strategy, reason);
     filterText(filter);
     const { after: _, order: __, limit = Number.POSITIVE_INFINITY, ...which } = filter;
-    const { state: _state, ...others } = which;
+    const { state: _state, ...rest } = which;
     // Without another condition than time, none of them is read to be counted.
-    const ofAll = Object.keys(others).every((member) => member === 'since' || member === 'until');
-    const counted: ConflictFilter = ofAll ? others : { ...others, state: 'open' };
+    const ofAll = Object.keys(rest).every((member) => member === 'since' || member === 'until');
+    const counted: ConflictFilter = ofAll ? rest : { ...rest, state: 'open' };
     const total = onProgress ? Math.min((await this.statistics(counted)).open, limit) : 0;
     const [resolved, failed, previews]: [number[], BulkResolved['failed'], ConflictPreview[]] = [[], [], []];
     const dry = dryRun ? (['dry'] as const) : [];

@@ -84,6 +84,12 @@ export function name(value: unknown, path: string): string {
   return value;
 }
 
+/** Nothing may be left of the options: what a misspelt `dryRun` asks to be shown would be done in earnest. */
+export function noOthers(options: object): void {
+  const [other] = Object.keys(options);
+  if (other !== undefined) throw invalid(other, 'is no option');
+}
+
 /** Why something is done; an empty text where that is not said. */
 export function reasonText(reason: unknown): string {
   if (reason === undefined) return '';

@@ -35,10 +35,10 @@ export class Integrity {
    * known of them before stays as it was. They are looked at again when a client is opened with another declaration, or by
    * another release of this package. Fails with `invalid_value` and the `path` of an option that makes no sense.
    */
-  async quarantine({ after, limit }: QuarantineOptions = {}): Promise<Quarantined[]> {
+  async quarantine({ after, limit, ...others }: QuarantineOptions = {}): Promise<Quarantined[]> {
     // Of a listed one its place is enough.
     const place = after && { after: { entity: after.entity, id: after.id } };
-    return this.#bridge.call('quarantine', filterText({ ...place, ...(limit !== undefined && { limit }) }));
+    return this.#bridge.call('quarantine', filterText({ ...others, ...place, ...(limit !== undefined && { limit }) }));
   }
 
   /**

@@ -96,9 +96,10 @@ export class RelationshipManager<R = AnyRecords> {
    */
   async resolveOrphans(
     strategy: OrphanStrategy,
-    { dryRun = false, reason }: ResolveOrphansOptions = {},
+    { dryRun = false, reason, ...others }: ResolveOrphansOptions = {},
   ): Promise<OrphansResolved> {
-    const options = toText({ dryRun, reason: reasonText(reason) });
+    // What is no option is the engine's to refuse.
+    const options = toText({ ...others, dryRun, reason: reasonText(reason) });
     const { resolved, failed }: Told = await this.#bridge.call('resolveOrphans', name(strategy, 'strategy'), options);
     return { resolved, failed: failed.map(({ error, ...record }) => ({ ...record, error: toFieldSyncError(error) })) };
   }

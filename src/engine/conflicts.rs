@@ -225,7 +225,7 @@ pub(super) fn resolution(mut strategy: Object) -> Result<Resolution, EngineError
             data.remove("_sync");
             Some(data)
         }
-        None | Some(Value::Null) => None,
+        None => None,
         Some(_) => return Err(EngineError::with("invalid_value", "mergedData must be an object", json!({"path": "mergedData"}))),
     };
     Ok(match (strategy.get("type").and_then(Value::as_str), merged) {
@@ -237,7 +237,7 @@ pub(super) fn resolution(mut strategy: Object) -> Result<Resolution, EngineError
         _ => {
             return Err(EngineError::with(
                 "invalid_value",
-                "no such strategy: server-wins, client-wins, last-write-wins, merge, or manual with mergedData",
+                "no such strategy: server-wins, client-wins, last-write-wins, merge, or with mergedData merge or manual",
                 json!({"path": "type"}),
             ));
         }

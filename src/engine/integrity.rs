@@ -88,7 +88,12 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Mends what can be mended, or with `{"dryRun": true}` says what that would be: `{mended, left, hashed, resync, truncated}`.
     pub async fn repair(&self, text: &str) -> Result<Value, EngineError> {
-        let dry = match options(text)?.get("dryRun") {
+        let options = options(text)?;
+        // A misspelt `dryRun` is not done in earnest.
+        if let Some((name, _)) = options.as_object().and_then(|options| options.iter().find(|(name, _)| *name != "dryRun")) {
+            return Err(invalid(name, "is no option"));
+        }
+        let dry = match options.get("dryRun") {
             None => false,
             Some(Value::Bool(dry)) => *dry,
             Some(_) => return Err(invalid("dryRun", "must be true or false")),

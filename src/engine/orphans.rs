@@ -63,6 +63,10 @@ impl<S: Store, H: Host> Engine<S, H> {
             return Err(invalid("strategy", "must be 'delete', 'keep' or 'queue'"));
         }
         let options = options_of(options)?;
+        // A misspelt `dryRun` is not done in earnest.
+        if let Some(name) = options.keys().find(|name| !matches!(name.as_str(), "dryRun" | "reason")) {
+            return Err(invalid(name, "is no option"));
+        }
         let dry = match options.get("dryRun") {
             None => false,
             Some(Value::Bool(dry)) => *dry,

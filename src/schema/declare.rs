@@ -245,6 +245,11 @@ mod tests {
             assert!(rules(&format!(r#"{{"groups":{groups}}}"#)).contains("entities.a.conflicts.groups."), "{groups}");
         }
         assert!(rules(r#"{"fields":{"b":"set"},"groups":[["a","b"]]}"#).contains("groups.0"));
+        for field in ["a.b", "id", "_sync", ""] {
+            assert!(rules(&format!(r#"{{"groups":[["a","{field}"]]}}"#)).contains("groups.0': must be of top-level fields"), "{field}");
+            let rule = rules(&format!(r#"{{"fields":{{"{field}":"manual"}}}}"#));
+            assert!(rule.contains(&format!("fields.{field}': a rule is for a top-level field")), "{field}");
+        }
         assert!(rules(r#"{"detect":[]}"#).contains("entities.a.conflicts.detect"));
         assert!(rules(r#"{"detect":["hash","version","hash"]}"#).contains("entities.a.conflicts.detect.2"));
         assert!(rules(r#"{"detect":[{"timestamp":"a.b"}]}"#).contains("entities.a.conflicts.detect.0.timestamp"));

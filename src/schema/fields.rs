@@ -134,6 +134,9 @@ impl FieldShape {
             () if self.max_length.is_some() && !with_length => Some(("maxLength", "is for 'string' or 'array'")),
             () if reversed(lengths.0, lengths.1) => Some(("maxLength", "must not be less than 'minLength'")),
             () if self.choice.as_ref().is_some_and(Vec::is_empty) => Some(("enum", "must name a value")),
+            () if self.choice.iter().flatten().any(|value| !value.is_null() && self.holds.is_some_and(|holds| !holds.is_of(value))) => {
+                Some(("enum", "must name values of its type"))
+            }
             () => None,
         }
     }
@@ -237,6 +240,7 @@ mod tests {
             ("a.minLength", json!({"type": "number", "minLength": 1})),
             ("a.maxLength", json!({"type": "array", "minLength": 2, "maxLength": 1})),
             ("a.enum", json!({"enum": []})),
+            ("a.enum", json!({"type": "integer", "enum": [1, 1.0, null, "1"]})),
         ] {
             let name =
                 path.strip_suffix(".type").or(path.split_once(".m").map(|(name, _)| name)).or(path.strip_suffix(".enum")).unwrap_or(path);

@@ -135,7 +135,7 @@ impl ConflictRules {
         }
         for (field, rule) in self.fields.iter() {
             let at = format!("fields.{field}");
-            if field.contains(['.', '/', '[']) {
+            if !is_top_level(field) {
                 return Some((at, "a rule is for a top-level field, and holds for all below it"));
             }
             match rule {
@@ -152,6 +152,9 @@ impl ConflictRules {
         }
         let mut seen: Vec<&String> = Vec::new();
         for (at, group) in self.groups.iter().enumerate() {
+            if !group.iter().all(|field| is_top_level(field)) {
+                return Some((format!("groups.{at}"), "must be of top-level fields"));
+            }
             let before = seen.len();
             seen.extend(group);
             if group.len() < 2 || (before..seen.len()).any(|place| seen[..place].contains(&seen[place])) {
@@ -165,7 +168,6 @@ impl ConflictRules {
     }
 
     fn fault_of_signs(&self, grouped: &[&String]) -> Option<(String, &'static str)> {
-        let is_plain = |field: &String| !field.is_empty() && !field.contains(['.', '/', '[']) && !matches!(field.as_str(), "id" | "_sync");
         let is_same = |one: &Detect, other: &Detect| std::mem::discriminant(one) == std::mem::discriminant(other);
         if self.detect.is_empty() {
             return Some(("detect".to_owned(), "must name one to three of version, hash and a timestamp"));
@@ -175,14 +177,14 @@ impl ConflictRules {
                 return Some((format!("detect.{at}"), "stands there once"));
             }
             if let Detect::Timestamp(field) = sign
-                && !is_plain(field)
+                && !is_top_level(field)
             {
                 return Some((format!("detect.{at}.timestamp"), "must be a top-level field"));
             }
         }
         for (at, field) in self.metadata.iter().enumerate() {
             let wrong = |reason| Some((format!("metadata.{at}"), reason));
-            if !is_plain(field) {
+            if !is_top_level(field) {
                 return wrong("must be a top-level field");
             }
             if self.metadata[..at].contains(field) {
@@ -194,4 +196,9 @@ impl ConflictRules {
         }
         None
     }
+}
+
+/// Whether rules, groups and signs may name this: one field of the record itself, and none of FieldSync's.
+fn is_top_level(field: &str) -> bool {
+    !field.is_empty() && !field.contains(['.', '/', '[']) && !matches!(field, "id" | "_sync")
 }

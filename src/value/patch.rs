@@ -9,7 +9,7 @@ use super::{Delta, Limits, Object};
 
 /// A patch that cannot be applied. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the patch does not fit: {reason}, at {path}")]
+#[error("the patch does not fit: {reason}, at '{path}'")]
 pub struct PatchError {
     /// Where: the place of the operation in the list, or the field of a merge patch.
     pub path: String,

@@ -106,12 +106,13 @@ fn a_function_decides_what_a_receipt_or_a_page_finds_and_it_goes_in_the_same_ses
 
 #[test]
 fn what_a_function_does_not_decide_is_a_persons_and_says_why() {
-    let cases: [(Option<Value>, &str); 6] = [
+    let cases: [(Option<Value>, &str); 7] = [
         (Some(json!("manual")), "manual"),
         (Some(json!({"type": "manual"})), "manual"),
         (None, "rule_failed"),
         (Some(json!("theirs")), "rule_invalid"),
         (Some(json!({"type": "client-wins", "mergedData": {}})), "rule_invalid"),
+        (Some(json!({"type": "merge", "mergedData": null})), "rule_invalid"),
         (Some(json!(true)), "rule_invalid"),
     ];
     for (answer, why) in cases {

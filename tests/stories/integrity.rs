@@ -439,7 +439,7 @@ fn a_thousand_faults_are_listed_and_all_are_counted() {
 fn a_wish_that_makes_no_sense_is_refused() {
     tell(async {
         let tab = World::new().device("anna").tab().await;
-        for (text, path) in [(r#"{"dryRun": 1}"#, "dryRun"), ("[]", "options")] {
+        for (text, path) in [(r#"{"dryRun": 1}"#, "dryRun"), (r#"{"dryrun": true}"#, "dryrun"), ("[]", "options")] {
             let error = tab.engine.repair(text).await.expect_err("refused");
             assert_eq!((error.code, &error.details["path"]), ("invalid_value", &value(&format!("\"{path}\""))));
         }

@@ -296,9 +296,12 @@ fn what_makes_no_sense_is_refused_with_its_name() {
     tell(async {
         let world = World::new();
         let tab = world.device("anna").tab().await;
-        for (strategy, options, path) in
-            [("drop", "", "strategy"), ("delete", r#"{"dryRun": 1}"#, "dryRun"), ("delete", r#"{"reason": 1}"#, "reason")]
-        {
+        for (strategy, options, path) in [
+            ("drop", "", "strategy"),
+            ("delete", r#"{"dryRun": 1}"#, "dryRun"),
+            ("delete", r#"{"dryrun": true}"#, "dryrun"),
+            ("delete", r#"{"reason": 1}"#, "reason"),
+        ] {
             let refused = tab.engine.resolve_orphans(strategy, options).await.expect_err("refused");
             assert_eq!((refused.code, &refused.details["path"]), ("invalid_value", &json!(path)));
         }
