@@ -151,10 +151,25 @@ describe('the clinic', { timeout: 180_000 }, () => {
     assert.match(await card.locator('.title').innerText(), /Rex/);
     assert.match(await card.locator('.reason').innerText(), /· the server's value stands, decided by a rule$/);
     assert.deepEqual(await card.locator('tbody tr').first().locator('th, td').allInnerTexts(), [
-      'weight',
+      'Weight in kg',
       '12.9',
       '13.4',
     ]);
+    await phone.context.close();
+  });
+
+  test('of a field within another both sides are shown too', async () => {
+    const phone = await stage.device();
+    for (const { go } of [phone, desk]) await go({ practice: 'riverside', view: 'client', id: real.client });
+    await desk.page.getByRole('switch', { name: 'Work offline' }).click();
+    await change(desk.page, { City: 'Lund' });
+    await change(phone.page, { City: 'Malmö' });
+    await status(phone.page, /^Up to date$/);
+    await desk.page.getByRole('switch', { name: 'Work offline' }).click();
+    await filled(desk.page, 'City', 'Malmö');
+    await desk.page.getByRole('link', { name: /^Conflicts/ }).click();
+    const card = desk.page.locator('.card').filter({ hasText: 'Ada Lindgren' });
+    assert.deepEqual(await card.locator('tbody tr').locator('th, td').allInnerTexts(), ['City', 'Lund', 'Malmö']);
     await phone.context.close();
   });
 

@@ -12,7 +12,7 @@ const KINDS: Record<Conflict['kind'], string> = {
   'update-update': 'Changed here and on the server',
   'update-delete': 'Changed here, deleted on the server',
   'delete-update': 'Deleted here, changed on the server',
-  constraint: 'Against a rule',
+  constraint: 'Another record has what only one may have',
 };
 
 /** What came of it. A name that is not here is shown as it is. */
@@ -54,7 +54,7 @@ export function ConflictsView() {
 function Item({ conflict }: { conflict: Conflict }) {
   const place = usePlace();
   const nameOf = useNameOf();
-  const { operation, localData, serverData, baseData } = conflict;
+  const { operation, localData, serverData, baseData, other } = conflict;
   const known = (localData ?? serverData ?? baseData ?? {}) as AnyRecord;
   const { entity, recordId } = operation;
   return (
@@ -81,15 +81,15 @@ function Item({ conflict }: { conflict: Conflict }) {
             <tr>
               <th scope="col">Field</th>
               <th scope="col">Here</th>
-              <th scope="col">Server</th>
+              <th scope="col">{other ? 'Other record' : 'Server'}</th>
             </tr>
           </thead>
           <tbody>
             {conflict.affectedFields.map((field) => (
               <tr key={field}>
-                <th scope="row">{field}</th>
+                <th scope="row">{labelOf(entity, field)}</th>
                 <td>{shownValue(localData, field)}</td>
-                <td>{shownValue(serverData, field)}</td>
+                <td>{shownValue(other ? other.data : serverData, field)}</td>
               </tr>
             ))}
           </tbody>
@@ -107,12 +107,23 @@ function outcome(resolution: string, by: string | undefined): string {
   return `${stands}, decided by ${by === 'rule' ? 'a rule' : by}`;
 }
 
-/** A field of one side as text; React escapes it. Fields may be named as JSON pointers. */
+/** Where one side deleted the record, it is the record as a whole that collided. */
+const WHOLE = '*';
+
+/** The field as the forms name it, or its path. */
+function labelOf(entity: string, field: string): string {
+  if (field === WHOLE) return 'The record';
+  const fields = isEntity(entity) ? descriptions[entity].fields : [];
+  return fields.find(({ path }) => path === field)?.label ?? field;
+}
+
+/** What stands at a path of one side, as text; React escapes it. */
 function shownValue(side: unknown, field: string): string {
+  if (field === WHOLE) return side === null ? 'deleted' : 'kept';
   let value: unknown = side;
-  for (const part of field.replace(/^\//, '').split('/')) {
+  for (const part of field.split('.')) {
     if (typeof value !== 'object' || value === null) return '—';
-    value = (value as Record<string, unknown>)[part.replaceAll('~1', '/').replaceAll('~0', '~')];
+    value = (value as Record<string, unknown>)[part];
   }
   if (value === undefined || value === null) return '—';
   return typeof value === 'string' ? value : JSON.stringify(value);
