@@ -46,6 +46,7 @@ export type FieldRule = SideRule | 'counter' | 'set' | 'text' | { readonly list:
  * other content, or a later value of a top-level field (numbers as numbers, RFC 3339 texts as times, else any other value).
  */
 export type ChangeSign = 'version' | 'hash' | { readonly timestamp: string };
+
 /** What one field of a record may hold. `null` is as good as nothing there. */
 export interface FieldShape {
   /** `integer`: a whole number. */

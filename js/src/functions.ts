@@ -13,12 +13,15 @@ export function deepEqual(a: unknown, b: unknown): boolean {
   return compute('deepEqual', toText(a), toText(b));
 }
 
-/** What leads from `a` to `b`. */
+/** What leads from one object to the other; lists are set whole. Fails with `invalid_value` where one is no object. */
 export function diff(a: unknown, b: unknown): Delta {
   return compute('diff', toText(a), toText(b));
 }
 
-/** Three-way merge; `conflicts` names the fields that both sides changed. */
+/**
+ * Three-way merge of objects: what one side changed is as that side has it. `conflicts` names the fields that both sides
+ * changed; they keep the server's value. Fails with `invalid_value` where one is no object.
+ */
 export function merge(base: unknown, local: unknown, server: unknown): { data: unknown; conflicts: string[] } {
   return compute('merge', toText(base), toText(local), toText(server));
 }

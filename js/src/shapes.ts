@@ -116,29 +116,44 @@ export interface OperationResult {
   offlineId?: string;
   /** `null`: the server has no such record, because the create was refused. */
   serverId: string | number | null;
+  /**
+   * `conflict`: the server's record had moved on. Where both changes go together, what comes of them was sent as an operation of
+   * its own, and no conflict is counted or listed.
+   */
   status: 'success' | 'conflict' | 'failed';
   message?: string;
   operationId?: string;
   entityType?: string;
 }
 
+/** What two sides did to one record, and what came of it. docs/conflicts.md tells its life. */
 export interface Conflict {
   id: number;
+  /** The local operation that met it. */
   operation: SyncOperation;
+  /** The record as this side left it; `null`: deleted. */
   localData: unknown;
+  /** The record as the other side left it; `null`: deleted, or never there. */
   serverData: unknown;
+  /** In ms, by the device. */
   detectedAt: number;
   /** How it was found. */
   conflictType: 'version' | 'timestamp' | 'data';
+  /** The paths that both sides changed (`owner.city`; of a list whose items merge `lines.7`); `['*']`: the whole record. */
   affectedFields: string[];
   conflictId: string;
+  /** What the local side did, and the other; `constraint`: another record has what only one may have. */
   kind: 'update-update' | 'update-delete' | 'delete-update' | 'constraint';
+  /** The record on which the local change was written; `null`: there was none, or nobody here knows it. */
   baseData: unknown;
   state: 'open' | 'resolved' | 'undone';
   /** `server`: another device met it. Then `baseData` is null: nobody here knows what its operation was written on. */
   origin: 'device' | 'server';
+  /** What stands: `client-wins` the local side, `server-wins` the other, `merge` some of both; `discarded`, `elsewhere`. */
   resolution?: string;
+  /** `rule`, or the user who decided. */
   resolvedBy?: string;
+  /** In ms, by the device. */
   resolvedAt?: number;
   /** Of a `constraint`: the record that has the values of `affectedFields`, and its fields when the conflict was found. */
   other?: { id: Key; data: unknown };
@@ -162,8 +177,9 @@ export interface ConflictStep {
   /** `rule`, or the user. */
   by?: string;
   /**
-   * `invalid_record` where what the rules had put together may not be; of a resolution its name; of an undo `resolution` or `restore`, whichever it took back; of `asked` why: `manual`,
-   * `rule_failed`, `rule_late`, `rule_invalid`, `rule_unsettled`, or the code with which its answer was refused.
+   * Of `found` `invalid_record`, where what the rules had put together may not be; of `resolved` the resolution; of `undone`
+   * `resolution` or `restore`, whichever it took back; of `asked` why: `manual`, `rule_failed`, `rule_late`, `rule_invalid`,
+   * `rule_unsettled`, or the code with which its answer was refused.
    */
   how?: string;
   /** The operation that met the conflict, or that did this; absent where nothing had to be written. */
