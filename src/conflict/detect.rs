@@ -92,6 +92,22 @@ mod tests {
     }
 
     #[test]
+    fn what_belongs_together_comes_from_one_side_also_where_the_other_did_not_move() {
+        let mut rules = rules(&[timestamp("time")]);
+        rules.groups = vec![vec!["price".to_owned(), "currency".to_owned()]];
+        let base = json!({"price": 1, "currency": "CHF", "time": 5, "note": ""});
+        let there = json!({"price": 2, "currency": "EUR", "time": 5, "note": "x"});
+        for (local, left) in [
+            (json!({"price": 3, "currency": "CHF", "time": 5, "note": ""}), json!({"price": 3, "currency": "CHF"})),
+            (json!({"price": 1, "currency": "CHF", "time": 5, "note": "y"}), json!({"note": "y"})),
+        ] {
+            let (moved, verdict) = met(&rules, Some(Version(1)), &base, &update(&base, &local), 1, Some(&there));
+            let done = Action::Update { delta: Delta::diff(&Object::new(), &object(&left)) };
+            assert_eq!((moved, verdict.fields.len(), verdict.ask, verdict.action), (false, 0, Ask::Nobody, Some(done)), "{local}");
+        }
+    }
+
+    #[test]
     fn every_sign_tells_of_its_own() {
         let base = json!({"a": 1, "at": 1, "time": 5});
         let moved = |detect: &[Detect], on, there: Value| met(&rules(detect), on, &base, &Action::Delete, 1, Some(&there)).0;

@@ -107,7 +107,10 @@ pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> V
         }
         (Action::Update { delta }, Some(there)) => {
             let mut there = Delta::diff(local.base.unwrap_or(&Object::new()), there);
-            there.retain(|pointer, _| moved || rules.is_metadata(&top(pointer)));
+            there.retain(|pointer, _| {
+                let name = top(pointer);
+                moved || rules.is_metadata(&name) || rules.groups.iter().any(|group| group.contains(&name))
+            });
             fields(delta, &there, local, server, rules)
         }
     }
@@ -275,10 +278,15 @@ fn groups(
             |pointers: &[Pointer], stamp: &dyn Fn(&str) -> Stamp| pointers.iter().map(|at| stamp(&top(at))).max().unwrap_or_default();
         let rule = group.iter().find_map(|field| rules.fields.get(field)).unwrap_or(&rules.default);
         let stamps = (last(&ours, &|field| local.stamp_of(field)), last(&theirs, &|field| server.stamp_of(field)));
-        let verdict = local_wins(rule, stamps.0, stamps.1);
-        let others = theirs.iter().filter(|pointer| !ours.contains(pointer));
-        let names = ours.iter().chain(others).map(Pointer::dotted);
-        disputed.settle(names, verdict);
+        let mut verdict = local_wins(rule, stamps.0, stamps.1);
+        if local.finds_moved(server, rules) {
+            let others = theirs.iter().filter(|pointer| !ours.contains(pointer));
+            let names = ours.iter().chain(others).map(Pointer::dotted);
+            disputed.settle(names, verdict);
+        } else {
+            // Nothing stands against it, and what belongs together still comes from one side.
+            verdict = (true, Ask::Nobody);
+        }
         for field in group.iter().filter(|_| verdict.0) {
             match (mine.get(field), local.on.and_then(|on| on.get(field))) {
                 (Some(value), on) if on != Some(value) => left.insert(Pointer::field(field), Change::Set(value.clone())),
