@@ -75,7 +75,9 @@ impl Resolve {
         // One that was not downloaded yet is known by what the server said of it.
         let other = conflict.other.as_ref().filter(|_| rival.is_none());
         let Some((id, there)) = other.and_then(|other| Some((&other.id, other.data.as_ref()?))) else { return Ok(rival) };
-        if place.existing(db, work, id, sync.generation)?.is_some() {
+        let through = sync.through_of(&conflict.entity);
+        let is_past = conflict.other.as_ref().and_then(|other| other.version).is_some_and(|version| through >= Some(version));
+        if is_past || place.existing(db, work, id, sync.generation)?.is_some() {
             return Ok(None);
         }
         let held = declared.holdings(there);

@@ -78,6 +78,9 @@ impl Decision for ChangeEpoch {
         for read in &open {
             if let Some(mut conflict) = db.one::<Conflict>(read)? {
                 conflict.server.version = Version::LOST;
+                if let Some(other) = &mut conflict.other {
+                    other.version = Some(Version::LOST);
+                }
                 work.conflict(&conflict);
             }
         }

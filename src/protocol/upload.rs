@@ -273,6 +273,9 @@ pub struct Broken {
     pub fields: Vec<String>,
     /// The record that has these values.
     pub id: RecordId,
+    /// Its version: whoever has downloaded that far knows what became of it since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
     /// Its fields; nothing where the user may not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Object>,

@@ -290,7 +290,7 @@ fn a_record_that_was_given_up_is_not_given_up_twice() {
     let mut desk = Desk::new();
     let create = desk.create(json!({"name": "Rex"}));
     desk.claim(&[&create], desk.known());
-    let constraint = Some(Box::new(Broken { fields: vec!["name".to_owned()], id: REX, data: None }));
+    let constraint = Some(Box::new(Broken { fields: vec!["name".to_owned()], id: REX, version: None, data: None }));
     let (kind, server) = (ConflictKind::Constraint, ServerState::plain(Version::LOST, None));
     let met = Outcome::Conflict { conflict_id: "one".to_owned(), kind, real_id: None, server, done: false, constraint };
     desk.answer(epoch(1), 0, &[(&create, met)]).expect("it stands in this one");

@@ -170,6 +170,30 @@ fn a_merge_writes_exactly_what_was_decided_unless_that_is_somebody_elses() {
 }
 
 #[test]
+fn a_merge_may_keep_the_values_once_it_is_known_here_that_the_other_is_gone() {
+    for restored in [false, true] {
+        tell(async move {
+            let world = if restored { World::with_backups() } else { World::new() };
+            let (anna, ben, _, conflict) = met(&world).await;
+            let merge = json!({"type": "merge", "mergedData": {"email": "a", "name": "Bo B."}});
+            anna.delete("owner", "1").await;
+            assert!(anna.sync().await.success);
+            assert_eq!(resolve(&ben, &conflict, merge.clone()).await.expect_err("not known yet").0, "unique_violation");
+            if restored {
+                // A server that counts anew, and never had the other.
+                world.restore(&World::with_backups().backup().await);
+                ben.sync().await;
+            }
+            assert!(ben.sync().await.success);
+            assert_eq!(resolve(&ben, &conflict, merge).await, Ok(()));
+            let result = ben.sync().await;
+            assert!(result.success && result.conflicts == 0 && ben.queue().await.iter().all(|item| item["state"] == "acknowledged"));
+            assert_eq!(ben.all("owner").await[0]["name"], "Bo B.");
+        });
+    }
+}
+
+#[test]
 fn the_local_values_are_sent_again_and_stand_once_the_other_has_changed() {
     for strategy in ["client-wins", "last-write-wins", "merge"] {
         tell(async move {

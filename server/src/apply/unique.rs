@@ -49,8 +49,9 @@ pub(super) fn taken_from(
 impl Working {
     /// Opens a conflict over a constraint. Of a record that is not there is no copy: only its device has it.
     pub(super) fn refuse(&mut self, context: &Context<'_>, incoming: &Incoming<'_>, fresh: &str, taken: Taken) -> Outcome {
-        let data = self.record(&taken.holder).ok().flatten().and_then(|record| record.data.clone());
-        let constraint = Some(Box::new(Broken { fields: taken.fields, id: taken.holder.id, data }));
+        let holder = self.record(&taken.holder).ok().flatten();
+        let (version, data) = (holder.map(|record| record.version), holder.and_then(|record| record.data.clone()));
+        let constraint = Some(Box::new(Broken { fields: taken.fields, id: taken.holder.id, version, data }));
         let record = taken.key.and_then(|key| self.record(&key).ok().flatten().cloned());
         let kind = ConflictKind::Constraint;
         match record {

@@ -43,7 +43,7 @@ async fn who_asks_for_what_another_holds_meets_a_conflict_that_shows_the_other<S
     let made = ben.create(2, "owner", "temp_2_b_owner", owner("ada@x"));
     let outcome = world.upload(&ben, std::slice::from_ref(&made)).await.remove(0);
     assert_eq!((&outcome["status"], &outcome["kind"], &outcome["realId"]), (&json!("conflict"), &json!("constraint"), &Value::Null));
-    assert_eq!(outcome["constraint"], json!({"fields": ["email"], "id": 1, "data": {"email": "ada@x", "name": "Ada"}}));
+    assert_eq!(outcome["constraint"], json!({"fields": ["email"], "id": 1, "version": "1", "data": {"email": "ada@x", "name": "Ada"}}));
     // The same question has the same answer, also when it would be another today.
     world.upload(&anna, &[anna.update(3, "owner", 1, json!({"/email": "ada@y"}), version(1))]).await;
     assert_eq!(briefs(&world.upload(&ben, &[made]).await), ["duplicate conflict constraint"]);
@@ -92,7 +92,10 @@ async fn null_and_nothing_share_and_all_values_of_a_constraint_count<S: ServerSt
         )
         .await;
     assert_eq!(briefs(&outcomes)[..5], ["applied 1", "applied 2", "applied 3", "applied 4", "applied 5"]);
-    assert_eq!(outcomes[5]["constraint"], json!({"fields": ["clinic.id", "number"], "id": 3, "data": {"clinic": {"id": 1}, "number": 7}}));
+    assert_eq!(
+        outcomes[5]["constraint"],
+        json!({"fields": ["clinic.id", "number"], "id": 3, "version": "3", "data": {"clinic": {"id": 1}, "number": 7}})
+    );
     Ok(())
 }
 
