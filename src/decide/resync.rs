@@ -98,6 +98,14 @@ impl ApplyPage {
             work.touch(&row.entity, &row.id);
             work.drop_overlay(&row);
         }
+        // What was written before something was declared has its entries from now on, as all that was filled.
+        if SyncState::wanted(&self.schema).iter().any(|wanted| !self.from.covers.contains(wanted)) {
+            for row in db.all::<OverlayRow>(&overlay)? {
+                if let Some(row) = work.latest(row).filter(|row| self.schema.entity(&row.entity).is_some()) {
+                    work.put(row);
+                }
+            }
+        }
         if self.is_filling() {
             work.write(drop_generation(self.from.generation));
         }

@@ -27,6 +27,12 @@ impl Place<'_> {
         }
     }
 
+    fn in_overlay(&self, sync: &SyncState, holding: &Holding) -> Read {
+        // What is unsent since before the constraint was declared has no entry of it until all is downloaded anew.
+        let declared_since = !sync.is_indexed(self.entity, &holding.name) && sync.covers.iter().any(|covered| covered == self.entity);
+        if declared_since { OverlayRow::read_entity(self.entity) } else { OverlayRow::read_holding(self.entity, holding) }
+    }
+
     /// Asks for whoever may hold what a new record takes, so that it comes with the first round.
     pub(super) fn prefetch_rivals(&self, db: &mut Cache, data: &Object, generation: u64) {
         for holding in self.declared().map(|declared| declared.holdings(data)).unwrap_or_default() {
@@ -51,7 +57,7 @@ impl Place<'_> {
         let (Some(declared), Some(after)) = (self.declared(), after) else { return Ok(None) };
         let taken = declared.taken(before, after);
         for holding in &taken {
-            db.prefetch([OverlayRow::read_holding(self.entity, holding), self.in_base(sync, holding)]);
+            db.prefetch([self.in_overlay(sync, holding), self.in_base(sync, holding)]);
         }
         for holding in &taken {
             if let Some(id) = self.holder(db, work, sync, own, holding)? {
@@ -69,7 +75,7 @@ impl Place<'_> {
         if let Some(row) = work.changed_rows().find(|row| is_other(row)) {
             return Ok(Some(row.id.clone()));
         }
-        for row in db.all::<OverlayRow>(&OverlayRow::read_holding(self.entity, holding))? {
+        for row in db.all::<OverlayRow>(&self.in_overlay(sync, holding))? {
             if let Some(row) = work.latest(row).filter(is_other) {
                 return Ok(Some(row.id));
             }

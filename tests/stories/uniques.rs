@@ -169,3 +169,29 @@ fn a_parked_operation_is_not_edited_into_what_another_record_has() {
         assert!(tab.queue().await.is_empty());
     });
 }
+
+#[test]
+fn a_constraint_that_is_declared_later_holds_for_what_is_unsent_since_before() {
+    for downloaded in [false, true] {
+        tell(async move {
+            let world = World::new();
+            let device = world.device("anna");
+            let entity = |unique: Value| json!({"schema": {"name": "stories", "version": 1, "entities": {"tag": {"key": "uuid", "unique": unique}}}});
+            let before = device.tab_with(entity(json!([]))).await;
+            let sent = before.create("tag", json!({"name": "w"})).await;
+            assert!(before.sync().await.success && before.sync().await.success);
+            before.create("tag", json!({"name": "x"})).await;
+            before.update("tag", &sent, json!({"name": "y"})).await;
+            before.engine.close();
+            let later = device.tab_with(entity(json!([["name"]]))).await;
+            if downloaded {
+                assert!(later.down().await.success);
+            }
+            for name in ["x", "y"] {
+                assert_eq!(refused(&later, "tag", json!({ "name": name })).await.0, "unique_violation", "{name} {downloaded}");
+            }
+            later.create("tag", json!({"name": "w"})).await;
+            assert!(later.sync().await.success && later.queue().await.is_empty());
+        });
+    }
+}
