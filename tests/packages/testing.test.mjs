@@ -225,6 +225,18 @@ describe('a world of fieldsync/testing', { timeout: 60_000 }, () => {
     assert.deepEqual([conflict.localData.name, conflict.serverData.name], ['Benjamin', 'Benedict']);
   });
 
+  test('what settles itself does not stand against a deletion, and the session ends', async () => {
+    const entities = { client: { conflicts: { metadata: ['updatedAt'] } } };
+    const db = await phone.open({ schema: { ...schema, entities } });
+    const id = world.server.put('client', { name: 'Ada', updatedAt: 1 });
+    await db.engine.sync();
+    await db.update('client', id, { updatedAt: 2 });
+    world.server.remove('client', id);
+    assert.equal((await db.engine.sync()).success, true);
+    assert.equal(await db.get('client', id), undefined);
+    assert.deepEqual([await db.conflicts.list(), await db.queue.list()], [[], []]);
+  });
+
   test('what two devices count and put into lists comes together', async () => {
     const [one, other] = [await phone.open(), await world.device().open({ user: 'ben' })];
     const lots = [

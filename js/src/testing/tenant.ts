@@ -234,7 +234,8 @@ export class Tenant {
     const changed = changedBy(before.data ?? {}, action.delta);
     const data = this.#mapped(declared, changed.data);
     const isSo = changed.unfit === undefined && JSON.stringify(data) === JSON.stringify(before.data);
-    if (before.data && isSo) return applied(base);
+    // A change of nothing is so everywhere, also where the record is gone.
+    if ((before.data && isSo) || changed.fields.length === 0) return applied(base);
     if (!before.data) throw conflict('update-delete');
     if (before.version !== base) throw conflict('update-update');
     if (changed.unfit !== undefined) {
