@@ -10,6 +10,7 @@ use super::cache::{Cache, Decision, Run, each, outdated, unreadable};
 use super::effects::Effects;
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
+use super::quarantine::Quarantined;
 use super::rebase::{after, map_temps};
 use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals};
 use super::shown::Present;
@@ -197,10 +198,13 @@ impl Import {
             None => match work.overlay_by_id(db, &operation.entity, &carried.row)? {
                 Some(row) => row,
                 None => {
-                    let base = db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &id))?;
+                    let base = BaseRow::read(sync.generation, &operation.entity, &id);
+                    let aside = Quarantined::read(&operation.entity, &id);
+                    db.prefetch([base.clone(), aside.clone()]);
+                    let (base, is_aside) = (db.one::<BaseRow>(&base)?, !db.rows(&aside)?.is_empty());
                     // A version of another lineage is none of this one.
                     let version = carried.version.map(|version| if sync.epoch == self.unsent.epoch { version } else { Version::LOST });
-                    as_written(carried, &operation.entity, id, version, base, sync)
+                    as_written(carried, &operation.entity, id, version, (base, is_aside), sync)
                 }
             },
         };
@@ -243,12 +247,14 @@ fn as_written(
     entity: &str,
     id: RecordId,
     version: Option<Version>,
-    base: Option<BaseRow>,
+    (base, is_aside): (Option<BaseRow>, bool),
     sync: &SyncState,
 ) -> OverlayRow {
     let key = if base.is_some() { id.clone() } else { carried.row.clone() };
     let here = match base {
         Some(base) => Some(base.state(sync)),
+        // What the server has of it may not be shown here: then it is as its writer saw it.
+        None if is_aside => None,
         // Everything up to `through` is here, and this record is not: it was deleted.
         None => sync.through_of(entity).filter(|_| version.is_some()).map(|through| ServerState::plain(through, None)),
     };

@@ -134,6 +134,26 @@ fn a_record_of_a_page_that_may_not_be_is_kept_aside_and_what_was_known_of_it_sta
 }
 
 #[test]
+fn work_that_a_file_brings_on_a_record_that_may_not_be_shown_is_not_on_a_deleted_one() {
+    tell(async {
+        let (world, here, there) = apart().await;
+        let id = both(&here, &there, json!({"name": "hay", "stock": -3})).await;
+        assert_eq!((quarantine(&here).await.len(), here.get("item", &id).await), (1, None));
+        let other = world.device("anna").tab_with(settings(1, &json!({}))).await;
+        assert!(other.sync().await.success);
+        other.update("item", &id, json!({"name": "oats"})).await;
+        let file = other.engine.export().await.expect("written");
+        here.engine.import(&file).await.expect("read");
+        let shown = here.get("item", &id).await.expect("as its writer saw it");
+        assert_eq!((&shown["name"], &shown["stock"]), (&json!("oats"), &json!(-3)));
+        let result = here.sync().await;
+        assert_eq!((result.success, result.synced, result.conflicts), (true, 1, 0), "{result:?}");
+        assert!(there.sync().await.success);
+        assert_eq!(there.get("item", &id).await.expect("there")["name"], "oats");
+    });
+}
+
+#[test]
 fn a_resync_keeps_what_was_known_of_a_record_that_it_may_not_show() {
     tell(async {
         let (world, _, there) = apart().await;
