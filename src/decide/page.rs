@@ -269,7 +269,7 @@ impl ApplyPage {
                 let kept = BaseRow { id: row.id.clone(), version, data: data.clone() };
                 work.write(Write::Put(Table::Base, kept.row(generation, &row.entity, declared)));
                 // What is declared since it was written has its entries from now on.
-                work.put(row);
+                work.reindex(row);
             }
             self.set_aside(work, change);
             return Ok(());

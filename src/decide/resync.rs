@@ -102,7 +102,7 @@ impl ApplyPage {
         if SyncState::wanted(&self.schema).iter().any(|wanted| !self.from.covers.contains(wanted)) {
             for row in db.all::<OverlayRow>(&overlay)? {
                 if let Some(row) = work.latest(row).filter(|row| self.schema.entity(&row.entity).is_some()) {
-                    work.put(row);
+                    work.reindex(row);
                 }
             }
         }

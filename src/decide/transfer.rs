@@ -159,6 +159,7 @@ impl Decision for Import {
         for (carried, operation) in &operations {
             let id = present(db, &operation.entity, &carried.id)?;
             db.prefetch([BaseRow::read(sync.generation, &operation.entity, &id), OverlayRow::read_by_id(&operation.entity, &id)]);
+            db.prefetch([Quarantined::read(&operation.entity, &id)]);
         }
         let named = Present::wanted(operations.iter().map(|(_, operation)| operation), &self.schema).ids;
         db.prefetch(named.iter().map(|(entity, id)| IdRow::read(entity, id)));
@@ -198,10 +199,8 @@ impl Import {
             None => match work.overlay_by_id(db, &operation.entity, &carried.row)? {
                 Some(row) => row,
                 None => {
-                    let base = BaseRow::read(sync.generation, &operation.entity, &id);
-                    let aside = Quarantined::read(&operation.entity, &id);
-                    db.prefetch([base.clone(), aside.clone()]);
-                    let (base, is_aside) = (db.one::<BaseRow>(&base)?, !db.rows(&aside)?.is_empty());
+                    let base = db.one::<BaseRow>(&BaseRow::read(sync.generation, &operation.entity, &id))?;
+                    let is_aside = !db.rows(&Quarantined::read(&operation.entity, &id))?.is_empty();
                     // A version of another lineage is none of this one.
                     let version = carried.version.map(|version| if sync.epoch == self.unsent.epoch { version } else { Version::LOST });
                     as_written(carried, &operation.entity, id, version, (base, is_aside), sync)

@@ -171,6 +171,11 @@ impl<'w> Work<'w> {
         let (entity, key) = (row.entity.clone(), row.key.clone());
         self.change(&entity, &key, Some(row));
     }
+    /// Writes an overlay row that looks as it did: only its index entries may be others.
+    pub(super) fn reindex(&mut self, row: OverlayRow) {
+        let (entity, key) = (row.entity.clone(), row.key.clone());
+        self.change(&entity, &key, Some(row));
+    }
     /// Takes an overlay row away.
     pub(super) fn drop_overlay(&mut self, row: &OverlayRow) {
         self.change(&row.entity, &row.key, None);
