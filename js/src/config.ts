@@ -3,10 +3,10 @@
  * or bad setting with `bad_setting` and its path.
  */
 import type { FunctionSort } from './boundary.js';
+import type { Conflict, ConflictStrategy, StrategyName } from './conflict-shapes.js';
 import { FieldSyncError } from './errors.js';
 import { optionsText } from './input.js';
 import type { AnyRecords, EntityOf, Key } from './records.js';
-import type { Conflict, ConflictStrategy, StrategyName } from './shapes.js';
 
 /** For whom a token is asked. */
 export interface Identity {

@@ -3,9 +3,6 @@
  * decided, brought back. None of them ever goes; what loses is kept in it.
  */
 import type { Bridge } from './bridge.js';
-import { FieldSyncError, toFieldSyncError } from './errors.js';
-import { conflictIdOf, filterText, idText, name, noOthers, strategyText } from './input.js';
-import type { Key } from './records.js';
 import type {
   BroughtBack,
   BulkResolved,
@@ -15,8 +12,11 @@ import type {
   ConflictStatistics,
   ConflictStrategy,
   StrategyName,
-  SyncError,
-} from './shapes.js';
+} from './conflict-shapes.js';
+import { FieldSyncError, toFieldSyncError } from './errors.js';
+import { conflictIdOf, filterText, idText, name, noOthers, strategyText } from './input.js';
+import type { Key } from './records.js';
+import type { SyncError } from './shapes.js';
 
 export interface BulkResolveOptions {
   /** Decides nothing, and shows what each decision would come to. */

@@ -21,6 +21,7 @@ export type {
   TokenProvider,
   ValidatorFunction,
 } from './config.js';
+export type * from './conflict-shapes.js';
 export { type BulkResolveOptions, Conflicts } from './conflicts.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
 export {

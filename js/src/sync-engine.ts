@@ -4,15 +4,13 @@
  */
 import type { Direction } from './boundary.js';
 import type { Bridge } from './bridge.js';
+import type { Conflict, ConflictStrategy, StrategyName } from './conflict-shapes.js';
 import { FieldSyncError } from './errors.js';
 import type { Events } from './events.js';
 import { conflictIdOf, name, operationIdOf, strategyText } from './input.js';
 import type {
   BatchResult,
-  Conflict,
-  ConflictStrategy,
   EntitySyncResult,
-  StrategyName,
   SyncOperation,
   SyncProgress,
   SyncReport,
