@@ -261,18 +261,6 @@ pub fn link(previous: &Hash, content: &str) -> Hash {
     hash_bytes(&bytes)
 }
 
-/// The number of the first audit row that does not continue the chain, if one does not.
-pub fn first_broken(rows: &[AuditRow]) -> Option<u64> {
-    let mut previous = Hash::zero();
-    for (expected, row) in (1..).zip(rows) {
-        if row.number != expected || row.hash != link(&previous, &row.content) {
-            return Some(expected);
-        }
-        previous = row.hash.clone();
-    }
-    None
-}
-
 fn entry(receipt: &Receipt) -> serde_json::Value {
     match &receipt.outcome {
         Outcome::Applied { real_id, version, .. } => {

@@ -24,7 +24,7 @@ use fieldsync::protocol::limits::CLOCK_TOLERANCE_MS;
 use fieldsync::protocol::{Outcome, Rejection};
 use fieldsync::schema::{Fault, Schema};
 
-pub use effects::{audit_row, first_broken, link, reused};
+pub use effects::{audit_row, link, reused};
 pub use group::GroupRun;
 pub use incoming::Incoming;
 pub use resolve::{Decision, Said};

@@ -1,7 +1,6 @@
 //! Two tenants in one database. Whatever one of them knows of the other (IDs, temp IDs, operation IDs,
 //! checkpoints, client IDs), no endpoint gives or takes anything across.
 
-use fieldsync_server::apply::first_broken;
 use fieldsync_server::http::Settings;
 use fieldsync_server::store::memory::MemoryStore;
 use fieldsync_server::store::sqlite::SqliteStore;
@@ -9,7 +8,7 @@ use fieldsync_server::store::{AuditRow, ServerStore};
 use serde_json::{Value, json};
 
 use crate::port::Port;
-use crate::world::{Device, Failure, Told, World, brief, op, version};
+use crate::world::{Device, Failure, Told, World, brief, followed, op, version};
 
 const SECRET: &str = "north-secret";
 
@@ -120,7 +119,7 @@ async fn a_foreign_database_leaves_a_trace_with_the_tenant_whose_token_it_used<S
         assert_eq!(refusal.ok_or("it is refused")?.reason.classify().1, "identity_mismatch");
     }
     let rows = service.store().audit_rows("north").await?;
-    assert_eq!((rows.len(), first_broken(&rows)), (7, None));
+    assert_eq!((rows.len(), followed(&rows)), (7, Ok(())));
     let content: Value = serde_json::from_str(&rows[6].content)?;
     assert_eq!((&content["refused"], &content["request"]), (&json!("identity_mismatch"), &json!("r-foreign")));
     assert_eq!((&content["user"], &content["database"]["tenant"]), (&json!("anna"), &json!("south")));
@@ -128,7 +127,7 @@ async fn a_foreign_database_leaves_a_trace_with_the_tenant_whose_token_it_used<S
     let after = world.status(&north).await;
     assert_eq!((&after["sequence"], &after["auditHead"]), (&before["sequence"], &json!(rows[6].hash)));
     assert_eq!(world.upload(&north, &[north.create(2, "client", "temp_2_a_client", json!({}))]).await.len(), 1);
-    assert_eq!(first_broken(&service.store().audit_rows("north").await?), None);
+    assert_eq!(followed(&service.store().audit_rows("north").await?), Ok(()));
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! What was answered once is answered the same for ever.
 
-use fieldsync_server::apply::first_broken;
+use fieldsync_server::audit::Broken;
 use fieldsync_server::store::ServerStore;
 use fieldsync_server::store::memory::MemoryStore;
 use serde_json::json;
 
-use crate::world::{Device, Told, World, after, briefs, on_both_stores, op, version};
+use crate::world::{Device, Told, World, after, briefs, followed, on_both_stores, op, version};
 
 on_both_stores!(
     a_lost_answer_is_given_again,
@@ -138,13 +138,13 @@ async fn the_audit_chain_tells_of_every_upload_and_shows_tampering() -> Told {
     world.upload(&anna, &[anna.create(4, "client", "temp_4_a_client", json!({"secret": "x"}))]).await;
     let rows = world.service.store().audit("north").await;
     assert_eq!(rows.len(), 4);
-    assert_eq!(first_broken(&rows), None);
+    assert_eq!(followed(&rows), Ok(()));
     assert!(rows.iter().all(|row| !row.content.contains("secret")), "the trail holds no fields");
     let mut changed = rows.clone();
     changed[1].content = changed[1].content.replace("anna", "evie");
-    assert_eq!(first_broken(&changed), Some(2));
+    assert_eq!(followed(&changed), Err(Broken::Changed(2)));
     let mut dropped = rows;
     dropped.remove(2);
-    assert_eq!(first_broken(&dropped), Some(3));
+    assert_eq!(followed(&dropped), Err(Broken::Missing(3)));
     Ok(())
 }

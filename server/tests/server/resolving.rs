@@ -1,10 +1,9 @@
 //! Conflicts that are decided at the server, and what becomes of decisions that cross on the way.
 
-use fieldsync_server::apply::first_broken;
 use fieldsync_server::store::ServerStore;
 use serde_json::{Value, json};
 
-use crate::world::{Device, NOW_MS, Told, World, after, brief, briefs, on_both_stores, op, version};
+use crate::world::{Device, NOW_MS, Told, World, after, brief, briefs, followed, on_both_stores, op, version};
 
 on_both_stores!(
     each_resolution_does_what_its_name_says,
@@ -255,7 +254,7 @@ async fn the_audit_chain_says_who_decided_what_and_why() -> Told {
         (&json!("head"), &json!(op(4)), &json!("3"))
     );
     assert_eq!(last["decision"], json!({"conflict": conflict, "resolution": "client-wins", "reason": "he asked for it"}));
-    assert_eq!(first_broken(&rows), None);
+    assert_eq!(followed(&rows), Ok(()));
     let change = world.service.store().changes("north").await.pop().ok_or("a change")?;
     assert_eq!((change.user.as_str(), change.operation.to_string()), ("head", op(4)));
     Ok(())

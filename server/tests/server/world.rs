@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fieldsync::model::Epoch;
 use fieldsync::schema::Schema;
+use fieldsync_server::audit::{Broken, Chain};
 use fieldsync_server::key::ServerKey;
 use fieldsync_server::seams::{Clock, Entropy, EntropyError};
 use fieldsync_server::service::{Refusal, Service, Watermark};
-use fieldsync_server::store::ServerStore;
 use fieldsync_server::store::memory::{MemoryStore, Snapshot};
 use fieldsync_server::store::sqlite::SqliteStore;
+use fieldsync_server::store::{AuditRow, ServerStore};
 use fieldsync_server::token::{COORDINATOR, Identity};
 use serde_json::{Value, json};
 
@@ -32,6 +33,12 @@ pub(crate) const SCHEMA: &str = r#"{"name": "test", "version": 3, "entities": {
     "bowl": {"key": "uuid", "fields": {"size": {"type": "integer", "required": true, "max": 8},
          "owner.name": {"type": "string", "required": true, "minLength": 1}}}
 }}"#;
+
+/// Whether rows of an audit trail continue each other from the first one on, as an inspector finds it.
+pub(crate) fn followed(rows: &[AuditRow]) -> Result<(), Broken> {
+    let mut chain = Chain::default();
+    rows.iter().try_for_each(|row| chain.follow(row))
+}
 
 /// Runs each story on both stores.
 macro_rules! on_both_stores {
