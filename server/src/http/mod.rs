@@ -17,7 +17,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use fieldsync::protocol::{limits, paths};
 use futures_util::stream;
 use serde::Deserialize;
@@ -74,12 +74,12 @@ pub fn router<S: ServerStore>(service: Arc<Service<S>>, tokens: Tokens, settings
     let at = |path: &str| format!("{BASE_PATH}{path}");
     let origins = Arc::new(settings.allowed_origins.clone());
     Router::new()
-        .route(&at(paths::INITIALIZE), post(initialize::<S>))
-        .route(&at(paths::UPLOAD), post(upload::<S>))
+        .route(&at(paths::INITIALIZE), Call::Initialize.route())
+        .route(&at(paths::UPLOAD), Call::Upload.route())
         .route(&at(paths::DOWNLOAD), post(download::<S>))
-        .route(&at(paths::STATUS), post(status::<S>))
-        .route(&at(paths::CONFLICTS), post(conflicts::<S>))
-        .route(&at(paths::RESOLVE_CONFLICT), post(resolve_conflict::<S>))
+        .route(&at(paths::STATUS), Call::Status.route())
+        .route(&at(paths::CONFLICTS), Call::Conflicts.route())
+        .route(&at(paths::RESOLVE_CONFLICT), Call::ResolveConflict.route())
         .route(&at(paths::HEALTH), get(health::<S>))
         .fallback(async || refused(&Reason::NotFound.into()))
         .method_not_allowed_fallback(async || refused(&Reason::MethodNotAllowed.into()))
@@ -117,19 +117,38 @@ async fn admit<S: ServerStore>(shared: &Shared<S>, headers: &HeaderMap, body: Bo
     Ok((identity, body))
 }
 
-/// Requests whose answer is one text: each is what the service makes of it.
-macro_rules! answered {
-    ($($name:ident),+ $(,)?) => {$(
-        async fn $name<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
-            match admit(&shared, &headers, body).await {
-                Ok((identity, body)) => json(shared.service.$name(&identity, &body).await),
-                Err(refusal) => refused(&refusal),
-            }
-        }
-    )+};
+/// A request whose answer is one text.
+#[derive(Clone, Copy)]
+enum Call {
+    Initialize,
+    Upload,
+    Status,
+    Conflicts,
+    ResolveConflict,
 }
 
-answered!(initialize, upload, status, conflicts, resolve_conflict);
+impl Call {
+    /// The route of this call.
+    fn route<S: ServerStore>(self) -> MethodRouter<Arc<Shared<S>>> {
+        post(async move |State(shared): App<S>, headers: HeaderMap, body: Body| self.answered(&shared, &headers, body).await)
+    }
+
+    /// What the service makes of it, once it is admitted.
+    async fn answered<S: ServerStore>(self, shared: &Shared<S>, headers: &HeaderMap, body: Body) -> Response {
+        let (identity, body) = match admit(shared, headers, body).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refused(&refusal),
+        };
+        let (service, identity, body) = (&shared.service, &identity, &body);
+        match self {
+            Self::Initialize => json(service.initialize(identity, body).await),
+            Self::Upload => json(service.upload(identity, body).await),
+            Self::Status => json(service.status(identity, body).await),
+            Self::Conflicts => json(service.conflicts(identity, body).await),
+            Self::ResolveConflict => json(service.resolve_conflict(identity, body).await),
+        }
+    }
+}
 
 async fn download<S: ServerStore>(State(shared): App<S>, headers: HeaderMap, body: Body) -> Response {
     let begun = match admit(&shared, &headers, body).await {
