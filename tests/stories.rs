@@ -9,6 +9,8 @@ mod parts;
 mod raw;
 #[path = "stories/records.rs"]
 mod records;
+#[path = "stories/telling.rs"]
+mod telling;
 #[path = "stories/world.rs"]
 mod world;
 

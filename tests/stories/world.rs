@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, Waker};
 
 use fieldsync::engine::{Direction, Engine, Event, Settings, SyncResult};
 use fieldsync::model::{Epoch, IdSource};
+use fieldsync::plan::Table;
 use fieldsync::protocol::paths;
 use fieldsync::schema::Schema;
 use fieldsync::store::memory::MemoryStore;
@@ -22,6 +23,8 @@ use fieldsync_server::store::memory::{MemoryStore as ServerMemory, Snapshot};
 use fieldsync_server::token::{COORDINATOR, Identity};
 use futures_channel::mpsc;
 use serde_json::{Value, json};
+
+pub use crate::telling::{Gate, tell, turns};
 
 use crate::parts::{Answer, AppFunctions, BusChannel, LocalChannel, LocalClock, LocalEntropy, LocalHost, LocalLocks, Loopback};
 
@@ -225,49 +228,6 @@ pub struct Tab {
     swap: Rc<RefCell<Option<String>>>,
 }
 
-/// Holds an answer back until the story goes on.
-#[derive(Clone, Default)]
-pub struct Gate {
-    pub reached: Flag,
-    pub open: Flag,
-}
-
-/// Raised once, by whoever comes first.
-#[derive(Clone, Default)]
-pub struct Flag(Rc<RefCell<(bool, Vec<Waker>)>>);
-impl Flag {
-    pub fn raise(&self) {
-        let waiting = {
-            let mut flag = self.0.borrow_mut();
-            flag.0 = true;
-            std::mem::take(&mut flag.1)
-        };
-        waiting.into_iter().for_each(Waker::wake);
-    }
-    pub async fn raised(&self) {
-        poll_fn(|context| {
-            let mut flag = self.0.borrow_mut();
-            if flag.0 {
-                return Poll::Ready(());
-            }
-            flag.1.push(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-impl Gate {
-    /// Ends when the answer is there and held back.
-    pub async fn reached(&self) {
-        self.reached.raised().await;
-    }
-    /// Lets it through.
-    pub fn open(&self) {
-        self.open.raise();
-    }
-}
-
 impl Device {
     /// Somebody sets the device's clock.
     pub fn set_clock(&self, by_ms: i64) {
@@ -379,12 +339,12 @@ impl Tab {
         self.in_order().await;
         result
     }
-    /// After every session the rows are in order. The chain and the references are for those whom they concern, and where
-    /// there are many rows it would take long.
+    /// After every session the rows are in order. The chain and the references are for those whom they concern. Where a table
+    /// has many rows it would take long: neither the rest of it is looked at nor any table behind it.
     async fn in_order(&self) {
         const ROWS_MAX: u64 = 150;
         let mut position = json!({});
-        while position["phase"].as_u64().unwrap_or_default() < 9 {
+        while position["phase"].as_u64().unwrap_or_default() < Table::ALL.len() as u64 {
             let step = match self.engine.check_integrity(&position.to_string()).await {
                 Ok(step) => step,
                 Err(error) => return assert_eq!(error.code, "closed"),
@@ -420,44 +380,4 @@ impl Tab {
 
 fn identity(user: &str) -> Identity {
     Identity::new("clinic", user)
-}
-
-/// More than any story takes; a story that asks for more goes round in circles.
-const POLLS_MAX: usize = 1_000_000;
-
-#[derive(Default)]
-struct Woken(AtomicBool);
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs a story. All that happens in it happens on this thread: when it waits and nobody has woken it, nobody
-/// ever will, and it fails instead of hanging.
-pub fn tell<F: Future<Output = ()>>(story: F) {
-    let woken = Arc::new(Woken::default());
-    let waker = Waker::from(woken.clone());
-    let mut story = std::pin::pin!(story);
-    for _ in 0..POLLS_MAX {
-        if story.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            return;
-        }
-        assert!(woken.0.swap(false, Ordering::Relaxed), "the story waits for something that will never happen");
-    }
-    panic!("the story goes round in circles");
-}
-
-/// Lets everybody else go on, so many times.
-pub async fn turns(count: usize) {
-    let mut left = count;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
