@@ -4,6 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::options::{invalid, members};
 use super::{Engine, EngineError};
 use crate::audit::{
     Ages, BadFilter, Chain, Ends, Filter, Next, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text, time,
@@ -17,7 +18,7 @@ use crate::plan::Read;
 use crate::platform::Host;
 use crate::protocol::limits::NAME_BYTES_MAX;
 use crate::store::{Durability, Store};
-use crate::value::{Hash, Limits, Object, from_text, from_value, parse, to_value};
+use crate::value::{Hash, Limits, Object, from_text, from_value, to_value};
 
 /// Rows in one piece of text.
 const TEXT_ROWS: usize = 250;
@@ -47,7 +48,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         if !matches!(format, "" | "csv" | "ndjson") {
             return Err(invalid("format", "must be 'ndjson' or 'csv'"));
         }
-        let filter = Filter::parse(object(filter)?).map_err(bad)?;
+        let filter = Filter::parse(members("filter", filter, &Limits::RECORD)?).map_err(bad)?;
         let rows_max = match filter.limit {
             None if !format.is_empty() => TEXT_ROWS,
             Some(_) if !format.is_empty() => filter.rows_max().min(TEXT_ROWS),
@@ -64,7 +65,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Verifies the next page of the trail. `position` is `{"from": n}`, `{}`, or the last answer: `result` is that of all so
     /// far, and the end's where `done` says so.
     pub async fn audit_verify(&self, position: &str) -> Result<Value, EngineError> {
-        let position = following(&object(position)?)?;
+        let position = following(&members("position", position, &Limits::RECORD)?)?;
         let told = self.look(Rows(position.wants())).await?;
         let position = self.noted(position.step(&told)).await?;
         let before = position.chain.as_ref().and_then(|chain| chain.before.as_ref());
@@ -93,7 +94,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Whether the trail is in order, whether everything that was written is accounted for, and what waits for too long.
     /// `limits` are `{parkedMs, pendingMs, conflictMs}`.
     pub async fn audit_report(&self, limits: &str) -> Result<Value, EngineError> {
-        let ages = Ages::parse(object(limits)?).map_err(bad)?;
+        let ages = Ages::parse(members("limits", limits, &Limits::RECORD)?).map_err(bad)?;
         let (mut position, mut ends, mut after, mut before) = (Following::default(), Ends::default(), 0, None);
         // A broken trail is read to its end all the same: what is accounted for is another question.
         loop {
@@ -243,15 +244,4 @@ fn following(position: &Object) -> Result<Following, EngineError> {
 
 fn bad((path, what): BadFilter) -> EngineError {
     invalid(&path, what)
-}
-
-fn invalid(path: &str, what: &str) -> EngineError {
-    EngineError::with("invalid_value", &format!("{path} {what}"), json!({"path": path}))
-}
-
-pub(super) fn object(text: &str) -> Result<Object, EngineError> {
-    match parse(text, &Limits::RECORD)? {
-        Value::Object(object) => Ok(object),
-        _ => Err(invalid("filter", "must be an object")),
-    }
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::options::invalid;
 use super::reason::Act;
 use super::records::object;
 use super::{Engine, EngineError, shown};
@@ -162,7 +163,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let reason = match strategy.remove("reason") {
             None | Some(Value::Null) => None,
             Some(Value::String(reason)) => Some(reason),
-            Some(_) => return Err(EngineError::with("invalid_value", "the reason must be a text", json!({"path": "reason"}))),
+            Some(_) => return Err(invalid("reason", "must be a text")),
         };
         // Where nothing is decided, nobody is asked why.
         let reason = if dry { None } else { self.reason(Act::Resolve, reason.as_deref())? };
@@ -226,7 +227,7 @@ pub(super) fn resolution(mut strategy: Object) -> Result<Resolution, EngineError
             Some(data)
         }
         None => None,
-        Some(_) => return Err(EngineError::with("invalid_value", "mergedData must be an object", json!({"path": "mergedData"}))),
+        Some(_) => return Err(invalid("mergedData", "must be an object")),
     };
     Ok(match (strategy.get("type").and_then(Value::as_str), merged) {
         (Some("server-wins"), None) => Resolution::ServerWins,

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::options::{dry_run, invalid, members};
 use super::{Engine, EngineError};
 use crate::audit::LastCheck;
 use crate::decide::{CheckReferences, CheckRows, Checked, Mend, Remember, Walk};
@@ -12,7 +13,7 @@ use crate::integrity::{FAULTS_MAX, Fault, Mended};
 use crate::plan::Table;
 use crate::platform::Host;
 use crate::store::{Durability, Store};
-use crate::value::{Key, Limits, Object, from_value, parse, to_value};
+use crate::value::{Key, Limits, Object, from_value, to_value};
 
 /// The phases behind those of the tables.
 const CHAIN: usize = Table::ALL.len();
@@ -68,7 +69,8 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// One step of a check: `{position, progress, faults, result}`. `position` is `{}` at first, later that of the last
     /// answer. `result` is null until the end; then it has the counts of all, and the time of the check is remembered.
     pub async fn check_integrity(&self, position: &str) -> Result<Value, EngineError> {
-        let mut position: Position = from_value(&options(position)?).map_err(|_| invalid("position", "must be the last answer's"))?;
+        let mut position: Position = from_value(&members("position", position, &Limits::MESSAGE)?.into())
+            .map_err(|_| invalid("position", "must be the last answer's"))?;
         let (name, listed) = (position.name(), position.found);
         let told = self.step(&mut position, None).await?;
         let progress = json!({"phase": name, "done": position.done, "total": position.total});
@@ -88,16 +90,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Mends what can be mended, or with `{"dryRun": true}` says what that would be: `{mended, left, hashed, resync, truncated}`.
     pub async fn repair(&self, text: &str) -> Result<Value, EngineError> {
-        let options = options(text)?;
-        // A misspelt `dryRun` is not done in earnest.
-        if let Some((name, _)) = options.as_object().and_then(|options| options.iter().find(|(name, _)| *name != "dryRun")) {
-            return Err(invalid(name, "is no option"));
-        }
-        let dry = match options.get("dryRun") {
-            None => false,
-            Some(Value::Bool(dry)) => *dry,
-            Some(_) => return Err(invalid("dryRun", "must be true or false")),
-        };
+        let dry = dry_run(&members("options", text, &Limits::MESSAGE)?, &[])?;
         let (mut mended, mut left, mut resync, mut truncated) = (Vec::new(), Vec::new(), false, false);
         let mut position = Position::default();
         while position.phase < END {
@@ -216,13 +209,4 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         Ok(Told { faults, resync: false })
     }
-}
-
-fn options(text: &str) -> Result<Value, EngineError> {
-    let value = parse(if text.is_empty() { "{}" } else { text }, &Limits::MESSAGE)?;
-    if value.is_object() { Ok(value) } else { Err(invalid("options", "must be an object")) }
-}
-
-fn invalid(path: &str, what: &str) -> EngineError {
-    EngineError::with("invalid_value", &format!("{path} {what}"), json!({"path": path}))
 }

@@ -1,14 +1,14 @@
 //! The log of sessions, as an app asks for it: the rows that it means, and what they come to.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::audit::object;
+use super::options::{invalid, members};
 use super::{Engine, EngineError};
 use crate::decide::{Rows, all_sessions};
 use crate::metrics::{LogFilter, Summary, entry};
 use crate::platform::Host;
 use crate::store::Store;
-use crate::value::Object;
+use crate::value::{Limits, Object};
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// The kept sessions that a filter means: `{"since", "until", "status", "order", "limit", "after"}`, each optional.
@@ -26,8 +26,8 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     async fn sessions(&self, filter: &str) -> Result<Vec<(u64, Object)>, EngineError> {
-        let filter = LogFilter::parse(&object(filter)?)
-            .map_err(|(path, reason)| EngineError::with("invalid_value", &format!("'{path}' {reason}"), json!({"path": path})))?;
+        let filter = members("filter", filter, &Limits::RECORD)?;
+        let filter = LogFilter::parse(&filter).map_err(|(path, reason)| invalid(&path, reason))?;
         let rows = self.look(Rows(vec![all_sessions()])).await?.pop().unwrap_or_default();
         // What cannot be read is a fault that `checkIntegrity` names; the others are told all the same.
         Ok(filter.choose(rows.iter().filter_map(|row| Some((row.key, row.object()?))).collect()))

@@ -20,6 +20,7 @@ mod items;
 mod lineage;
 mod log;
 mod notify;
+mod options;
 mod orphans;
 mod outbox;
 mod pause;

@@ -4,15 +4,15 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::options::{dry_run, invalid, members};
 use super::reason::{Act, bounded};
-use super::records::object;
 use super::{Engine, EngineError, shown};
 use crate::decide::{CheckReferences, EndOrphan, Ended, Present, Walk};
 use crate::model::{Operation, RecordId};
 use crate::platform::Host;
 use crate::relations::{Integrity, Named};
 use crate::store::{Durability, Store};
-use crate::value::{Object, to_value};
+use crate::value::{Limits, to_value};
 
 /// A record that referred to nothing, and what became of it.
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Where all references lead: `{"records", "references", "dangling", "more", "unknown", "ok"}`. Of those that lead to
     /// nothing as many are listed as `{"limit"}` says; all without it.
     pub async fn check_references(&self, options: &str) -> Result<Value, EngineError> {
-        let options = options_of(options)?;
+        let options = members("options", options, &Limits::RECORD)?;
         let limit = match options.get("limit") {
             None => usize::MAX,
             Some(limit) => {
@@ -62,16 +62,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         if !matches!(strategy, "delete" | "keep" | "queue") {
             return Err(invalid("strategy", "must be 'delete', 'keep' or 'queue'"));
         }
-        let options = options_of(options)?;
-        // A misspelt `dryRun` is not done in earnest.
-        if let Some(name) = options.keys().find(|name| !matches!(name.as_str(), "dryRun" | "reason")) {
-            return Err(invalid(name, "is no option"));
-        }
-        let dry = match options.get("dryRun") {
-            None => false,
-            Some(Value::Bool(dry)) => *dry,
-            Some(_) => return Err(invalid("dryRun", "must be true or false")),
-        };
+        let options = members("options", options, &Limits::RECORD)?;
+        let dry = dry_run(&options, &["reason"])?;
         let reason = match options.get("reason") {
             None => None,
             Some(Value::String(reason)) => Some(reason.as_str()),
@@ -180,12 +172,4 @@ impl Done {
             |other: &Value| self.resolved.iter().any(|done| other["entity"] == done.entity.as_str() && other["id"] == done.id.to_value());
         error.code == "has_dependents" && error.details["dependents"].as_array().is_some_and(|others| others.iter().all(ends))
     }
-}
-
-fn options_of(text: &str) -> Result<Object, EngineError> {
-    object(if text.is_empty() { "{}" } else { text }, 0)
-}
-
-fn invalid(path: &str, what: &str) -> EngineError {
-    EngineError::with("invalid_value", &format!("{path} {what}"), json!({"path": path}))
 }

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use super::options::invalid;
 use super::records::object;
 use super::validators::VALIDATOR;
 use super::{Engine, EngineError};
-use crate::conflict::FilterError;
 use crate::decide::{Effects, InQuarantine, LookAtQuarantine, Validated, with_id};
 use crate::model::RecordId;
 use crate::platform::Host;
@@ -20,20 +20,19 @@ const LOOKED_AT_AT_ONCE: u32 = 100;
 impl<S: Store, H: Host> Engine<S, H> {
     /// What lies in quarantine, by entity and ID: `{"after": {"entity", "id"}, "limit"}`, each optional.
     pub async fn quarantine(&self, options: &str) -> Result<Vec<Value>, EngineError> {
-        let wrong = |path: &str, reason| FilterError { path: path.to_owned(), reason };
         let (mut after, mut limit) = (None, None);
         for (name, value) in object(options, 0)? {
             match name.as_str() {
                 "after" => {
                     let id = value.get("id").and_then(|id| RecordId::from_value(id).ok());
                     let place = value.get("entity").and_then(Value::as_str).map(str::to_owned).zip(id);
-                    after = Some(place.ok_or_else(|| wrong("after", "must be an entity and an id"))?);
+                    after = Some(place.ok_or_else(|| invalid("after", "must be an entity and an id"))?);
                 }
                 "limit" => {
                     let most = value.as_u64().and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0);
-                    limit = Some(most.ok_or_else(|| wrong("limit", "must be a whole number from 1"))?);
+                    limit = Some(most.ok_or_else(|| invalid("limit", "must be a whole number from 1"))?);
                 }
-                _ => return Err(wrong(&name, "is no option").into()),
+                _ => return Err(invalid(&name, "is no option")),
             }
         }
         // Not by `look`: reading alone would be a copy of all that a decision is carried by.

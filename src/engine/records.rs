@@ -3,6 +3,7 @@
 use futures_channel::oneshot::Canceled;
 use serde_json::{Value, json};
 
+use super::options::invalid;
 use super::waiting::Wait;
 use super::{Engine, EngineError, shown};
 use crate::decide::{CountRecords, GetRecord, Intent, LocalWrite, MapId, Mapping, QueryRecords, ResolveId, Settled, Wanted, Written};
@@ -253,10 +254,10 @@ fn changes_of(mut changes: Object) -> Result<(Object, Vec<String>), EngineError>
             set
         }
         None => Object::new(),
-        Some(_) => return Err(EngineError::with("invalid_value", "set must be an object", json!({"path": "set"}))),
+        Some(_) => return Err(invalid("set", "must be an object")),
     };
     let unset = changes.remove("unset").map_or(Ok(Vec::new()), |unset| from_value::<Vec<String>>(&unset));
-    let unset = unset.map_err(|_| EngineError::with("invalid_value", "unset must be a list of fields", json!({"path": "unset"})))?;
+    let unset = unset.map_err(|_| invalid("unset", "must be a list of fields"))?;
     Ok((set, unset))
 }
 
