@@ -191,8 +191,7 @@ impl Resolve {
         db.prefetch([OverlayRow::read_by_id(entity, id)]);
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         if self.resolution != Resolution::ServerWins && conflict.operation.group.as_ref().is_some_and(|group| group.of > 1) {
-            let reason = "it was written in a transaction, and only its own device has the others".to_owned();
-            return refused(WriteError::Value { code: "in_transaction", reason });
+            return Ok(Err(ResolveError::InTransaction));
         }
         let place = Place { schema: &self.schema, entity };
         let unknown = |entity: &str, id: &RecordId| WriteError::UnknownRecord { entity: entity.to_owned(), id: id.clone() };

@@ -128,7 +128,7 @@ pub enum WriteError {
     /// The record would exceed the limits of a record.
     #[error("{reason}")]
     Value {
-        /// `too_large`, `too_deep` or `invalid_value`; `in_transaction` of a conflict that another device met.
+        /// `too_large`, `too_deep` or `invalid_value`.
         code: &'static str,
         /// Why.
         reason: String,

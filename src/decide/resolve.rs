@@ -1,6 +1,6 @@
-//! The end of open conflicts, decided by a person or a function of the app: a new operation stands in the place of the one that met the conflict.
-//! Both sides stay in the conflict's row. One transaction ends one conflict or many; a preview runs the same and stores
-//! nothing.
+//! The end of open conflicts, decided by a person or a function of the app: a new operation stands in the place of the one
+//! that met the conflict. Both sides stay in the conflict's row. One transaction ends one conflict or many; a preview runs the
+//! same and stores nothing.
 
 use std::rc::Rc;
 
@@ -95,6 +95,9 @@ pub enum ResolveError {
     /// There is no such open conflict.
     #[error("there is no such open conflict")]
     Unknown(u64),
+    /// Another device met it in a transaction: what would stand in its place is of several operations.
+    #[error("it was written in a transaction, and only its own device has the others")]
+    InTransaction,
     /// The merged fields hold a value at a reference path that is no ID.
     #[error(transparent)]
     Reference(#[from] ReferenceError),

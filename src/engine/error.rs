@@ -110,6 +110,7 @@ impl From<ResolveError> for EngineError {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Unknown(id) => Self::with("unknown_conflict", &error.to_string(), json!({"id": id})),
+            ResolveError::InTransaction => Self::new("in_transaction", &error.to_string()),
             ResolveError::Write(error) => error.into(),
             ResolveError::Reference(error) => WriteError::InvalidReference { path: error.path, entity: error.entity }.into(),
         }
