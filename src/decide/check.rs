@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
+use super::audit::rows_about;
 use super::cache::{Cache, Decision, Run, each};
 use super::effects::Effects;
 use super::mend::Mend;
@@ -14,8 +15,8 @@ use super::rows::{BaseRow, Device, IdRow, last_audit, number, seals};
 use super::state::SyncState;
 use crate::audit::{self, Event};
 use crate::conflict::Conflict;
-use crate::integrity::{Fault, Mended, Proof, judge};
-use crate::model::{Base, OpId, Operation, RecordId};
+use crate::integrity::{Fault, Mended, Proof, Wrong, judge};
+use crate::model::{Base, Operation, RecordId};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Row, Table, WriteBatch};
 use crate::schema::{Entity, Schema};
@@ -73,24 +74,8 @@ pub(super) struct Around<'c> {
 /// What a look at one row found.
 pub(super) struct Found {
     pub(super) unhashed: bool,
-    /// Its code, and what it means.
-    pub(super) wrong: Option<(&'static str, &'static str)>,
+    pub(super) wrong: Option<Wrong>,
 }
-
-type Wrong = Option<(&'static str, &'static str)>;
-
-const UNREADABLE: Wrong = Some(("unreadable", "the row cannot be read"));
-const HASH: Wrong = Some(("hash", "the row is not what was written here"));
-const KEY: Wrong = Some(("key", "the row belongs to another key"));
-const INDEX: Wrong = Some(("index", "the row's index entries are not those of its content"));
-const STRAY: Wrong = Some(("stray", "the row belongs to a download that is over"));
-const QUEUE: Wrong = Some(("queue", "an operation is not in both of overlay and outbox"));
-const UNTOLD: Wrong = Some(("untold", "the audit trail does not tell of this operation, or of another content"));
-const AFTER: Wrong = Some(("after", "the operation before this one was never here"));
-const SEQUENCE: Wrong = Some(("sequence", "the number is beyond the last that was given"));
-const CONFLICT: Wrong = Some(("conflict", "the conflict that is named is not here"));
-const CIRCLE: Wrong = Some(("circle", "an ID leads back to itself"));
-const STATE: Wrong = Some(("state", "what is stored about the state contradicts itself"));
 
 impl Decision for CheckRows {
     type Out = Checked;
@@ -132,7 +117,7 @@ impl Decision for CheckRows {
             None => {
                 for (row, found) in seen {
                     part.unhashed += u64::from(found.unhashed);
-                    part.faults.extend(around.fault(&row.key, found.wrong).map(|fault| (fault, None)));
+                    part.faults.extend(found.wrong.map(|wrong| (around.fault(&row.key, wrong), None)));
                 }
             }
         }
@@ -142,10 +127,9 @@ impl Decision for CheckRows {
 
 impl Around<'_> {
     /// What is wrong with a row, as it is told.
-    pub(super) fn fault(&self, key: &Key, wrong: Wrong) -> Option<Fault> {
-        let (code, message) = wrong?;
+    pub(super) fn fault(&self, key: &Key, wrong: Wrong) -> Fault {
         let about = named(self.table, key).map(|(entity, id)| (entity, id.to_value()));
-        Some(Fault::new(code, self.table.name(), about, key.to_value(), message))
+        Fault::new(wrong, self.table.name(), about, key.to_value())
     }
 
     /// Looks at one row.
@@ -154,15 +138,17 @@ impl Around<'_> {
         let content = match from_text::<Value>(&row.text) {
             Ok(Value::Object(mut content)) if self.table != Table::Audit => {
                 match judge(&place(self.table, &row.key), &mut content) {
-                    Proof::Bad => return Ok(Found { unhashed, wrong: HASH }),
-                    Proof::Missing if self.device.as_ref().is_some_and(|device| device.sums) => return Ok(Found { unhashed, wrong: HASH }),
+                    Proof::Bad => return Ok(Found { unhashed, wrong: Some(Wrong::Hash) }),
+                    Proof::Missing if self.device.as_ref().is_some_and(|device| device.sums) => {
+                        return Ok(Found { unhashed, wrong: Some(Wrong::Hash) });
+                    }
                     Proof::Missing => unhashed = true,
                     Proof::Good => {}
                 }
                 Value::Object(content)
             }
             Ok(content) => content,
-            Err(_) => return Ok(Found { unhashed, wrong: UNREADABLE }),
+            Err(_) => return Ok(Found { unhashed, wrong: Some(Wrong::Unreadable) }),
         };
         let wrong = match self.table {
             Table::Base => self.base(row, &content),
@@ -172,21 +158,21 @@ impl Around<'_> {
             Table::Ids => Self::ids(db, row, &content)?,
             Table::Conflicts => Self::conflict(row, &content),
             Table::State => Self::state(db, row, &content)?,
-            Table::Sessions | Table::Quarantine => UNREADABLE.filter(|_| !content.is_object()),
+            Table::Sessions | Table::Quarantine => Wrong::Unreadable.when(!content.is_object()),
         };
         Ok(Found { unhashed, wrong })
     }
 
-    fn base(&self, row: &Row, content: &Value) -> Wrong {
-        let Ok(stored) = from_value::<BaseRow>(content) else { return UNREADABLE };
-        let Some((generation, (entity, id))) = first(&row.key).zip(named(Table::Base, &row.key)) else { return KEY };
+    fn base(&self, row: &Row, content: &Value) -> Option<Wrong> {
+        let Ok(stored) = from_value::<BaseRow>(content) else { return Some(Wrong::Unreadable) };
+        let Some((generation, (entity, id))) = first(&row.key).zip(named(Table::Base, &row.key)) else { return Some(Wrong::Key) };
         if stored.id.to_key() != *id {
-            return KEY;
+            return Some(Wrong::Key);
         }
         let Some(sync) = &self.sync else { return None };
         let filling = sync.filling.as_ref().is_some_and(|filling| filling.generation == number(generation));
         if !filling && sync.generation != number(generation) {
-            return STRAY;
+            return Some(Wrong::Stray);
         }
         let expected = stored.row(number(generation), entity, self.schema.entity(entity)?).index;
         // An index that was declared since the download has no entries yet.
@@ -194,17 +180,17 @@ impl Around<'_> {
             Key::List(items) => matches!(&items[..], [_, _, Key::Text(path), _] if self.is_covered(entity, path)),
             Key::Number(_) | Key::Text(_) => false,
         };
-        INDEX.filter(|_| !same(&row.index, &expected, &counts))
+        Wrong::Index.when(!same(&row.index, &expected, &counts))
     }
 
     fn is_covered(&self, entity: &str, path: &str) -> bool {
         self.sync.as_ref().is_some_and(|sync| sync.is_indexed(entity, path))
     }
 
-    fn overlay(&self, db: &mut Cache, row: &Row, content: &Value) -> Run<Wrong> {
-        let Ok(stored) = from_value::<OverlayRow>(content) else { return Ok(UNREADABLE) };
+    fn overlay(&self, db: &mut Cache, row: &Row, content: &Value) -> Run<Option<Wrong>> {
+        let Ok(stored) = from_value::<OverlayRow>(content) else { return Ok(Some(Wrong::Unreadable)) };
         if OverlayRow::key_of(&stored.entity, &stored.key) != row.key {
-            return Ok(KEY);
+            return Ok(Some(Wrong::Key));
         }
         db.prefetch(stored.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
         for op in &stored.ops {
@@ -214,16 +200,16 @@ impl Around<'_> {
                 Some(row) => operation(&row.text).is_none_or(|(_, operation)| operation.id == op.id),
             };
             if !is_there {
-                return Ok(QUEUE);
+                return Ok(Some(Wrong::Queue));
             }
         }
         if let Some(conflict) = stored.conflict
             && db.count(&has_conflict(conflict))? == 0
         {
-            return Ok(CONFLICT);
+            return Ok(Some(Wrong::Conflict));
         }
         let Some(declared) = self.schema.entity(&stored.entity) else { return Ok(None) };
-        Ok(INDEX.filter(|_| !self.overlay_index_is_right(row, &stored, declared)))
+        Ok(Wrong::Index.when(!self.overlay_index_is_right(row, &stored, declared)))
     }
 
     fn overlay_index_is_right(&self, row: &Row, stored: &OverlayRow, declared: &Entity) -> bool {
@@ -240,53 +226,53 @@ impl Around<'_> {
         same(&row.index, &stored.row(declared).index, &counts)
     }
 
-    fn outbox(&self, db: &mut Cache, row: &Row, content: &Value) -> Run<Wrong> {
-        let Ok(stored) = from_value::<OutboxRow>(content) else { return Ok(UNREADABLE) };
-        let Ok(operation) = stored.operation() else { return Ok(UNREADABLE) };
+    fn outbox(&self, db: &mut Cache, row: &Row, content: &Value) -> Run<Option<Wrong>> {
+        let Ok(stored) = from_value::<OutboxRow>(content) else { return Ok(Some(Wrong::Unreadable)) };
+        let Ok(operation) = stored.operation() else { return Ok(Some(Wrong::Unreadable)) };
         if number(&row.key) != operation.seq {
-            return Ok(KEY);
+            return Ok(Some(Wrong::Key));
         }
         if operation.seq > self.last {
-            return Ok(SEQUENCE);
+            return Ok(Some(Wrong::Sequence));
         }
         let over = OverlayRow::read(&operation.entity, &stored.row);
         let before = operation.base.follows().map(|earlier| Read::count_index(Table::Audit, KeyRange::only(earlier.as_str().into())));
-        db.prefetch([over.clone(), about(&operation.id)].into_iter().chain(before.clone()));
+        db.prefetch([over.clone(), rows_about(operation.id.as_str())].into_iter().chain(before.clone()));
         if !is_told(db, &stored, &operation)? {
-            return Ok(UNTOLD);
+            return Ok(Some(Wrong::Untold));
         }
-        let held = readable::<OverlayRow>(db, &over)?.is_some_and(|row| row.op(operation.seq).is_some_and(|op| op.id == operation.id));
-        if !held && !matches!(stored.state, State::Acknowledged { .. }) {
-            return Ok(QUEUE);
+        let listed = readable::<OverlayRow>(db, &over)?.is_some_and(|row| row.op(operation.seq).is_some_and(|op| op.id == operation.id));
+        if !listed && !matches!(stored.state, State::Acknowledged { .. }) {
+            return Ok(Some(Wrong::Queue));
         }
         if let State::Conflict { conflict } = stored.state
             && db.count(&has_conflict(conflict))? == 0
         {
-            return Ok(CONFLICT);
+            return Ok(Some(Wrong::Conflict));
         }
         match (&before, &operation.base) {
             // What came with a file may follow what never was here.
-            (Some(before), Base::After(_)) if !stored.is_carried() && db.count(before)? == 0 => Ok(AFTER),
+            (Some(before), Base::After(_)) if !stored.is_carried() && db.count(before)? == 0 => Ok(Some(Wrong::After)),
             _ => Ok(None),
         }
     }
 
-    fn audit(row: &Row, content: &Value) -> Wrong {
-        let Ok(stored) = from_value::<audit::Row>(content) else { return UNREADABLE };
+    fn audit(row: &Row, content: &Value) -> Option<Wrong> {
+        let Ok(stored) = from_value::<audit::Row>(content) else { return Some(Wrong::Unreadable) };
         if stored.seq != number(&row.key) {
-            return KEY;
+            return Some(Wrong::Key);
         }
         let expected: Vec<Key> = stored.entries.iter().map(|entry| entry.operation.as_str().into()).collect();
-        INDEX.filter(|_| !same(&row.index, &expected, &|_| true))
+        Wrong::Index.when(!same(&row.index, &expected, &|_| true))
     }
 
-    fn ids(db: &mut Cache, row: &Row, content: &Value) -> Run<Wrong> {
-        let Ok(stored) = from_value::<IdRow>(content) else { return Ok(UNREADABLE) };
-        let Some((entity, earlier)) = named(Table::Ids, &row.key) else { return Ok(KEY) };
+    fn ids(db: &mut Cache, row: &Row, content: &Value) -> Run<Option<Wrong>> {
+        let Ok(stored) = from_value::<IdRow>(content) else { return Ok(Some(Wrong::Unreadable)) };
+        let Some((entity, earlier)) = named(Table::Ids, &row.key) else { return Ok(Some(Wrong::Key)) };
         let (mut seen, mut at) = (vec![earlier.clone()], stored.id);
         for _ in 0..HOPS_MAX {
             if seen.contains(&at.to_key()) {
-                return Ok(CIRCLE);
+                return Ok(Some(Wrong::Circle));
             }
             let Some(next) = readable::<IdRow>(db, &IdRow::read(entity, &at))? else { break };
             seen.push(at.to_key());
@@ -295,57 +281,52 @@ impl Around<'_> {
         Ok(None)
     }
 
-    fn conflict(row: &Row, content: &Value) -> Wrong {
-        let Ok(stored) = from_value::<Conflict>(content) else { return UNREADABLE };
+    fn conflict(row: &Row, content: &Value) -> Option<Wrong> {
+        let Ok(stored) = from_value::<Conflict>(content) else { return Some(Wrong::Unreadable) };
         if stored.id != number(&row.key) {
-            return KEY;
+            return Some(Wrong::Key);
         }
-        INDEX.filter(|_| !same(&row.index, &stored.entries(), &|_| true))
+        Wrong::Index.when(!same(&row.index, &stored.entries(), &|_| true))
     }
 
-    fn state(db: &mut Cache, row: &Row, content: &Value) -> Run<Wrong> {
-        let Key::Text(name) = &row.key else { return Ok(KEY) };
+    fn state(db: &mut Cache, row: &Row, content: &Value) -> Run<Option<Wrong>> {
+        let Key::Text(name) = &row.key else { return Ok(Some(Wrong::Key)) };
         Ok(match name.as_str() {
-            "device" => UNREADABLE.filter(|_| from_value::<Device>(content).is_err()),
+            "device" => Wrong::Unreadable.when(from_value::<Device>(content).is_err()),
             "sync" => match from_value::<SyncState>(content) {
-                Err(_) => UNREADABLE,
+                Err(_) => Some(Wrong::Unreadable),
                 Ok(sync) => {
                     let ahead = sync.filling.as_ref().is_none_or(|filling| filling.generation > sync.generation);
                     let placed = sync.through.is_none() || sync.checkpoint.is_some();
                     let known = sync.checkpoint.is_none() || sync.epoch.is_some();
-                    STATE.filter(|_| !(ahead && placed && known))
+                    Wrong::State.when(!(ahead && placed && known))
                 }
             },
             "seals" => {
-                let Ok(ranges) = from_value::<Vec<(u64, u64)>>(content) else { return Ok(UNREADABLE) };
+                let Ok(ranges) = from_value::<Vec<(u64, u64)>>(content) else { return Ok(Some(Wrong::Unreadable)) };
                 let (mut last, mut wrong) = (0, None);
                 each(ranges, |(from, to)| {
                     let range = KeyRange { lower: Some((from.into(), false)), upper: Some((to.into(), false)) };
                     let is_range = from > last && to >= from;
                     if !is_range || db.count(&Read::count(Table::Outbox, range))? != to - from + 1 {
-                        wrong = STATE;
+                        wrong = Some(Wrong::State);
                     }
                     last = to;
                     Ok(())
                 })?;
                 wrong
             }
-            "quarantine" => UNREADABLE.filter(|_| !content.is_string()),
-            _ if name.starts_with("sink/") => UNREADABLE.filter(|_| !content.is_u64()),
-            _ => UNREADABLE.filter(|_| !content.is_object()),
+            "quarantine" => Wrong::Unreadable.when(!content.is_string()),
+            _ if name.starts_with("sink/") => Wrong::Unreadable.when(!content.is_u64()),
+            _ => Wrong::Unreadable.when(!content.is_object()),
         })
     }
-}
-
-/// The rows of the trail about an operation.
-fn about(operation: &OpId) -> Read {
-    Read::index(Table::Audit, KeyRange::only(operation.as_str().into()))
 }
 
 /// Whether the trail tells of an operation, and of this content. What was rebased since, it tells without a hash.
 pub(super) fn is_told(db: &mut Cache, stored: &OutboxRow, operation: &Operation) -> Run<bool> {
     let mut told = None;
-    for row in db.rows(&about(&operation.id))? {
+    for row in db.rows(&rows_about(operation.id.as_str()))? {
         let Ok(row) = from_text::<audit::Row>(&row.text) else { continue };
         for entry in row.entries.into_iter().filter(|entry| entry.operation == operation.id) {
             match entry.event {

@@ -1,5 +1,5 @@
 //! Mending rows that are not in order. What the server has is taken away and downloaded anew; what can be made from
-//! other rows is made from them; what is unsent is never thrown away. Each mended row is a line of the audit trail.
+//! other rows is made from them; what is unsent is never thrown away. Each mended row is told by an entry of the audit trail.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::rows::{BaseRow, Device, IdRow, last_audit, number, seals};
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::Conflict;
-use crate::integrity::{Mended, with_sum};
+use crate::integrity::{Mended, Wrong, with_sum};
 use crate::model::{Action, Base, OpId, Operation, RecordId};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
@@ -23,7 +23,7 @@ use crate::value::{Key, KeyRange, from_text};
 pub struct Mend {
     /// Whether nothing shall be stored.
     pub dry: bool,
-    /// The name of the lines in the trail, made before.
+    /// The name under which the trail tells of what was mended, made before.
     pub name: OpId,
     /// Now, ms by the device.
     pub now: u64,
@@ -51,13 +51,13 @@ impl Mend {
         each(rows, |(stored, found)| {
             part.unhashed += u64::from(found.unhashed && found.wrong.is_none());
             let stored = if found.unhashed { summed(around, stored) } else { stored };
-            let Some((code, _)) = found.wrong else {
+            let Some(wrong) = found.wrong else {
                 if found.unhashed {
                     work.write(Write::Put(around.table, stored));
                 }
                 return Ok(());
             };
-            let done = Self::one(db, &mut work, around, &stored, code, &mut part.resync)?;
+            let done = Self::one(db, &mut work, around, &stored, wrong, &mut part.resync)?;
             // What mends around a row of the outbox leaves the row itself.
             if found.unhashed && (around.table == Table::Outbox || matches!(done, Mended::Not(_))) {
                 work.write(Write::Put(around.table, stored.clone()));
@@ -65,10 +65,15 @@ impl Mend {
             if let Mended::By(action) = done {
                 let about = named(around.table, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?)));
                 let (entity, id) = about.unwrap_or_else(|| (around.table.name(), RecordId::Text(stored.key.to_value().to_string())));
-                work.tell(&self.name, entity, &id, Event::Repaired { code: [around.table.name(), "/", code, "/", action].concat() });
+                work.tell(
+                    &self.name,
+                    entity,
+                    &id,
+                    Event::Repaired { code: [around.table.name(), "/", wrong.code(), "/", action].concat() },
+                );
                 mended = true;
             }
-            part.faults.extend(around.fault(&stored.key, found.wrong).map(|fault| (fault, Some(done))));
+            part.faults.push((around.fault(&stored.key, wrong), Some(done)));
             Ok(())
         })?;
         if let Some(device) = first {
@@ -82,28 +87,28 @@ impl Mend {
         Ok(batch)
     }
 
-    fn one(db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, stored: &Row, code: &str, resync: &mut bool) -> Run<Mended> {
-        Ok(match (around.table, code) {
-            (Table::Base, "index") => indexed(around, work, stored),
+    fn one(db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, stored: &Row, wrong: Wrong, resync: &mut bool) -> Run<Mended> {
+        Ok(match (around.table, wrong) {
+            (Table::Base, Wrong::Index) => indexed(around, work, stored),
             (Table::Base, _) => {
-                *resync |= code != "stray";
+                *resync |= wrong != Wrong::Stray;
                 work.write(Write::Delete(Table::Base, stored.key.clone()));
                 if let Some((entity, id)) = named(Table::Base, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?))) {
                     work.touch(entity, &id);
                 }
                 Mended::By("dropped")
             }
-            (Table::Overlay | Table::Audit | Table::Conflicts, "index") => indexed(around, work, stored),
-            (Table::Overlay, "conflict") => NO_OTHER,
+            (Table::Overlay | Table::Audit | Table::Conflicts, Wrong::Index) => indexed(around, work, stored),
+            (Table::Overlay, Wrong::Conflict) => NO_OTHER,
             (Table::Overlay, _) => match named(Table::Overlay, &stored.key).and_then(|(entity, id)| Some((entity, record(id)?))) {
-                Some((entity, key)) => Self::rebuild(db, work, around, entity, &key, code, resync)?,
+                Some((entity, key)) => Self::rebuild(db, work, around, entity, &key, wrong == Wrong::Queue, resync)?,
                 None => UNSENT,
             },
-            (Table::Outbox, "queue") => match operation(&stored.text) {
-                Some((row, operation)) => Self::rebuild(db, work, around, &operation.entity, &row.row, "", resync)?,
+            (Table::Outbox, Wrong::Queue) => match operation(&stored.text) {
+                Some((row, operation)) => Self::rebuild(db, work, around, &operation.entity, &row.row, false, resync)?,
                 None => UNSENT,
             },
-            (Table::Outbox, "hash") => match operation(&stored.text) {
+            (Table::Outbox, Wrong::Hash) => match operation(&stored.text) {
                 // What goes up is what the trail has proof of.
                 Some((row, operation)) if is_told(db, &row, &operation)? && Key::from(operation.seq) == stored.key => {
                     work.queue(&operation, row);
@@ -129,7 +134,8 @@ impl Mend {
         })
     }
 
-    /// Makes a record's overlay row anew, from what was downloaded of it and its operations in the outbox.
+    /// Makes a record's overlay row anew, from what was downloaded of it and its operations in the outbox. Where none is left
+    /// there, a row that lists one is kept: `lists_what_is_gone`.
     #[allow(clippy::too_many_arguments, reason = "where, of what, and why")]
     fn rebuild(
         db: &mut Cache,
@@ -137,7 +143,7 @@ impl Mend {
         around: &Around<'_>,
         entity: &str,
         key: &RecordId,
-        code: &str,
+        lists_what_is_gone: bool,
         resync: &mut bool,
     ) -> Run<Mended> {
         if around.schema.entity(entity).is_none() {
@@ -156,7 +162,7 @@ impl Mend {
         db.prefetch(own.iter().map(|(_, operation)| Read::Get(Table::Outbox, operation.seq.into())));
         let base: Option<BaseRow> = readable(db, &BaseRow::read(generation, entity, &id))?;
         let Some((_, first)) = own.first() else {
-            if code == "queue" {
+            if lists_what_is_gone {
                 return Ok(Mended::Not("its operation is gone; the record is kept as it was last seen"));
             }
             // Nothing of it is unsent: the server has what it was.

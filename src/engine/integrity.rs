@@ -9,7 +9,7 @@ use super::options::{dry_run, invalid, members};
 use super::{Engine, EngineError};
 use crate::audit::LastCheck;
 use crate::decide::{CheckReferences, CheckRows, Checked, Mend, Remember, Walk};
-use crate::integrity::{FAULTS_MAX, Fault, Mended};
+use crate::integrity::{FAULTS_MAX, Fault, Mended, Wrong};
 use crate::plan::Table;
 use crate::platform::Host;
 use crate::store::{Durability, Store};
@@ -173,8 +173,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             (answer["result"]["rows"].as_u64().unwrap_or_default(), answer["last"].as_u64().unwrap_or_default());
         let mut faults = Vec::new();
         if let Some(number) = answer["result"]["firstBad"]["number"].as_u64() {
-            let message = "the audit trail is not in order from this row on: audit.verify says how";
-            faults.push((Fault::new("chain", Table::Audit.name(), None, number.into(), message), None));
+            faults.push((Fault::new(Wrong::Chain, Table::Audit.name(), None, number.into()), None));
         }
         if answer["done"] == true {
             position.next();
@@ -199,8 +198,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let fault = |orphan: &crate::relations::Orphan| {
             let table = if orphan.unsent { Table::Overlay } else { Table::Base };
             let about = Some((orphan.entity.as_str(), orphan.id.to_value()));
-            let message = "the record refers to nothing: relationships.checkReferentialIntegrity says where";
-            (Fault::new("reference", table.name(), about, orphan.path.as_str().into(), message), None)
+            (Fault::new(Wrong::Reference, table.name(), about, orphan.path.as_str().into()), None)
         };
         let faults = part.dangling.iter().map(fault).collect();
         match next {

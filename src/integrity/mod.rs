@@ -10,5 +10,5 @@
 mod fault;
 mod sum;
 
-pub use fault::{FAULTS_MAX, Fault, Mended};
+pub use fault::{FAULTS_MAX, Fault, Mended, Wrong};
 pub use sum::{Proof, judge, sum, with_sum};
