@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { openStage } from './support-stage.mjs';
+import { openStage, sync } from './support-stage.mjs';
 
 const SCHEMA = {
   name: 'clinic',
@@ -20,19 +20,10 @@ describe('conflicts of two devices', { timeout: 120_000 }, () => {
 
   before(async () => {
     stage = await openStage({ schema: SCHEMA });
-    const [desk, phone] = [await stage.device(), await stage.device()];
-    here = await desk.tab('anna');
-    there = await phone.tab('ben');
-    troubles.push(desk.troubles, phone.troubles);
+    [here, there] = await stage.tabs(troubles, 'anna', 'ben');
   });
   after(() => stage?.close());
 
-  const sync = async (...tabs) => {
-    for (const tab of tabs) {
-      const { success, errors } = await tab.evaluate(() => globalThis.app.client.engine.sync());
-      assert.ok(success, JSON.stringify(errors));
-    }
-  };
   /** Calls a method of `conflicts` here. */
   const conflicts = (method, ...args) =>
     here.evaluate(([name, more]) => globalThis.app.client.conflicts[name](...more), [method, args]);

@@ -20,9 +20,7 @@ describe('a rule that is a function', { timeout: 120_000 }, () => {
 
   before(async () => {
     stage = await openStage({ schema: SCHEMA });
-    const [one, other] = [await stage.device(), await stage.device()];
-    [here, there] = [await one.tab('anna'), await other.tab('ben')];
-    troubles.push(one.troubles, other.troubles);
+    [here, there] = await stage.tabs(troubles, 'anna', 'ben');
     // Functions cannot be sent to a page: it opens once more, with its own.
     await here.evaluate(
       async (settings) => {
@@ -108,9 +106,7 @@ describe('a validator that is a function', { timeout: 120_000 }, () => {
 
   before(async () => {
     stage = await openStage({ schema: SCHEMA });
-    const [one, other] = [await stage.device(), await stage.device()];
-    [here, there] = [await one.tab('anna'), await other.tab('ben')];
-    troubles.push(one.troubles, other.troubles);
+    [here, there] = await stage.tabs(troubles, 'anna', 'ben');
     await here.evaluate(
       async (settings) => {
         const { app } = globalThis;

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { openStage } from './support-stage.mjs';
+import { openStage, sync } from './support-stage.mjs';
 
 const SCHEMA = {
   name: 'shop',
@@ -26,21 +26,10 @@ describe('fields in which both changes count', { timeout: 120_000 }, () => {
 
   before(async () => {
     stage = await openStage({ schema: SCHEMA });
-    tills = [];
-    for (const user of ['anna', 'ben', 'cleo']) {
-      const device = await stage.device();
-      tills.push(await device.tab(user));
-      troubles.push(device.troubles);
-    }
+    tills = await stage.tabs(troubles, 'anna', 'ben', 'cleo');
   });
   after(() => stage?.close());
 
-  const sync = async (...tabs) => {
-    for (const tab of tabs) {
-      const { success, errors } = await tab.evaluate(() => globalThis.app.client.engine.sync());
-      assert.ok(success, JSON.stringify(errors));
-    }
-  };
   /** Everybody has the product, by the ID that the server gave it. */
   const product = async (data) => {
     const [till] = tills;

@@ -14,10 +14,7 @@ describe('references that lead to nothing', { timeout: 120_000 }, () => {
 
   before(async () => {
     stage = await openStage();
-    const [desk, phone] = [await stage.device(), await stage.device()];
-    here = await desk.tab('anna');
-    there = await phone.tab('ben');
-    troubles.push(desk.troubles, phone.troubles);
+    [here, there] = await stage.tabs(troubles, 'anna', 'ben');
   });
   after(() => stage?.close());
 

@@ -4,6 +4,7 @@
  *
  * Whoever opens a stage closes it; then nothing runs and nothing lies on the disk.
  */
+import assert from 'node:assert/strict';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { hearTroubles, LAUNCH } from '../environment.mjs';
@@ -63,10 +64,28 @@ export async function openStage({ schema = SCHEMA, database, answer = async () =
       };
       return { context, tab, troubles };
     };
-    return { ...stage, server, gateway, site, serveElsewhere, settings, device };
+    /** A tab for each of these users, on devices of their own. What breaks in them goes to `troubles`: a list for each. */
+    const tabs = async (troubles, ...users) => {
+      const opened = [];
+      for (const user of users) {
+        const own = await device();
+        troubles.push(own.troubles);
+        opened.push(await own.tab(user));
+      }
+      return opened;
+    };
+    return { ...stage, server, gateway, site, serveElsewhere, settings, device, tabs };
   } catch (cause) {
     await stage.close();
     throw cause;
+  }
+}
+
+/** A session of each of these tabs, one after the other, which succeeds. */
+export async function sync(...tabs) {
+  for (const tab of tabs) {
+    const { success, errors } = await tab.evaluate(() => globalThis.app.client.engine.sync());
+    assert.ok(success, JSON.stringify(errors));
   }
 }
 
