@@ -62,6 +62,8 @@ mod pausing;
 mod refusals;
 #[path = "stories/refused_changes.rs"]
 mod refused_changes;
+#[path = "stories/repair.rs"]
+mod repair;
 #[path = "stories/restored_conflicts.rs"]
 mod restored_conflicts;
 #[path = "stories/restores.rs"]

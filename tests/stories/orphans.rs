@@ -22,6 +22,15 @@ impl Tab {
     }
 }
 
+/// Two devices and a client that both have.
+async fn with_client(world: &World) -> (Tab, Tab, Value) {
+    let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
+    let client = tab.create("client", json!({"name": "A"})).await;
+    assert!(tab.sync().await.success && office.sync().await.success);
+    let client = tab.real_id("client", &client).await;
+    (tab, office, client)
+}
+
 /// Two devices that know a client; the one deletes it, the other writes a pet of it meanwhile, which the server refuses.
 async fn parent_deleted_elsewhere(world: &World, settings: Value) -> (Tab, Value, String) {
     let (here, there) = (world.device("anna").tab_with(settings).await, world.device("ben").tab().await);
@@ -99,10 +108,7 @@ fn a_setting_that_wants_reasons_wants_one_for_giving_up() {
 fn orphans_that_the_server_has_are_deleted_by_writes_that_it_gets_children_first() {
     tell(async {
         let world = World::new();
-        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
-        let client = tab.create("client", json!({"name": "A"})).await;
-        assert!(tab.sync().await.success && office.sync().await.success);
-        let client = tab.real_id("client", &client).await;
+        let (tab, office, client) = with_client(&world).await;
         // Here it goes while a pet and its visit come to it elsewhere: the server keeps it, and the delete is parked.
         tab.delete("client", &client.to_string()).await;
         let pet = office.create("pet", json!({"name": "Rex", "clientId": client})).await;
@@ -272,10 +278,7 @@ fn keep_changes_nothing_and_queue_holds_back_what_is_unsent() {
 fn queue_tells_what_it_cannot_hold_back() {
     tell(async {
         let world = World::new();
-        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
-        let client = tab.create("client", json!({"name": "A"})).await;
-        assert!(tab.sync().await.success && office.sync().await.success);
-        let client = tab.real_id("client", &client).await;
+        let (tab, office, client) = with_client(&world).await;
         office.create("pet", json!({"name": "Rex", "clientId": client})).await;
         assert!(office.sync().await.success);
         tab.delete("client", &client.to_string()).await;
@@ -314,10 +317,7 @@ fn what_makes_no_sense_is_refused_with_its_name() {
 fn a_store_of_many_parts_is_looked_at_as_a_whole_and_each_record_once() {
     tell(async {
         let world = World::new();
-        let (tab, office) = (world.device("anna").tab().await, world.device("ben").tab().await);
-        let client = tab.create("client", json!({"name": "A"})).await;
-        assert!(tab.sync().await.success && office.sync().await.success);
-        let client = tab.real_id("client", &client).await;
+        let (tab, office, client) = with_client(&world).await;
         let pets = |count: usize, strays: usize| {
             let data = |at: usize| json!({"clientId": if at < strays { json!(999) } else { client.clone() }});
             let writes: Vec<Value> = (0..count).map(|at| json!({"kind": "create", "entity": "pet", "data": data(at)})).collect();
