@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::combine::{Field, text};
 use super::detect::{is_only_metadata, is_same};
+use super::groups::groups;
 use crate::model::{Action, Stamp, Version};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Rule};
@@ -31,7 +32,7 @@ pub struct Local<'l> {
 }
 
 impl Local<'_> {
-    fn stamp_of(&self, field: &str) -> Stamp {
+    pub(super) fn stamp_of(&self, field: &str) -> Stamp {
         self.stamps.get(field).copied().unwrap_or(self.stamp)
     }
     fn last_stamp(&self) -> Stamp {
@@ -134,7 +135,8 @@ fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rule
     }
 }
 
-fn local_wins(rule: &Rule, local: Stamp, server: Stamp) -> (bool, Ask) {
+/// Whether the local side wins by a rule, and who is asked.
+pub(super) fn local_wins(rule: &Rule, local: Stamp, server: Stamp) -> (bool, Ask) {
     match rule {
         // What a rule cannot put together goes to the later one.
         Rule::LastWriteWins | Rule::Counter | Rule::Set | Rule::List(_) | Rule::Text => (local > server, Ask::Nobody),
@@ -147,7 +149,7 @@ fn local_wins(rule: &Rule, local: Stamp, server: Stamp) -> (bool, Ask) {
 
 /// The fields that both sides changed differently, and what is decided on them.
 #[derive(Default)]
-struct Disputed {
+pub(super) struct Disputed {
     fields: Vec<String>,
     ask: Ask,
     /// Whether something of the local side does not stand.
@@ -155,7 +157,7 @@ struct Disputed {
 }
 
 impl Disputed {
-    fn settle(&mut self, fields: impl IntoIterator<Item = String>, (wins, asks): (bool, Ask)) {
+    pub(super) fn settle(&mut self, fields: impl IntoIterator<Item = String>, (wins, asks): (bool, Ask)) {
         self.fields.extend(fields);
         self.ask = self.ask.max(asks);
         self.lost |= !wins;
@@ -243,59 +245,6 @@ fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState
 fn merged_text(field: Field<'_>, change: &Change) -> Option<Value> {
     let Change::Set(ours) = change else { return None };
     text(field.base?, ours, field.server?)
-}
-
-/// Decides on the groups that both sides changed: all of one comes from the side whose last change to it is later. Gives
-/// the fields that are decided by that.
-fn groups(
-    changed: &Delta,
-    there: &Delta,
-    local: Local<'_>,
-    server: &ServerState,
-    rules: &ConflictRules,
-    left: &mut Delta,
-    disputed: &mut Disputed,
-) -> Vec<String> {
-    let mut decided = Vec::new();
-    for group in &rules.groups {
-        let of = |delta: &Delta| -> Vec<Pointer> {
-            delta.changes().map(|(pointer, _)| pointer).filter(|pointer| group.contains(&top(pointer))).cloned().collect()
-        };
-        let (ours, theirs) = (of(changed), of(there));
-        let Some(data) = server.data.as_ref().filter(|_| !ours.is_empty() && !theirs.is_empty()) else { continue };
-        decided.extend(group.iter().cloned());
-        let mut mine = match local.action {
-            Action::Create { data } => data.clone(),
-            Action::Update { .. } | Action::Delete => local.base.cloned().unwrap_or_default(),
-        };
-        if let Action::Update { delta } = local.action {
-            delta.apply(&mut mine);
-        }
-        if group.iter().all(|field| mine.get(field) == data.get(field)) {
-            continue;
-        }
-        let last =
-            |pointers: &[Pointer], stamp: &dyn Fn(&str) -> Stamp| pointers.iter().map(|at| stamp(&top(at))).max().unwrap_or_default();
-        let rule = group.iter().find_map(|field| rules.fields.get(field)).unwrap_or(&rules.default);
-        let stamps = (last(&ours, &|field| local.stamp_of(field)), last(&theirs, &|field| server.stamp_of(field)));
-        let mut verdict = local_wins(rule, stamps.0, stamps.1);
-        if local.finds_moved(server, rules) {
-            let others = theirs.iter().filter(|pointer| !ours.contains(pointer));
-            let names = ours.iter().chain(others).map(Pointer::dotted);
-            disputed.settle(names, verdict);
-        } else {
-            // Nothing stands against it, and what belongs together still comes from one side.
-            verdict = (true, Ask::Nobody);
-        }
-        for field in group.iter().filter(|_| verdict.0) {
-            match (mine.get(field), local.on.and_then(|on| on.get(field))) {
-                (Some(value), on) if on != Some(value) => left.insert(Pointer::field(field), Change::Set(value.clone())),
-                (None, Some(_)) => left.insert(Pointer::field(field), Change::Unset),
-                _ => {}
-            }
-        }
-    }
-    decided
 }
 
 pub(super) fn top(pointer: &Pointer) -> String {

@@ -12,6 +12,7 @@
 mod combine;
 mod detect;
 pub mod filter;
+mod groups;
 mod judge;
 mod merge;
 mod record;
