@@ -7,7 +7,7 @@
 use super::cache::{Cache, Run};
 use super::chain::{Instead, Onto, around, reissue};
 use super::intent::{Place, WriteError};
-use super::items::give_up;
+use super::items::{give_up, whole_queue};
 use super::outcomes::{Outcomes, ask};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, record};
@@ -18,10 +18,9 @@ use super::valid::refusal;
 use super::work::Work;
 use crate::conflict::{Ask, Conflict, FoundBy, Verdict};
 use crate::model::{Action, Base, Operation, RecordId};
-use crate::outbox::{OutboxRow, Queue};
-use crate::plan::{Read, Table};
+use crate::outbox::OutboxRow;
 use crate::protocol::{Broken, ConflictKind, ServerState};
-use crate::value::{KeyRange, Sorted};
+use crate::value::Sorted;
 
 impl Outcomes {
     /// The server refused an operation for the sake of another record.
@@ -80,9 +79,9 @@ impl Resolve {
         if is_past || place.existing(db, work, id, sync.generation)?.is_some() {
             return Ok(None);
         }
-        let held = declared.holdings(there);
+        let theirs = declared.holdings(there);
         let taken = declared.taken(before, merged.as_ref().unwrap_or(exactly));
-        let shared = taken.iter().find(|holding| held.contains(holding));
+        let shared = taken.iter().find(|holding| theirs.contains(holding));
         Ok(shared.map(|holding| WriteError::UniqueViolation {
             entity: conflict.entity.clone(),
             fields: declared.unique_fields(&holding.name),
@@ -128,10 +127,7 @@ impl Resolve {
 
     /// Gives the record up, with the transaction that it is part of. Refused while anything else that is unsent needs it.
     fn never_born(&self, db: &mut Cache, work: &mut Work<'_>, mut conflict: Conflict) -> Run<Result<bool, ResolveError>> {
-        let mut queue = Queue::default();
-        for row in db.all::<OutboxRow>(&Read::range(Table::Outbox, KeyRange::all()))? {
-            queue.insert(row, &self.schema).map_err(super::cache::unreadable)?;
-        }
+        let queue = whole_queue(db, &self.schema)?;
         let own = &conflict.operation;
         let given_up = queue.dependents(own.seq);
         let items: Vec<_> = given_up.iter().filter_map(|seq| queue.get(*seq)).collect();

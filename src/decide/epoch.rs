@@ -12,7 +12,7 @@ use super::effects::Effects;
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::map_temps;
-use super::rows::{BaseRow, IdRow, last_audit, seals};
+use super::rows::{BaseRow, IdRow, last_audit, seals, whole_outbox};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
@@ -45,8 +45,7 @@ impl Decision for ChangeEpoch {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let overlay = Read::range(Table::Overlay, KeyRange::all());
-        let outbox = Read::range(Table::Outbox, KeyRange::all());
-        db.prefetch([last_audit(), seals(), SyncState::read(), overlay.clone(), outbox.clone()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), overlay.clone(), whole_outbox()]);
         let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         if sync.epoch.as_ref() != Some(&self.from) {
             return Ok((Vec::new(), None));
@@ -54,7 +53,7 @@ impl Decision for ChangeEpoch {
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let mut operations: Vec<(OutboxRow, Operation)> = Vec::new();
-        for stored in db.all::<OutboxRow>(&outbox)? {
+        for stored in db.all::<OutboxRow>(&whole_outbox())? {
             let operation = stored.operation().map_err(unreadable)?;
             operations.push((stored, operation));
         }

@@ -235,11 +235,11 @@ impl Resolve {
 
     /// A record that an action refers to by a temp ID of another device, which means nothing here.
     fn foreign(&self, db: &mut Cache, work: &Work<'_>, entity: &str, action: &Action) -> Run<Option<(String, RecordId)>> {
-        let held = self.schema.entity(entity).map(|declared| references_set(declared, action)).unwrap_or_default();
-        for held in held.into_iter().filter(|held| held.id.as_temp().is_some()) {
-            let is_known = super::ids::present(db, &held.entity, &held.id)? != held.id;
-            if !is_known && work.overlay_by_id(db, &held.entity, &held.id)?.is_none() {
-                return Ok(Some((held.entity, held.id)));
+        let set = self.schema.entity(entity).map(|declared| references_set(declared, action)).unwrap_or_default();
+        for to in set.into_iter().filter(|to| to.id.as_temp().is_some()) {
+            let is_known = super::ids::present(db, &to.entity, &to.id)? != to.id;
+            if !is_known && work.overlay_by_id(db, &to.entity, &to.id)?.is_none() {
+                return Ok(Some((to.entity, to.id)));
             }
         }
         Ok(None)

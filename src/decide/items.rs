@@ -4,14 +4,14 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, each};
+use super::cache::{Cache, Decision, Run, each, unreadable};
 use super::chain::{Fresh, Instead, Onto, around, conflict_of, operations, reissue, renew_view, with};
 use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
 use super::merge::join;
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, rebase};
-use super::rows::{last_audit, last_audit_of, seals};
+use super::rows::{last_audit, last_audit_of, seals, whole_outbox};
 use super::state::SyncState;
 use super::valid::refusal;
 use super::work::Work;
@@ -22,7 +22,7 @@ use crate::outbox::{Item, OutboxRow, Queue, State};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::Schema;
-use crate::value::{Change, Delta, KeyRange, Object, Pointer};
+use crate::value::{Change, Delta, Object, Pointer};
 
 /// Why nothing was done. Nothing was stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -197,21 +197,26 @@ pub struct Discard {
     pub user: String,
 }
 
+/// The outbox as a queue, in which what depends on what can be seen.
+pub(super) fn whole_queue(db: &mut Cache, schema: &Schema) -> Run<Queue> {
+    let mut queue = Queue::default();
+    for row in db.all::<OutboxRow>(&whole_outbox())? {
+        queue.insert(row, schema).map_err(unreadable)?;
+    }
+    Ok(queue)
+}
+
 impl Decision for Discard {
     /// The operations that were given up, and what changed.
     type Out = Result<(Vec<OpId>, Effects), ItemError>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let refused = |error: ItemError| Ok((Vec::new(), Err(error)));
-        let all = Read::range(Table::Outbox, KeyRange::all());
-        db.prefetch([last_audit(), seals(), SyncState::read(), all.clone()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), whole_outbox()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.because(self.reason.as_deref());
         let sealed = work.seals(db)?.contains(self.operation.0);
-        let mut queue = Queue::default();
-        for row in db.all::<OutboxRow>(&all)? {
-            queue.insert(row, &self.schema).map_err(super::cache::unreadable)?;
-        }
+        let queue = whole_queue(db, &self.schema)?;
         let Some(root) = queue.get(self.operation.0).filter(|item| item.operation.id == self.operation.1) else {
             return refused(ItemError::Unknown);
         };

@@ -2,7 +2,7 @@
 
 use super::cache::{Cache, Decision, Run};
 use super::quarantine::Quarantined;
-use super::rows::{Device, last_audit, seals};
+use super::rows::{Device, last_audit, seals, whole_outbox};
 use super::state::SyncState;
 use crate::audit::{self, Event};
 use crate::outbox::{OutboxRow, Seals};
@@ -92,7 +92,7 @@ impl Decision for Load {
         let trail: Vec<audit::Row> = if self.known.is_some() { db.all(&trail)? } else { Vec::new() };
         let only_written = trail.iter().flat_map(|row| &row.entries).all(|entry| matches!(entry.event, Event::Written { .. }));
         let whole = self.known.is_none() || !only_written;
-        let rows = if whole { db.all(&Read::range(Table::Outbox, KeyRange::all()))? } else { db.all(&newer)? };
+        let rows = if whole { db.all(&whole_outbox())? } else { db.all(&newer)? };
         let seals = db.one(&seals())?.unwrap_or_default();
         let sync = db.one(&SyncState::read())?.unwrap_or_default();
         Ok((Vec::new(), Loaded { whole, rows, seals, last_seq, sync, trail }))

@@ -8,7 +8,7 @@ use super::chain::renew_view;
 use super::check::{Around, Checked, Found, is_told, named, operation, place, readable, record};
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
-use super::rows::{BaseRow, Device, IdRow, last_audit, number, seals};
+use super::rows::{BaseRow, Device, IdRow, last_audit, number, seals, whole_outbox};
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::Conflict;
@@ -16,7 +16,7 @@ use crate::integrity::{Mended, Wrong, with_sum};
 use crate::model::{Action, Base, OpId, Operation, RecordId};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
-use crate::value::{Key, KeyRange, from_text};
+use crate::value::{Key, from_text};
 
 /// How to mend.
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ impl Mend {
         }
         db.prefetch([IdRow::read(entity, key)]);
         let mut own: Vec<(OutboxRow, Operation)> = Vec::new();
-        for row in db.rows(&Read::range(Table::Outbox, KeyRange::all()))? {
+        for row in db.rows(&whole_outbox())? {
             let known = operation(&row.text);
             own.extend(known.filter(|(row, operation)| {
                 operation.entity == entity && row.row == *key && !matches!(row.state, State::Acknowledged { .. })

@@ -11,7 +11,8 @@ use super::ids::present;
 use super::intent::{Intent, WriteError};
 use super::items::{Discard, ItemError};
 use super::overlay::OverlayRow;
-use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals};
+use super::quarantine::Quarantined;
+use super::rows::{BaseRow, last_audit, last_audit_of, seals, whole_outbox};
 use super::state::SyncState;
 use super::work::Work;
 use super::write::{LocalWrite, Wanted};
@@ -45,11 +46,11 @@ impl Holder {
 
 /// The references of records, each with the place of its holder, and where they lead.
 fn leads(db: &mut Cache, sync: &SyncState, declared: &Entity, holders: &[Holder]) -> Run<Vec<(usize, Reference, Leads)>> {
-    let mut held: Vec<(usize, Reference)> = Vec::new();
+    let mut found: Vec<(usize, Reference)> = Vec::new();
     for (at, holder) in holders.iter().enumerate() {
-        held.extend(references(declared, &holder.data).into_iter().map(|reference| (at, reference)));
+        found.extend(references(declared, &holder.data).into_iter().map(|reference| (at, reference)));
     }
-    let mut targets: Vec<(String, RecordId)> = held.iter().map(|(_, to)| (to.entity.clone(), to.id.clone())).collect();
+    let mut targets: Vec<(String, RecordId)> = found.iter().map(|(_, to)| (to.entity.clone(), to.id.clone())).collect();
     targets.sort_unstable();
     targets.dedup();
     let mut traces = Vec::with_capacity(targets.len());
@@ -57,9 +58,9 @@ fn leads(db: &mut Cache, sync: &SyncState, declared: &Entity, holders: &[Holder]
         traces.push(trace(db, sync, entity, id)?);
         Ok(())
     })?;
-    let led = held.into_iter().map(|(at, to)| {
-        let found = targets.binary_search_by(|(entity, id)| (entity, id).cmp(&(&to.entity, &to.id)));
-        let leads = found.map_or(Leads::Unknown, |target| traces[target].judge(holders[at].version));
+    let led = found.into_iter().map(|(at, to)| {
+        let traced = targets.binary_search_by(|(entity, id)| (entity, id).cmp(&(&to.entity, &to.id)));
+        let leads = traced.map_or(Leads::Unknown, |target| traces[target].judge(holders[at].version));
         (at, to, leads)
     });
     Ok(led.collect())
@@ -81,7 +82,7 @@ fn trace(db: &mut Cache, sync: &SyncState, entity: &str, named: &RecordId) -> Ru
         None => Overlaid::Deleted,
     });
     let in_base = db.count(&base)? > 0;
-    let set_aside = db.count(&any_aside)? > 0 && db.count(&aside(KeyRange::only(IdRow::key(entity, &id))))? > 0;
+    let set_aside = db.count(&any_aside)? > 0 && db.count(&aside(KeyRange::only(Quarantined::key(entity, &id))))? > 0;
     // While all is downloaded anew, what is to be seen is of before.
     let through = sync.through_of(entity).filter(|_| sync.filling.is_none());
     let scoped = sync.scopes.iter().find(|scope| scope.entity == entity).and_then(|scope| scope.through);
@@ -237,7 +238,7 @@ impl EndOrphan {
                 Err(error) => return Ok((Vec::new(), Err(error.into()))),
             };
             let mut operations = Vec::new();
-            for row in db.all::<OutboxRow>(&all_unsent())? {
+            for row in db.all::<OutboxRow>(&whole_outbox())? {
                 let operation = row.operation().map_err(unreadable)?;
                 if ids.contains(&operation.id) {
                     operations.push(operation);
@@ -292,10 +293,6 @@ impl EndOrphan {
     }
 }
 
-fn all_unsent() -> Read {
-    Read::range(Table::Outbox, KeyRange::all())
-}
-
 /// Of these references the first that an operation sets. It has the IDs with which it was written.
 fn brings<'l>(db: &mut Cache, schema: &Schema, operation: &Operation, lost: &'l [Reference]) -> Run<Option<&'l Reference>> {
     for set in schema.entity(&operation.entity).map(|declared| references_set(declared, &operation.action)).unwrap_or_default() {
@@ -321,7 +318,7 @@ impl Decision for EndOrphan {
         let row: Option<OverlayRow> = db.one(&over)?;
         // What the end will need, in one round with what the references lead to.
         if self.delete && row.as_ref().is_some_and(|row| row.version.is_none()) {
-            db.prefetch([all_unsent()]);
+            db.prefetch([whole_outbox()]);
         }
         db.prefetch(row.iter().flat_map(|row| &row.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
         let holder = match row.clone() {

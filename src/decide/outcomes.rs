@@ -331,7 +331,7 @@ impl Outcomes {
     }
 }
 
-/// An operation waits for a person's decision from now on.
+/// An operation waits from now on for the decision of a person, or of a function of the app.
 pub(super) fn ask(work: &mut Work<'_>, mut row: OverlayRow, stored: &OutboxRow, operation: &Operation, conflict: &Conflict) {
     row.conflict = Some(conflict.id);
     work.found(conflict);

@@ -25,6 +25,11 @@ pub(super) fn last_audit_of(operation: &OpId) -> Read {
     Read::Range { table: Table::Audit, by_index: true, range, limit: Some(1), reverse: true }
 }
 
+/// Reads the whole outbox: what is unsent, and what the server applied and has not told to be durable.
+pub(super) fn whole_outbox() -> Read {
+    Read::range(Table::Outbox, KeyRange::all())
+}
+
 /// Who this database belongs to. Written once, when it is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {

@@ -12,18 +12,18 @@ use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::quarantine::Quarantined;
 use super::rebase::{after, map_temps};
-use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals};
+use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals, whole_outbox};
 use super::shown::Present;
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::{self, Event};
 use crate::model::{Epoch, OpId, Operation, RecordId, Version};
 use crate::outbox::{OutboxRow, State};
-use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::plan::{Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
 use crate::schema::Schema;
-use crate::value::{KeyRange, Object};
+use crate::value::Object;
 
 /// One operation in the file, with what its record stood on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,12 +80,11 @@ impl Decision for Export {
     type Out = (Unsent, Effects);
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let all = Read::range(Table::Outbox, KeyRange::all());
-        db.prefetch([last_audit(), seals(), SyncState::read(), all.clone()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), whole_outbox()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let mut unsent: Vec<(OutboxRow, Operation)> = Vec::new();
-        for stored in db.all::<OutboxRow>(&all)? {
+        for stored in db.all::<OutboxRow>(&whole_outbox())? {
             if !matches!(stored.state, State::Acknowledged { .. }) {
                 let operation = stored.operation().map_err(unreadable)?;
                 unsent.push((stored, operation));

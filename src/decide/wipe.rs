@@ -6,11 +6,11 @@ use std::rc::Rc;
 use super::audit::{Point, before};
 use super::cache::{Cache, Decision, Run, unreadable};
 use super::effects::{Effects, Settled};
-use super::rows::{Device, last_audit};
+use super::rows::{Device, last_audit, whole_outbox};
 use super::work::Work;
 use crate::audit::{self, Event};
 use crate::outbox::{OutboxRow, State};
-use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::plan::{Table, Write, WriteBatch};
 use crate::schema::Schema;
 use crate::value::KeyRange;
 
@@ -34,12 +34,11 @@ impl Decision for Wipe {
     type Out = Result<(usize, Effects), usize>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let all = Read::range(Table::Outbox, KeyRange::all());
-        db.prefetch([last_audit(), Device::read(), all.clone()]);
+        db.prefetch([last_audit(), Device::read(), whole_outbox()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.because(self.reason.as_deref());
         let mut unsent = 0;
-        for stored in db.all::<OutboxRow>(&all)? {
+        for stored in db.all::<OutboxRow>(&whole_outbox())? {
             if !matches!(stored.state, State::Acknowledged { .. }) {
                 unsent += 1;
                 let operation = stored.operation().map_err(unreadable)?;
