@@ -20,7 +20,7 @@ use crate::audit::Event;
 use crate::model::{OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, OutboxRow, State};
 use crate::plan::{Read, Table, WriteBatch};
-use crate::relations::{Integrity, Leads, Lost, Named, Orphan, Overlaid, Trace};
+use crate::relations::{Leads, Lost, Named, Orphan, Overlaid, ReferenceReport, Trace};
 use crate::schema::{Entity, Reference, Schema, references, references_set};
 use crate::value::{Key, KeyRange, Object};
 
@@ -141,10 +141,10 @@ impl CheckReferences {
 
 impl Decision for CheckReferences {
     /// What this part found, and where the next one begins; nothing at the end.
-    type Out = (Integrity, Option<Walk>);
+    type Out = (ReferenceReport, Option<Walk>);
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        let mut part = Integrity::default();
+        let mut part = ReferenceReport::default();
         let mut entities = self.schema.entities.iter().enumerate().skip(self.at.entity);
         let Some((number, (entity, declared))) = entities.find(|(_, (_, declared))| !declared.references.is_empty()) else {
             return Ok((Vec::new(), (part, None)));

@@ -10,7 +10,7 @@ use super::{Engine, EngineError, shown};
 use crate::decide::{CheckReferences, EndOrphan, Ended, Present, Walk};
 use crate::model::{Operation, RecordId};
 use crate::platform::Host;
-use crate::relations::{Integrity, Named};
+use crate::relations::{Named, ReferenceReport};
 use crate::store::{Durability, Store};
 use crate::value::{Limits, to_value};
 
@@ -45,8 +45,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(to_value(&self.checked(limit).await?))
     }
 
-    async fn checked(&self, listed_max: usize) -> Result<Integrity, EngineError> {
-        let mut report = Integrity::default();
+    async fn checked(&self, listed_max: usize) -> Result<ReferenceReport, EngineError> {
+        let mut report = ReferenceReport::default();
         let mut at = Some(Walk::default());
         while let Some(walk) = at {
             let (part, next) = self.look(CheckReferences { schema: self.inner.settings.schema.clone(), at: walk }).await?;

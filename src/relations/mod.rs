@@ -14,5 +14,5 @@ mod places;
 
 pub use graph::{Cycle, Graph, Ordered};
 pub use node::{Need, Node, Why, needs};
-pub use orphans::{Integrity, Leads, Lost, Named, Orphan, Overlaid, Trace};
+pub use orphans::{Leads, Lost, Named, Orphan, Overlaid, ReferenceReport, Trace};
 pub use places::{Place, Places};

@@ -100,7 +100,7 @@ pub struct Orphan {
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Integrity {
+pub struct ReferenceReport {
     /// Records that were looked at: all of the entities that declare references.
     pub records: u64,
     /// References in them.
@@ -115,7 +115,7 @@ pub struct Integrity {
     pub ok: bool,
 }
 
-impl Integrity {
+impl ReferenceReport {
     /// Takes the next part in, of which so many are listed at most in all.
     pub fn add(&mut self, part: Self, listed_max: usize) {
         self.records += part.records;
@@ -174,15 +174,15 @@ mod tests {
             why: Lost::Missing,
             unsent: false,
         };
-        let part = || Integrity { records: 3, references: 2, dangling: vec![of(1), of(2)], unknown: 1, ..Integrity::default() };
-        let mut report = Integrity::default();
-        report.add(Integrity { records: 1, ..Integrity::default() }, 3);
+        let part = || ReferenceReport { records: 3, references: 2, dangling: vec![of(1), of(2)], unknown: 1, ..ReferenceReport::default() };
+        let mut report = ReferenceReport::default();
+        report.add(ReferenceReport { records: 1, ..ReferenceReport::default() }, 3);
         assert!(report.ok);
         report.add(part(), 3);
         report.add(part(), 3);
         assert_eq!((report.records, report.references, report.dangling.len(), report.more, report.unknown), (7, 4, 3, 1, 2));
         assert!(!report.ok);
-        let mut counted = Integrity::default();
+        let mut counted = ReferenceReport::default();
         counted.add(part(), 0);
         assert_eq!((counted.dangling.len(), counted.more, counted.ok), (0, 2, false));
     }
