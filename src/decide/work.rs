@@ -337,8 +337,8 @@ impl<'w> Work<'w> {
         self.schema
     }
 
-    /// Everything as writes: one audit row if any operation changed or there is a reason to keep, the seals if any ended. Refused, as
-    /// `outdated`, if it touches what only a newer release of the app knows: that release does it.
+    /// Everything as writes: one audit row if any operation changed or there is a reason to keep, the seals if any ended.
+    /// Refused, as `outdated`, if it touches what only a newer release of the app knows: that release does it.
     pub(super) fn finish(mut self) -> Run<(WriteBatch, Effects)> {
         let overlay = std::mem::take(&mut self.overlay);
         for Changed { key, row } in overlay {

@@ -1,6 +1,6 @@
 //! The oracles: what must hold, looked at from outside. [`stored`] follows every commit of a device's database (row by
-//! row in [`written`]; [`records`], [`decisions`], [`brought`]), [`commits`] every commit of the server ([`silent`] what each change
-//! goes over, [`items`] what becomes of what others put in, [`lines`] where that comes from), [`wire`] every message;
+//! row in [`written`]; [`records`], [`decisions`], [`brought`]), [`commits`] every commit of the server ([`silent`] what
+//! each change goes over, [`items`] what becomes of what others put in, [`lines`] where that comes from), [`wire`] every message;
 //! [`end`] compares all sides when everything has come to rest, and [`waiting`] looks at what waits then. None of them
 //! believes what the engine says of itself.
 
