@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::model::{ClientId, OpId, Stamp, TempId, Version};
-use fieldsync::schema::Holding;
 use fieldsync::value::Sorted;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
@@ -13,9 +12,9 @@ use sqlx::{Row, SqliteConnection};
 use super::super::page::Filling;
 use super::super::rows::Conflict;
 use super::super::{
-    Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, StoreError, TenantState, UniqueKey, Wanted,
+    Found, Holdings, Origin, PageBounds, PageRow, PageRows, Receipt, Record, RecordKey, Scope, StoreError, TenantState, Wanted,
 };
-use super::{from_db, from_json, from_word, hash_from, id_from, id_text, json, to_db};
+use super::{from_db, from_json, from_word, hash_from, id_from, id_text, json, to_db, unique};
 
 pub(super) async fn tenant_state(db: &mut SqliteConnection, tenant: &str, issued: u64) -> Result<TenantState, StoreError> {
     let row = sqlx::query(
@@ -187,6 +186,29 @@ pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &Clien
             found.pruned.push(key_at(&row, 0)?);
         }
     }
+    conflicts(db, tenant, client, wanted, &mut found).await?;
+    found.uniques = unique::holders(db, tenant, &wanted.uniques).await?;
+    for key in &wanted.dependents {
+        let rows = sqlx::query(
+            "SELECT DISTINCT from_entity, from_id FROM refs WHERE tenant = ?1 AND to_entity = ?2 AND to_id = ?3
+             AND NOT (from_entity = ?2 AND from_id = ?3) LIMIT ?4",
+        );
+        let cap = i64::try_from(Wanted::DEPENDENTS_MAX).unwrap_or(i64::MAX);
+        for row in rows.bind(tenant).bind(&key.entity).bind(id_text(&key.id)).bind(cap).fetch_all(&mut *db).await? {
+            found.dependents.push((key.clone(), key_at(&row, 0)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The open conflicts of a client over records, and conflicts by their names, whoever met them.
+async fn conflicts(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    client: &ClientId,
+    wanted: &Wanted,
+    found: &mut Found,
+) -> Result<(), StoreError> {
     for (entity, ids) in by_entity(&wanted.conflicts) {
         let rows = sqlx::query(
             "SELECT entity, id, conflict, client, operation, kind, version, opened_ms, closed_by, coalesce(offset_ms, 0)
@@ -207,24 +229,7 @@ pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &Clien
             found.named.push((conflict(&row)?, row.try_get(10)?));
         }
     }
-    for (held, name, entity) in wanted.uniques.iter().map(|unique| (&unique.holding.values, &unique.holding.name, &unique.entity)) {
-        let rows = sqlx::query("SELECT entity, id FROM uniques WHERE tenant = ?1 AND entity = ?2 AND name = ?3 AND held = ?4");
-        for row in rows.bind(tenant).bind(entity).bind(name).bind(held).fetch_all(&mut *db).await? {
-            let holding = Holding { name: name.clone(), values: held.clone() };
-            found.uniques.push((UniqueKey { entity: entity.clone(), holding }, key_at(&row, 0)?));
-        }
-    }
-    for key in &wanted.dependents {
-        let rows = sqlx::query(
-            "SELECT DISTINCT from_entity, from_id FROM refs WHERE tenant = ?1 AND to_entity = ?2 AND to_id = ?3
-             AND NOT (from_entity = ?2 AND from_id = ?3) LIMIT ?4",
-        );
-        let cap = i64::try_from(Wanted::DEPENDENTS_MAX).unwrap_or(i64::MAX);
-        for row in rows.bind(tenant).bind(&key.entity).bind(id_text(&key.id)).bind(cap).fetch_all(&mut *db).await? {
-            found.dependents.push((key.clone(), key_at(&row, 0)?));
-        }
-    }
-    Ok(found)
+    Ok(())
 }
 
 fn by_entity(keys: &BTreeSet<RecordKey>) -> BTreeMap<&str, Vec<String>> {

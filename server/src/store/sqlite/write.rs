@@ -4,8 +4,8 @@ use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::super::rows::Conflict;
-use super::super::{AuditRow, ChangeRow, Receipt, Record, RecordKey, StoreError, UniqueKey, WriteBatch};
-use super::{id_text, json, to_db, word};
+use super::super::{AuditRow, ChangeRow, Receipt, Record, RecordKey, StoreError, WriteBatch};
+use super::{id_text, json, to_db, unique, word};
 use fieldsync::schema::Reference;
 
 /// Rows in one statement: with the widest table far below SQLite's 32,766 bound values.
@@ -17,7 +17,7 @@ pub(super) async fn batch(db: &mut SqliteConnection, tenant: &str, batch: &Write
     tenant_state(db, tenant, batch).await?;
     records(db, tenant, &batch.records).await?;
     references(db, tenant, &batch.records).await?;
-    uniques(db, tenant, batch).await?;
+    unique::replace(db, tenant, batch).await?;
     insert(
         db,
         "INSERT INTO counters (tenant, entity, last) ",
@@ -47,15 +47,15 @@ pub(super) async fn batch(db: &mut SqliteConnection, tenant: &str, batch: &Write
     })
     .await?;
     conflicts(db, tenant, &batch.conflicts).await?;
-    insert(db, "INSERT INTO audit (tenant, number, content, hash) ", &batch.audit, "", |row, line: &AuditRow| {
-        row.push_bind(tenant.to_owned()).push_bind(to_db(line.number)?).push_bind(line.content.clone()).push_bind(line.hash.to_string());
+    insert(db, "INSERT INTO audit (tenant, number, content, hash) ", &batch.audit, "", |row, audit: &AuditRow| {
+        row.push_bind(tenant.to_owned()).push_bind(to_db(audit.number)?).push_bind(audit.content.clone()).push_bind(audit.hash.to_string());
         Ok(())
     })
     .await
 }
 
 /// Inserts all rows, `ROWS_MAX` to a statement.
-async fn insert<T: Sync>(
+pub(super) async fn insert<T: Sync>(
     db: &mut SqliteConnection,
     head: &'static str,
     rows: &[T],
@@ -144,36 +144,6 @@ async fn references(db: &mut SqliteConnection, tenant: &str, records: &[(Record,
             .push_bind(to.path.clone())
             .push_bind(to.entity.clone())
             .push_bind(id_text(&to.id));
-        Ok(())
-    })
-    .await
-}
-
-/// Replaces what the written records hold for themselves.
-async fn uniques(db: &mut SqliteConnection, tenant: &str, batch: &WriteBatch) -> Result<(), StoreError> {
-    let mut by_entity: std::collections::BTreeMap<&str, Vec<String>> = std::collections::BTreeMap::new();
-    for (record, _) in &batch.records {
-        by_entity.entry(&record.key.entity).or_default().push(id_text(&record.key.id));
-    }
-    for (entity, ids) in by_entity {
-        sqlx::query("DELETE FROM uniques WHERE tenant = ?1 AND entity = ?2 AND id IN (SELECT value FROM json_each(?3))")
-            .bind(tenant)
-            .bind(entity)
-            .bind(json(&ids)?)
-            .execute(&mut *db)
-            .await?;
-    }
-    hold(db, tenant, &batch.uniques).await
-}
-
-/// Notes what records hold for themselves.
-pub(super) async fn hold(db: &mut SqliteConnection, tenant: &str, held: &[(UniqueKey, RecordKey)]) -> Result<(), StoreError> {
-    insert(db, "INSERT INTO uniques (tenant, entity, name, held, id) ", held, "", |row, (unique, key)| {
-        row.push_bind(tenant.to_owned())
-            .push_bind(unique.entity.clone())
-            .push_bind(unique.holding.name.clone())
-            .push_bind(unique.holding.values.clone())
-            .push_bind(id_text(&key.id));
         Ok(())
     })
     .await
