@@ -43,7 +43,7 @@ export class Integrity {
 
   /**
    * Reads everything that is stored, 250 rows at a time, so that the page goes on; what is written meanwhile is seen or not.
-   * Changes nothing but the time of the last check. Fails with `aborted` when `signal` ends it.
+   * Changes nothing but the times at which the rows were last checked and the trail was last verified. Fails with `aborted` when `signal` ends it.
    */
   async checkIntegrity({ onProgress, signal }: CheckIntegrityOptions = {}): Promise<IntegrityCheck> {
     const faults: IntegrityFault[] = [];

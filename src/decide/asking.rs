@@ -10,7 +10,7 @@ use crate::plan::{Read, Table, Write, WriteBatch};
 
 /// So often a function is asked about one conflict. Then a person decides.
 const ASKED_MAX: u32 = 3;
-/// So many are asked about after one transaction.
+/// So many of each entity are asked about after one transaction.
 const ASKED_AT_ONCE: u32 = 100;
 
 /// Marks conflicts as asked about, and leaves others to a person.

@@ -47,7 +47,8 @@ pub struct Checked {
     pub of: u64,
     /// How many rows were looked at.
     pub rows: u64,
-    /// How many of them have no sum: a release without sums wrote them.
+    /// How many of them have no sum: a release without sums wrote them. Of a part that is mended, those that are otherwise in
+    /// order: they get one.
     pub unhashed: u64,
     /// What is not in order, and what became of it where it was to be mended.
     pub faults: Vec<(Fault, Option<Mended>)>,

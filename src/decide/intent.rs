@@ -125,7 +125,7 @@ pub enum WriteError {
     /// It would come to another record than the one that a function of the app was asked about.
     #[error("the record changed while the app's validator looked at it")]
     Unsettled,
-    /// The record would exceed the limits of a record.
+    /// The record would exceed the limits of a record, or a transaction those of one upload.
     #[error("{reason}")]
     Value {
         /// `too_large`, `too_deep` or `invalid_value`.
