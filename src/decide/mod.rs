@@ -1,6 +1,7 @@
-//! Room `decide`: the plans. Each file holds one decision that is taken over stored rows in one transaction:
-//! a local write, a claim for sending, the outcomes of an upload, a downloaded page, the resolution of a
-//! conflict, a read. All of them are pure: rows in, rows out.
+//! Room `decide`: the plans. A file holds a decision that is taken over stored rows in one transaction (a local write, a
+//! claim for sending, the outcomes of an upload, a downloaded page, the resolution of a conflict, a look at quarantine, a
+//! part of a check, a read), or what several decisions share: the rows and their keys, the view of a record, what no two
+//! records share, what the schema says of fields. All of it is pure: rows in, rows out.
 //!
 //! A decision is written as a function that asks the [`Cache`] for rows as it goes and stops with `?` where
 //! one is not there yet; [`Planned`] fetches what was asked for and runs it again from the top. That keeps a
