@@ -18,6 +18,8 @@ mod world;
 mod batches;
 #[path = "stories/carried.rs"]
 mod carried;
+#[path = "stories/cascades.rs"]
+mod cascades;
 #[path = "stories/cells.rs"]
 mod cells;
 #[path = "stories/chains.rs"]

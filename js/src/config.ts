@@ -77,6 +77,11 @@ export interface EntitySchema<R = AnyRecords> {
   key?: 'integer' | 'text' | 'uuid';
   /** Path of each reference and the entity it points to; nested and list paths are written `lines[].productId`. */
   references?: { readonly [path: string]: EntityOf<R> };
+  /**
+   * What becomes of a record when the one that it refers to is deleted, by the path of the reference: it stands in the way
+   * of the delete (`restrict`, the default), it goes too (`cascade`), or it stays and refers to nothing (`set-null`).
+   */
+  onDelete?: { readonly [path: string]: 'restrict' | 'cascade' | 'set-null' };
   indexes?: readonly string[];
   /** What fields may hold, by path (`dose`, `owner.phone`); of references only `required` can be said. */
   fields?: { readonly [path: string]: FieldShape };

@@ -27,6 +27,7 @@ const schema = {
     client: {},
     pet: {
       references: { clientId: 'client' },
+      onDelete: { clientId: 'cascade' },
       indexes: ['name'],
       unique: [['clientId', 'name']],
       lane: 'urgent',
@@ -182,3 +183,5 @@ export const rules = {
 ({ detect: [] }) satisfies EntitySchema['conflicts'];
 // @ts-expect-error a time is told by a field
 ({ detect: ['timestamp'] }) satisfies EntitySchema['conflicts'];
+// @ts-expect-error no such rule
+({ name: 'clinic', version: 1, entities: { pet: { onDelete: { clientId: 'vanish' } } } }) satisfies Schema;

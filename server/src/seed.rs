@@ -196,6 +196,7 @@ impl Practice {
             group: None,
             supersedes: None,
             first: None,
+            seen: None,
             schema: self.schema,
         });
         record

@@ -13,7 +13,7 @@ use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
-use crate::value::{KeyRange, Object};
+use crate::value::{KeyRange, Object, hash_bytes};
 
 /// Where a decision takes the IDs of operations that it has to write.
 #[derive(Clone, Debug)]
@@ -25,6 +25,14 @@ pub struct Fresh {
 }
 
 impl Fresh {
+    /// Of a decision that has an operation to write, and may have to write more: their IDs follow from its own.
+    pub(super) fn after(operation: &OpId, now: u64) -> Self {
+        let mut random = [0; IdSource::ENTROPY_BYTES];
+        let hash = hash_bytes(operation.as_str().as_bytes());
+        let digits = hash.as_str().bytes().map(|digit| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+        digits.flatten().enumerate().take(2 * random.len()).for_each(|(at, digit)| random[at / 2] = random[at / 2] << 4 | digit);
+        Self { now, random }
+    }
     /// The first ID that the decision takes, whenever it is run again.
     pub(super) fn first(&self) -> OpId {
         self.next(&mut IdSource::default())
@@ -194,6 +202,10 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         }
         if let Some(base) = replaced_base(&new, &like.base) {
             like.base = base;
+        }
+        // What was decided on is known: if it stays, it stands in the way of what it would have followed.
+        if let Onto::Judged(server) | Onto::Unjudged(server) = onto {
+            like.seen = like.seen.map(|seen| seen.max(server.version));
         }
         // The server remembers an operation by its receipt: behind one that has none, and that nothing follows, it
         // must find the one before.

@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
+use super::cascade::following;
 use super::effects::Effects;
 use super::intent::{Place, WriteError};
 use super::overlay::{OpRef, OverlayRow};
@@ -210,6 +211,18 @@ impl Resolve {
         let action = self.action(&conflict, row.view.as_ref(), &server, clock);
         if let Some((entity, id)) = self.foreign(db, work, entity, &action)? {
             return refused(unknown(&entity, &id));
+        }
+        // It closes one conflict: what refers to the record is for its own delete to take along.
+        if action == Action::Delete {
+            match following(db, work, &sync, place, &row.id)? {
+                Ok(following) if following.is_empty() => {}
+                Ok(following) => {
+                    let named = following.cleared.iter().map(|(row, _)| row).chain(&following.gone).take(20);
+                    let dependents = named.map(|row| (row.entity.clone(), row.id.clone())).collect();
+                    return refused(WriteError::HasDependents { entity: entity.clone(), id: row.id, dependents });
+                }
+                Err(error) => return refused(error),
+            }
         }
         let id = work.take_id(&self.fresh);
         let Change { mut operation, drops, ground } = match place.written(db, work, &sync, &mut row, action, (&id, &self.user))? {

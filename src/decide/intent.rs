@@ -12,9 +12,6 @@ use crate::plan::{Read, Table};
 use crate::schema::{Entity, Fault, Reference, Schema, check_references, map_references, references, references_set};
 use crate::value::{Delta, FieldPath, KeyRange, Limits, Object};
 
-/// The most IDs that a refusal names.
-const DEPENDENTS_NAMED_MAX: usize = 20;
-
 /// What the app wants.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Intent {
@@ -276,8 +273,8 @@ impl<'p> Place<'p> {
         gone.map(|old| (old.entity, old.id)).collect()
     }
 
-    /// Who visibly refers to a record, itself left out.
-    pub(super) fn dependents(&self, db: &mut Cache, work: &Work<'_>, sync: &SyncState, id: &RecordId) -> Run<Vec<(String, RecordId)>> {
+    /// The records that visibly refer to one, itself left out.
+    pub(super) fn referring(&self, db: &mut Cache, work: &Work<'_>, sync: &SyncState, id: &RecordId) -> Run<Vec<OverlayRow>> {
         let paths: Vec<_> = self.schema.referring_to(self.entity).collect();
         let in_overlay = |(from, path): &(&str, &FieldPath)| OverlayRow::read_referring(from, path.as_str(), id);
         let in_base = |(from, path): &(&str, &FieldPath)| {
@@ -288,7 +285,7 @@ impl<'p> Place<'p> {
             }
         };
         db.prefetch(paths.iter().map(in_overlay).chain(paths.iter().map(in_base)));
-        let mut found: Vec<(String, RecordId)> = Vec::new();
+        let mut found: Vec<OverlayRow> = Vec::new();
         let refers_now = |row: &OverlayRow| {
             let document = serde_json::Value::Object(row.view.clone().unwrap_or_default());
             let here = paths.iter().filter(|(from, _)| *from == row.entity);
@@ -296,32 +293,35 @@ impl<'p> Place<'p> {
         };
         for place in &paths {
             for row in db.all::<OverlayRow>(&in_overlay(place))? {
-                let now = work.latest(row);
-                found.extend(now.filter(refers_now).map(|row| (row.entity, row.id)));
+                found.extend(work.latest(row).filter(refers_now));
             }
         }
-        found.extend(work.changed_rows().filter(|row| refers_now(row)).map(|row| (row.entity.clone(), row.id.clone())));
+        found.extend(work.changed_rows().filter(|row| refers_now(row)).cloned());
         let mut below = Vec::new();
         for place in &paths {
             let refers = |row: &BaseRow| {
                 let document = serde_json::Value::Object(row.data.clone());
                 place.1.values(&document).into_iter().any(|value| *value == id.to_value())
             };
-            below.extend(db.all::<BaseRow>(&in_base(place))?.into_iter().filter(refers).map(|row| (place.0.to_owned(), row.id)));
+            below.extend(db.all::<BaseRow>(&in_base(place))?.into_iter().filter(refers).map(|row| (place.0, row)));
         }
-        db.prefetch(below.iter().map(|(entity, id)| OverlayRow::read_by_id(entity, id)));
-        for (entity, id) in below {
+        db.prefetch(below.iter().map(|(entity, row)| OverlayRow::read_by_id(entity, &row.id)));
+        for (entity, row) in below {
             // What the overlay says of a record hides what the base says.
-            if work.overlay_by_id(db, &entity, &id)?.is_none() {
-                found.push((entity, id));
+            if work.overlay_by_id(db, entity, &row.id)?.is_none() {
+                found.push(OverlayRow::over(entity, row, sync));
             }
         }
-        found.retain(|(entity, other)| entity != self.entity || other != id);
-        found.sort_unstable();
-        found.dedup();
-        found.truncate(DEPENDENTS_NAMED_MAX);
+        found.retain(|row| row.entity != self.entity || row.id != *id);
+        found.sort_by(|one, other| (&one.entity, &one.id).cmp(&(&other.entity, &other.id)));
+        found.dedup_by(|one, other| one.entity == other.entity && one.id == other.id);
         Ok(found)
     }
+}
+
+/// A transaction that would not go up in one piece.
+pub(super) fn too_many() -> WriteError {
+    WriteError::Value { code: "too_large", reason: "a transaction holds at most 1,000 operations and 1 MiB".to_owned() }
 }
 
 pub(super) fn check_size(data: &Object) -> Result<(), WriteError> {

@@ -12,6 +12,7 @@
 mod asking;
 mod audit;
 mod cache;
+mod cascade;
 mod chain;
 mod check;
 mod claim;

@@ -145,7 +145,7 @@ impl<'w> Work<'w> {
             let operation = row.operation().map_err(unreadable)?;
             Ok((row, operation))
         };
-        if self.effects.ended.contains(&seq) {
+        if self.has_ended(seq) {
             return Ok(None);
         }
         if let Some((_, row)) = self.queued.iter().rev().find(|(known, _)| *known == seq) {
@@ -259,6 +259,10 @@ impl<'w> Work<'w> {
         }
         self.queued.retain(|(known, _)| *known != seq);
         self.effects.ended.push(seq);
+    }
+    /// Whether this decision took an operation out of the outbox.
+    pub(super) fn has_ended(&self, seq: u64) -> bool {
+        self.effects.ended.contains(&seq)
     }
     /// Seals an operation. The seals were read before.
     pub(super) fn seal(&mut self, seq: u64) {

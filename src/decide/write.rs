@@ -8,9 +8,10 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, Stop};
-use super::chain::operations;
+use super::cascade::{Following, following};
+use super::chain::{Fresh, operations};
 use super::effects::{Effects, Settled};
-use super::intent::{Intent, Place, WriteError};
+use super::intent::{Intent, Place, WriteError, too_many};
 use super::merge::{self, Merged};
 use super::overlay::{OpRef, OverlayRow, RecordView};
 use super::rows::{last_audit, last_audit_of, seals};
@@ -18,7 +19,7 @@ use super::state::SyncState;
 use super::valid::refusal;
 use super::work::Work;
 use crate::audit::Event;
-use crate::model::{Action, Base, Group, OpId, Operation};
+use crate::model::{Action, Base, Group, Kind, OpId, Operation};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, WriteBatch};
 use crate::protocol::limits::{BATCH_BYTES_MAX, OPERATIONS_MAX};
@@ -118,9 +119,7 @@ impl Decision for LocalWrite {
         }
         let bytes: usize = new.iter().map(|new: &New| new.row.body.len()).sum();
         if new.len() > 1 && (new.len() > OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
-            let error =
-                WriteError::Value { code: "too_large", reason: "a transaction holds at most 1,000 operations and 1 MiB".to_owned() };
-            return Ok((Vec::new(), Err((None, error))));
+            return Ok((Vec::new(), Err((None, too_many()))));
         }
         if self.dry {
             return Ok((Vec::new(), Ok(Written { records, operations, effects: Effects::default() })));
@@ -173,11 +172,23 @@ impl LocalWrite {
         match place.action(db, work, &wanted.intent, sync.generation)? {
             Ok((row, Some(action))) => self.act(db, work, sync, &wanted.operation, row, action, new),
             Ok((row, None)) => Ok(Ok((row.into_view(), None))),
-            Err(error) => Ok(Err(error)),
+            Err(error) => Ok(self.went_along(wanted, new).ok_or(error)),
         }
     }
 
-    /// Does something to a record, as it is here, with all that a write is checked for.
+    /// What another delete of the same transaction has taken along, a delete of its own finds gone as it wants it.
+    fn went_along(&self, wanted: &Wanted, new: &[New]) -> Option<Done> {
+        let is_own = |id: &OpId| self.wanted.iter().any(|wanted| wanted.operation == *id);
+        let Intent::Delete { id } = &wanted.intent else { return None };
+        let takes = |operation: &&Operation| {
+            operation.action == Action::Delete && operation.entity == wanted.entity && operation.record == *id && !is_own(&operation.id)
+        };
+        let by = new.iter().map(|new| &new.operation).find(takes)?;
+        Some((None, Some(by.id.clone())))
+    }
+
+    /// Does something to a record, as it is here, with all that a write is checked for. A delete takes along what is
+    /// declared to go with it.
     #[allow(clippy::too_many_arguments, reason = "the record, what is done to it, and all around both")]
     pub(super) fn act(
         &self,
@@ -185,8 +196,46 @@ impl LocalWrite {
         work: &mut Work<'_>,
         sync: &SyncState,
         id: &OpId,
+        row: OverlayRow,
+        action: Action,
+        new: &mut Vec<New>,
+    ) -> Run<Result<Done, WriteError>> {
+        let mut grouped = self.wanted.len() > 1;
+        if action == Action::Delete {
+            let place = Place { schema: &self.schema, entity: &row.entity };
+            let Following { cleared, gone } = match following(db, work, sync, place, &row.id)? {
+                Ok(following) => following,
+                Err(error) => return Ok(Err(error)),
+            };
+            grouped |= !(cleared.is_empty() && gone.is_empty());
+            let clear = |(row, data): (OverlayRow, Object)| {
+                let before = row.view.clone().unwrap_or_default();
+                let delta = self.schema.entity(&row.entity).map(|declared| declared.conflicts.delta(&before, &data));
+                (row, Action::Update { delta: delta.unwrap_or_default() })
+            };
+            let others = cleared.into_iter().map(clear).chain(gone.into_iter().map(|row| (row, Action::Delete)));
+            let fresh = Fresh::after(id, self.now);
+            for (other, action) in others {
+                let id = work.take_id(&fresh);
+                if let Err(error) = self.change(db, work, sync, &id, other, action, grouped, new)? {
+                    return Ok(Err(error));
+                }
+            }
+        }
+        self.change(db, work, sync, id, row, action, grouped, new)
+    }
+
+    /// Does something to one record alone.
+    #[allow(clippy::too_many_arguments, reason = "the record, what is done to it, and all around both")]
+    fn change(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        sync: &SyncState,
+        id: &OpId,
         mut row: OverlayRow,
         action: Action,
+        grouped: bool,
         new: &mut Vec<New>,
     ) -> Run<Result<Done, WriteError>> {
         let entity = row.entity.clone();
@@ -204,7 +253,7 @@ impl LocalWrite {
         let sees_more = ground.is_some() && row.ops.last().is_some_and(|last| last.ground != ground);
         // As part of an earlier one it could ask for what somebody else gave up after that.
         let may_join = self.coalesce && !takes && (!sees_more || operation.action == Action::Delete);
-        if may_join && !self.merge(db, work, &mut row, &operation, &drops, new)?.is_new() {
+        if may_join && !self.merge(db, work, &mut row, &operation, &drops, grouped, new)?.is_new() {
             return Ok(Ok((row.into_view(), Some(id))));
         }
         operation.seq = work.take_seq();
@@ -216,6 +265,7 @@ impl LocalWrite {
     }
 
     /// Makes the write part of the record's last operation, if that may be.
+    #[allow(clippy::too_many_arguments, reason = "the write, and all around it")]
     fn merge(
         &self,
         db: &mut Cache,
@@ -223,14 +273,15 @@ impl LocalWrite {
         row: &mut OverlayRow,
         operation: &Operation,
         drops: &[(String, crate::model::RecordId)],
+        grouped: bool,
         new: &mut [New],
     ) -> Run<Merged> {
-        let grouped = self.wanted.len() > 1;
         let Some(last) = row.ops.last().cloned() else { return Ok(Merged::Not) };
         let own = new.iter().position(|new| new.operation.id == last.id);
         let target = match own {
             Some(at) => Some((new[at].row.clone(), new[at].operation.clone())),
-            None if grouped => None,
+            // A delete that stands for itself may annul a create that nobody has seen, whatever else goes with it.
+            None if grouped && (self.wanted.len() > 1 || operation.action != Action::Delete) => None,
             None => work.outbox(db, last.seq)?,
         };
         let Some((stored, target)) = target else { return Ok(Merged::Not) };
@@ -306,14 +357,9 @@ impl Place<'_> {
         if let Some(error) = self.rival(db, work, sync, &row.id, row.view.as_ref(), view.as_ref())? {
             return Ok(Err(error));
         }
-        if action == Action::Delete {
-            let dependents = self.dependents(db, work, sync, &row.id)?;
-            if !dependents.is_empty() {
-                return Ok(Err(WriteError::HasDependents { entity: row.entity.clone(), id: row.id.clone(), dependents }));
-            }
-        }
         let drops = self.drops(row, &action);
         let ground = written_on(db, work, row)?;
+        let kind = action.kind();
         let operation = Operation {
             id: id.clone(),
             seq: 0,
@@ -332,6 +378,7 @@ impl Place<'_> {
             group: None,
             supersedes: None,
             first: None,
+            seen: (kind == Kind::Delete && self.schema.is_followed(self.entity)).then(|| sync.through.unwrap_or_default()),
             schema: self.schema.version,
         };
         row.view = view;

@@ -16,6 +16,10 @@ pub struct Version(pub u64);
 impl Version {
     /// Of a state that comes from a lineage of the server that was lost: older than every version of the present one.
     pub const LOST: Self = Self(0);
+    /// The one that follows.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 }
 
 impl TryFrom<String> for Version {
@@ -185,6 +189,10 @@ pub struct Operation {
     /// many stood between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<OpId>,
+    /// Of a delete that others may follow by what is declared: up to here its writer had seen everything. What refers to
+    /// the record, is not in its group and is newer goes with it, or refers to nothing; what is not newer stands in its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Version>,
     /// The version of the app's schema that it was written under.
     pub schema: u32,
 }

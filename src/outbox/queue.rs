@@ -255,6 +255,7 @@ mod tests {
                 group: None,
                 supersedes: None,
                 first: None,
+                seen: None,
                 schema: 1,
             };
             let row = OutboxRow::new(&operation, operation.record.clone(), Vec::new(), 1);

@@ -268,6 +268,7 @@ mod tests {
             group: None,
             supersedes: None,
             first: None,
+            seen: None,
             schema: 1,
         }
     }

@@ -27,6 +27,19 @@ pub enum KeyPolicy {
     Uuid,
 }
 
+/// What becomes of a record when the one that it refers to is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDelete {
+    /// It stands in the way: the delete is refused.
+    #[default]
+    Restrict,
+    /// It goes too.
+    Cascade,
+    /// It stays, and refers to nothing.
+    SetNull,
+}
+
 /// One entity type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -35,6 +48,10 @@ pub struct Entity {
     pub key: KeyPolicy,
     /// Fields that hold IDs of other records, and the entity they point to. Each is an index.
     pub references: Sorted<FieldPath, String>,
+    /// Of references, by their path, what becomes of the record when the one referred to is deleted; without one,
+    /// [`OnDelete::Restrict`].
+    #[serde(skip_serializing_if = "Sorted::is_empty")]
+    pub on_delete: Sorted<FieldPath, OnDelete>,
     /// Further fields to look records up by.
     pub indexes: Vec<FieldPath>,
     /// Constraints: of each the paths whose values, taken together, no two records share.
@@ -65,6 +82,10 @@ impl Entity {
     /// Every indexed path: the declared indexes and all references, by name.
     pub fn index_paths(&self) -> impl Iterator<Item = &FieldPath> {
         self.indexes.iter().filter(|path| !self.references.contains_key(path)).chain(self.references.keys())
+    }
+    /// What becomes of a record when the one that it refers to at this path is deleted.
+    pub fn on_delete(&self, path: &FieldPath) -> OnDelete {
+        self.on_delete.get(path).copied().unwrap_or_default()
     }
     /// Whether this path can be looked up by.
     pub fn is_indexed(&self, path: &str) -> bool {
@@ -154,6 +175,15 @@ impl Schema {
                 }
                 reserved(path, &at)?;
             }
+            for (path, rule) in entity.on_delete.iter() {
+                let at = format!("{at}.onDelete.{}", path.as_str());
+                if !entity.references.contains_key(path) {
+                    return wrong(at, "this path is no reference of the entity");
+                }
+                if *rule == OnDelete::SetNull && entity.fields.get(path).is_some_and(|shape| shape.required) {
+                    return wrong(at, "the field is required: it cannot be set to null");
+                }
+            }
             if entity.fields.len() > FIELDS_MAX {
                 return wrong(format!("{at}.fields"), "at most 200 fields");
             }
@@ -190,6 +220,11 @@ impl Schema {
             let paths = entity.references.iter().filter(move |(_, to)| *to == target);
             paths.map(move |(path, _)| (name.as_str(), path))
         })
+    }
+
+    /// Whether a delete of such a record takes others with it, or changes them.
+    pub fn is_followed(&self, target: &str) -> bool {
+        self.referring_to(target).any(|(from, path)| self.entity(from).is_some_and(|entity| entity.on_delete(path) != OnDelete::Restrict))
     }
 }
 
@@ -273,6 +308,11 @@ mod tests {
         );
         assert!(error(r#"{"name":"a","version":1,"entities":{"a":{"lane":"till"}}}"#).contains("entities.a.lane"));
         assert!(error(r#"{"name":"a","version":1,"lanes":[{"name":"x"},{"name":"x"}],"entities":{"a":{}}}"#).contains("lanes.1"));
+        let on_delete =
+            |rest: &str| error(&format!(r#"{{"name":"a","version":1,"entities":{{"a":{{"references":{{"b":"a"}},{rest}}}}}}}"#));
+        assert!(on_delete(r#""onDelete":{"c":"cascade"}"#).contains("entities.a.onDelete.c': this path is no reference"));
+        assert!(on_delete(r#""onDelete":{"b":"set-null"},"fields":{"b":{"required":true}}"#).contains("entities.a.onDelete.b': the field"));
+        assert!(on_delete(r#""onDelete":{"b":"vanish"}"#).contains("no such word is known: vanish"));
         assert!(error("[").contains("JSON"));
     }
 }

@@ -9,8 +9,11 @@ mod references;
 mod rules;
 mod unique;
 
-pub use declare::{Entity, KeyPolicy, Lane, Schema, SchemaError};
+pub use declare::{Entity, KeyPolicy, Lane, OnDelete, Schema, SchemaError};
 pub use fields::{Fault, FieldShape, FieldType, faults};
-pub use references::{Reference, ReferenceError, check_references, fold_delta, map_references, references, references_set, unfold_delta};
+pub use references::{
+    Reference, ReferenceError, check_references, fold_delta, map_references, on_delete, references, references_set, unfold_delta,
+    unset_references,
+};
 pub use rules::{ConflictRules, Detect, Rule};
 pub use unique::Holding;

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::Entity;
+use super::{Entity, OnDelete};
 use crate::model::{Action, RecordId};
 use crate::value::{Change, Delta, Object};
 
@@ -81,6 +81,34 @@ pub fn map_references(entity: &Entity, data: &mut Object, map: &mut dyn FnMut(&s
         *data = object;
     }
     changed
+}
+
+/// What becomes of a record when those that `is_gone` says of are deleted: the strictest of what is declared at the paths
+/// that refer to them, where refusing is stricter than going, and going than staying. Nothing if it refers to none.
+pub fn on_delete(entity: &Entity, data: &Object, is_gone: &dyn Fn(&str, &RecordId) -> bool) -> Option<OnDelete> {
+    let held = references(entity, data).into_iter().filter(|held| is_gone(&held.entity, &held.id));
+    let rules = held.filter_map(|held| entity.references.keys().find(|path| path.as_str() == held.path)).map(|path| entity.on_delete(path));
+    let strictness = |rule: &OnDelete| match rule {
+        OnDelete::Restrict => 2,
+        OnDelete::Cascade => 1,
+        OnDelete::SetNull => 0,
+    };
+    rules.max_by_key(strictness)
+}
+
+/// Sets references to nothing, of which `is_gone` says that their records are deleted.
+pub fn unset_references(entity: &Entity, data: &mut Object, is_gone: &dyn Fn(&str, &RecordId) -> bool) {
+    let mut document = Value::Object(std::mem::take(data));
+    for (path, target) in entity.references.iter() {
+        path.for_each_mut(&mut document, &mut |value| {
+            if RecordId::from_value(value).is_ok_and(|id| is_gone(target, &id)) {
+                *value = Value::Null;
+            }
+        });
+    }
+    if let Value::Object(object) = document {
+        *data = object;
+    }
 }
 
 /// The part of a document that a delta sets, so that its references can be found and rewritten like those

@@ -1,6 +1,8 @@
 //! From judgement to outcome: what a verdict adds to the working copy, the receipt that remembers it, and the
 //! row of the audit chain that tells of the whole upload.
 
+use std::collections::BTreeSet;
+
 use fieldsync::model::{Operation, Stamp, Version};
 use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::{Broken, Outcome, Rejection};
@@ -113,8 +115,13 @@ impl Working {
                     let own = conflict.client == *context.client;
                     self.put_conflict(conflict, own);
                 }
-                if let Some(write) = effect.write {
+                if let Some(mut write) = effect.write {
+                    let first = self.state.sequence.next();
+                    for other in std::mem::take(&mut write.along) {
+                        self.write(context, incoming, effect.stamp, other);
+                    }
                     self.write(context, incoming, effect.stamp, *write);
+                    self.keep_together(first);
                 }
                 effect.outcome
             }
@@ -134,6 +141,7 @@ impl Working {
             self.put_counted(operation.first().clone());
         }
         self.state.sequence = record.version;
+        self.leaving.remove(&record.key);
         if let Some(temp) = write.named {
             self.put_temp(temp, record.key.clone());
         }
@@ -237,6 +245,12 @@ impl Working {
         let mut content = json!({
             "at": context.received_ms, "client": context.client, "user": context.user, "request": context.request, "entries": entries,
         });
+        // What a delete took along has no receipt of its own.
+        let told: BTreeSet<Version> = self.new_receipts().filter_map(version).collect();
+        let along: Vec<_> = self.changes.iter().filter(|change| !told.contains(&change.version)).map(also).collect();
+        if !along.is_empty() {
+            content["along"] = along.into();
+        }
         if let Some(decision) = context.decision {
             content["decision"] = json!({"conflict": decision.conflict, "resolution": decision.choice, "reason": decision.reason});
         }
@@ -259,6 +273,19 @@ pub fn link(previous: &Hash, content: &str) -> Hash {
     bytes.extend_from_slice(previous.as_str().as_bytes());
     bytes.extend_from_slice(content.as_bytes());
     hash_bytes(&bytes)
+}
+
+/// The version that a receipt tells of.
+fn version(receipt: &Receipt) -> Option<Version> {
+    match &receipt.outcome {
+        Outcome::Applied { version, .. } => Some(*version),
+        _ => None,
+    }
+}
+
+fn also(change: &ChangeRow) -> serde_json::Value {
+    let ChangeRow { key, version, kind, operation, .. } = change;
+    json!({"operation": operation, "entity": key.entity, "record": key.id, "version": version, "kind": kind})
 }
 
 fn entry(receipt: &Receipt) -> serde_json::Value {

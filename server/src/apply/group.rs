@@ -1,7 +1,8 @@
 //! A group: the operations of one `transaction`. All of them take effect, or none.
 //!
 //! Its members come in one upload. First every create of the group is given its name, so that members may refer to
-//! each other in any order, also in a circle; then they are judged one after the other, in the order in which they
+//! each other in any order, also in a circle, and every record that it deletes is noted, so that they may refer to each
+//! other until the last has gone; then they are judged one after the other, in the order in which they
 //! were written. Where one takes no effect, everything is taken back: that one gets its answer, and the others wait
 //! for it. They wait for ever where that answer is final, until the whole group is written anew.
 
@@ -9,7 +10,7 @@ use fieldsync::model::{Group, OpId};
 use fieldsync::protocol::{Outcome, Rejection};
 
 use super::effects::Ruling;
-use super::judge::promise;
+use super::judge::{leaves, promise};
 use super::{Context, Incoming, Stop, Working};
 use crate::store::Wanted;
 
@@ -121,10 +122,13 @@ impl Working {
         Ok(run.members.iter().any(|member| member.outcome.is_none()))
     }
 
-    /// Names the records that the group will create.
+    /// Names the records that the group will create, and those that it will delete.
     fn promise_all(&mut self, context: &Context<'_>, run: &mut GroupRun<'_, '_>) -> Result<(), Box<Wanted>> {
         while let Some(member) = run.members.get(run.named) {
             if let (None, Ok(operation)) = (&member.outcome, &member.incoming.operation) {
+                if let Some(key) = leaves(self, context, operation).map_err(Stop::into_wanted)? {
+                    self.leaving.insert(key);
+                }
                 let promised = promise(self, context, operation, &member.fresh).map_err(Stop::into_wanted)?;
                 if let Some((key, temp, counter)) = promised.filter(|(key, ..)| !self.promised.contains_key(key)) {
                     if let Some(temp) = temp {

@@ -6,6 +6,7 @@ use fieldsync::protocol::ConflictKind;
 use fieldsync::schema::{Entity, KeyPolicy, Reference, faults};
 use fieldsync::value::{Delta, Limits, Object, ValueError, check};
 
+use super::along::along;
 use super::base::{Standing, done_before, standing};
 use super::references::{check_targets, name_references};
 use super::unique::{Taken, taken_from};
@@ -45,6 +46,25 @@ pub(super) struct Write {
     pub(super) kind: Kind,
     pub(super) named: Option<TempId>,
     pub(super) counter: Option<u64>,
+    /// What goes along with a delete, with the versions before its own.
+    pub(super) along: Vec<Write>,
+}
+
+impl Write {
+    /// This record as it is from now on, that refers to nothing.
+    pub(super) fn of(record: Record, kind: Kind) -> Self {
+        Self { record, references: Vec::new(), kind, named: None, counter: None, along: Vec::new() }
+    }
+}
+
+/// The record that a delete will take away, for what is judged before it; nothing of any other operation.
+pub(super) fn leaves(view: &Working, context: &Context<'_>, operation: &Operation) -> Result<Option<RecordKey>, Stop> {
+    let (Action::Delete, Some(entity)) = (&operation.action, context.schema.entity(&operation.entity)) else { return Ok(None) };
+    match (Case { view, context, operation, entity }).target() {
+        Ok(target) => Ok(target.ok()),
+        Err(Stop::Outcome(_)) => Ok(None),
+        Err(missing @ Stop::Missing(_)) => Err(missing),
+    }
 }
 
 /// The name that a create will give, for what refers to it before it is judged: its key, the temp ID that leads to
@@ -182,7 +202,7 @@ impl Case<'_> {
         let origin = Origin { client: self.context.client.clone(), temp: temp.clone(), operation: self.operation.id.clone() };
         let record = self.record(key, Some(data), origin, None);
         let named = temp.filter(|_| !self.view.is_promised(&record.key, &self.operation.id));
-        Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named, counter })))
+        Ok(Verdict::Write(Box::new(Write { references, named, counter, ..Write::of(record, Kind::Create) })))
     }
 
     /// The real ID of a record that is born under a temp ID, and the counter that it used up.
@@ -232,7 +252,7 @@ impl Case<'_> {
             return Ok(Verdict::Taken(taken));
         }
         let record = self.record(before.key.clone(), Some(data), before.origin.clone(), Some(before));
-        Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Create, named: None, counter: None })))
+        Ok(Verdict::Write(Box::new(Write { references, ..Write::of(record, Kind::Create) })))
     }
 
     fn update(&self, delta: &Delta) -> Result<Verdict, Stop> {
@@ -279,7 +299,7 @@ impl Case<'_> {
         });
         record.field_stamps.extend(stamped.map(|(stamp, field)| (field, stamp)));
         record.version = self.next_version();
-        Ok(Verdict::Write(Box::new(Write { record, references, kind: Kind::Update, named: None, counter: None })))
+        Ok(Verdict::Write(Box::new(Write { references, ..Write::of(record, Kind::Update) })))
     }
 
     fn delete(&self) -> Result<Verdict, Stop> {
@@ -290,11 +310,14 @@ impl Case<'_> {
         if before.version != base {
             return Ok(conflict(before, ConflictKind::DeleteUpdate));
         }
-        if let Some(from) = self.view.dependent(&before.key)? {
-            return Err(Stop::reject("has_dependents", format!("{} {} refers to it", from.entity, from.id)));
+        let mut along = along(self.view, self.context, self.operation, &before.key)?;
+        let first = self.next_version().0;
+        for (version, other) in (first..).zip(&mut along) {
+            other.record.version = Version(version);
         }
-        let record = self.record(before.key.clone(), None, before.origin.clone(), Some(before));
-        Ok(Verdict::Write(Box::new(Write { record, references: Vec::new(), kind: Kind::Delete, named: None, counter: None })))
+        let mut record = self.record(before.key.clone(), None, before.origin.clone(), Some(before));
+        record.version = Version(first + along.len() as u64);
+        Ok(Verdict::Write(Box::new(Write { along, ..Write::of(record, Kind::Delete) })))
     }
 
     /// The record as it begins anew: created, restored or deleted. Its stamps never go back, as in an update.

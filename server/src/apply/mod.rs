@@ -6,6 +6,7 @@
 //! leaves nothing behind, and the next one sees exactly what the earlier ones of its batch did. A group is judged
 //! member by member over a savepoint.
 
+mod along;
 mod base;
 mod effects;
 mod group;

@@ -87,7 +87,7 @@ pub(super) fn check_targets(
 }
 
 /// Asks for everything that is missing at once: a record may hold thousands of references.
-fn ask_for_all<T>(items: impl Iterator<Item = T>, note_missing: impl Fn(T, &mut Wanted)) -> Result<(), Stop> {
+pub(super) fn ask_for_all<T>(items: impl Iterator<Item = T>, note_missing: impl Fn(T, &mut Wanted)) -> Result<(), Stop> {
     let mut wanted = Wanted::default();
     for item in items {
         note_missing(item, &mut wanted);

@@ -37,6 +37,13 @@ enum Undo {
 }
 
 impl Working {
+    /// Notes that the changes from this version on come to everybody at once; those of a group do so anyway.
+    pub(super) fn keep_together(&mut self, first: Version) {
+        if self.savepoint.is_none() && first < self.state.sequence {
+            self.groups.push((first, self.state.sequence));
+        }
+    }
+
     /// Opens a savepoint, where none is open.
     pub(super) fn begin_group(&mut self) {
         let here =
@@ -53,12 +60,14 @@ impl Working {
             self.groups.push((first.version, last.version));
         }
         self.promised.clear();
+        self.leaving.clear();
     }
 
     /// Takes back what was written since the savepoint. What was read stays known.
     pub(super) fn undo_group(&mut self) {
         let Some(savepoint) = self.savepoint.take() else { return };
         self.promised.clear();
+        self.leaving.clear();
         self.state = savepoint.state;
         self.changes.truncate(savepoint.changes);
         self.new_receipts.truncate(savepoint.receipts);

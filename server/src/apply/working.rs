@@ -44,6 +44,8 @@ pub struct Working {
     pub(super) met_conflicts: BTreeMap<String, Conflict>,
     /// What the creates of the group that is being judged will make: the key of each, and the operation.
     pub(super) promised: BTreeMap<RecordKey, OpId>,
+    /// The records that the group which is being judged deletes: they stand in nobody's way.
+    pub(super) leaving: BTreeSet<RecordKey>,
     /// Where to go back to, while a group is being judged.
     pub(super) savepoint: Option<Savepoint>,
 }
@@ -77,6 +79,7 @@ impl Working {
             groups: Vec::new(),
             met_conflicts: BTreeMap::new(),
             promised: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             savepoint: None,
         }
     }
@@ -244,15 +247,15 @@ impl Working {
         let stored = self.named.get(name).ok_or_else(missing)?.as_ref();
         Ok(stored.map(|(conflict, user)| (self.met_conflicts.get(name).unwrap_or(conflict), user.as_str())))
     }
-    /// A live record, other than itself, that refers to this one now.
-    pub(super) fn dependent(&self, key: &RecordKey) -> Result<Option<&RecordKey>, Stop> {
-        if let Some(from) = self.referred.get(key).into_iter().flatten().find(|from| *from != key) {
-            return Ok(Some(from));
-        }
+    /// The live records, other than itself, that refer to this one now, and do not leave with the group that is being judged.
+    pub(super) fn dependents(&self, key: &RecordKey) -> Result<BTreeSet<&RecordKey>, Stop> {
         let missing = || Stop::missing(Wanted { dependents: [key.clone()].into(), ..Wanted::default() });
         let stored = self.dependents.get(key).ok_or_else(missing)?;
-        // What was written here is judged by `referred` alone.
-        Ok(stored.iter().find(|from| !self.refers.contains_key(*from)))
+        let here = self.referred.get(key).into_iter().flatten().filter(|from| *from != key);
+        // What was written here is judged by `referred` alone. But of more than were read nobody knows that they were written.
+        let all = stored.len() < Wanted::DEPENDENTS_MAX;
+        let below = stored.iter().filter(|from| !(all && self.refers.contains_key(*from)));
+        Ok(here.chain(below).filter(|from| !self.leaving.contains(*from)).collect())
     }
 
     /// Another live record that holds this now.

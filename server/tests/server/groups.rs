@@ -4,7 +4,7 @@ use fieldsync_server::store::ServerStore;
 use serde_json::{Value, json};
 
 use crate::wire::changes;
-use crate::world::{Device, Told, World, after, brief, briefs, on_both_stores, op, version};
+use crate::world::{Device, Told, World, after, brief, briefs, group, on_both_stores, op, version};
 
 on_both_stores!(
     a_group_takes_effect_as_a_whole,
@@ -23,13 +23,6 @@ on_both_stores!(
     each_field_has_the_stamp_it_was_written_at,
     a_page_does_not_end_within_a_group,
 );
-
-/// Makes these operations a group.
-fn group(mut operations: Vec<Value>) -> Vec<Value> {
-    let of = json!({"id": operations[0]["id"], "of": operations.len()});
-    operations.iter_mut().for_each(|operation| operation["group"] = of.clone());
-    operations
-}
 
 async fn a_group_takes_effect_as_a_whole<S: ServerStore>(world: World<S>) -> Told {
     let anna = Device::new("north", "anna", 1);

@@ -1,6 +1,7 @@
 //! The server as its clients meet it. The stories of what an upload does run on both stores; everything that
 //! is about HTTP runs over a real port; what is about dying runs in a real process.
 
+mod along;
 mod chains;
 mod conflicts;
 mod crossing;

@@ -5,7 +5,7 @@ use fieldsync_server::store::ServerStore;
 use fieldsync_server::store::sqlite::SqliteStore;
 use serde_json::{Value, json};
 
-use crate::world::{Device, Folder, SCHEMA, Told, World, after, briefs, epoch, on_both_stores, op, version};
+use crate::world::{Device, Folder, SCHEMA, Told, World, after, briefs, epoch, group, on_both_stores, op, version};
 
 on_both_stores!(
     who_asks_for_what_another_holds_meets_a_conflict_that_shows_the_other,
@@ -22,13 +22,6 @@ on_both_stores!(
 
 fn owner(email: &str) -> Value {
     json!({ "email": email })
-}
-
-/// Makes these operations a group.
-fn group(mut operations: Vec<Value>) -> Vec<Value> {
-    let of = json!({"id": operations[0]["id"], "of": operations.len()});
-    operations.iter_mut().for_each(|operation| operation["group"] = of.clone());
-    operations
 }
 
 /// This operation in the place of another.

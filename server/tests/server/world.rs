@@ -31,7 +31,12 @@ pub(crate) const SCHEMA: &str = r#"{"name": "test", "version": 3, "entities": {
     "photo": {"key": "uuid", "references": {"petId": "pet"}},
     "owner": {"unique": [["email"], ["clinic.id", "number"]], "conflicts": {"metadata": ["at"]}},
     "bowl": {"key": "uuid", "fields": {"size": {"type": "integer", "required": true, "max": 8},
-         "owner.name": {"type": "string", "required": true, "minLength": 1}}}
+         "owner.name": {"type": "string", "required": true, "minLength": 1}}},
+    "farm": {},
+    "stall": {"references": {"farmId": "farm", "beside": "stall"}, "onDelete": {"farmId": "cascade", "beside": "cascade"}},
+    "cow": {"references": {"stallId": "stall", "dam": "cow", "grazes[].farmId": "farm"},
+        "onDelete": {"stallId": "cascade", "dam": "set-null", "grazes[].farmId": "set-null"}},
+    "paper": {"references": {"cowId": "cow"}}
 }}"#;
 
 /// Whether rows of an audit trail continue each other from the first one on, as an inspector finds it.
@@ -342,6 +347,19 @@ impl Device {
     pub(crate) fn delete(&self, number: u64, entity: &str, record: impl Into<Value>, base: Value) -> Value {
         self.operation(number, entity, record, json!({"kind": "delete"}), base)
     }
+    /// A delete by somebody who had seen everything up to this version, and says so.
+    pub(crate) fn delete_seeing(&self, seen: u64, number: u64, entity: &str, record: impl Into<Value>, base: Value) -> Value {
+        let mut delete = self.delete(number, entity, record, base);
+        delete["seen"] = json!(seen.to_string());
+        delete
+    }
+}
+
+/// Operations of one transaction.
+pub(crate) fn group(mut operations: Vec<Value>) -> Vec<Value> {
+    let of = json!({"id": operations[0]["id"], "of": operations.len()});
+    operations.iter_mut().for_each(|operation| operation["group"] = of.clone());
+    operations
 }
 
 /// The ID of the `number`th operation.

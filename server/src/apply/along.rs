@@ -1,0 +1,96 @@
+//! What goes along with a delete: records that refer to the one that goes, and of which its writer could not know. Their
+//! references are declared to be followed, so they go too, or refer to nothing from then on. What the writer knew came
+//! with the delete, in its group; where it did not, it was decided that it stays, and it stands in the way.
+
+use std::collections::BTreeSet;
+
+use fieldsync::model::{Kind, Operation, RecordId};
+use fieldsync::protocol::limits::OPERATIONS_MAX;
+use fieldsync::schema::{OnDelete, on_delete, references, unset_references};
+use fieldsync::value::Sorted;
+
+use super::judge::Write;
+use super::references::ask_for_all;
+use super::{Context, Stop, Working};
+use crate::store::{Record, RecordKey};
+
+/// The changes that go along with the delete of a record: versions are given by who asks. Or why it cannot be deleted.
+pub(super) fn along(view: &Working, context: &Context<'_>, operation: &Operation, key: &RecordKey) -> Result<Vec<Write>, Stop> {
+    let mut goes: BTreeSet<RecordKey> = [key.clone()].into();
+    let (mut gone, mut cleared): (Vec<&Record>, Vec<&Record>) = (Vec::new(), Vec::new());
+    let mut level = vec![key.clone()];
+    while !level.is_empty() {
+        ask_for_all(level.iter(), |target, wanted| {
+            if view.dependents(target).is_err() {
+                wanted.dependents.insert(target.clone());
+            }
+        })?;
+        let mut next = Vec::new();
+        let mut found = Vec::new();
+        for target in &level {
+            found.extend(view.dependents(target)?.into_iter().map(|from| (target, from)));
+        }
+        if found.len() + gone.len() > OPERATIONS_MAX && context.schema.is_followed(&key.entity) {
+            return Err(Stop::reject("too_large", "with it would go more than 1,000 records that its writer did not know"));
+        }
+        // Without a rule, that there is one is enough.
+        if let Some((_, from)) = found.first().filter(|_| operation.seen.is_none()) {
+            return Err(in_the_way(from));
+        }
+        ask_for_all(found.iter(), |(_, from), wanted| {
+            if view.record(from).is_err() {
+                wanted.records.insert((*from).clone());
+            }
+        })?;
+        for (target, from) in found {
+            let Some(record) = view.record(from)? else { continue };
+            let Some((declared, data)) = context.schema.entity(&from.entity).zip(record.data.as_ref()) else { continue };
+            let is_target = |entity: &str, id: &RecordId| target.entity == entity && target.id == *id;
+            let is_unknown = operation.seen.is_some_and(|seen| record.version > seen);
+            match on_delete(declared, data, &is_target) {
+                _ if goes.contains(from) => {}
+                Some(OnDelete::Cascade) if is_unknown => {
+                    goes.insert(from.clone());
+                    next.push(from.clone());
+                    gone.push(record);
+                }
+                Some(OnDelete::SetNull) if is_unknown => cleared.push(record),
+                Some(_) => return Err(in_the_way(from)),
+                None => {}
+            }
+        }
+        level = next;
+    }
+    let mut seen = BTreeSet::new();
+    cleared.retain(|record| !goes.contains(&record.key) && seen.insert(&record.key));
+    let is_gone = |entity: &str, id: &RecordId| goes.contains(&RecordKey { entity: entity.to_owned(), id: id.clone() });
+    let mut writes: Vec<Write> = cleared.into_iter().map(|record| clear(context, operation, record, &is_gone)).collect();
+    writes.extend(gone.into_iter().rev().map(|record| end(context, operation, record)));
+    Ok(writes)
+}
+
+fn in_the_way(from: &RecordKey) -> Stop {
+    Stop::reject("has_dependents", format!("{} {} refers to it", from.entity, from.id))
+}
+
+/// The record without its references to what goes.
+fn clear(context: &Context<'_>, operation: &Operation, before: &Record, is_gone: &dyn Fn(&str, &RecordId) -> bool) -> Write {
+    let mut record = before.clone();
+    let Some((declared, data)) = context.schema.entity(&before.key.entity).zip(record.data.as_mut()) else {
+        return Write::of(record, Kind::Update);
+    };
+    unset_references(declared, data, is_gone);
+    let stood = before.data.as_ref();
+    for (field, _) in data.iter().filter(|(field, value)| stood.and_then(|stood| stood.get(*field)) != Some(*value)) {
+        let there = before.field_stamps.get(field).copied().unwrap_or(before.stamp);
+        record.field_stamps.extend([(field.clone(), context.effective(operation.stamp).max(there))]);
+    }
+    let references = references(declared, data);
+    Write { references, ..Write::of(record, Kind::Update) }
+}
+
+/// The record as it is no more.
+fn end(context: &Context<'_>, operation: &Operation, before: &Record) -> Write {
+    let stamp = context.effective(operation.stamp).max(before.state().last_stamp());
+    Write::of(Record { data: None, stamp, field_stamps: Sorted::new(), ..before.clone() }, Kind::Delete)
+}

@@ -1,0 +1,95 @@
+//! What a delete does to the records that refer to its own, by what is declared of their references: they stand in its
+//! way, go too, or refer to nothing from then on. Only what is here is looked at; the server does the same to what it
+//! alone has.
+
+use super::cache::{Cache, Run, each};
+use super::intent::{Place, WriteError, too_many};
+use super::overlay::OverlayRow;
+use super::rows::Seen;
+use super::state::SyncState;
+use super::work::Work;
+use crate::model::RecordId;
+use crate::protocol::limits::OPERATIONS_MAX;
+use crate::schema::{OnDelete, on_delete, unset_references};
+use crate::value::Object;
+
+/// The most IDs that a refusal names.
+const DEPENDENTS_NAMED_MAX: usize = 20;
+
+/// What follows a delete.
+#[derive(Debug, Default)]
+pub(super) struct Following {
+    /// Records that stay, with what they are to become: they refer to nothing that goes.
+    pub(super) cleared: Vec<(OverlayRow, Object)>,
+    /// Records that go too, those first that nobody refers to any more when they go; where they refer to each other in a
+    /// circle, there is no such order.
+    pub(super) gone: Vec<OverlayRow>,
+}
+
+impl Following {
+    /// Whether nothing follows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.cleared.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// Finds what follows the delete of a record; or says who stands in its way.
+pub(super) fn following(
+    db: &mut Cache,
+    work: &Work<'_>,
+    sync: &SyncState,
+    place: Place<'_>,
+    id: &RecordId,
+) -> Run<Result<Following, WriteError>> {
+    let schema = place.schema;
+    let mut goes = Seen::default();
+    goes.insert(place.entity, id);
+    let (mut gone, mut cleared, mut in_the_way): (Vec<OverlayRow>, Vec<OverlayRow>, Vec<(String, RecordId)>) = Default::default();
+    let mut level = vec![(place.entity.to_owned(), id.clone())];
+    while !level.is_empty() {
+        let mut found: Vec<(usize, OverlayRow)> = Vec::new();
+        // All of a level at once: a round of reading for each, however many records are in it.
+        each(level.iter().enumerate(), |(at, (entity, id))| {
+            let referring = Place { schema, entity }.referring(db, work, sync, id)?;
+            found.extend(referring.into_iter().map(|row| (at, row)));
+            Ok(())
+        })?;
+        let mut next = Vec::new();
+        for (at, row) in found {
+            let Some((declared, view)) = schema.entity(&row.entity).zip(row.view.as_ref()) else { continue };
+            let (entity, id) = &level[at];
+            match on_delete(declared, view, &|target, held| target == entity && held == id) {
+                _ if goes.contains(&row.entity, &row.id) => {}
+                Some(OnDelete::Restrict) => in_the_way.push((row.entity, row.id)),
+                Some(OnDelete::Cascade) => {
+                    goes.insert(&row.entity, &row.id);
+                    next.push((row.entity.clone(), row.id.clone()));
+                    gone.push(row);
+                }
+                Some(OnDelete::SetNull) => cleared.push(row),
+                None => {}
+            }
+        }
+        if gone.len() + cleared.len() > OPERATIONS_MAX {
+            return Ok(Err(too_many()));
+        }
+        level = next;
+    }
+    if !in_the_way.is_empty() {
+        in_the_way.sort_unstable();
+        in_the_way.dedup();
+        in_the_way.truncate(DEPENDENTS_NAMED_MAX);
+        return Ok(Err(WriteError::HasDependents { entity: place.entity.to_owned(), id: id.clone(), dependents: in_the_way }));
+    }
+    let mut seen = Seen::default();
+    cleared.retain(|row| !goes.contains(&row.entity, &row.id) && seen.insert(&row.entity, &row.id));
+    let clear = |row: OverlayRow| {
+        let mut data = row.view.clone().unwrap_or_default();
+        if let Some(declared) = schema.entity(&row.entity) {
+            unset_references(declared, &mut data, &|entity, id| goes.contains(entity, id));
+        }
+        (row, data)
+    };
+    gone.reverse();
+    Ok(Ok(Following { cleared: cleared.into_iter().map(clear).collect(), gone }))
+}
