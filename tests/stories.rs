@@ -24,6 +24,8 @@ mod cascades;
 mod cells;
 #[path = "stories/chains.rs"]
 mod chains;
+#[path = "stories/circles.rs"]
+mod circles;
 #[path = "stories/conflict_store.rs"]
 mod conflict_store;
 #[path = "stories/conflicts.rs"]

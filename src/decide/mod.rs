@@ -15,6 +15,7 @@ mod cache;
 mod cascade;
 mod chain;
 mod check;
+mod circle;
 mod claim;
 mod conflicts;
 mod constraint;
@@ -57,6 +58,7 @@ pub use audit::{
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;
 pub use check::{CheckRows, Checked};
+pub use circle::OpenCircle;
 pub use claim::{Claim, Claimed, Follower, Stands};
 pub use conflicts::{ConflictCounts, ConflictPage, CountConflicts, IndexConflicts, ListConflicts};
 pub use effects::{Effects, Settled};

@@ -7,7 +7,7 @@ use super::events::Event;
 use super::session::{SyncError, SyncResult, Wanted};
 use super::sync::count;
 use super::{Cancel, Engine, shown};
-use crate::decide::{Claim, Claimed, Follower, Outcomes, ResolveId, Sent, Stands};
+use crate::decide::{Claim, Claimed, Follower, OpenCircle, Outcomes, ResolveId, Sent, Stands};
 use crate::model::{Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals, State};
 use crate::planted::{Bug, is};
@@ -37,6 +37,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         while !cancel.is_cancelled() {
             let batch = self.next_batch(wanted, &not_now);
             if batch.is_empty() {
+                if self.open_circle(result).await? {
+                    continue;
+                }
                 return Ok(());
             }
             let going = self.going(&batch);
@@ -70,7 +73,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                         self.resize(|size| size.halve(batch.len()));
                         continue;
                     }
-                    "too_large" | "invalid_request" if alone => self.park(&going, &error, result).await?,
+                    "too_large" | "invalid_request" if alone => self.park(&going, &error.code, &error.message, None, result).await?,
                     "server" if self.is_suspect(batch[0]) => {
                         self.failed(&batch, &error, true);
                         // One such failure is enough for a session; the others keep their turn.
@@ -95,6 +98,29 @@ impl<S: Store, H: Host> Engine<S, H> {
             self.progress("upload", done, done + ahead, bytes);
         }
         Err(SyncError::aborted())
+    }
+
+    /// Deals with one of those that refer to each other in a circle: it goes without its references first, if it may, and
+    /// is parked if none of them may. Says whether there was one.
+    async fn open_circle(&self, result: &mut SyncResult) -> Result<bool, SyncError> {
+        let settings = &self.inner.settings;
+        let circle = self.inner.queue.borrow().circle(&settings.schema, &self.inner.seals.borrow());
+        let Some(circle) = circle else { return Ok(false) };
+        if !circle.opens {
+            let message = format!("Records refer to each other in a circle: {}.", circle.paths.join(", "));
+            let path = circle.paths.first().cloned();
+            self.park(&self.going(&[circle.seq]), "dependency_cycle", &message, path, result).await?;
+            return Ok(true);
+        }
+        let (schema, user) = (settings.schema.clone(), settings.user.clone());
+        let decision = OpenCircle { schema, circle, operation: self.op_id(), now: self.now(), user };
+        let Some(effects) = self.decide(Durability::Strict, decision).await? else {
+            // Another tab did something to it: the next session has another picture.
+            self.refresh().await?;
+            return Ok(false);
+        };
+        self.absorb(&effects, "local");
+        Ok(true)
     }
 
     /// What goes next: what is wanted and ready; when all of that has gone, a suspect alone.
@@ -283,8 +309,15 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// A single operation, or group, that the server takes in no upload is parked with its payload.
-    async fn park(&self, going: &[Going], error: &SyncError, result: &mut SyncResult) -> Result<Vec<u64>, SyncError> {
-        let refusal = Rejection { code: error.code.clone(), message: error.message.clone(), path: None, faults: Vec::new() };
+    async fn park(
+        &self,
+        going: &[Going],
+        code: &str,
+        message: &str,
+        path: Option<String>,
+        result: &mut SyncResult,
+    ) -> Result<Vec<u64>, SyncError> {
+        let refusal = Rejection { code: code.to_owned(), message: message.to_owned(), path, faults: Vec::new() };
         let outcomes = going.iter().map(|_| Outcome::Rejected { error: refusal.clone() }).collect();
         self.apply(going, None, Version(0), outcomes, result).await
     }

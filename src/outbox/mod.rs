@@ -14,11 +14,13 @@
 
 mod backoff;
 mod batch;
+mod circle;
 mod queue;
 mod row;
 mod seals;
 
 pub use backoff::{Backoff, BatchSize, Hold};
+pub use circle::Circle;
 pub use queue::{Item, Queue, Standing};
 pub use row::{Failure, OutboxRow, State};
 pub use seals::Seals;

@@ -39,7 +39,7 @@ pub enum Standing {
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     pub(super) items: BTreeMap<u64, Item>,
-    places: Places,
+    pub(super) places: Places,
 }
 
 impl Queue {
