@@ -18,7 +18,7 @@ import type { Bridge } from './bridge.js';
 import { Delivery } from './delivery.js';
 import { FieldSyncError } from './errors.js';
 import type { Events } from './events.js';
-import { name, optionsText } from './input.js';
+import { name, optionsOf, optionsText } from './input.js';
 
 export class Audit {
   readonly #bridge: Bridge;
@@ -41,7 +41,12 @@ export class Audit {
    * Follows the trail, computes each hash from the row as it is stored, and names the first row that is not in order.
    * `from` begins at a later row and takes the one before it as it is. Fails with `aborted` when `signal` ends it.
    */
-  async verify({ from, onProgress, signal }: VerifyOptions = {}): Promise<AuditVerification> {
+  async verify(options?: VerifyOptions): Promise<AuditVerification> {
+    const { from, onProgress, signal } = optionsOf(options, {
+      from: 'other',
+      onProgress: 'function',
+      signal: 'signal',
+    });
     let position = optionsText({ from }, 'invalid_value');
     for (;;) {
       if (signal?.aborted) throw new FieldSyncError('aborted', 'The verification was stopped by its signal.');

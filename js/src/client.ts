@@ -14,7 +14,17 @@ import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { Conflicts } from './conflicts.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events, reportUncaught } from './events.js';
-import { changesText, idText, name, optionsText, reasonText, recordText, toText, writesText } from './input.js';
+import {
+  changesText,
+  idText,
+  name,
+  optionsOf,
+  optionsText,
+  reasonText,
+  recordText,
+  toText,
+  writesText,
+} from './input.js';
 import { Integrity } from './integrity.js';
 import { entered, type Realm } from './load.js';
 import { Queue } from './queue.js';
@@ -190,7 +200,10 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     return this.#saved(await this.#bridge.call('update', name(entity, 'entity'), idText(id), changesText(changes)));
   }
 
-  /** Deletes a record and queues the delete. Refused while another record refers to it. */
+  /**
+   * Deletes a record and queues the delete, with what is declared to go with it (`onDelete` of the schema). Refused with
+   * `has_dependents` while another record refers to it, with `too_large` where more than a transaction holds would go.
+   */
   async delete<E extends EntityOf<R>>(entity: E, id: Key): Promise<Deleted> {
     return this.#saved(await this.#bridge.call('delete', name(entity, 'entity'), idText(id)));
   }
@@ -245,7 +258,8 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
    * refused with `unsent_work`, unless `force` says that it goes too: which operations those were is kept, and the
    * `reason`, of at most 1,000 characters.
    */
-  async wipe({ force = false, reason }: WipeOptions = {}): Promise<{ discarded: number }> {
+  async wipe(options?: WipeOptions): Promise<{ discarded: number }> {
+    const { force = false, reason } = optionsOf(options, { force: 'boolean', reason: 'other' });
     const wiped: { discarded: number } = await this.#bridge.call('wipe', force ? 'force' : '', reasonText(reason));
     this.#mark?.remove();
     await this.#end();

@@ -29,8 +29,8 @@ export type SideRule = 'manual' | 'function' | 'server-wins' | 'client-wins' | '
  * Decides a conflict, which is as `conflicts.get` shows it: a strategy or its name. `manual` without `mergedData` leaves it to
  * a person, and so does a function that throws, is late (`ruleTimeoutMs`), or answers anything else.
  */
-export type RuleFunction = (
-  conflict: Conflict,
+export type RuleFunction<T = unknown> = (
+  conflict: Conflict<T>,
 ) => ConflictStrategy | StrategyName | Promise<ConflictStrategy | StrategyName>;
 
 /**
@@ -103,7 +103,7 @@ export interface EntitySchema<R = AnyRecords> {
      * One to three signs that the server's side moved: it did if all of them say so, and one that cannot tell says so.
      * Where it did not move, the local change is done as it is, and nobody is told. Default `['version', 'hash']`.
      */
-    detect?: readonly [ChangeSign, ChangeSign?, ChangeSign?];
+    detect?: readonly ChangeSign[];
     /** Top-level fields that settle themselves, such as `updatedAt`: the later stamp has them, and they are no conflict. */
     metadata?: readonly string[];
   };
@@ -156,7 +156,7 @@ export interface SyncConfig<R = AnyRecords> {
    * By entity: decides its conflicts where the schema says `function`. Called outside of every transaction, during a session
    * and by one tab at a time. Two who open one client share the functions of the first.
    */
-  rules?: { readonly [E in EntityOf<R>]?: RuleFunction } | undefined;
+  rules?: { readonly [E in EntityOf<R>]?: RuleFunction<R[E] & { id: Key }> } | undefined;
   /**
    * By entity: looks at what `create`, `update` and `transaction` would leave, before it is stored, and at what a download
    * brings, before it is shown. Called outside of every transaction.

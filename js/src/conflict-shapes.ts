@@ -6,14 +6,14 @@ import type { Key } from './records.js';
 import type { OperationKind, SyncOperation } from './shapes.js';
 
 /** What two sides did to one record, and what came of it. docs/conflicts.md tells its life. */
-export interface Conflict {
+export interface Conflict<T = unknown> {
   id: number;
   /** The operation that met it: of this device, or by `origin` of another one. */
   operation: SyncOperation;
   /** The record as this side left it; `null`: deleted. */
-  localData: unknown;
+  localData: T | null;
   /** The record as the other side left it; `null`: deleted, or never there. */
-  serverData: unknown;
+  serverData: T | null;
   /** In ms, by the device; of one that another device met, by the server. */
   detectedAt: number;
   /** How it was found. */
@@ -24,7 +24,7 @@ export interface Conflict {
   /** What the local side did, and the other; `constraint`: another record has what only one may have. */
   kind: 'update-update' | 'update-delete' | 'delete-update' | 'constraint';
   /** The record on which the local change was written; `null`: there was none, or nobody here knows it. */
-  baseData: unknown;
+  baseData: T | null;
   state: 'open' | 'resolved' | 'undone';
   /** `server`: another device met it. Then `baseData` is null: nobody here knows what its operation was written on. */
   origin: 'device' | 'server';

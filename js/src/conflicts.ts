@@ -14,7 +14,7 @@ import type {
   StrategyName,
 } from './conflict-shapes.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
-import { conflictIdOf, filterText, idText, name, noOthers, strategyText } from './input.js';
+import { conflictIdOf, filterText, idText, name, optionsOf, strategyText } from './input.js';
 import type { Key } from './records.js';
 import type { SyncError } from './shapes.js';
 
@@ -77,7 +77,8 @@ export class Conflicts {
   }
 
   /** A record's conflicts, the oldest first, each with its steps. */
-  async history({ entity, record }: { entity: string; record: Key }): Promise<Conflict[]> {
+  async history(of: { entity: string; record: Key }): Promise<Conflict[]> {
+    const { entity, record } = optionsOf(of, { entity: 'other', record: 'other' });
     idText(record, 'record');
     return this.list({ entity: name(entity, 'entity'), record });
   }
@@ -98,9 +99,14 @@ export class Conflicts {
   async bulkResolve(
     strategy: ConflictStrategy | StrategyName,
     filter: ConflictFilter = {},
-    { dryRun = false, onProgress, signal, reason, ...others }: BulkResolveOptions = {},
+    options?: BulkResolveOptions,
   ): Promise<BulkResolved> {
-    noOthers(others);
+    const {
+      dryRun = false,
+      onProgress,
+      signal,
+      reason,
+    } = optionsOf(options, { dryRun: 'boolean', onProgress: 'function', signal: 'signal', reason: 'other' });
     const how = strategyText(strategy, reason);
     filterText(filter);
     const { after: _, order: __, limit = Number.POSITIVE_INFINITY, ...which } = filter;

@@ -4,9 +4,22 @@
  * A listener is foreign code: one that throws is reported as an uncaught error and stops nobody else. The list is
  * copied before delivery, so a listener may add or remove listeners, itself among them.
  */
+import { invalid } from './input.js';
 import type { EventName, SyncEvent, SyncEvents } from './shapes.js';
 
 type Listener = (event: never) => void;
+
+/** What can be listened to. */
+const NAMES: { readonly [E in EventName]: true } = {
+  status: true,
+  progress: true,
+  change: true,
+  queue: true,
+  conflict: true,
+  session: true,
+  warning: true,
+  outdated: true,
+};
 
 export class Events {
   readonly #listeners = new Map<string, Set<Listener>>();
@@ -15,6 +28,8 @@ export class Events {
 
   /** Listens to one kind of event. The function that comes back ends it. */
   on<E extends EventName>(event: E, listener: (event: SyncEvents[E]) => void): () => void {
+    if (!Object.hasOwn(NAMES, event)) throw invalid('event', `there is no event '${String(event)}'`);
+    if (typeof listener !== 'function') throw invalid('listener', 'a listener is a function');
     // Wrapped, so that the same function registered twice is called twice and removed one at a time.
     const entry: Listener = (happened) => listener(happened);
     const set = this.#listeners.get(event) ?? new Set();

@@ -14,7 +14,7 @@ export function deepEqual(a: unknown, b: unknown): boolean {
 }
 
 /** What leads from one object to the other; lists are set whole. Fails with `invalid_value` where one is no object. */
-export function diff(a: unknown, b: unknown): Delta {
+export function diff(a: unknown, b: unknown): Required<Pick<Delta, 'set' | 'unset'>> {
   return compute('diff', toText(a), toText(b));
 }
 
@@ -22,7 +22,7 @@ export function diff(a: unknown, b: unknown): Delta {
  * Three-way merge of objects: what one side changed is as that side has it. `conflicts` names the fields that both sides
  * changed; they keep the server's value. Fails with `invalid_value` where one is no object.
  */
-export function merge(base: unknown, local: unknown, server: unknown): { data: unknown; conflicts: string[] } {
+export function merge<T = unknown>(base: unknown, local: unknown, server: unknown): { data: T; conflicts: string[] } {
   return compute('merge', toText(base), toText(local), toText(server));
 }
 

@@ -36,6 +36,7 @@ export function optionsText(options: unknown, code: ErrorCode, strict?: string):
 
 /** The text of a filter. A member that is `undefined` is refused: left out, it would match more. */
 export function filterText(filter: unknown): string {
+  if (!isObject(filter)) throw invalid('filter', `expected an object, not ${describe(filter)}`);
   return dotted('invalid_value', () => {
     check(filter, '', 'refused', new Set());
     return JSON.stringify(filter);
@@ -68,13 +69,17 @@ export function conflictIdOf(conflict: unknown): string {
 /** The text of a strategy, which may be given by its bare name, and of the reason for it. */
 export function strategyText(strategy: unknown, reason?: unknown): string {
   const how = typeof strategy === 'string' ? { type: strategy } : strategy;
-  return toText(reason === undefined ? how : { ...(how as object), reason: reasonText(reason) });
+  if (!isObject(how)) throw invalid('strategy', `expected a strategy or its name, not ${describe(how)}`);
+  // Left out, it would be merged by rules instead.
+  if ('mergedData' in how && how.mergedData === undefined)
+    throw invalid('mergedData', 'expected a record, not undefined');
+  return toText(reason === undefined ? how : { ...how, reason: reasonText(reason) });
 }
 
 /** The text of an ID: a non-empty string or a finite number. */
 export function idText(id: unknown, path = 'id'): string {
   const usable = (typeof id === 'string' && id !== '') || (typeof id === 'number' && Number.isFinite(id));
-  if (!usable) throw invalid(path, `an ID is a string or a number, not ${describe(id)}`);
+  if (!usable) throw invalid(path, `expected an ID, a string or a number, not ${describe(id)}`);
   return JSON.stringify(id);
 }
 
@@ -84,10 +89,39 @@ export function name(value: unknown, path: string): string {
   return value;
 }
 
-/** Nothing may be left of the options: what a misspelt `dryRun` asks to be shown would be done in earnest. */
-export function noOthers(options: object): void {
-  const [other] = Object.keys(options);
-  if (other !== undefined) throw invalid(other, 'is no option');
+/** Of what kind an option is; `other`: whoever takes it checks it. */
+type OptionKind = 'boolean' | 'function' | 'signal' | 'other';
+
+const KINDS: { readonly [kind in OptionKind]: [is: (value: unknown) => boolean, words: string] } = {
+  boolean: [(value) => typeof value === 'boolean', 'true or false'],
+  function: [(value) => typeof value === 'function', 'a function'],
+  signal: [(value) => typeof (value as AbortSignal | null)?.addEventListener === 'function', 'an AbortSignal'],
+  other: [() => true, ''],
+};
+
+/**
+ * The options of a call, each of its kind and none that the call does not have: what a misspelt `dryRun` asks to be shown would
+ * be done in earnest.
+ */
+export function optionsOf<T extends object>(
+  given: T | undefined,
+  kinds: { readonly [option in keyof T]-?: OptionKind },
+): T {
+  if (given === undefined) return {} as T;
+  if (!isObject(given)) throw invalid('options', `expected an object, not ${describe(given)}`);
+  for (const [option, value] of Object.entries(given)) {
+    const kind: OptionKind | undefined = Object.hasOwn(kinds, option) ? kinds[option as keyof T] : undefined;
+    if (kind === undefined) throw invalid(option, 'is no option');
+    const [is, words] = KINDS[kind];
+    if (value !== undefined && !is(value)) throw invalid(option, `expected ${words}, not ${describe(value)}`);
+  }
+  return given;
+}
+
+/** An argument that is a list. */
+export function listOf<T>(value: readonly T[], path: string): readonly T[] {
+  if (!Array.isArray(value)) throw invalid(path, `expected a list, not ${describe(value)}`);
+  return value;
 }
 
 /** Why something is done; an empty text where that is not said. */
@@ -146,10 +180,8 @@ function writeText({ kind, entity, id, data, changes }: Record<string, unknown>)
 }
 
 function withoutMarks(data: unknown): Record<string, unknown> {
-  if (typeof data !== 'object' || data === null || !isPlain(data)) {
-    throw invalid('', `a record is a plain object, not ${describe(data)}`);
-  }
-  const { _sync, ...fields } = data as Record<string, unknown>;
+  if (!isObject(data)) throw invalid('', `a record is a plain object, not ${describe(data)}`);
+  const { _sync, ...fields } = data;
   return fields;
 }
 
@@ -199,6 +231,10 @@ function isDate(value: object): value is Date {
   return Object.prototype.toString.call(value) === '[object Date]' && typeof (value as Date).toISOString === 'function';
 }
 
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && isPlain(value);
+}
+
 /** An object literal of any realm: its prototype is nothing, or is itself at the root. */
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -210,12 +246,14 @@ function pointerPart(key: string): string {
 }
 
 function describe(value: unknown): string {
-  if (value === null) return 'null';
+  if (value === null || Number.isNaN(value)) return String(value);
+  if (value === '') return 'an empty string';
   if (typeof value === 'object') return `a ${value.constructor?.name ?? 'object'}`;
   if (typeof value === 'bigint') return 'a BigInt';
   return typeof value === 'undefined' ? 'undefined' : `a ${typeof value}`;
 }
 
-function invalid(path: string, message: string): FieldSyncError {
+/** What is wrong with an argument, or with what a pointer leads to in one. */
+export function invalid(path: string, message: string): FieldSyncError {
   return new FieldSyncError('invalid_value', path === '' ? message : `${path}: ${message}`, { details: { path } });
 }

@@ -5,7 +5,7 @@
 import type { IntegrityStep } from './boundary.js';
 import type { Bridge } from './bridge.js';
 import { FieldSyncError } from './errors.js';
-import { filterText, optionsText, toText } from './input.js';
+import { filterText, optionsOf, optionsText, toText } from './input.js';
 import type {
   CheckIntegrityOptions,
   IntegrityCheck,
@@ -35,17 +35,19 @@ export class Integrity {
    * known of them before stays as it was. They are looked at again when a client is opened with another declaration, or by
    * another release of this package. Fails with `invalid_value` and the `path` of an option that makes no sense.
    */
-  async quarantine({ after, limit, ...others }: QuarantineOptions = {}): Promise<Quarantined[]> {
+  async quarantine(options?: QuarantineOptions): Promise<Quarantined[]> {
+    const { after, limit } = optionsOf(options, { after: 'other', limit: 'other' });
     // Of a listed one its place is enough.
     const place = after && { after: { entity: after.entity, id: after.id } };
-    return this.#bridge.call('quarantine', filterText({ ...others, ...place, ...(limit !== undefined && { limit }) }));
+    return this.#bridge.call('quarantine', filterText({ ...place, ...(limit !== undefined && { limit }) }));
   }
 
   /**
    * Reads everything that is stored, 250 rows at a time, so that the page goes on; what is written meanwhile is seen or not.
    * Changes nothing but the times at which the rows were last checked and the trail was last verified. Fails with `aborted` when `signal` ends it.
    */
-  async checkIntegrity({ onProgress, signal }: CheckIntegrityOptions = {}): Promise<IntegrityCheck> {
+  async checkIntegrity(options?: CheckIntegrityOptions): Promise<IntegrityCheck> {
+    const { onProgress, signal } = optionsOf(options, { onProgress: 'function', signal: 'signal' });
     const faults: IntegrityFault[] = [];
     let position: unknown = {};
     for (;;) {

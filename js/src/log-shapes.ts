@@ -44,7 +44,7 @@ export interface SyncLogEntry {
   /** Why it stopped early, as in `SyncError`: its first reason. */
   errorCode: string | null;
   errorMessage: string | null;
-  /** Of the bodies of requests and of answers. 0 of a session of release 0.1.0. */
+  /** Of the bodies of requests and of answers.. */
   bytesUp: number;
   bytesDown: number;
   userId: string;

@@ -5,7 +5,7 @@
  */
 import type { Bridge } from './bridge.js';
 import { FieldSyncError } from './errors.js';
-import { changesText, operationIdOf, reasonText } from './input.js';
+import { changesText, operationIdOf, optionsOf, reasonText } from './input.js';
 import type { QueueItem, SyncOperation } from './shapes.js';
 
 /** An operation, as it is listed or by its id. */
@@ -47,7 +47,8 @@ export class Queue {
    * and has not refused, with `in_conflict` for what waits for `resolveConflict`, with `reason_required` where the settings
    * want a `reason` and there is none.
    */
-  async discard(operation: OperationRef, { reason }: DiscardOptions = {}): Promise<{ discarded: string[] }> {
+  async discard(operation: OperationRef, options?: DiscardOptions): Promise<{ discarded: string[] }> {
+    const { reason } = optionsOf(options, { reason: 'other' });
     return this.#bridge.call('discard', operationIdOf(operation), reasonText(reason));
   }
 

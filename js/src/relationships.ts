@@ -4,7 +4,7 @@
  */
 import type { Bridge } from './bridge.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
-import { name, reasonText, recordText, toText } from './input.js';
+import { listOf, name, optionsOf, reasonText, recordText, toText } from './input.js';
 import type {
   IntegrityReport,
   OrphanedEntity,
@@ -49,17 +49,17 @@ export class RelationshipManager<R = AnyRecords> {
 
   /** Which operation must go before which. */
   buildDependencyGraph(operations: SyncOperation[]): DependencyNode[] {
-    return this.#bridge.now('buildDependencyGraph', toText(operations));
+    return this.#bridge.now('buildDependencyGraph', toText(listOf(operations, 'operations')));
   }
 
   /** The operations in an order in which they can be sent, first in first out among equals. */
   topologicalSort(nodes: DependencyNode[]): SyncOperation[] {
-    return this.#bridge.now('topologicalSort', toText(nodes));
+    return this.#bridge.now('topologicalSort', toText(listOf(nodes, 'nodes')));
   }
 
   /** Every cycle, with the fields that make it. */
   findCycles(nodes: DependencyNode[]): DependencyCycle[] {
-    return this.#bridge.now('findCycles', toText(nodes));
+    return this.#bridge.now('findCycles', toText(listOf(nodes, 'nodes')));
   }
 
   /** Whether the references of a record have the form of IDs. The entity can be left out if the record has a temp ID. */
@@ -76,12 +76,13 @@ export class RelationshipManager<R = AnyRecords> {
    * Where the references of all stored records lead, those of unsent ones too. It reads 500 records at a time, so that the
    * page goes on; what is written meanwhile is seen or not. Fails with `invalid_value` for a `limit` that makes no sense.
    */
-  async checkReferentialIntegrity({ limit }: CheckOptions = {}): Promise<IntegrityReport> {
+  async checkReferentialIntegrity(options?: CheckOptions): Promise<IntegrityReport> {
+    const { limit } = optionsOf(options, { limit: 'other' });
     return this.#bridge.call('checkReferences', toText(limit === undefined ? {} : { limit }));
   }
 
   /** The references that lead to nothing: `dangling` of {@link checkReferentialIntegrity}. */
-  async findOrphanedEntities(options: CheckOptions = {}): Promise<OrphanedEntity[]> {
+  async findOrphanedEntities(options?: CheckOptions): Promise<OrphanedEntity[]> {
     return (await this.checkReferentialIntegrity(options)).dangling;
   }
 
@@ -94,13 +95,10 @@ export class RelationshipManager<R = AnyRecords> {
    * orphan refers to it, `sealed`, `in_conflict`, and of `queue` `not_queued` where nothing unsent has the reference. Fails with
    * `invalid_value`, and with `reason_required` where the settings want a `reason` for giving up and there is none.
    */
-  async resolveOrphans(
-    strategy: OrphanStrategy,
-    { dryRun = false, reason, ...others }: ResolveOrphansOptions = {},
-  ): Promise<OrphansResolved> {
-    // What is no option is the engine's to refuse.
-    const options = toText({ ...others, dryRun, reason: reasonText(reason) });
-    const { resolved, failed }: Told = await this.#bridge.call('resolveOrphans', name(strategy, 'strategy'), options);
+  async resolveOrphans(strategy: OrphanStrategy, options?: ResolveOrphansOptions): Promise<OrphansResolved> {
+    const { dryRun = false, reason } = optionsOf(options, { dryRun: 'boolean', reason: 'other' });
+    const text = toText({ dryRun, reason: reasonText(reason) });
+    const { resolved, failed }: Told = await this.#bridge.call('resolveOrphans', name(strategy, 'strategy'), text);
     return { resolved, failed: failed.map(({ error, ...record }) => ({ ...record, error: toFieldSyncError(error) })) };
   }
 }

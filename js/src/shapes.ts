@@ -68,8 +68,8 @@ export type OperationState = 'pending' | 'syncing' | 'blocked' | 'failed' | 'ack
 
 /** What changed in an update: JSON pointers or field names, and their values. */
 export interface Delta {
-  set: Record<string, unknown>;
-  unset: string[];
+  set?: Record<string, unknown>;
+  unset?: string[];
   /** What is added to the counts of fields with the rule `counter`. Only operations have it. */
   add?: Record<string, number>;
   /** What happens to the items of fields with the rule `set` or `list`, by their names. Only operations have it. */

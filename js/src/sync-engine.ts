@@ -7,7 +7,8 @@ import type { Bridge } from './bridge.js';
 import type { Conflict, ConflictStrategy, StrategyName } from './conflict-shapes.js';
 import { FieldSyncError } from './errors.js';
 import type { Events } from './events.js';
-import { conflictIdOf, name, operationIdOf, strategyText } from './input.js';
+import { conflictIdOf, listOf, name, operationIdOf, optionsOf, strategyText } from './input.js';
+import type { OperationRef } from './queue.js';
 import type {
   BatchResult,
   EntitySyncResult,
@@ -67,7 +68,7 @@ export class SyncEngine {
 
   /** Sends these operations of the queue, with the unsent ones that they need, and nothing else. */
   async processSyncBatch(operations: SyncOperation[], options?: SyncOptions): Promise<BatchResult> {
-    const ids = operations.map(operationIdOf);
+    const ids = listOf(operations, 'operations').map(operationIdOf);
     // To the engine a list without a name means all; here it means none.
     if (ids.length === 0) {
       return { results: [], synced: 0, failed: 0, conflicts: 0, idMappings: [], duration: 0, errors: [] };
@@ -88,9 +89,13 @@ export class SyncEngine {
   }
 
   /** Judges an operation against the last known state of the server; `refresh` asks the server first. */
-  async detectConflicts(operation: SyncOperation, options: { refresh?: boolean } = {}): Promise<Conflict | null> {
-    const id = name(operation?.id, 'operation.id');
-    if (options.refresh) {
+  async detectConflicts(
+    operation: OperationRef,
+    options?: { refresh?: boolean | undefined },
+  ): Promise<Conflict | null> {
+    const id = operationIdOf(operation);
+    const { refresh } = optionsOf(options, { refresh: 'boolean' });
+    if (refresh) {
       const { errors } = await this.syncFromServer();
       const [error] = errors;
       if (error) throw new FieldSyncError(error.code, error.message, { retryable: error.retryable });
@@ -106,8 +111,9 @@ export class SyncEngine {
   async resolveConflict(
     conflict: Conflict | number,
     strategy: ConflictStrategy | StrategyName,
-    { reason }: ResolveOptions = {},
+    options?: ResolveOptions,
   ): Promise<void> {
+    const { reason } = optionsOf(options, { reason: 'other' });
     await this.#bridge.call('resolveConflict', conflictIdOf(conflict), strategyText(strategy, reason));
   }
 
@@ -127,10 +133,11 @@ export class SyncEngine {
 
   async #session(
     direction: Direction,
-    { signal, onProgress }: SyncOptions = {},
+    options?: SyncOptions,
     entity?: string,
     operations?: string[],
   ): Promise<SyncResult> {
+    const { signal, onProgress } = optionsOf(options, { signal: 'signal', onProgress: 'function' });
     const stop = onProgress && this.#events.on('progress', ({ type: _, ...progress }) => onProgress(progress));
     try {
       return await this.#bridge.sync(direction, entity, operations && JSON.stringify(operations), signal);

@@ -47,7 +47,7 @@ export class TempIdResolver<R = AnyRecords> {
 
   /** Lets go what waits for this mapping. The mapping's own cascade does it, so this is the same plan. */
   async resolveDependentOperations(mapping: IdMapping): Promise<void> {
-    await this.mapTempToReal(mapping.tempId, mapping.realId);
+    await this.mapTempToReal(mapping?.tempId, mapping?.realId);
   }
 
   /** Rewrites the references to a record of that entity. */

@@ -48,7 +48,7 @@ export async function clinic(): Promise<void> {
   const rules: SyncConfig<Clinic>['rules'] = {
     pet: async ({ localData, serverData }) => ({
       type: 'merge',
-      mergedData: { ...Object(serverData), ...Object(localData) },
+      mergedData: { ...serverData, ...localData, weight: Math.max(serverData?.weight ?? 0, localData?.weight ?? 0) },
     }),
     client: ({ kind }) => (kind === 'update-update' ? 'last-write-wins' : 'manual'),
   };
@@ -179,8 +179,17 @@ export const rules = {
 ({ detect: ['hash'] }) satisfies EntitySchema['conflicts'];
 // @ts-expect-error a constraint is a list of paths
 ({ unique: ['email'] }) satisfies EntitySchema;
-// @ts-expect-error at least one sign
-({ detect: [] }) satisfies EntitySchema['conflicts'];
+// A schema that is imported from a JSON file: its lists are no tuples, and its words are texts.
+const imported = {
+  name: 'clinic',
+  version: 1,
+  entities: {
+    client: { key: 'uuid', conflicts: { default: 'manual', detect: ['version', 'hash'], metadata: ['updatedAt'] } },
+    pet: { references: { clientId: 'client' }, onDelete: { clientId: 'cascade' }, unique: [['chip']] },
+    appointment: { fields: { note: { type: 'string', required: true } } },
+  },
+};
+imported as Schema<Clinic> satisfies Schema<Clinic>;
 // @ts-expect-error a time is told by a field
 ({ detect: ['timestamp'] }) satisfies EntitySchema['conflicts'];
 // @ts-expect-error no such rule

@@ -76,7 +76,7 @@ impl Settings {
             backoff_cap_ms: number(&mut fields, "backoffCapMs", 60_000, 1, 3_600_000)?,
             silence_ms: number(&mut fields, "silenceMs", 5_000, 1_000, 600_000)?,
             require_reason: require_reason(&mut fields)?,
-            rules: named(&mut fields, "rules", &schema)?,
+            rules: rules(&mut fields, &schema)?,
             validators: named(&mut fields, "validators", &schema)?,
             rule_timeout_ms: number(&mut fields, "ruleTimeoutMs", 5_000, 100, 60_000)?,
             poll_ms: number(&mut fields, "pollMs", 30_000, 1_000, 86_400_000)?,
@@ -109,6 +109,16 @@ fn named(fields: &mut Map<String, Value>, key: &str, schema: &Schema) -> Result<
     let entities = list.map_err(|_| bad(key, "must be a list of entities"))?;
     match entities.iter().find(|entity| schema.entity(entity).is_none()) {
         Some(unknown) => Err(bad(&format!("{key}.{unknown}"), "is no entity of the schema")),
+        None => Ok(entities),
+    }
+}
+
+/// Those for which the app brings functions that decide conflicts: one that nothing would ever ask is a mistake.
+fn rules(fields: &mut Map<String, Value>, schema: &Schema) -> Result<Vec<String>, EngineError> {
+    let entities = named(fields, "rules", schema)?;
+    let is_asked = |entity: &String| schema.entity(entity).is_some_and(|entity| entity.conflicts.ask_a_function());
+    match entities.iter().find(|entity| !is_asked(entity)) {
+        Some(unasked) => Err(bad(&format!("rules.{unasked}"), "is never asked: no rule of the entity's conflicts is 'function'")),
         None => Ok(entities),
     }
 }
@@ -223,6 +233,7 @@ mod tests {
             ("pageSize", json!("many")),
             ("rules", json!({"pet": true})),
             ("rules.dragon", json!(["dragon"])),
+            ("rules.pet", json!(["pet"])),
             ("validators.dragon", json!(["dragon"])),
             ("ruleTimeoutMs", json!(99)),
             ("timeoutMs", json!(-1)),

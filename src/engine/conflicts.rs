@@ -229,7 +229,11 @@ pub(super) fn resolution(mut strategy: Object) -> Result<Resolution, EngineError
         None => None,
         Some(_) => return Err(invalid("mergedData", "must be an object")),
     };
-    Ok(match (strategy.get("type").and_then(Value::as_str), merged) {
+    let named = strategy.remove("type");
+    if let Some(other) = strategy.keys().find(|member| *member != "reason") {
+        return Err(EngineError::with("invalid_value", "a strategy has no such member", json!({"path": other})));
+    }
+    Ok(match (named.as_ref().and_then(Value::as_str), merged) {
         (Some("server-wins"), None) => Resolution::ServerWins,
         (Some("client-wins"), None) => Resolution::ClientWins,
         (Some("last-write-wins"), None) => Resolution::LastWriteWins,

@@ -101,6 +101,11 @@ impl ConflictRules {
         self.kinds.get(kind).unwrap_or(&self.default)
     }
 
+    /// Whether a function of the app decides anything.
+    pub fn ask_a_function(&self) -> bool {
+        self.kinds.values().chain(self.fields.values()).chain([&self.default]).any(|rule| *rule == Rule::Function)
+    }
+
     /// Whether a top-level field settles itself.
     pub fn is_metadata(&self, field: &str) -> bool {
         self.metadata.iter().any(|settled| settled == field)

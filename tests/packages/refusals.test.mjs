@@ -41,6 +41,7 @@ const DECLARATIONS = [
 const SETTINGS = [
   [{ rules: { dog: () => 'merge' } }, 'rules.dog'],
   [{ rules: { pet: 'merge' } }, 'rules.pet'],
+  [{ rules: { pet: () => 'merge' } }, 'rules.pet'],
   [{ rules: () => 'merge' }, 'rules'],
   [{ validators: { pet: null } }, 'validators.pet'],
   [{ ruleTimeoutMs: 99 }, 'ruleTimeoutMs'],
@@ -90,6 +91,59 @@ const CALLS = {
   ],
 };
 
+/** Calls that take options last, with what they need before. */
+const WITH_OPTIONS = {
+  'engine.sync': [],
+  'engine.syncToServer': [],
+  'engine.syncFromServer': [],
+  'engine.bidirectionalSync': [],
+  'engine.syncEntityType': ['pet'],
+  'engine.processSyncBatch': [['0190a1b2-0000-7000-8000-000000000001']],
+  'engine.detectConflicts': ['0190a1b2-0000-7000-8000-000000000001'],
+  'engine.resolveConflict': [1, 'server-wins'],
+  'conflicts.history': [],
+  'conflicts.bulkResolve': ['server-wins', {}],
+  'queue.discard': ['0190a1b2-0000-7000-8000-000000000001'],
+  'audit.verify': [],
+  'integrity.quarantine': [],
+  'integrity.checkIntegrity': [],
+  'relationships.checkReferentialIntegrity': [],
+  'relationships.findOrphanedEntities': [],
+  'relationships.resolveOrphans': ['keep'],
+  wipe: [],
+};
+
+/** More that is refused, by the path that is to blame. */
+const MORE = {
+  'an unknown member of a strategy': [
+    ({ engine }, open) => engine.resolveConflict(open, { type: 'merge', mergeData: { dose: 7 } }),
+    'mergeData',
+  ],
+  'data that is undefined': [
+    ({ conflicts }, open) => conflicts.preview(open, { type: 'merge', mergedData: undefined }),
+    'mergedData',
+  ],
+  'no strategy': [({ engine }, open) => engine.resolveConflict(open, null), 'strategy'],
+  'a filter that is null': [({ conflicts }) => conflicts.list(null), 'filter'],
+  'a filter that is a text': [({ conflicts }) => conflicts.bulkResolve('server-wins', ''), 'filter'],
+  'a dry run that is no truth value': [
+    ({ conflicts }) => conflicts.bulkResolve('server-wins', {}, { dryRun: null }),
+    'dryRun',
+  ],
+  'progress for nobody': [
+    ({ conflicts }) => conflicts.bulkResolve('server-wins', {}, { onProgress: 'x' }),
+    'onProgress',
+  ],
+  'a signal that is none': [({ engine }) => engine.sync({ signal: 'x' }), 'signal'],
+  'force that is a text': [(client) => client.wipe({ force: 'no' }), 'force'],
+  'a misspelt reason': [(client) => client.wipe({ raeson: 'sold' }), 'raeson'],
+  'operations that are no list': [({ engine }) => engine.processSyncBatch(null), 'operations'],
+  'a graph of nothing': [({ relationships }) => relationships.buildDependencyGraph(null), 'operations'],
+  'no mapping': [({ tempIds }) => tempIds.resolveDependentOperations(), 'tempId'],
+  'an event that is none': [(client) => client.on('conflicts', () => undefined), 'event'],
+  'a listener that is none': [(client) => client.on('conflict', 'x'), 'listener'],
+};
+
 const PATCHES = [
   [() => applyPatch({}, { op: 'add' }), 'patch_failed', ''],
   [
@@ -130,6 +184,35 @@ describe('what an app hands over by mistake', { timeout: 60_000 }, () => {
       const whole = ['schema.entities.pet', path].filter(Boolean).join('.');
       await assert.rejects(opened, (error) => is(error, 'invalid_schema', whole), JSON.stringify(pet));
     }
+  });
+
+  test('options are an object, with the members that the call has', async () => {
+    for (const [path, args] of Object.entries(WITH_OPTIONS)) {
+      const [method, room] = path.split('.').reverse();
+      const on = room === undefined ? db : db[room];
+      for (const [options, place] of [
+        [null, 'options'],
+        ['x', 'options'],
+        [[], 'options'],
+        [{ colour: 'red' }, 'colour'],
+      ]) {
+        const call = on[method](...args, options);
+        await assert.rejects(call, (error) => is(error, 'invalid_value', place), `${path} ${JSON.stringify(options)}`);
+      }
+    }
+    assert.equal((await db.queue.list()).length, 1, 'nothing was done');
+  });
+
+  test('what would be taken for something else is refused', async () => {
+    const [open] = await db.conflicts.list();
+    for (const [name, [call, path]] of Object.entries(MORE)) {
+      await assert.rejects(
+        async () => call(db, open),
+        (error) => is(error, 'invalid_value', path),
+        name,
+      );
+    }
+    assert.equal((await db.conflicts.get(open.id)).state, 'open');
   });
 
   test('a setting is refused with its path', async () => {
