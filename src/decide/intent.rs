@@ -4,7 +4,7 @@
 use super::cache::{Cache, Run};
 use super::ids::present;
 use super::overlay::OverlayRow;
-use super::rows::{BaseRow, IdRow};
+use super::rows::{BaseRow, IdRow, Seen};
 use super::state::SyncState;
 use super::work::Work;
 use crate::model::{Action, RecordId};
@@ -312,9 +312,9 @@ impl<'p> Place<'p> {
                 found.push(OverlayRow::over(entity, row, sync));
             }
         }
-        found.retain(|row| row.entity != self.entity || row.id != *id);
-        found.sort_by(|one, other| (&one.entity, &one.id).cmp(&(&other.entity, &other.id)));
-        found.dedup_by(|one, other| one.entity == other.entity && one.id == other.id);
+        let mut seen = Seen::default();
+        seen.insert(self.entity, id);
+        found.retain(|row| seen.insert(&row.entity, &row.id));
         Ok(found)
     }
 }
