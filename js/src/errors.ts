@@ -52,6 +52,7 @@ export type ErrorCode =
   | 'closed'
   // network and server
   | 'network'
+  | 'garbled'
   | 'timeout'
   | 'aborted'
   | 'paused'

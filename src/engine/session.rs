@@ -102,6 +102,7 @@ impl From<TransportError> for SyncError {
         let message = error.to_string();
         match error {
             TransportError::Network(_) | TransportError::NotOurs { .. } => Self::new("network", &message, true),
+            TransportError::Garbled => Self::new("garbled", &message, true),
             TransportError::Timeout => Self::new("timeout", &message, true),
             TransportError::Refused { status, fault, retry_after_ms } => {
                 let (code, retryable) = match status {

@@ -163,7 +163,7 @@ describe('documents that are trouble elsewhere', { timeout: 300_000 }, () => {
     };
     const { success, errors } = await sync(here);
     unswap();
-    assert.deepEqual([success, errors.map(({ code }) => code)], [false, ['network']]);
+    assert.deepEqual([success, errors.map(({ code }) => code)], [false, ['garbled']]);
     assert.equal(await read(here, id), undefined);
     assert.ok((await sync(here)).success);
     assert.equal(await read(here, id), meant('{"name":"whole"}'));

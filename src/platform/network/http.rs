@@ -31,6 +31,9 @@ pub enum TransportError {
         /// What was wrong with it.
         reason: &'static str,
     },
+    /// A page that is not as the server hashed it: something on the way changed it.
+    #[error("a page does not match its hash")]
+    Garbled,
     /// The server refused the request as a whole.
     #[error("{}", .fault.message)]
     Refused {
@@ -195,7 +198,7 @@ impl<N: Network, C: Clock> Pages<'_, N, C> {
             Line { bytes: Some(bytes), sha256: Some(sha256), end: None } => {
                 let line = self.lines.line().await?;
                 if line.len() != bytes || hash_bytes(&line) != sha256 {
-                    return refuse("a page does not match its hash");
+                    return Err(TransportError::Garbled);
                 }
                 self.pages += 1;
                 String::from_utf8(line).map(Some).map_err(|_| TransportError::NotOurs { reason: "a page is no text" })
