@@ -53,6 +53,7 @@
 //!     generation: 0,
 //!     dry: false,
 //!     asked: None,
+//!     ended: Rc::default(),
 //! };
 //! let written = store.transact(Durability::Strict, Planned::new(write)).await??.map_err(|(_, error)| error)?;
 //! assert!(written.operations[0].is_some());

@@ -10,6 +10,7 @@ use super::state::SyncState;
 use super::work::Work;
 use crate::model::RecordId;
 use crate::protocol::limits::OPERATIONS_MAX;
+use crate::relations::Named;
 use crate::schema::{OnDelete, on_delete, unset_references};
 use crate::value::Object;
 
@@ -33,13 +34,14 @@ impl Following {
     }
 }
 
-/// Finds what follows the delete of a record; or says who stands in its way.
+/// Finds what follows the delete of a record; or says who stands in its way. `ended` are records that count as gone.
 pub(super) fn following(
     db: &mut Cache,
     work: &Work<'_>,
     sync: &SyncState,
     place: Place<'_>,
     id: &RecordId,
+    ended: &[Named],
 ) -> Run<Result<Following, WriteError>> {
     let schema = place.schema;
     let mut goes = Seen::default();
@@ -60,6 +62,7 @@ pub(super) fn following(
             let (entity, id) = &level[at];
             match on_delete(declared, view, &|target, held| target == entity && held == id) {
                 _ if goes.contains(&row.entity, &row.id) => {}
+                _ if ended.iter().any(|ended| ended.entity == row.entity && ended.id == row.id) => {}
                 Some(OnDelete::Restrict) => in_the_way.push((row.entity, row.id)),
                 Some(OnDelete::Cascade) => {
                     goes.insert(&row.entity, &row.id);

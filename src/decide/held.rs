@@ -214,7 +214,7 @@ impl Resolve {
         }
         // It closes one conflict: what refers to the record is for its own delete to take along.
         if action == Action::Delete {
-            match following(db, work, &sync, place, &row.id)? {
+            match following(db, work, &sync, place, &row.id, &[])? {
                 Ok(following) if following.is_empty() => {}
                 Ok(following) => {
                     let named = following.cleared.iter().map(|(row, _)| row).chain(&following.gone).take(20);

@@ -19,10 +19,10 @@ use super::write::{LocalWrite, Wanted};
 use crate::audit::Event;
 use crate::model::{OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, OutboxRow, State};
-use crate::plan::{Read, Table, WriteBatch};
+use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::relations::{Leads, Lost, Named, Orphan, Overlaid, ReferenceReport, Trace};
 use crate::schema::{Entity, Reference, Schema, references, references_set};
-use crate::value::{Key, KeyRange, Object};
+use crate::value::{Key, KeyRange, Object, from_text};
 
 /// Records that one part of a check looks at.
 const PART_RECORDS: u32 = 500;
@@ -195,6 +195,8 @@ pub struct Ended {
     pub action: &'static str,
     /// The operations that were given up, or that are held back.
     pub operations: Vec<Operation>,
+    /// All records that are no more: with this one those that were given up with it, or that its delete took along.
+    pub gone: Vec<Named>,
     /// What to show.
     pub effects: Effects,
 }
@@ -210,6 +212,8 @@ pub struct EndOrphan {
     pub delete: bool,
     /// Whether nothing shall be stored.
     pub dry: bool,
+    /// Where nothing is stored: the records that would be gone by now.
+    pub gone: Rc<Vec<Named>>,
     /// Why, where the person said so.
     pub reason: Option<String>,
     /// Whether a delete may annul what was never claimed.
@@ -244,14 +248,19 @@ impl EndOrphan {
                     operations.push(operation);
                 }
             }
-            return Ok((batch, Ok(Some(Ended { action: "discarded", operations, effects }))));
+            let ended = Ended { action: "discarded", operations, gone: gone_by(&batch), effects };
+            return Ok((batch, Ok(Some(ended))));
         }
         let Named { entity, id } = self.record.clone();
         let wanted = vec![Wanted { entity, intent: Intent::Delete { id }, operation: self.operation.clone() }];
-        let write = LocalWrite { schema, wanted, coalesce: self.coalesce, now, user, generation: sync.generation, dry: false, asked: None };
+        let (coalesce, generation, ended) = (self.coalesce, sync.generation, self.gone.clone());
+        let write = LocalWrite { schema, wanted, coalesce, now, user, generation, dry: false, asked: None, ended };
         let (batch, done) = write.decide(db)?;
         Ok(match done {
-            Ok(written) => (batch, Ok(Some(Ended { action: "deleted", operations: Vec::new(), effects: written.effects }))),
+            Ok(written) => {
+                let ended = Ended { action: "deleted", operations: Vec::new(), gone: gone_by(&batch), effects: written.effects };
+                (batch, Ok(Some(ended)))
+            }
             Err((_, error)) => (Vec::new(), Err(error.into())),
         })
     }
@@ -289,8 +298,17 @@ impl EndOrphan {
             return refused(OrphanError::NotQueued);
         }
         let (batch, effects) = work.finish()?;
-        Ok((batch, Ok(Some(Ended { action: "queued", operations, effects }))))
+        Ok((batch, Ok(Some(Ended { action: "queued", operations, gone: Vec::new(), effects }))))
     }
+}
+
+/// The records that are no more when this is stored.
+fn gone_by(batch: &WriteBatch) -> Vec<Named> {
+    let gone = batch.iter().filter_map(|write| match write {
+        Write::Put(Table::Overlay, row) => from_text::<OverlayRow>(&row.text).ok().filter(|row| row.view.is_none()),
+        _ => None,
+    });
+    gone.map(|row| Named { entity: row.entity, id: row.id }).collect()
 }
 
 /// Of these references the first that an operation sets. It has the IDs with which it was written.

@@ -187,6 +187,7 @@ impl TakeBack {
             generation: self.generation,
             dry: false,
             asked: None,
+            ended: Rc::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::model::{Action, Base, Group, Kind, OpId, Operation};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, WriteBatch};
 use crate::protocol::limits::{BATCH_BYTES_MAX, OPERATIONS_MAX};
+use crate::relations::Named;
 use crate::schema::Schema;
 use crate::value::{Delta, Object};
 
@@ -56,6 +57,8 @@ pub struct LocalWrite {
     pub dry: bool,
     /// What they would be when functions of the app were asked about them: it takes effect only if that is so still.
     pub asked: Option<Rc<Vec<Option<Object>>>>,
+    /// Records that count as gone, where nothing is stored and what was to go before is still here.
+    pub ended: Rc<Vec<Named>>,
 }
 
 /// Writes that took effect here.
@@ -203,7 +206,7 @@ impl LocalWrite {
         let mut grouped = self.wanted.len() > 1;
         if action == Action::Delete {
             let place = Place { schema: &self.schema, entity: &row.entity };
-            let Following { cleared, gone } = match following(db, work, sync, place, &row.id)? {
+            let Following { cleared, gone } = match following(db, work, sync, place, &row.id, &self.ended)? {
                 Ok(following) => following,
                 Err(error) => return Ok(Err(error)),
             };

@@ -1,6 +1,8 @@
 //! What an app does about references that lead to nothing: looks for them, part by part so that a large store never
 //! stands still, and ends the records that hold them, each in a transaction of its own.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -95,20 +97,20 @@ impl<S: Store, H: Host> Engine<S, H> {
             let before = done.resolved.len();
             let mut failed: Vec<(Named, EngineError)> = Vec::new();
             for record in records {
-                if done.gone.contains(&record) {
-                    // With another one that it depends on, and told there.
-                    done.add(record, "discarded", Vec::new());
+                if let Some(action) = done.along(&record) {
+                    // With another one, and told there.
+                    done.add(record, action, Vec::new());
                     continue;
                 }
-                match self.end_one(&record, wish).await? {
+                match self.end_one(&record, wish, &done.gone).await? {
                     Ok(None) => {}
                     Ok(Some(ended)) => {
                         let schema = &self.inner.settings.schema;
                         let present = Present::new(self.look(Present::wanted(ended.operations.iter(), schema)).await?);
                         let shown: Vec<Operation> = ended.operations.iter().map(|operation| present.operation(schema, operation)).collect();
-                        done.take(record, ended.action, &shown);
+                        done.add(record, ended.action, shown.iter().map(shown::content).collect());
+                        done.take(ended.gone, ended.action);
                     }
-                    Err(error) if wish.dry && done.frees(&error) => done.add(record, "deleted", Vec::new()),
                     Err(error) => failed.push((record, error)),
                 }
             }
@@ -123,13 +125,14 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// Ends one record, or says why not.
-    async fn end_one(&self, record: &Named, wish: &Wish) -> Result<Result<Option<Ended>, EngineError>, EngineError> {
+    async fn end_one(&self, record: &Named, wish: &Wish, gone: &Rc<Vec<Named>>) -> Result<Result<Option<Ended>, EngineError>, EngineError> {
         let settings = &self.inner.settings;
         let decision = EndOrphan {
             schema: settings.schema.clone(),
             record: record.clone(),
             delete: wish.delete,
             dry: wish.dry,
+            gone: if wish.dry { gone.clone() } else { Rc::default() },
             reason: wish.reason.clone(),
             coalesce: settings.coalesce,
             operation: self.op_id(),
@@ -152,24 +155,22 @@ impl<S: Store, H: Host> Engine<S, H> {
 #[derive(Default)]
 struct Done {
     resolved: Vec<Resolved>,
-    /// Records that were given up with those.
-    gone: Vec<Named>,
+    /// Records that are no more, those that went along too.
+    gone: Rc<Vec<Named>>,
+    /// How each of them went.
+    how: Vec<&'static str>,
 }
 
 impl Done {
     fn add(&mut self, Named { entity, id }: Named, action: &'static str, operations: Vec<Value>) {
         self.resolved.push(Resolved { entity, id, action, operations });
     }
-    fn take(&mut self, record: Named, action: &'static str, operations: &[Operation]) {
-        if action == "discarded" {
-            self.gone.extend(operations.iter().map(|other| Named { entity: other.entity.clone(), id: other.record.clone() }));
-        }
-        self.add(record, action, operations.iter().map(shown::content).collect());
+    fn take(&mut self, gone: Vec<Named>, action: &'static str) {
+        self.how.extend(gone.iter().map(|_| action));
+        Rc::make_mut(&mut self.gone).extend(gone);
     }
-    /// Whether all that stands in the way of a delete goes too.
-    fn frees(&self, error: &EngineError) -> bool {
-        let ends =
-            |other: &Value| self.resolved.iter().any(|done| other["entity"] == done.entity.as_str() && other["id"] == done.id.to_value());
-        error.code == "has_dependents" && error.details["dependents"].as_array().is_some_and(|others| others.iter().all(ends))
+    /// How a record went with another one, if it did.
+    fn along(&self, record: &Named) -> Option<&'static str> {
+        self.gone.iter().position(|gone| gone == record).map(|at| self.how[at])
     }
 }

@@ -123,6 +123,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             generation: self.inner.state.borrow().generation,
             dry: false,
             asked: None,
+            ended: std::rc::Rc::default(),
         };
         let several = entities.len() > 1;
         let durability = if is(Bug::RelaxedSave) { Durability::Relaxed } else { Durability::Strict };

@@ -102,6 +102,7 @@ impl Desk {
             generation: 0,
             dry: false,
             asked: None,
+            ended: Rc::default(),
         })
     }
     /// Writes as the app does; gives the operation.

@@ -362,3 +362,56 @@ fn what_is_written_under_an_id_of_before_is_held_back_too() {
         );
     });
 }
+
+#[test]
+fn a_dry_run_knows_of_more_dependents_than_a_refusal_names() {
+    tell(async {
+        let world = World::new();
+        let (tab, office, client) = with_client(&world).await;
+        tab.delete("client", &client.to_string()).await;
+        let pet = office.create("pet", json!({"name": "Rex", "clientId": client})).await;
+        for _ in 0..21 {
+            office.create("appointment", json!({"petId": value(&pet), "clientId": client})).await;
+        }
+        assert!(office.sync().await.success);
+        // The last one is no orphan.
+        office.create("appointment", json!({"petId": office.real_id("pet", &pet).await})).await;
+        assert!(office.sync().await.success);
+        tab.sync().await;
+        let dry = tab.end("delete", json!({"dryRun": true})).await;
+        let done = tab.end("delete", json!({})).await;
+        assert_eq!(dry, done);
+    });
+}
+
+#[test]
+fn a_dry_run_knows_what_goes_along() {
+    tell(async {
+        let mut schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+        let note = json!({"references": {"appointmentId": "appointment", "petId": "pet", "clientId": "client"},
+            "onDelete": {"appointmentId": "cascade"}});
+        schema["entities"]["note"] = note;
+        let world = World::declaring(&schema);
+        let settings = json!({"schema": schema});
+        let (tab, office) = (world.device("anna").tab_with(settings.clone()).await, world.device("ben").tab_with(settings).await);
+        let client = office.create("client", json!({"name": "A"})).await;
+        assert!(office.sync().await.success && tab.sync().await.success);
+        let client = office.real_id("client", &client).await;
+        tab.delete("client", &client.to_string()).await;
+        let pet = value(&office.create("pet", json!({"clientId": client})).await);
+        let visit = value(&office.create("appointment", json!({"clientId": client})).await);
+        // One note is an orphan too. The other is none, and stands in the way of the pet until it goes with the visit.
+        office.create("note", json!({"appointmentId": visit, "clientId": client})).await;
+        office.create("note", json!({"appointmentId": visit, "petId": pet})).await;
+        assert!(office.sync().await.success);
+        tab.sync().await;
+        let dry = tab.end("delete", json!({"dryRun": true})).await;
+        assert_eq!(tab.all("note").await.len(), 2, "nothing was stored");
+        let done = tab.end("delete", json!({})).await;
+        assert_eq!(dry, done);
+        let ended: Vec<_> = done["resolved"].as_array().expect("a list").iter().map(|one| (&one["entity"], &one["action"])).collect();
+        let (visit, note, pet, deleted) = (json!("appointment"), json!("note"), json!("pet"), json!("deleted"));
+        assert_eq!((ended, &done["failed"]), (vec![(&visit, &deleted), (&note, &deleted), (&pet, &deleted)], &json!([])));
+        assert_eq!(tab.all("note").await.len(), 0);
+    });
+}
