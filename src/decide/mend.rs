@@ -130,7 +130,24 @@ impl Mend {
                 work.write(Write::Delete(Table::State, stored.key.clone()));
                 Mended::By("dropped")
             }
-            _ => NO_OTHER,
+            (
+                Table::Audit | Table::Ids | Table::Conflicts | Table::State,
+                // Named one by one: of each further fault it is to be decided what mends it.
+                Wrong::Unreadable
+                | Wrong::Hash
+                | Wrong::Key
+                | Wrong::Index
+                | Wrong::Stray
+                | Wrong::Queue
+                | Wrong::Untold
+                | Wrong::After
+                | Wrong::Sequence
+                | Wrong::Conflict
+                | Wrong::Circle
+                | Wrong::State
+                | Wrong::Chain
+                | Wrong::Reference,
+            ) => NO_OTHER,
         })
     }
 
