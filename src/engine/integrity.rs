@@ -114,7 +114,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         if resync && !dry {
             self.fetch_anew().await?;
         }
-        self.inner.poke.notify();
+        if !dry {
+            self.inner.poke.notify();
+        }
         let hashed = position.checked.get("unhashed").cloned().unwrap_or_else(|| 0.into());
         Ok(json!({"mended": mended, "left": left, "hashed": hashed, "resync": resync, "truncated": truncated}))
     }
@@ -137,7 +139,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     async fn step(&self, position: &mut Position, dry: Option<bool>) -> Result<Told, EngineError> {
         let told = match Table::ALL.get(position.phase) {
             Some(table) => self.table(position, *table, dry).await?,
-            None if position.phase == CHAIN => self.chain(position).await?,
+            None if position.phase == CHAIN => self.chain(position, dry == Some(true)).await?,
             None => self.references(position).await?,
         };
         position.found += told.faults.len() as u64;
@@ -166,9 +168,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(Told { faults: part.faults, resync: part.resync })
     }
 
-    async fn chain(&self, position: &mut Position) -> Result<Told, EngineError> {
+    async fn chain(&self, position: &mut Position, dry: bool) -> Result<Told, EngineError> {
         let at = if position.at.is_null() { "{}".to_owned() } else { position.at.to_string() };
-        let answer = self.audit_verify(&at).await?;
+        let answer = self.verify_page(&at, dry).await?;
         (position.done, position.total) =
             (answer["result"]["rows"].as_u64().unwrap_or_default(), answer["last"].as_u64().unwrap_or_default());
         let mut faults = Vec::new();

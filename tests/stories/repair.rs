@@ -205,3 +205,15 @@ fn what_nothing_else_knows_is_left_and_told() {
         assert_eq!(whole(&device.store, Table::Outbox).await.len(), outbox);
     });
 }
+
+#[test]
+fn a_dry_run_stores_nothing_neither_a_repair_nor_how_far_it_looked() {
+    tell(async {
+        let (anna, here, _there) = shared().await;
+        here.update("client", "1", json!({"name": "Bea"})).await;
+        let stored = || Table::ALL.map(|table| anna.store.dump(table));
+        let before = stored();
+        here.engine.repair(r#"{"dryRun": true}"#).await.expect("told");
+        assert_eq!(stored(), before);
+    });
+}
