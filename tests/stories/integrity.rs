@@ -253,3 +253,20 @@ fn a_wish_that_makes_no_sense_is_refused() {
         assert_eq!(tab.engine.check_integrity(r#"{"phase": "x"}"#).await.expect_err("refused").code, "invalid_value");
     });
 }
+
+#[test]
+#[should_panic(expected = "the rows are in order after every session")]
+fn what_every_session_is_held_to_goes_on_behind_a_long_table() {
+    tell(async {
+        let world = World::new();
+        let (anna, office) = (world.device("anna"), world.device("ben").tab().await);
+        let tab = anna.tab().await;
+        tab.create("client", json!({"name": "Ada"})).await;
+        let writes: Vec<Value> = (0..160).map(|at| json!({"kind": "create", "entity": "pet", "data": {"dose": at}})).collect();
+        office.engine.transaction(&Value::from(writes).to_string()).await.expect("written");
+        assert!(office.sync().await.success && tab.sync().await.success);
+        let rows = whole(&anna.store, Table::Ids).await;
+        change(&anna.store, Table::Ids, rows, |row| row.text[..row.text.len() / 2].to_owned()).await;
+        tab.sync().await;
+    });
+}
