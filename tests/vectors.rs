@@ -1,9 +1,9 @@
 //! What we make of examples that others published (tests/vectors): canonical form by RFC 8785, JSON Patch by RFC 6902 and
-//! JSON Merge Patch by RFC 7396.
+//! JSON Merge Patch by RFC 7396. And where a path leads, by a table that the tests of the app-test server read too.
 
 use std::path::{Path, PathBuf};
 
-use fieldsync::value::{Limits, ValueError, apply_merge_patch, apply_patch, canonical, create_merge_patch, create_patch, parse};
+use fieldsync::value::{FieldPath, Limits, ValueError, apply_merge_patch, apply_patch, canonical, create_merge_patch, create_patch, parse};
 use serde_json::{Value, json};
 
 fn folder(name: &str) -> PathBuf {
@@ -130,4 +130,15 @@ fn merge_patch_does_what_the_appendix_of_the_rfc_says() {
         let ours = create_merge_patch(&original, &result).expect("no null is set");
         assert_eq!(apply_merge_patch(&original, &ours), result, "{original} {ours}");
     }
+}
+
+#[test]
+fn a_path_leads_where_the_test_server_finds_its_value_too() {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/members.json");
+    let cases: Vec<Value> = serde_json::from_str(&text(&table)).expect("a list");
+    for case in &cases {
+        let path = FieldPath::parse(case["path"].as_str().expect("a path")).expect("a path");
+        assert_eq!(path.find(case["record"].as_object().expect("a record")), case.get("value"), "{case}");
+    }
+    assert_eq!(cases.len(), 12);
 }

@@ -16,6 +16,20 @@ export interface Delta {
   lists?: Record<string, ListDelta>;
 }
 
+/** What an object has of its own under a name: no list has names, and what all objects inherit is no content. */
+export function member(holder: unknown, name: string): unknown {
+  const isObject = typeof holder === 'object' && holder !== null && !Array.isArray(holder);
+  return isObject && Object.hasOwn(holder, name) ? (holder as Fields)[name] : undefined;
+}
+
+/** What is left of a field that is taken away. */
+const nothing = (): undefined => undefined;
+
+/** As an assignment, which would make `__proto__` something else than a name. */
+function put(holder: Fields, name: string, value: unknown): void {
+  Object.defineProperty(holder, name, { value, writable: true, enumerable: true, configurable: true });
+}
+
 /** Whether something is done to a field, whatever that is by then. */
 export function isRelative({ add = {}, lists = {} }: Delta): boolean {
   return Object.keys(add).length + Object.keys(lists).length > 0;
@@ -38,19 +52,22 @@ export function changedBy(
     fields.add(keys[0] ?? last);
     let holder = data;
     for (const key of keys) {
-      if (typeof holder[key] !== 'object' || holder[key] === null) holder[key] = {};
+      const inner = member(holder, key);
+      const isObject = typeof inner === 'object' && inner !== null && !Array.isArray(inner);
+      if (!isObject && made === nothing) return;
+      if (!isObject) put(holder, key, {});
       holder = holder[key] as Fields;
     }
-    const value = made(holder[last]);
+    const value = made(member(holder, last));
     if (value === undefined) delete holder[last];
-    else holder[last] = value;
+    else put(holder, last, value);
   };
   const fitting = (pointer: string, value: unknown, made: unknown): unknown => {
     if (made === undefined) unfit = pointer;
     return made ?? value;
   };
   for (const [pointer, value] of Object.entries(set)) change(pointer, () => structuredClone(value));
-  for (const pointer of unset) change(pointer, () => undefined);
+  for (const pointer of unset) change(pointer, nothing);
   for (const [pointer, more] of Object.entries(add)) {
     change(pointer, (value = 0) =>
       fitting(pointer, value, Number.isSafeInteger(value) ? (value as number) + more : undefined),
@@ -65,7 +82,7 @@ export function changedBy(
 /** A list after what happens to its items; `undefined` if it is none of such items. */
 function listed(list: unknown, { by, set, unset, order = [] }: ListDelta): unknown[] | undefined {
   const nameOf = (item: unknown): string | undefined => {
-    const named = by === undefined ? item : (item as Fields | null)?.[by];
+    const named = by === undefined ? item : member(item, by);
     return named === undefined ? undefined : canonical(named);
   };
   if (!Array.isArray(list)) return undefined;

@@ -1,23 +1,14 @@
 /** What of a record is not as the schema declares its fields: docs/validation.md says how they are declared. */
 import type { FieldShape } from '../config.js';
 import type { RecordFault } from '../shapes.js';
-import { canonical, type Fields } from './delta.js';
+import { canonical, type Fields, member } from './delta.js';
 
 export function faults(shapes: { readonly [path: string]: FieldShape }, data: Fields): RecordFault[] {
   const paths = Object.keys(shapes).sort();
   return paths.flatMap((path) => {
-    const rule = brokenBy(shapes[path] as FieldShape, find(data, path));
+    const rule = brokenBy(shapes[path] as FieldShape, path.split('.').reduce<unknown>(member, data));
     return rule === undefined ? [] : [{ path, rule }];
   });
-}
-
-function find(data: Fields, path: string): unknown {
-  let value: unknown = data;
-  for (const key of path.split('.')) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-    value = (value as Fields)[key];
-  }
-  return value;
 }
 
 function brokenBy(shape: FieldShape, value: unknown): RecordFault['rule'] | undefined {

@@ -1,6 +1,6 @@
 /** What no two records of an entity share, for the test server. */
 import type { EntitySchema } from '../config.js';
-import { canonical, type Fields } from './delta.js';
+import { canonical, type Fields, member } from './delta.js';
 
 /** The paths of a constraint, and the values that a record holds for itself at them: equal texts are equal values. */
 export interface Holding {
@@ -27,8 +27,4 @@ export function taken(declared: EntitySchema, before: Fields | undefined, after:
 
 export function isSame(one: Holding, other: Holding): boolean {
   return one.values === other.values && one.fields.join() === other.fields.join();
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Fields)[name] : undefined;
 }
