@@ -19,6 +19,7 @@ const schema = {
     client: { indexes: ['name'] },
     pet: { references: { clientId: 'client', 'doses[].vet.id': 'client' } },
     note: { key: 'uuid' },
+    dose: { references: { petId: 'pet', drugId: 'drug' }, onDelete: { petId: 'cascade', drugId: 'set-null' } },
     owner: { unique: [['email'], ['clinic.id', 'number']] },
     drug: { conflicts: { fields: { stock: 'counter', labels: 'set', lots: { list: 'id' } } } },
     bowl: {
@@ -280,6 +281,27 @@ describe('a world of fieldsync/testing', { timeout: 60_000 }, () => {
     await one.engine.sync();
     const [changed] = await one.conflicts.list({ kind: 'constraint' });
     assert.deepEqual([changed.serverData.email, changed.localData.email, changed.other.id], ['a', 'd', 1]);
+  });
+
+  test('a delete takes along what its device could not know, and meets what it knew', async () => {
+    const [one, other] = [await phone.open(), await world.device().open({ user: 'ben' })];
+    const [pet, drug] = [world.server.put('pet', { name: 'Rex' }), world.server.put('drug', { stock: 1 })];
+    world.server.put('dose', { petId: pet });
+    for (const db of [one, other]) await db.engine.sync();
+    await one.delete('pet', pet);
+    await one.delete('drug', drug);
+    assert.deepEqual(
+      (await one.queue.list()).map(({ entity }) => entity),
+      ['dose', 'pet', 'drug'],
+    );
+    await other.create('dose', { petId: pet });
+    await other.create('dose', { drugId: drug });
+    for (const db of [other, one, other]) assert.equal((await db.engine.sync()).success, true);
+    assert.deepEqual([world.server.records('pet'), world.server.records('drug')], [[], []]);
+    assert.deepEqual(world.server.records('dose'), [{ id: 3, drugId: null }]);
+    for (const db of [one, other]) {
+      assert.deepEqual([await db.count('dose'), (await db.get('dose', 3)).drugId, await db.count('pet')], [1, null, 0]);
+    }
   });
 
   test('a page of many records comes in parts', async () => {

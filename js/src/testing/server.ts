@@ -2,9 +2,9 @@
  * A sync server in memory, for an app's own tests: it speaks the protocol (docs/protocol.md) as far as a client needs it.
  *
  * It keeps records per tenant, issues IDs and versions, remembers every operation by its receipt, finds conflicts by
- * version, checks references, fields and what only one record may have, and takes a transaction whole or not at all. It
- * believes whoever asks, has no limits, and keeps every deletion. What an app shall be sure of in production, it tests
- * against the reference server.
+ * version, checks references, fields and what only one record may have, lets a delete take along what is declared to follow,
+ * and takes a transaction whole or not at all. It believes whoever asks, has no limits, and keeps every deletion. What an
+ * app shall be sure of in production, it tests against the reference server.
  */
 import type { Schema } from '../config.js';
 import { FieldSyncError } from '../errors.js';

@@ -5,8 +5,10 @@
 import type { EntitySchema, Schema } from '../config.js';
 import type { Key } from '../records.js';
 import type { RecordFault } from '../shapes.js';
-import { changedBy, type Delta, type Fields, isRelative } from './delta.js';
+import { along, place, type Row } from './along.js';
+import { canonical, changedBy, type Delta, type Fields, isRelative } from './delta.js';
 import { faults } from './faults.js';
+import { each } from './references.js';
 import { holdings, isSame, taken } from './unique.js';
 
 export type Stamp = [ms: number, n: number];
@@ -25,6 +27,8 @@ export interface Operation {
   group?: { id: string; of: number };
   supersedes?: string;
   first?: string;
+  /** Of a delete: up to which version its writer had seen everything. */
+  seen?: string;
   schema: number;
 }
 
@@ -51,18 +55,6 @@ export type Outcome =
   | { status: 'blocked'; waitsFor: string[] }
   | { status: 'duplicate'; original: Outcome };
 
-interface Row {
-  entity: string;
-  id: Key;
-  version: number;
-  /** `undefined`: it is deleted. */
-  data: Fields | undefined;
-  stamp: Stamp;
-  fieldStamps: Record<string, Stamp>;
-  client?: string;
-  bornAs?: string;
-}
-
 interface Kept {
   sequence: number;
   rows: Map<string, Row>;
@@ -84,7 +76,6 @@ const reject = (code: string, message: string, path?: string): Stop =>
   new Stop({ status: 'rejected', error: { code, message, ...(path === undefined ? {} : { path }) } });
 const blocked = (...waitsFor: string[]): Stop => new Stop({ status: 'blocked', waitsFor });
 const isTemp = (id: unknown): id is string => typeof id === 'string' && /^temp_\d+_[^_]+_./.test(id);
-const place = (entity: string, id: Key): string => JSON.stringify([entity, id]);
 
 export class Tenant {
   #kept: Kept = {
@@ -95,6 +86,10 @@ export class Tenant {
     temps: new Map(),
     counters: new Map(),
   };
+  /** The sequence before what is being decided. */
+  #began = 0;
+  /** Where the records are that the transaction which is being decided deletes: they stand in no other's way. */
+  #leaving = new Set<string>();
 
   get sequence(): number {
     return this.#kept.sequence;
@@ -143,6 +138,8 @@ export class Tenant {
   ): Map<string, Outcome> {
     const before = structuredClone(this.#kept);
     const outcomes = new Map<string, Outcome>();
+    this.#began = before.sequence;
+    this.#leaving.clear();
     const inOrder = [...unit].sort((one, other) => one.seq - other.seq);
     const entities = schema.entities as Schema['entities'];
     // Named first, so that they may refer to each other in any order, and in a circle.
@@ -150,6 +147,10 @@ export class Tenant {
       const isNew = action.kind === 'create' && base === 'none' && isTemp(record) && entities[entity];
       if (isNew && !this.#kept.temps.has(record))
         this.#kept.temps.set(record, this.#name(entity, isNew.key ?? 'integer'));
+    }
+    for (const { action, record, entity } of inOrder) {
+      const id = isTemp(record) ? this.#kept.temps.get(record) : record;
+      if (action.kind === 'delete' && id !== undefined) this.#leaving.add(place(entity, id));
     }
     for (const operation of inOrder) {
       const known = this.#kept.receipts.get(operation.id);
@@ -208,6 +209,7 @@ export class Tenant {
     if (!before) throw reject('unknown_record', `there is no ${entity} ${id}`);
     const base = this.#base(operation);
     const conflict = (kind: string, done?: true): Stop => {
+      this.#refuseOwn(before, 'changes the same record');
       const met = { conflictId: crypto.randomUUID(), kind, realId: id, server: shown(before) };
       return new Stop({ status: 'conflict', ...met, ...(done && { done }) });
     };
@@ -220,10 +222,7 @@ export class Tenant {
     if (action.kind === 'delete') {
       if (!before.data) return applied(before.version);
       if (before.version !== base) throw conflict('delete-update');
-      const from = this.rows.find(
-        (row) => row.data && row !== before && this.#refers(row, entities[row.entity], entity, id),
-      );
-      if (from) throw reject('has_dependents', `${from.entity} ${from.id} refers to it`);
+      this.#take(entities, before, operation);
       return applied(this.#write({ ...before, data: undefined, stamp, fieldStamps: {} }));
     }
     const line = operation.first ?? operation.supersedes ?? operation.id;
@@ -233,7 +232,7 @@ export class Tenant {
     }
     const changed = changedBy(before.data ?? {}, action.delta);
     const data = this.#mapped(declared, changed.data);
-    const isSo = changed.unfit === undefined && JSON.stringify(data) === JSON.stringify(before.data);
+    const isSo = changed.unfit === undefined && canonical(data) === canonical(before.data);
     // A change of nothing is so everywhere, also where the record is gone.
     if ((before.data && isSo) || changed.fields.length === 0) return applied(base);
     if (!before.data) throw conflict('update-delete');
@@ -251,14 +250,41 @@ export class Tenant {
     );
   }
 
+  /** Does what goes along with a delete, right before it. */
+  #take(entities: Schema['entities'], before: Row, { stamp, seen }: Operation): void {
+    const live = this.rows.filter((row) => row.data && !this.#leaving.has(place(row.entity, row.id)));
+    const upTo = seen === undefined ? undefined : Number(seen);
+    const { changed, inTheWay, isTooMuch } = along(entities, live, before, upTo);
+    if (isTooMuch) throw reject('too_large', 'with it would go more than 1,000 records that its writer did not know');
+    if (inTheWay) throw reject('has_dependents', `${inTheWay.entity} ${inTheWay.id} refers to it`);
+    for (const { row, data } of changed) {
+      const touched = Object.keys(data ?? {}).filter(
+        (field) => canonical(data?.[field]) !== canonical(row.data?.[field]),
+      );
+      const fieldStamps = { ...row.fieldStamps, ...Object.fromEntries(touched.map((field) => [field, stamp])) };
+      this.#write(data ? { ...row, data, fieldStamps } : { ...row, data, stamp, fieldStamps: {} });
+    }
+  }
+
+  /** What another member of the same transaction did is taken back with it: that is no state to be in conflict with. */
+  #refuseOwn(met: Row, what: string): void {
+    if (met.version > this.#began) throw reject('invalid_operation', `another member of its group ${what}`, 'group');
+  }
+
   /** What another record holds is nobody else's. */
   #refuseTaken(declared: EntitySchema, entity: string, id: Key, before: Row | undefined, data: Fields): void {
     const others = this.rows.filter((row) => row.entity === entity && row.data && row.id !== id);
     for (const holding of taken(declared, before?.data, data)) {
       const other = others.find((row) => holdings(declared, row.data).some((held) => isSame(held, holding)));
       if (!other) continue;
+      this.#refuseOwn(other, 'takes the same values of a constraint');
       const server = before ? shown(before) : { version: '0', stamp: [0, 0] };
-      const constraint = structuredClone({ fields: holding.fields, id: other.id, data: other.data });
+      const constraint = structuredClone({
+        fields: holding.fields,
+        id: other.id,
+        version: String(other.version),
+        data: other.data,
+      });
       const met = {
         conflictId: crypto.randomUUID(),
         kind: 'constraint',
@@ -308,17 +334,6 @@ export class Tenant {
     return data;
   }
 
-  #refers(row: Row, declared: EntitySchema | undefined, entity: string, id: Key): boolean {
-    let found = false;
-    for (const [path, to] of Object.entries(declared?.references ?? {})) {
-      if (to !== entity || !row.data) continue;
-      each(row.data, path, (holder, field) => {
-        found ||= holder[field] === id;
-      });
-    }
-    return found;
-  }
-
   #write(row: Omit<Row, 'version'>): number {
     this.#kept.sequence += 1;
     this.#kept.rows.set(place(row.entity, row.id), { ...row, version: this.#kept.sequence });
@@ -346,23 +361,4 @@ function allowed(declared: EntitySchema, data: Fields): Fields {
 
 function hasStood(outcome: Outcome | undefined): boolean {
   return outcome?.status === 'applied' || (outcome?.status === 'duplicate' && outcome.original.status === 'applied');
-}
-
-/** Calls for each place that a path of the schema names: `clientId`, `owner.id`, `lines[].productId`. */
-function each(data: Fields, path: string, call: (holder: Fields, field: string) => void): void {
-  const [first = '', ...rest] = path.split('.');
-  const isList = first.endsWith('[]');
-  const field = isList ? first.slice(0, -2) : first;
-  if (rest.length === 0 && !isList) {
-    call(data, field);
-    return;
-  }
-  const value = data[field];
-  if (isList && rest.length === 0 && Array.isArray(value)) {
-    for (const at of value.keys()) call(value as unknown as Fields, String(at));
-    return;
-  }
-  for (const inner of isList ? ((value as Fields[] | undefined) ?? []) : [value as Fields | undefined]) {
-    if (typeof inner === 'object' && inner !== null) each(inner, rest.join('.'), call);
-  }
 }
