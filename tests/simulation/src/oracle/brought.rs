@@ -50,7 +50,9 @@ fn kept(conflict: &Conflict) -> Option<Result<(), String>> {
     let last = conflict.steps.last().filter(|last| last.step == StepKind::Resolved)?;
     let (Some(Action::Update { delta: lost }), Some(Action::Update { delta: left })) = (&last.lost, &last.left) else { return None };
     for (place, lost) in lost.changes() {
-        let stands = left.changes().find(|(other, _)| *other == place).map(|(_, left)| left)?;
+        let Some((_, stands)) = left.changes().find(|(other, _)| *other == place) else {
+            return Some(Err(format!("conflict {} keeps {lost:?} of {}, and does not say what stands", conflict.id, place.dotted())));
+        };
         let (local, server) = (at(conflict.local.as_ref(), place), at(conflict.server.data.as_ref(), place));
         let other = if *stands == local { &server } else { &local };
         // Where neither side stands as it was, such as merged items, either of them is what lost.
@@ -123,4 +125,31 @@ fn may_be_renamed(change: &Change) -> bool {
 
 fn renamed(value: &Value) -> bool {
     value.is_i64() || value.is_u64() || value.to_string().contains("temp_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A conflict about two fields, of which these changes stand.
+    fn decided(left: Value) -> Conflict {
+        let operation = json!({"id": "0190a1b2-0000-7000-8000-000000000001", "seq": 1, "entity": "pet", "record": 1,
+            "action": {"kind": "update", "delta": {"set": {"/a": 1, "/b": 1}}}, "base": {"version": "1"}, "stamp": [1, 0], "author": "anna",
+            "schema": 1});
+        let lost = json!({"kind": "update", "delta": {"set": {"/a": 1, "/b": 1}}});
+        let left = json!({"kind": "update", "delta": {"set": left}});
+        let conflict = json!({"id": 1, "conflictId": "c", "kind": "update-update", "entity": "pet", "record": 1, "operation": operation,
+            "base": {}, "local": {"a": 1, "b": 1}, "server": {"version": "2", "data": {"a": 2, "b": 2}, "stamp": [1, 0]},
+            "fields": ["a", "b"], "detectedAt": 1, "state": "resolved", "steps": [{"step": "resolved", "at": 1, "lost": lost, "left": left}]});
+        serde_json::from_value(conflict).expect("a conflict")
+    }
+
+    #[test]
+    fn of_each_field_it_is_said_what_stands() {
+        assert_eq!(kept(&decided(json!({"/a": 2, "/b": 2}))), Some(Ok(())));
+        for unsaid in [json!({"/a": 2}), json!({"/b": 2}), json!({"/a": 2, "/b": 1})] {
+            assert!(matches!(kept(&decided(unsaid.clone())), Some(Err(_))), "{unsaid}");
+        }
+    }
 }
