@@ -111,7 +111,7 @@ impl ListChange {
     /// This one followed by `later`, as one. Nothing if they tell items apart by other fields, or if what is taken out here
     /// comes back there: it goes to the end then, which the two as one cannot say.
     pub(super) fn then(self, later: Self) -> Option<Self> {
-        let come: Vec<String> = later.items.changes().filter_map(|(pointer, change)| come(pointer, change)).collect();
+        let come = later.come();
         let mut order = later.order;
         if order.is_empty() {
             let gone = |name: &String| {
@@ -121,21 +121,28 @@ impl ListChange {
             if come.iter().any(gone) {
                 return None;
             }
-            order = self.order;
-            if !order.is_empty() {
-                order.extend(come);
+            let in_order = !self.order.is_empty();
+            order = if in_order { self.order } else { self.come() };
+            order.extend(come);
+            // What comes goes to the end by itself, in the order of the names.
+            if !in_order && order.is_sorted() {
+                order.clear();
             }
         }
         let items = self.items.compose(later.items)?;
         (self.by == later.by).then_some(Self { by: self.by, items, order })
     }
-}
-
-/// The name of an item that a change puts into a list.
-fn come(pointer: &Pointer, change: &Change) -> Option<String> {
-    let mut keys = pointer.keys();
-    let (name, None, Change::Set(_)) = (keys.next()?, keys.next(), change) else { return None };
-    Some(name.into_owned())
+    /// The names of the items that it puts in, in their order.
+    fn come(&self) -> Vec<String> {
+        let whole = |(pointer, change): (&Pointer, &Change)| {
+            let mut keys = pointer.keys();
+            let (name, None, Change::Set(_)) = (keys.next()?, keys.next(), change) else { return None };
+            Some(name.into_owned())
+        };
+        let mut names: Vec<String> = self.items.changes().filter_map(whole).collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 /// A list by the names of its items.
@@ -262,6 +269,9 @@ mod tests {
             json!(["b", "z"]),
             json!(["z", "y", "b", "a"]),
             json!(["a", "b", "c", "d", "e"]),
+            json!(["a", "b", "c", "y"]),
+            json!(["a", "b", "c", "y", "x"]),
+            json!(["a", "b", "c", "y", "x", "w"]),
         ];
         let mut said = states.len().pow(3);
         for a in &states {

@@ -239,3 +239,26 @@ fn what_lost_in_a_list_or_a_group_comes_back_and_that_is_undone() {
         assert_eq!(settled([&here, &there], &id).await, merged);
     });
 }
+
+#[test]
+fn what_is_put_into_a_list_in_several_steps_is_sent_in_their_order() {
+    tell(async {
+        let world = World::new();
+        let settings = json!({"coalesce": true});
+        let (here, there) = (world.device("anna").tab_with(settings.clone()).await, world.device("ben").tab_with(settings).await);
+        there.create("product", json!({"parts": [{"id": 5}], "labels": ["m"]})).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        let id = here.all("product").await[0]["id"].to_string();
+        let (mut parts, mut labels) = (vec![json!({"id": 5})], vec!["m"]);
+        for (part, label) in [(9, "z"), (10, "b"), (11, "y")] {
+            parts.push(json!({"id": part}));
+            labels.push(label);
+            here.update("product", &id, json!({"parts": parts, "labels": labels})).await;
+        }
+        assert_eq!(here.queue().await.len(), 1);
+        there.update("product", &id, json!({"parts": [{"id": 5}, {"id": 7}]})).await;
+        assert!(there.sync().await.success);
+        parts.insert(1, json!({"id": 7}));
+        assert_eq!(settled([&here, &there], &id).await, json!({"parts": parts, "labels": labels}));
+    });
+}
