@@ -134,9 +134,9 @@ export class Conflicts {
   }
 
   /**
-   * Brings back what lost: its values of `affectedFields`, or the whole record, are written on the record as it is now.
-   * The server judges that as any change. Fails with `unknown_conflict`, with `nothing_to_restore` if it is open or what
-   * lost is back already, and as a write does.
+   * Brings back what lost, written on the record as it is now: its values of `affectedFields` and what was given up beside
+   * them, or the whole record. The server judges that as any change. Fails with `unknown_conflict`, with
+   * `nothing_to_restore` if it is open or what lost is back already, and as a write does.
    */
   async restore(conflict: Conflict | number): Promise<BroughtBack> {
     return this.#bridge.call('restoreConflict', conflictIdOf(conflict));

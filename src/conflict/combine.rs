@@ -30,8 +30,8 @@ impl Field<'_> {
     }
 
     /// What of the local side's change of items stands over the server's list, and where both changed the same of an item
-    /// differently: dotted paths within the field. The later side has that.
-    pub(super) fn items(self, change: &ListChange, local_is_later: bool) -> (ListChange, Vec<String>) {
+    /// differently, within the field. The later side has that.
+    pub(super) fn items(self, change: &ListChange, local_is_later: bool) -> (ListChange, Vec<Pointer>) {
         let named = |list| Named::of(list, change.by()).unwrap_or_else(|| Named { order: Vec::new(), items: Object::new() });
         let (base, server) = (named(self.base), named(self.server));
         let theirs = Delta::diff(&base.items, &server.items);
@@ -57,7 +57,7 @@ impl Field<'_> {
                     for (inner, change) in Delta::diff(there, here).changes() {
                         let of_both = matches!(change, Change::Set(_)) && inner.find(there).is_some();
                         if of_both {
-                            disputed.push(shown(&pointer.below(inner)));
+                            disputed.push(pointer.below(inner));
                         }
                         if matches!(change, Change::Set(_)) && (local_is_later || !of_both) {
                             items.insert(pointer.below(inner), change.clone());
@@ -66,13 +66,13 @@ impl Field<'_> {
                 }
                 // The other side took it away: what was changed here brings the whole of it back.
                 (Some(here), None) => {
-                    disputed.push(shown(&Pointer::field(&name)));
+                    disputed.push(Pointer::field(&name));
                     if local_is_later {
                         items.insert(Pointer::field(&name), Change::Set(here.clone()));
                     }
                 }
                 _ => {
-                    disputed.push(shown(pointer));
+                    disputed.push(pointer.clone());
                     if local_is_later {
                         items.insert(pointer.clone(), own.clone());
                     }
@@ -87,7 +87,7 @@ impl Field<'_> {
 }
 
 /// A place in a list, by the item's name, as people write it.
-fn shown(place: &Pointer) -> String {
+pub(super) fn shown(place: &Pointer) -> String {
     place.dotted().replacen('"', "", 2)
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let change = ListChange::between(Some(base), local, Some("id")).expect("lists of items");
         let field = Field { base: Some(base), server: Some(server), on: Some(server), view: Some(local) };
         let (items, disputed) = field.items(&change, local_is_later);
-        (Change::List(items).done_to(Some(server)).expect("a list"), disputed)
+        (Change::List(items).done_to(Some(server)).expect("a list"), disputed.iter().map(shown).collect())
     }
 
     #[test]

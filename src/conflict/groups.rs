@@ -43,7 +43,7 @@ pub(super) fn groups(
         let mut verdict = local_wins(rule, stamps.0, stamps.1);
         if local.finds_moved(server, rules) {
             let others = theirs.iter().filter(|pointer| !ours.contains(pointer));
-            let names = ours.iter().chain(others).map(Pointer::dotted);
+            let names = ours.iter().chain(others).map(|place| (place.dotted(), place.clone()));
             disputed.settle(names, verdict);
         } else {
             // Nothing stands against it, and what belongs together still comes from one side.

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::combine::{Field, text};
+use super::combine::{Field, shown, text};
 use super::detect::{is_only_metadata, is_same};
 use super::groups::groups;
 use crate::model::{Action, Stamp, Version};
@@ -59,6 +59,8 @@ pub struct Verdict {
     pub action: Option<Action>,
     /// The fields that both changed differently, dotted. Empty: no conflict, only a rebase.
     pub fields: Vec<String>,
+    /// The places of these fields, of items of a list by their names; nothing where it is about the whole record.
+    pub places: Vec<Pointer>,
     /// Whom a rule says to ask. `action` is then what it would be by the stamps.
     pub ask: Ask,
     /// Which rule or comparison decided, for people: `merge`, `client-wins`, `server-wins`.
@@ -118,7 +120,7 @@ pub fn judge(local: Local<'_>, server: &ServerState, rules: &ConflictRules) -> V
 }
 
 fn settled(action: Option<Action>, kind: ConflictKind) -> Verdict {
-    Verdict { action, fields: Vec::new(), ask: Ask::Nobody, resolution: "merge", kind, invalid: false }
+    Verdict { action, fields: Vec::new(), places: Vec::new(), ask: Ask::Nobody, resolution: "merge", kind, invalid: false }
 }
 
 /// One side deleted: there is nothing to merge, the record is one field.
@@ -128,6 +130,7 @@ fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rule
     Verdict {
         action: if local_wins { action } else { None },
         fields: vec!["*".to_owned()],
+        places: Vec::new(),
         ask,
         resolution: if local_wins { "client-wins" } else { "server-wins" },
         kind,
@@ -151,14 +154,18 @@ pub(super) fn local_wins(rule: &Rule, local: Stamp, server: Stamp) -> (bool, Ask
 #[derive(Default)]
 pub(super) struct Disputed {
     fields: Vec<String>,
+    places: Vec<Pointer>,
     ask: Ask,
     /// Whether something of the local side does not stand.
     lost: bool,
 }
 
 impl Disputed {
-    pub(super) fn settle(&mut self, fields: impl IntoIterator<Item = String>, (wins, asks): (bool, Ask)) {
-        self.fields.extend(fields);
+    pub(super) fn settle(&mut self, places: impl IntoIterator<Item = (String, Pointer)>, (wins, asks): (bool, Ask)) {
+        for (field, place) in places {
+            self.fields.push(field);
+            self.places.push(place);
+        }
         self.ask = self.ask.max(asks);
         self.lost |= !wins;
     }
@@ -193,7 +200,8 @@ fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState
             {
                 let (items, paths) = field.items(items, verdict.0);
                 if !paths.is_empty() {
-                    disputed.settle(paths.into_iter().map(|path| format!("{}.{path}", pointer.dotted())), verdict);
+                    let named = |path: Pointer| (format!("{}.{}", pointer.dotted(), shown(&path)), pointer.below(&path));
+                    disputed.settle(paths.into_iter().map(named), verdict);
                 }
                 change = Change::List(items);
             }
@@ -220,7 +228,7 @@ fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState
                 left.insert(pointer.clone(), Change::Set(lines));
                 continue;
             }
-            disputed.settle([pointer.dotted()], verdict);
+            disputed.settle([(pointer.dotted(), pointer.clone())], verdict);
             if !verdict.0 {
                 continue;
             }
@@ -235,6 +243,7 @@ fn fields(changed: &Delta, there: &Delta, local: Local<'_>, server: &ServerState
     Verdict {
         action: (!left.is_empty()).then_some(Action::Update { delta: left }),
         fields: disputed.fields,
+        places: disputed.places,
         ask: disputed.ask,
         resolution,
         kind: ConflictKind::UpdateUpdate,

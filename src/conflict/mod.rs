@@ -15,6 +15,7 @@ pub mod filter;
 mod groups;
 mod judge;
 mod merge;
+mod picture;
 mod record;
 pub mod steps;
 

@@ -7,7 +7,7 @@ use super::Step;
 use crate::model::{Base, Operation, RecordId};
 use crate::protocol::{Broken, ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Detect};
-use crate::value::Object;
+use crate::value::{Object, Pointer};
 
 /// Where a conflict stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,9 @@ pub struct Conflict {
     pub server: ServerState,
     /// The fields that both changed, dotted; the paths of a constraint.
     pub fields: Vec<String>,
+    /// The places of these fields, of items of a list by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Pointer>,
     /// Of a constraint: the other record, as it was when the conflict was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<Box<Broken>>,

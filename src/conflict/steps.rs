@@ -8,11 +8,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::judge::top;
+use super::picture::{Sides, left_by, taken_by};
 use super::{Conflict, ConflictState};
 use crate::model::{Action, OpId};
 use crate::planted::{self, Bug};
-use crate::protocol::ConflictKind;
-use crate::value::{Change, Delta, Object, Pointer};
+use crate::schema::Schema;
+use crate::value::{Change, Delta, Named, Object};
 
 /// What happened to a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +78,7 @@ impl Conflict {
         self.steps.push(Step { operation, ..Step::new(StepKind::Found, self.detected_at) });
         if let (Some(how), Some(by), Some(at)) = (self.resolution.clone(), self.resolved_by.clone(), self.resolved_at) {
             let stood = if how == "client-wins" { self.local.clone() } else { self.server.data.clone() };
-            self.resolve(at, &by, &how, None, stood.as_ref());
+            self.resolve(at, &by, &how, None, stood.as_ref(), None);
         }
     }
 
@@ -97,16 +99,17 @@ impl Conflict {
         self.asks.is_some() && (&self.server, &self.local) == (&asked.server, &asked.local)
     }
 
-    /// It is decided. `stood` is the record afterwards.
-    pub fn resolve(&mut self, at: u64, by: &str, how: &str, operation: Option<OpId>, stood: Option<&Object>) {
+    /// It is decided. `stood` is the record afterwards. A rule decides on what both sides changed; somebody, by the `schema`,
+    /// on all of it: what only one side changed may be given up with the rest.
+    pub fn resolve(&mut self, at: u64, by: &str, how: &str, operation: Option<OpId>, stood: Option<&Object>, schema: Option<&Schema>) {
+        let (lost, left) = self.pictures(stood, how, schema);
         self.state = ConflictState::Resolved;
         self.asks = None;
         self.resolution = Some(how.to_owned());
         self.resolved_by = Some(by.to_owned());
         self.resolved_at = Some(at);
         let (by, how) = (Some(by.to_owned()), Some(how.to_owned()));
-        let (lost, left) = (Some(self.loser(stood, how.as_deref())), Some(self.picture(&|_| stood)));
-        self.steps.push(Step { by, how, operation, lost, left, ..Step::new(StepKind::Resolved, at) });
+        self.steps.push(Step { by, how, operation, lost: Some(lost), left: Some(left), ..Step::new(StepKind::Resolved, at) });
     }
 
     /// What a restore brings back; nothing while it is open, when it was brought back already, or after an undo of the
@@ -124,62 +127,43 @@ impl Conflict {
 
     /// Whether it is about the record as a whole: one side deleted it, or would not have it.
     fn is_whole(&self) -> bool {
-        let not_taken = self.kind == ConflictKind::Constraint && self.server.data.is_none();
-        self.is_of_new() || not_taken || self.fields.iter().any(|field| field == "*")
+        self.is_of_new() || self.server.data.is_none() || self.operation.action == Action::Delete
     }
 
-    /// The places that both sides changed. Of a list it is the whole list, and of fields that come from one side all of them,
-    /// also those that the other side alone has changed.
-    fn places(&self) -> Vec<Pointer> {
-        let delta = match (&self.operation.action, &self.server.data) {
-            (Action::Update { delta }, _) => delta.clone(),
-            (Action::Create { data }, Some(there)) => Delta::diff(there, data),
-            (Action::Create { .. }, None) | (Action::Delete, _) => Delta::default(),
-        };
-        let named = |pointer: &&Pointer| {
-            let place = pointer.dotted();
-            let within = |field: &String| field.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-            self.fields.iter().any(within)
-        };
-        let mut places: Vec<Pointer> = delta.changes().map(|(pointer, _)| pointer).filter(named).cloned().collect();
-        if let (Some(local), Some(there)) = (&self.local, &self.server.data) {
-            let theirs = Delta::diff(local, there);
-            let alone = theirs.changes().map(|(pointer, _)| pointer).filter(|pointer| delta.touching(pointer).is_none());
-            places.extend(alone.filter(|pointer| self.fields.contains(&pointer.dotted())).cloned());
-        }
-        places
-    }
-
-    /// A picture of what it is about, each place as the record has it that `side` names for it.
-    fn picture<'r>(&self, side: &dyn Fn(Option<&Pointer>) -> Option<&'r Object>) -> Action {
-        if self.is_whole() {
-            return side(None).map_or(Action::Delete, |data| Action::Create { data: data.clone() });
-        }
-        let changes = self.places().into_iter().map(|place| {
-            let change = change_at(side(Some(&place)), &place);
-            (place, change)
-        });
-        Action::Update { delta: changes.collect() }
-    }
-
-    /// What does not stand: the local side where another stands, else the server's. Of a list in which both sides' items
-    /// stand, it is the side that lost what both had changed.
-    fn loser(&self, stood: Option<&Object>, how: Option<&str>) -> Action {
+    /// Two pictures of the part that a decision was about: what it took away, and what it left.
+    fn pictures(&self, stood: Option<&Object>, how: &str, schema: Option<&Schema>) -> (Action, Action) {
         let (local, server) = (self.local.as_ref(), self.server.data.as_ref());
-        self.picture(&|place| {
-            let is = |side| place.map_or(stood == side, |place| change_at(stood, place) == change_at(side, place));
-            let local_stands = is(local) || !is(server) && how == Some("client-wins");
-            if local_stands != planted::is(Bug::WinnerKept) { server } else { local }
-        })
+        let Some(there) = server.filter(|_| !self.is_whole()) else {
+            let whole = |data: Option<&Object>| data.map_or(Action::Delete, |data| Action::Create { data: data.clone() });
+            let local_stands = stood == local || stood != server && how == "client-wins";
+            return (whole(if local_stands == planted::is(Bug::WinnerKept) { local } else { server }), whole(stood));
+        };
+        let changed = match &self.operation.action {
+            Action::Update { delta } => delta.clone(),
+            Action::Create { data } => Delta::diff(there, data),
+            Action::Delete => Delta::default(),
+        };
+        let mut places = self.places.clone();
+        if places.is_empty() {
+            // Those of a constraint, and of what was found before places were kept, are known by name only.
+            let named = changed.changes().map(|(place, _)| place).filter(|place| self.fields.contains(&place.dotted()));
+            places.extend(named.cloned());
+        }
+        let none = Object::new();
+        let records = [self.base.as_ref(), local, server, stood].map(|record| record.unwrap_or(&none));
+        let (mut lost, mut left) = Sides { records, all: schema.is_some() }.pictures(&changed, &places);
+        if let Some(declared) = schema.and_then(|schema| schema.entity(&self.entity)) {
+            for delta in [&mut lost, &mut left] {
+                delta.retain(|place, _| !declared.conflicts.is_metadata(&top(place)));
+            }
+        }
+        (Action::Update { delta: lost }, Action::Update { delta: left })
     }
 }
 
-/// What makes a place as a record has it.
-fn change_at(record: Option<&Object>, place: &Pointer) -> Change {
-    let mut keys = place.keys();
-    let first = record.zip(keys.next()).and_then(|(record, key)| record.get(&*key));
-    let found = keys.fold(first, |value, key| value?.as_object()?.get(&*key));
-    found.map_or(Change::Unset, |value: &Value| Change::Set(value.clone()))
+/// Whether a field is as a change wants it, or such a change is nothing that could be seen there.
+fn is_so(change: &Change, now: Option<&Value>) -> bool {
+    change.fits(now) && change.done_to(now).as_ref() == now
 }
 
 /// A record that shall be as a picture shows, and what that takes away.
@@ -199,12 +183,16 @@ pub struct Back {
 /// gone.
 pub fn restore(lost: &Action, record: Option<&Object>) -> Option<Back> {
     let whole = |record: Option<&Object>| record.map_or(Action::Delete, |data| Action::Create { data: data.clone() });
-    let fields = |delta: Delta, record: &Object| {
-        let there: Delta = delta.changes().map(|(place, _)| (place.clone(), change_at(Some(record), place))).collect();
-        let mut change = delta.clone();
-        change.retain(|place, change| change_at(Some(record), place) != *change);
-        let action = (!change.is_empty()).then_some(Action::Update { delta: change });
-        let (lost, left) = (Some(Action::Update { delta: there }), Some(Action::Update { delta }));
+    let fields = |mut delta: Delta, record: &Object| {
+        // What is no such list or count any more stays as it is.
+        delta.retain(|place, change| change.fits(place.find(record)));
+        let picture = |of: fn(&Change, Option<&Value>) -> Change| {
+            let places = delta.changes().map(|(place, change)| (place.clone(), of(change, place.find(record))));
+            Some(Action::Update { delta: places.collect() })
+        };
+        let (lost, left) = (picture(taken_by), picture(|change, now| left_by(change, change.done_to(now).as_ref())));
+        delta.retain(|place, change| !is_so(change, place.find(record)));
+        let action = (!delta.is_empty()).then_some(Action::Update { delta });
         Back { action, lost, left, kept: Vec::new() }
     };
     match (lost, record) {
@@ -228,15 +216,7 @@ pub fn undo(lost: &Action, left: &Action, record: Option<&Object>) -> Back {
     let mut back = Back::default();
     match (lost, left, record) {
         (Action::Update { delta: lost }, Action::Update { delta: left }, Some(record)) => {
-            let mut change = Delta::default();
-            for (place, then) in left.changes() {
-                let before = lost.changes().find(|(other, _)| *other == place).map(|(_, before)| before);
-                match before.filter(|_| change_at(Some(record), place) == *then || planted::is(Bug::UndoneOver)) {
-                    Some(before) if before == then => {}
-                    Some(before) => change.insert(place.clone(), before.clone()),
-                    None => back.kept.push(place.dotted()),
-                }
-            }
+            let change = undone(lost, left, record, &mut back.kept);
             back.action = (!change.is_empty()).then_some(Action::Update { delta: change });
         }
         (_, Action::Update { delta: left }, _) => back.kept.extend(left.changes().map(|(place, _)| place.dotted())),
@@ -250,6 +230,32 @@ pub fn undo(lost: &Action, left: &Action, record: Option<&Object>) -> Back {
         (_, Action::Create { .. } | Action::Delete, _) => back.kept.push("*".to_owned()),
     }
     back
+}
+
+/// What was `lost`, where what was `left` for it still stands. The rest is kept.
+fn undone(lost: &Delta, left: &Delta, record: &Object, kept: &mut Vec<String>) -> Delta {
+    let mut change = Delta::default();
+    for (place, then) in left.changes() {
+        let now = place.find(record);
+        let before = lost.changes().find(|(other, _)| *other == place).map(|(_, before)| before);
+        if let (Some(Change::List(before)), Change::List(then)) = (before, then)
+            && let Some(list) = Named::of(now, then.by())
+        {
+            let mut within = Vec::new();
+            let items = undone(before.items(), then.items(), &list.items, &mut within);
+            kept.extend(within.into_iter().map(|item| format!("{}.{}", place.dotted(), item.replacen('"', "", 2))));
+            if !items.is_empty() {
+                change.insert(place.clone(), Change::List(before.with(items, false)));
+            }
+            continue;
+        }
+        match before.filter(|_| is_so(then, now) || planted::is(Bug::UndoneOver)) {
+            Some(before) if before == then => {}
+            Some(before) => change.insert(place.clone(), before.clone()),
+            None => kept.push(place.dotted()),
+        }
+    }
+    change
 }
 
 #[cfg(test)]
@@ -292,7 +298,7 @@ mod tests {
         met.begin();
         assert_eq!(met.lost(), None, "nothing is lost while it is open");
         // The local side won one field, the server's the other; what only one side changed is no part of it.
-        met.resolve(2, "rule", "merge", None, Some(&object(json!({"a": {"x": 2}, "c": 2}))));
+        met.resolve(2, "rule", "merge", None, Some(&object(json!({"a": {"x": 2}, "c": 2}))), None);
         let Some(Action::Update { delta }) = met.lost() else { panic!("fields are lost") };
         let lost: Vec<_> = delta.changes().map(|(place, change)| (place.as_str(), change.clone())).collect();
         assert_eq!(lost, [("/a/x", Change::Set(json!(3))), ("/b", Change::Set(json!(2)))]);
@@ -311,7 +317,7 @@ mod tests {
             (None, Some(other.clone()), Some(other.clone()), Action::Delete),
         ] {
             let mut met = conflict(base.clone(), local, server, &["*"]);
-            met.resolve(2, "rule", "server-wins", None, stood.map(object).as_ref());
+            met.resolve(2, "rule", "server-wins", None, stood.map(object).as_ref(), None);
             assert_eq!(met.lost(), Some(&lost));
         }
     }

@@ -43,8 +43,7 @@ impl Outcomes {
         map_temps(db, work, &row.entity, &mut ground)?;
         let local = after(ground.clone(), &operation.action);
         let fields = broken.map(|broken| broken.fields.clone()).unwrap_or_default();
-        let verdict =
-            Verdict { action: None, fields, ask: Ask::Person, resolution: "manual", kind: ConflictKind::Constraint, invalid: false };
+        let verdict = Verdict { fields, ask: Ask::Person, kind: ConflictKind::Constraint, ..Verdict::unopposed(Action::nothing()) };
         let found = record(work, &row, operation, &ground, &local, server, &verdict, None);
         let other = broken.cloned().map(Box::new);
         let conflict = Conflict { conflict_id: name.to_owned(), found_by: FoundBy::Data, other, ..found };
@@ -114,7 +113,7 @@ impl Resolve {
         reissue(db, work, &mut row, instead, &self.fresh)?;
         work.put(row);
         let by = work.in_place_of(&conflict.operation.id);
-        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), by, Some(&data));
+        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), by, Some(&data), Some(&self.schema));
         work.conflict(&conflict);
         Ok(Ok(true))
     }
@@ -145,7 +144,7 @@ impl Resolve {
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         give_up(db, work, &items, &self.user, clock, Some(conflict.id))?;
-        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), None, None);
+        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), None, None, Some(&self.schema));
         work.conflict(&conflict);
         Ok(Ok(true))
     }

@@ -17,7 +17,7 @@ use super::resolve::{Resolution, Resolve, ResolveError};
 use super::rows::{BaseRow, last_audit};
 use super::state::SyncState;
 use super::work::Work;
-use super::write::Change;
+use super::write::Change as Written;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Filter, FoundBy, Step, StepKind, filter};
 use crate::model::{Action, Epoch, OpId, RecordId};
@@ -26,7 +26,7 @@ use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::{HeldConflict, ServerState};
 use crate::schema::{Schema, references_set};
-use crate::value::hash_bytes;
+use crate::value::{Change, hash_bytes};
 
 /// Takes in the open conflicts that the server told of.
 #[derive(Clone, Debug)]
@@ -152,6 +152,17 @@ fn kept(held: &HeldConflict) -> Conflict {
         Action::Update { delta } => delta.changes().map(|(pointer, _)| pointer.dotted()).collect(),
         Action::Create { .. } | Action::Delete => vec!["*".to_owned()],
     };
+    // Nobody here knows what the other side changed of that.
+    let mut places = Vec::new();
+    if let Action::Update { delta } = &held.operation.action {
+        for (place, change) in delta.changes() {
+            match change {
+                Change::Set(_) | Change::Unset => places.push(place.clone()),
+                Change::List(items) => places.extend(items.items().changes().map(|(item, _)| place.below(item))),
+                Change::Add(_) => {}
+            }
+        }
+    }
     let mut kept = Conflict {
         id: key_of(&held.conflict_id),
         conflict_id: held.conflict_id.clone(),
@@ -164,6 +175,7 @@ fn kept(held: &HeldConflict) -> Conflict {
         local: after(held.server.data.clone(), &held.operation.action),
         server: held.server.clone(),
         fields,
+        places,
         other: None,
         detected_at: held.opened_at,
         state: ConflictState::Open,
@@ -225,7 +237,7 @@ impl Resolve {
             }
         }
         let id = work.take_id(&self.fresh);
-        let Change { mut operation, drops, ground } = match place.written(db, work, &sync, &mut row, action, (&id, &self.user))? {
+        let Written { mut operation, drops, ground } = match place.written(db, work, &sync, &mut row, action, (&id, &self.user))? {
             Ok(change) => change,
             Err(error) => return refused(error),
         };
@@ -241,7 +253,7 @@ impl Resolve {
             conflict.server = server;
             conflict.renew(self.fresh.now);
         }
-        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), Some(operation.id), stood.as_ref());
+        conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), Some(operation.id), stood.as_ref(), Some(&self.schema));
         work.conflict(&conflict);
         Ok(Ok(true))
     }

@@ -260,7 +260,7 @@ pub(super) fn give_up(
             && let Some(mut conflict) = db.one::<Conflict>(&read)?.filter(|conflict| decided != Some(conflict.id))
         {
             let stood = conflict.server.data.clone();
-            conflict.resolve(clock.now, user, DISCARDED, None, stood.as_ref());
+            conflict.resolve(clock.now, user, DISCARDED, None, stood.as_ref(), Some(work.schema()));
             work.conflict(&conflict);
         }
         work.end(item.operation.seq);

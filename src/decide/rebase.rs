@@ -280,6 +280,7 @@ pub(super) fn record(
         local: local.clone(),
         server: server.clone(),
         fields: verdict.fields.clone(),
+        places: verdict.places.clone(),
         other: None,
         detected_at: work.now(),
         state: ConflictState::Open,
@@ -297,7 +298,7 @@ pub(super) fn record(
     if let Some(by) = resolved_by {
         let there = server.data.clone();
         let stood = verdict.action.as_ref().map_or(there.clone(), |action| after(there, action));
-        conflict.resolve(work.now(), by, verdict.resolution, None, stood.as_ref());
+        conflict.resolve(work.now(), by, verdict.resolution, None, stood.as_ref(), None);
     }
     conflict
 }

@@ -225,7 +225,7 @@ impl Resolve {
         }
         let by = work.in_place_of(&conflict.operation.id);
         let who = if self.asked.is_some() { "rule" } else { &self.user };
-        conflict.resolve(self.fresh.now, who, self.resolution.name(), by, stood.as_ref());
+        conflict.resolve(self.fresh.now, who, self.resolution.name(), by, stood.as_ref(), Some(&self.schema));
         work.conflict(&conflict);
         Ok(Ok(true))
     }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A JSON Pointer (RFC 6901) to a field: `/owner/name`. The empty pointer is the whole document.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Pointer(pub(super) String);
 
 impl Pointer {
@@ -42,6 +43,11 @@ impl Pointer {
     pub fn within(&self) -> impl Iterator<Item = &str> {
         let ends = (1..=self.0.len()).filter(|end| matches!(self.0.as_bytes().get(*end), None | Some(b'/')));
         ends.map(|end| &self.0[..end])
+    }
+    /// Where it points to within what `outer` points to; nothing where that is elsewhere, or the same.
+    pub fn inside(&self, outer: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(&outer.0)?;
+        rest.starts_with('/').then(|| Self(rest.to_owned()))
     }
     /// The pointer's text.
     pub fn as_str(&self) -> &str {

@@ -9,7 +9,7 @@ use fieldsync::audit::{Event, Row as AuditRow};
 use fieldsync::conflict::{Conflict, Step, StepKind};
 use fieldsync::model::Action;
 use fieldsync::plan::{Table, Write};
-use fieldsync::value::{Change, Delta, Key, Object, Pointer};
+use fieldsync::value::{Change, Delta, Key, Named, Object, Pointer};
 use serde_json::Value;
 
 /// A look at a stored row as it was before the commit.
@@ -53,7 +53,14 @@ fn kept(conflict: &Conflict) -> Option<Result<(), String>> {
         let Some((_, stands)) = left.changes().find(|(other, _)| *other == place) else {
             return Some(Err(format!("conflict {} keeps {lost:?} of {}, and does not say what stands", conflict.id, place.dotted())));
         };
-        let (local, server) = (at(conflict.local.as_ref(), place), at(conflict.server.data.as_ref(), place));
+        let (mut local, server) = (at(conflict.local.as_ref(), place), at(conflict.server.data.as_ref(), place));
+        if let Action::Update { delta } = &conflict.operation.action
+            && let Some((_, own @ Change::Add(_))) = delta.changes().find(|(other, _)| *other == place)
+        {
+            // What the local side counted stands beside what the other counted.
+            let there = conflict.server.data.as_ref().and_then(|data| place.find(data));
+            local = own.done_to(there).map_or(Change::Unset, Change::Set);
+        }
         let other = if *stands == local { &server } else { &local };
         // Where neither side stands as it was, such as merged items, either of them is what lost.
         if lost != other && (*stands == local || *stands == server) {
@@ -87,10 +94,14 @@ fn undone(conflict: &Conflict, was: Option<&Object>, is: Option<&Object>) -> Res
     };
     match (lost, left) {
         (Action::Update { delta: lost }, Action::Update { delta: left }) => {
-            let mut back = lost.clone();
-            let left_at = |place: &Pointer| left.changes().find(|(other, _)| *other == place).map(|(_, left)| left);
-            back.retain(|place, _| left_at(place).is_some_and(|left| *left == at(was, place) || may_be_renamed(left)));
-            becomes(conflict, "undo", was, is, &back)
+            let mut still = Delta::default();
+            for (place, before) in lost.changes() {
+                let Some((_, left)) = left.changes().find(|(other, _)| *other == place) else { continue };
+                if let Some(before) = standing(before, left, was.and_then(|was| place.find(was))) {
+                    still.insert(place.clone(), before);
+                }
+            }
+            becomes(conflict, "undo", was, is, &still)
         }
         (_, Action::Create { data }) => {
             let same = was.is_some_and(|was| data.iter().all(|(field, value)| renamed(value) || was.get(field) == Some(value)));
@@ -99,6 +110,20 @@ fn undone(conflict: &Conflict, was: Option<&Object>, is: Option<&Object>) -> Res
         (_, Action::Delete) => was.is_none().then_some(()).ok_or_else(|| format!("conflict {}: {was:?} was written since", conflict.id)),
         (_, Action::Update { .. }) => Ok(()),
     }
+}
+
+/// What was lost, where what was left for it stands still: of a list item by item.
+fn standing(lost: &Change, left: &Change, was: Option<&Value>) -> Option<Change> {
+    if let (Change::List(lost), Change::List(left)) = (lost, left)
+        && let Some(list) = Named::of(was, left.by())
+    {
+        let mut items = lost.items().clone();
+        let left_at = |place: &Pointer| left.items().changes().find(|(other, _)| *other == place).map(|(_, left)| left);
+        items.retain(|place, _| left_at(place).is_some_and(|left| *left == at(Some(&list.items), place) || may_be_renamed(left)));
+        return (!items.is_empty()).then(|| Change::List(lost.with(items, false)));
+    }
+    let stands = left.fits(was) && left.done_to(was).as_ref() == was || may_be_renamed(left);
+    stands.then(|| lost.clone())
 }
 
 /// The record becomes what these changes make of it.
