@@ -26,28 +26,28 @@ pub(super) fn groups(
         let (ours, theirs) = (of(changed), of(there));
         let Some(data) = server.data.as_ref().filter(|_| !ours.is_empty() && !theirs.is_empty()) else { continue };
         decided.extend(group.iter().cloned());
-        let mut mine = match local.action {
-            Action::Create { data } => data.clone(),
-            Action::Update { .. } | Action::Delete => local.base.cloned().unwrap_or_default(),
-        };
-        if let Action::Update { delta } = local.action {
-            delta.apply(&mut mine);
-        }
-        if group.iter().all(|field| mine.get(field) == data.get(field)) {
-            continue;
+        // What it leaves alone of the group is as an earlier write of ours will leave it at the server, else as our side shows it;
+        // and as the server has it where nobody here knows what it was written on.
+        let on = local.on.unwrap_or(data);
+        let is_ours = group.iter().any(|field| on.get(field) != data.get(field));
+        let mut mine = local.base.and(local.view).filter(|_| !is_ours).unwrap_or(on).clone();
+        match local.action {
+            Action::Create { data } => mine.clone_from(data),
+            Action::Update { delta } => delta.apply(&mut mine),
+            Action::Delete => {}
         }
         let last =
             |pointers: &[Pointer], stamp: &dyn Fn(&str) -> Stamp| pointers.iter().map(|at| stamp(&top(at))).max().unwrap_or_default();
         let rule = group.iter().find_map(|field| rules.fields.get(field)).unwrap_or(&rules.default);
         let stamps = (last(&ours, &|field| local.stamp_of(field)), last(&theirs, &|field| server.stamp_of(field)));
-        let mut verdict = local_wins(rule, stamps.0, stamps.1);
-        if local.finds_moved(server, rules) {
+        // Where nothing stands against it, what belongs together still comes from one side; and what both sides want is still
+        // to be done if an earlier operation of ours wants otherwise.
+        let mut verdict = (true, Ask::Nobody);
+        let is_wanted = group.iter().all(|field| mine.get(field) == data.get(field));
+        if !is_wanted && local.finds_moved(server, rules) {
+            verdict = local_wins(rule, stamps.0, stamps.1);
             let others = theirs.iter().filter(|pointer| !ours.contains(pointer));
-            let names = ours.iter().chain(others).map(|place| (place.dotted(), place.clone()));
-            disputed.settle(names, verdict);
-        } else {
-            // Nothing stands against it, and what belongs together still comes from one side.
-            verdict = (true, Ask::Nobody);
+            disputed.settle(ours.iter().chain(others).map(|place| (place.dotted(), place.clone())), verdict);
         }
         for field in group.iter().filter(|_| verdict.0) {
             match (mine.get(field), local.on.and_then(|on| on.get(field))) {

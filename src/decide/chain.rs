@@ -13,7 +13,8 @@ use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
-use crate::value::{KeyRange, Object, hash_bytes};
+use crate::schema::ConflictRules;
+use crate::value::{KeyRange, Object, Pointer, hash_bytes};
 
 /// Where a decision takes the IDs of operations that it has to write.
 #[derive(Clone, Debug)]
@@ -91,6 +92,28 @@ pub(super) fn stood_on(
     let pending = operations(db, work, row)?;
     let before = pending.iter().take_while(|(_, other)| other.id != operation.id);
     Ok(with(server.data.clone(), before))
+}
+
+/// An operation as late, where it writes fields that come from one side, as the last write of them that follows it: all of
+/// them stand together, or none.
+pub(super) fn with_followers(pending: &[Queued], operation: &Operation, rules: &ConflictRules) -> Operation {
+    let mut late = operation.clone();
+    let later = pending.iter().skip_while(|(_, other)| other.id != operation.id).skip(1);
+    for (_, other) in later.filter(|(stored, _)| stored.state == State::Pending && !stored.is_carried()) {
+        for group in &rules.groups {
+            let written = |by: &Operation| -> Vec<String> {
+                let Action::Update { delta } = &by.action else { return Vec::new() };
+                group.iter().filter(|field| delta.touching(&Pointer::field(field)).is_some()).cloned().collect()
+            };
+            let stamp = |by: &Operation, field: &String| by.stamps.get(field).copied().unwrap_or(by.stamp);
+            let Some(last) = written(other).iter().map(|field| stamp(other, field)).max() else { continue };
+            for field in written(operation) {
+                let latest = stamp(&late, &field).max(last);
+                late.stamps.insert(field, latest);
+            }
+        }
+    }
+    late
 }
 
 /// The members of an operation's group, itself among them, in their order.
@@ -255,14 +278,14 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
         match replaced(&new, &operation.id) {
             Some(by) => {
                 if matches!(onto, Onto::Judged(_)) && operation.id == old.id || operation.group.is_some() && is(Bug::MembersUnjudged) {
-                    kept.push(by.seq);
+                    kept.push((by.seq, &operation.action));
                 }
                 chain.extend(work.outbox(db, by.seq)?);
             }
             None => {
                 parked |= matches!(stored.state, State::Parked { .. });
                 if sealed.contains(operation.seq) {
-                    kept.push(operation.seq);
+                    kept.push((operation.seq, &operation.action));
                 }
                 let action = if row.has_based(operation.seq) { Action::nothing() } else { operation.action.clone() };
                 chain.push((stored.clone(), Operation { action, ..operation.clone() }));

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
-use super::chain::{Fresh, Instead, Onto, Queued, in_conflict, operations, reissue, renew_view, stood_on, with};
+use super::chain::{Fresh, Instead, Onto, Queued, in_conflict, operations, reissue, renew_view, stood_on, with, with_followers};
 use super::effects::{Effects, Settled};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, rebase, record};
@@ -292,10 +292,13 @@ impl Outcomes {
         }
         let mut ground = row.ground_of(operation.seq);
         map_temps(db, work, &row.entity, &mut ground)?;
-        let local = after(ground.clone(), &operation.action);
+        // Those before it in its transaction did not take effect either.
+        let pending = operations(db, work, &row)?;
+        let local = after(with(ground.clone(), earlier_than(&pending, &operation)), &operation.action);
         let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
         let on = stood_on(db, work, &row, &operation, &server)?;
-        let mut verdict = self.clock().judge(&operation, ground.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
+        let late = with_followers(&pending, &operation, &rules);
+        let mut verdict = self.clock().judge(&late, ground.as_ref(), on.as_ref(), local.as_ref(), &server, &rules);
         doubt(work.schema(), &row.entity, &mut verdict, on.as_ref(), local.as_ref());
         if stands_newer && !verdict.fields.is_empty() {
             // The record stands on what another operation of here left, and of that nobody here knows when the server counts

@@ -84,7 +84,7 @@ pub(super) fn map_temps(db: &mut Cache, work: &Work<'_>, entity: &str, data: &mu
 }
 
 /// Moves a record to a newer state of the server and judges what is pending on it. None of `pending` is sealed, except
-/// those in `kept`, which only go on top. Whatever is not judged now keeps what it was written on, for when it is.
+/// those in `kept`, each with what it was before it was decided, which only go on top. Whatever is not judged now keeps what it was written on, for when it is.
 pub(super) fn rebase(
     db: &mut Cache,
     work: &mut Work<'_>,
@@ -92,11 +92,13 @@ pub(super) fn rebase(
     server: &ServerState,
     clock: ServerClock,
     pending: Vec<Queued>,
-    kept: &[u64],
+    kept: &[(u64, &Action)],
 ) -> Run<()> {
     // All of them in one round.
     each(row.ops.iter().map(|op| op.ground.clone()), |mut ground| map_temps(db, work, &row.entity, &mut ground))?;
     let mut local = row.base.clone();
+    // The same with what was written here, whatever was decided on it since.
+    let mut written = row.base.clone();
     let mut view = server.data.clone();
     let mut ops: Vec<OpRef> = Vec::new();
     let carried_seqs: Vec<u64> = pending.iter().filter(|(stored, _)| stored.is_carried()).map(|(_, operation)| operation.seq).collect();
@@ -108,9 +110,11 @@ pub(super) fn rebase(
     let rules = work.schema().entity(&row.entity).map(|entity| entity.conflicts.clone()).unwrap_or_default();
     for (stored, mut operation) in pending {
         let reference = row.op(operation.seq).cloned().unwrap_or_else(|| OpRef::to(&operation));
+        let known = kept.iter().find(|(seq, _)| *seq == operation.seq);
+        let is_kept = known.is_some();
         local = after(local, &operation.action);
+        written = after(written, known.map_or(&operation.action, |(_, before)| before));
         let mut ground = row.ground_of(operation.seq);
-        let is_kept = kept.contains(&operation.seq);
         // Once an earlier operation of this chain has brought a deleted record back, the next ones stand on that.
         let restored = server.data.is_none() && view.is_some();
         let verdict = 'met: {
@@ -126,7 +130,8 @@ pub(super) fn rebase(
             let mut verdict = if restored {
                 Verdict::unopposed(operation.action.clone())
             } else {
-                clock.judge(&operation, ground.as_ref(), view.as_ref(), local.as_ref(), server, &rules)
+                let mine = whole_groups(local.clone(), written.as_ref(), &rules);
+                clock.judge(&operation, ground.as_ref(), view.as_ref(), mine.as_ref(), server, &rules)
             };
             doubt(work.schema(), &row.entity, &mut verdict, view.as_ref(), local.as_ref());
             // On a deleted record a change that stays as it was written is seen by nobody, for only a create brings that back:
@@ -202,6 +207,19 @@ pub(super) fn rebase(
     row.view = view;
     row.ops = ops;
     Ok(())
+}
+
+/// A record with the fields that come from one side as they were written, all of them.
+fn whole_groups(mut record: Option<Object>, written: Option<&Object>, rules: &ConflictRules) -> Option<Object> {
+    if let (Some(record), Some(written)) = (&mut record, written) {
+        for field in rules.groups.iter().flatten() {
+            match written.get(field) {
+                Some(value) => record.insert(field.clone(), value.clone()),
+                None => record.remove(field),
+            };
+        }
+    }
+    record
 }
 
 /// What may be followed still, and what leads on from there: what stands in the place of carried work, or, of what ended

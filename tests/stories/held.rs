@@ -364,3 +364,35 @@ fn a_server_that_cannot_answer_is_asked_again() {
         assert_eq!(second.engine.fetch_conflicts().await["errors"][0]["code"], "network");
     });
 }
+
+#[test]
+fn what_the_refused_change_leaves_alone_of_fields_that_belong_together_stays() {
+    for (how, newer) in [("client-wins", false), ("last-write-wins", false), ("merge", false), ("client-wins", true)] {
+        tell(async move {
+            let world = World::new();
+            let (first, ben) = (world.device("anna").tab().await, world.device("ben").tab().await);
+            first.create("product", json!({"shelf": "a", "price": 1, "currency": "EUR"})).await;
+            assert!(first.sync().await.success && ben.sync().await.success);
+            ben.update("product", "1", json!({"shelf": "b"})).await;
+            assert!(ben.sync().await.success);
+            world.pass(1_000);
+            first.update("product", "1", json!({"shelf": "c", "price": 3})).await;
+            assert_eq!(first.up().await.conflicts, 1);
+            // Where the other side has written once more, what is decided on is what is shown.
+            if newer {
+                ben.update("product", "1", json!({"price": 2, "currency": "SEK"})).await;
+                assert!(ben.sync().await.success);
+            }
+            let second = world.device("anna").tab().await;
+            assert!(second.sync().await.success);
+            let held = open(&second).await.remove(0);
+            let shown = json!({"shelf": "c", "price": 3, "currency": if newer { "SEK" } else { "EUR" }});
+            assert_eq!(held["localData"], shown);
+            resolve(&second, &held, &json!({"type": how})).await.expect("decided");
+            assert!(second.sync().await.success && ben.sync().await.success);
+            let mut there = ben.get("product", "1").await.expect("there");
+            there.as_object_mut().expect("a record").retain(|field, _| field != "_sync" && field != "id");
+            assert_eq!(there, shown, "{how}");
+        });
+    }
+}

@@ -241,6 +241,60 @@ fn what_lost_in_a_list_or_a_group_comes_back_and_that_is_undone() {
     });
 }
 
+/// Writes of one device, one after another, that are not one: each is sealed by a request that is lost, or is a member of one
+/// transaction, and the other side's write is the first, between them or the last.
+async fn chain(apart: bool, by_receipt: bool, theirs_at: usize, theirs: Value) -> Value {
+    let world = World::new();
+    let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
+    there.create("product", json!({"price": 1, "currency": "EUR"})).await;
+    assert!(there.sync().await.success && here.sync().await.success);
+    let id = here.all("product").await[0]["id"].clone();
+    let writes = [json!({"price": 3}), json!({"currency": "USD"})];
+    for at in 0..=writes.len() {
+        world.pass(1_000);
+        if at == theirs_at {
+            there.update("product", &id.to_string(), theirs.clone()).await;
+            world.pass(1_000);
+        }
+        if let Some(write) = writes.get(at).filter(|_| apart) {
+            here.update("product", &id.to_string(), write.clone()).await;
+            if at == 0 && by_receipt {
+                here.fault("upload", Fault::LoseRequest);
+                assert!(!here.up().await.success);
+            }
+        }
+    }
+    if !apart {
+        let member = |set: &Value| json!({"kind": "update", "entity": "product", "id": id, "set": set});
+        let members: Value = writes.iter().map(member).collect();
+        here.engine.transaction(&members.to_string()).await.expect("written");
+    }
+    assert!(there.sync().await.success);
+    let result = if by_receipt { here.up().await } else { here.down().await };
+    assert!(result.success, "{result:?}");
+    settled([&here, &there], &id.to_string()).await
+}
+
+#[test]
+fn two_writes_of_fields_that_belong_together_stand_together_or_not_at_all() {
+    for by_receipt in [true, false] {
+        for apart in [true, false] {
+            let theirs = [json!({"price": 2}), json!({"price": 2, "currency": "SEK"}), json!({"price": 3, "currency": "SEK"})];
+            for (at, theirs) in [0, 1, 2].into_iter().flat_map(|at| theirs.iter().map(move |theirs| (at, theirs.clone()))) {
+                tell(async move {
+                    // A transaction is written last; of two writes the later one counts.
+                    let ours = !apart || at < 2;
+                    let mut stands = json!({"price": 1, "currency": "EUR"});
+                    let side = if ours { json!({"price": 3, "currency": "USD"}) } else { theirs.clone() };
+                    stands.as_object_mut().expect("a record").extend(side.as_object().cloned().expect("fields"));
+                    let came = chain(apart, by_receipt, at, theirs.clone()).await;
+                    assert_eq!(came, stands, "apart: {apart}, by a receipt: {by_receipt}, {theirs} at {at}");
+                });
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_put_into_a_list_in_several_steps_is_sent_in_their_order() {
     tell(async {
