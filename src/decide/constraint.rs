@@ -56,7 +56,8 @@ impl Resolve {
     /// The refusal of a merge whose fields another record has, as far as that is known here.
     pub(super) fn breaks(&self, db: &mut Cache, work: &Work<'_>, conflict: &Conflict) -> Run<Option<WriteError>> {
         let place = Place { schema: &self.schema, entity: &conflict.entity };
-        let (Resolution::Merge(Some(exactly)), Some(declared)) = (&self.resolution, place.declared()) else { return Ok(None) };
+        let declared = place.declared().filter(|declared| !declared.unique.is_empty());
+        let (Resolution::Merge(Some(exactly)), Some(declared)) = (&self.resolution, declared) else { return Ok(None) };
         let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         // All that is looked at here and later, so that it comes in few rounds: who is missing waits below.
         let _ = around(db, work, &conflict.operation);

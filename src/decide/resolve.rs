@@ -17,7 +17,7 @@ use crate::conflict::{Conflict, ConflictState};
 use crate::model::{Action, Base, OpId, Operation, Version};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
-use crate::protocol::{ConflictKind, ServerState};
+use crate::protocol::ServerState;
 use crate::schema::{ConflictRules, ReferenceError, Rule, Schema, check_references};
 use crate::value::{Object, Sorted};
 
@@ -177,9 +177,7 @@ impl Resolve {
         if let Some(offset_ms) = conflict.met_at_offset_ms {
             return self.held(db, work, conflict, offset_ms);
         }
-        if conflict.kind == ConflictKind::Constraint
-            && let Some(error) = self.breaks(db, work, &conflict)?
-        {
+        if let Some(error) = self.breaks(db, work, &conflict)? {
             return Ok(Err(error.into()));
         }
         if conflict.is_of_new() {

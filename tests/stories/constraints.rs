@@ -343,3 +343,28 @@ fn many_are_decided_at_once() {
         everybody_has([&ben, &anna], json!([["a", "Ada"], ["b", "Ada"], ["c", "Ada"]])).await;
     });
 }
+
+#[test]
+fn no_merge_takes_what_another_record_has_whatever_it_decides() {
+    tell(async {
+        let mut schema: Value = serde_json::from_str(crate::world::SCHEMA).expect("a schema");
+        schema["entities"]["owner"]["conflicts"] = json!({"fields": {"name": "manual"}});
+        let world = World::declaring(&schema);
+        let settings = json!({"schema": schema});
+        let (anna, ben) = (world.device("anna").tab_with(settings.clone()).await, world.device("ben").tab_with(settings).await);
+        anna.create("owner", json!({"email": "a", "name": "Ada"})).await;
+        anna.create("owner", json!({"email": "b", "name": "Bo"})).await;
+        assert!(anna.sync().await.success && ben.sync().await.success);
+        anna.update("owner", "2", json!({"name": "Bob"})).await;
+        ben.update("owner", "2", json!({"name": "Bobo"})).await;
+        assert!(anna.sync().await.success && ben.sync().await.success);
+        let conflict = open(&ben).await.remove(0);
+        assert_eq!(conflict["kind"], "update-update");
+        let merge = |email: &str| json!({"type": "merge", "mergedData": {"email": email, "name": "B."}});
+        let (code, details) = resolve(&ben, &conflict, merge("a")).await.expect_err("somebody else's");
+        assert_eq!((code, details), ("unique_violation", json!({"entity": "owner", "fields": ["email"], "id": 1})));
+        assert_eq!(open(&ben).await.len(), 1, "it is open still");
+        assert_eq!(resolve(&ben, &conflict, merge("c")).await, Ok(()));
+        everybody_has([&ben, &anna], json!([["a", "Ada"], ["c", "B."]])).await;
+    });
+}
