@@ -10,10 +10,10 @@ use crate::plan::{Read, Table, Write, WriteBatch};
 
 /// So often a function is asked about one conflict. Then a person decides.
 const ASKED_MAX: u32 = 3;
-/// So many of each entity are asked about after one transaction.
-const ASKED_AT_ONCE: u32 = 100;
+/// So many are looked at for the next one: that which was answered just now, and the one behind it.
+const LOOKED_AT: u32 = 2;
 
-/// Marks conflicts as asked about, and leaves others to a person.
+/// Marks the next conflict as asked about, right before it is, and leaves others to a person.
 #[derive(Clone, Debug)]
 pub struct Asking {
     /// The entities for which there is a function here.
@@ -27,8 +27,8 @@ pub struct Asking {
 /// What is to be asked, and what is not any more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Asked {
-    /// Functions are to be asked about these.
-    pub asked: Vec<Conflict>,
+    /// A function is to be asked about this one. The others have not been asked about, whatever becomes of the tab now.
+    pub asked: Option<Conflict>,
     /// These are a person's from now on, and why.
     pub left: Vec<(Conflict, &'static str)>,
 }
@@ -44,7 +44,7 @@ impl Decision for Asking {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Asked)> {
         let read = |entity: &String| {
             let range = Filter::default().range(&of_asking(entity), None);
-            Read::Range { table: Table::Conflicts, by_index: true, range, limit: Some(ASKED_AT_ONCE), reverse: false }
+            Read::Range { table: Table::Conflicts, by_index: true, range, limit: Some(LOOKED_AT), reverse: false }
         };
         let reads: Vec<Read> = self.entities.iter().map(read).collect();
         db.prefetch(reads.iter().cloned());
@@ -59,10 +59,11 @@ impl Decision for Asking {
                         batch.push(Write::Put(Table::Conflicts, conflict_row(&conflict)));
                         out.left.push((conflict, why));
                     }
+                    None if out.asked.is_some() => {}
                     None => {
                         conflict.asks = Some(asked + 1);
                         batch.push(Write::Put(Table::Conflicts, conflict_row(&conflict)));
-                        out.asked.push(conflict);
+                        out.asked = Some(conflict);
                     }
                 }
             }

@@ -45,22 +45,24 @@ impl<S: Store, H: Host> Engine<S, H> {
                 let conflicts = round.left.iter().map(|(conflict, _)| conflict.id).collect();
                 self.announce(Announcement { conflicts, ..Announcement::default() }, "sync");
             }
-            if round.asked.is_empty() {
-                return Ok(any);
-            }
             left = Vec::new();
-            for conflict in round.asked {
-                match Self::unless(cancel, self.ask_rule(&conflict)).await? {
-                    Ok(Said::Decided(resolution)) => match self.follow_rule(&conflict, resolution).await? {
-                        Ok(decided) => any |= decided,
-                        Err(error) => {
-                            self.warn(error.code, matter(&conflict));
-                            left.push((conflict, error.code));
-                        }
-                    },
-                    Ok(Said::Manual) => left.push((conflict, "manual")),
-                    Err(code) => left.push((conflict, code)),
+            let Some(conflict) = round.asked else {
+                // Those that were left may have hidden others.
+                if round.left.is_empty() {
+                    return Ok(any);
                 }
+                continue;
+            };
+            match Self::unless(cancel, self.ask_rule(&conflict)).await? {
+                Ok(Said::Decided(resolution)) => match self.follow_rule(&conflict, resolution).await? {
+                    Ok(decided) => any |= decided,
+                    Err(error) => {
+                        self.warn(error.code, matter(&conflict));
+                        left.push((conflict, error.code));
+                    }
+                },
+                Ok(Said::Manual) => left.push((conflict, "manual")),
+                Err(code) => left.push((conflict, code)),
             }
         }
     }

@@ -50,14 +50,14 @@ fn only_those_of_entities_with_a_function_are_asked_about() {
     assert_eq!(ask(&desk, &["client"], Vec::new()), Asked::default());
     assert_eq!(stored(&desk).asks, Some(0));
     let asked = ask(&desk, &["client", "pet"], Vec::new());
-    assert_eq!((asked.asked.len(), asked.left.len(), stored(&desk).asks), (1, 0, Some(1)));
+    assert_eq!((asked.asked.is_some(), asked.left.len(), stored(&desk).asks), (true, 0, Some(1)));
 }
 
 #[test]
 fn an_answer_to_a_state_that_is_past_changes_nothing_and_it_is_asked_again_three_times_in_all() {
     let mut desk = desk();
     for (at, name) in [(2, "Mia"), (3, "Ida")] {
-        let asked = ask(&desk, &["pet"], Vec::new()).asked.pop().expect("it is to be asked about");
+        let asked = ask(&desk, &["pet"], Vec::new()).asked.expect("it is to be asked about");
         assert_eq!(asked.server.version.to_string(), at.to_string());
         desk.page(Some(&at.to_string()), &(at + 1).to_string(), vec![rex(at + 1, json!({"name": name, "age": 1}))]);
         let done = answer(&desk, &asked);
@@ -65,7 +65,7 @@ fn an_answer_to_a_state_that_is_past_changes_nothing_and_it_is_asked_again_three
         // Nor is it a person's because of an answer to what is past.
         if at == 2 {
             let again = ask(&desk, &["pet"], vec![(asked, "manual")]);
-            assert_eq!((again.asked.len(), again.left.len()), (1, 0));
+            assert_eq!((again.asked.is_some(), again.left.len()), (true, 0));
             assert_eq!(stored(&desk).asks, Some(2));
         }
     }
@@ -78,7 +78,7 @@ fn an_answer_to_a_state_that_is_past_changes_nothing_and_it_is_asked_again_three
 #[test]
 fn an_answer_to_the_present_state_ends_it() {
     let desk = desk();
-    let asked = ask(&desk, &["pet"], Vec::new()).asked.pop().expect("it is to be asked about");
+    let asked = ask(&desk, &["pet"], Vec::new()).asked.expect("it is to be asked about");
     assert_eq!(answer(&desk, &asked).ended.len(), 1);
     let ended = stored(&desk);
     assert_eq!((ended.state, ended.resolved_by.as_deref(), ended.asks), (ConflictState::Resolved, Some("rule"), None));

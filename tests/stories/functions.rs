@@ -265,3 +265,50 @@ fn a_function_decides_over_a_deleted_record_and_what_it_may_not_write_is_refused
         assert_eq!(unknown.code, "unknown_conflict");
     });
 }
+
+#[test]
+fn conflicts_behind_a_function_that_does_not_answer_are_not_counted_as_asked_about() {
+    tell(async {
+        let world = World::new();
+        let (here, there) = (world.device("anna").tab_with(settings()).await, world.device("ben").tab_with(settings()).await);
+        for name in ["A", "B", "C"] {
+            there.create("tag", json!({"name": name, "dose": 1})).await;
+        }
+        assert!(there.sync().await.success && here.sync().await.success);
+        for tag in here.all("tag").await {
+            let id = tag["id"].to_string();
+            here.update("tag", &id, json!({"dose": 2})).await;
+            there.update("tag", &id, json!({"dose": 3})).await;
+        }
+        assert!(there.sync().await.success);
+        let asked: Rc<RefCell<Vec<Value>>> = Rc::default();
+        let noted = asked.clone();
+        here.late_function("rule", "tag", move |conflict| {
+            noted.borrow_mut().push(conflict["localData"]["name"].clone());
+            Box::pin(std::future::pending())
+        });
+        for _ in 0..3 {
+            let cancel = Cancel::default();
+            let session = here.engine.sync(Direction::Both, Some(cancel.clone()));
+            let _ = futures_util::join!(session, async {
+                turns(200).await;
+                cancel.cancel();
+            });
+        }
+        let first = asked.borrow().clone();
+        assert!(first.len() == 3 && first.iter().all(|name| *name == first[0]), "{first:?}");
+        let noted = asked.clone();
+        here.function("rule", "tag", move |conflict| {
+            noted.borrow_mut().push(conflict["localData"]["name"].clone());
+            Some(json!("client-wins"))
+        });
+        assert!(here.sync().await.success && there.sync().await.success);
+        let mut others: Vec<String> = asked.borrow()[3..].iter().map(ToString::to_string).collect();
+        others.push(first[0].to_string());
+        others.sort_unstable();
+        assert_eq!(others, [r#""A""#, r#""B""#, r#""C""#], "the others are asked about");
+        let mut doses: Vec<Value> = there.all("tag").await.into_iter().map(|tag| tag["dose"].clone()).collect();
+        doses.sort_by_key(ToString::to_string);
+        assert_eq!(doses, [json!(2), json!(2), json!(3)]);
+    });
+}
