@@ -94,7 +94,7 @@ export class Conflicts {
 
   /**
    * Decides every open conflict that matches, a hundred in one transaction. What cannot be decided so is told in `failed`,
-   * and the others are decided all the same.
+   * and the others are decided all the same. Fails with `invalid_value` for `mergedData`, which is one record's content.
    */
   async bulkResolve(
     strategy: ConflictStrategy | StrategyName,

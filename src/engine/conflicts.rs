@@ -128,7 +128,10 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// the rest comes after that one.
     pub async fn resolve_many(&self, strategy: &str, filter: &str, dry: bool) -> Result<Value, EngineError> {
         // What is wrong with it is said before anything is looked at.
-        self.resolution(Vec::new(), strategy, dry)?;
+        if let Resolution::Merge(Some(_)) = self.resolution(Vec::new(), strategy, dry)?.resolution {
+            let reason = "mergedData is one record's content: decide each conflict with its own";
+            return Err(EngineError::with("invalid_value", reason, json!({"path": "mergedData"})));
+        }
         let filter = parsed(filter)?;
         if filter.state.is_some_and(|state| state != ConflictState::Open) {
             return Err(FilterError { path: "state".to_owned(), reason: "must be open: only those can be resolved" }.into());

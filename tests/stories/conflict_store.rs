@@ -238,16 +238,47 @@ fn conflicts_of_one_group_are_decided_one_after_another() {
 fn what_cannot_be_decided_so_is_told_of_each_and_the_others_are_decided() {
     tell(async {
         let world = World::new();
-        let (here, there, id) = shared(&world, json!({"name": "Rex", "dose": 1})).await;
-        here.update("pet", &id, json!({"dose": 2})).await;
-        there.update("pet", &id, json!({"dose": 3})).await;
-        assert!(there.sync().await.success && here.sync().await.success);
-        let strategy = json!({"type": "merge", "mergedData": {"name": "Rex", "dose": 5, "clientId": true}});
-        let done = here.engine.resolve_many(&strategy.to_string(), "{}", false).await.expect("an answer");
-        assert_eq!(done["resolved"], json!([]));
+        let (first, ben) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        for name in ["Rex", "Max"] {
+            ben.create("pet", json!({"name": name, "dose": 1})).await;
+        }
+        assert!(ben.sync().await.success && first.sync().await.success);
+        for id in ["1", "2"] {
+            ben.update("pet", id, json!({"dose": 3})).await;
+        }
+        assert!(ben.sync().await.success);
+        first.update("pet", "1", json!({"dose": 2})).await;
+        let writes =
+            json!([{"kind": "update", "entity": "pet", "id": 2, "set": {"dose": 2}}, {"kind": "create", "entity": "client", "data": {}}]);
+        first.engine.transaction(&writes.to_string()).await.expect("written");
+        assert_eq!(first.up().await.conflicts, 2);
+        // Another device has only one of the two writes of the transaction.
+        let second = world.device("anna").tab().await;
+        assert!(second.sync().await.success);
+        let done = second.engine.resolve_many(r#"{"type": "client-wins"}"#, "{}", false).await.expect("an answer");
+        assert_eq!(done["resolved"].as_array().map(Vec::len), Some(1));
         let failed = &done["failed"][0];
-        assert_eq!((&failed["error"]["code"], &failed["error"]["details"]["path"]), (&json!("invalid_reference"), &json!("clientId")));
-        assert_eq!(find(&here, json!({"state": "open"})).await.len(), 1, "it is open still");
+        assert_eq!(failed["error"]["code"], "in_transaction");
+        let left = find(&second, json!({"state": "open"})).await;
+        assert_eq!((left.len(), &left[0]["recordId"], &left[0]["id"]), (1, &json!(2), &failed["id"]), "it is open still");
+    });
+}
+
+#[test]
+fn the_content_of_one_record_is_not_written_into_many() {
+    tell(async {
+        let world = World::new();
+        let (_, here, _, ids) = open(&world, 2).await;
+        for how in ["merge", "manual"] {
+            for dry in [true, false] {
+                let strategy = json!({"type": how, "mergedData": {"name": "Rex", "dose": 9}}).to_string();
+                let refused = here.engine.resolve_many(&strategy, "{}", dry).await.expect_err("refused");
+                assert_eq!((refused.code, &refused.details), ("invalid_value", &json!({"path": "mergedData"})));
+            }
+        }
+        assert_eq!(find(&here, json!({"state": "open"})).await.len(), ids.len());
+        let merged = here.engine.resolve_many(r#"{"type": "merge"}"#, "{}", false).await.expect("without it");
+        assert_eq!(merged["resolved"].as_array().map(Vec::len), Some(ids.len()));
     });
 }
 
