@@ -1,5 +1,6 @@
-//! Every kind of conflict by every rule and every sign, found by a receipt and by a page, with either side later: the engine on
-//! two devices and the server between them, against a resolver of a few lines. What comes of it is the table in docs/conflicts.md;
+//! Every kind of conflict that a rule decides, by every rule that decides on a whole field or record and every sign, found by a
+//! receipt and by a page, with either side later: the engine on two devices and the server between them, against a resolver of a
+//! few lines. A constraint is decided by a person alone (`constraints`), and what rules put together is in `rules`. What comes of it is the table in docs/conflicts.md;
 //! `FIELDSYNC_WRITE_TABLE=1` writes it there.
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use crate::world::{Tab, World, tell};
 
 const DOC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conflicts.md");
 const KINDS: [(&str, bool, bool); 3] = [("update-update", true, true), ("update-delete", true, false), ("delete-update", false, true)];
-const RULES: [&str; 4] = ["last-write-wins", "server-wins", "client-wins", "manual"];
+const RULES: [&str; 5] = ["last-write-wins", "server-wins", "client-wins", "manual", "function"];
 
 /// By what it is told that the server's side moved. `at` settles itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +49,13 @@ fn expected(kind: &str, rule: &str, local_is_later: bool, sign: Sign) -> &'stati
         "server-wins" => "server",
         "client-wins" => "local",
         "manual" => "a person decides",
+        "function" => "what it says",
         _ if local_is_later => "local",
         _ => "server",
     }
 }
 
-async fn device(world: &World, user: &'static str, rule: &str, sign: Sign) -> Tab {
+async fn device(world: &World, user: &'static str, rule: &str, sign: Sign, says: &'static str) -> Tab {
     // For fields the entity's default, for a deleted record the rule of its kind: the other is another each time.
     let other = if rule == "manual" { "server-wins" } else { "manual" };
     let mut rules = json!({"default": other, "fields": {"name": rule}, "kinds": {"update-delete": rule, "delete-update": rule}});
@@ -62,7 +64,9 @@ async fn device(world: &World, user: &'static str, rule: &str, sign: Sign) -> Ta
         rules["detect"] = sign.detect();
     }
     let schema = json!({"name": "stories", "version": 1, "entities": {"tag": {"key": "uuid", "conflicts": rules}}});
-    world.device(user).tab_with(json!({"schema": schema})).await
+    let tab = world.device(user).tab_with(json!({"schema": schema, "rules": ["tag"]})).await;
+    tab.function("rule", "tag", move |_| Some(json!(says)));
+    tab
 }
 
 /// The one changes or deletes the record, by its name.
@@ -78,7 +82,9 @@ async fn write(tab: &Tab, id: &str, changes: bool, name: &str, at: Option<u64>) 
 /// What comes of one meeting.
 async fn met(kind: (&str, bool, bool), rule: &str, local_is_later: bool, by_receipt: bool, sign: Sign) -> &'static str {
     let world = World::new();
-    let (here, there) = (device(&world, "anna", rule, sign).await, device(&world, "ben", rule, sign).await);
+    // A function says another thing than the times do.
+    let says = if local_is_later { "server-wins" } else { "client-wins" };
+    let (here, there) = (device(&world, "anna", rule, sign, says).await, device(&world, "ben", rule, sign, says).await);
     there.create("tag", json!({"name": "old", "at": world.now()})).await;
     assert!(there.sync().await.success && here.sync().await.success);
     let id = here.all("tag").await[0]["id"].to_string();
@@ -120,6 +126,12 @@ async fn met(kind: (&str, bool, bool), rule: &str, local_is_later: bool, by_rece
     }
     assert!(here.queue().await.is_empty() && there.queue().await.is_empty());
     assert_eq!(side(&here.get("tag", &id).await.unwrap_or_default()), stands, "both show the same");
+    if rule == "function" {
+        assert_eq!(conflict["resolvedBy"], "rule");
+        let said = if local_is_later { kind.2.then(|| "server".to_owned()) } else { kind.1.then(|| "local".to_owned()) };
+        assert_eq!(stands, said);
+        return "what it says";
+    }
     let is_local = stands == kind.1.then(|| "local".to_owned());
     if is_local { "local" } else { "server" }
 }
