@@ -32,6 +32,8 @@ mod conflict_store;
 mod conflicts;
 #[path = "stories/constraints.rs"]
 mod constraints;
+#[path = "stories/damaged.rs"]
+mod damaged;
 #[path = "stories/decided.rs"]
 mod decided;
 #[path = "stories/detection.rs"]

@@ -194,6 +194,8 @@ export interface QueueItem {
   /** A tab picked it for sending, or it was exported or imported: never rewritten; `discard` refuses it while pending. */
   sealed: boolean;
   operation?: SyncOperation;
+  /** What is left of the text of an operation that cannot be read: `reason.code` is `damaged`, and `discard` gives it up. */
+  damaged?: string;
 }
 
 /** The client at a glance. */
@@ -297,7 +299,10 @@ export interface SyncEvents {
   queue: { type: 'queue' };
   conflict: { type: 'conflict'; id: number };
   session: { type: 'session'; result: SessionSummary };
-  /** A function of the app failed, was late or answered what it may not. What it was asked about is not in here. */
+  /**
+   * A function of the app failed, was late or answered what it may not. What it was asked about is not in here. With the code
+   * `damaged`: a stored row cannot be read; `entity` is a table where it is about no record.
+   */
   warning: { type: 'warning'; code: string; entity: string; conflictId?: number; recordId?: Key };
   /** Another tab runs a newer layout of the database: saves fail until this page is reloaded. */
   outdated: { type: 'outdated' };

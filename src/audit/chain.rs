@@ -5,13 +5,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::row::link;
-use crate::value::{Hash, Limits, Object, from_value, parse};
+use crate::value::{Hash, Limits, Object, from_value, hash_bytes, parse};
 
 /// No bound but the levels: the store holds what was once written.
 const STORED: Limits = Limits { bytes_max: usize::MAX, depth_max: Limits::MESSAGE.depth_max };
 
 /// A row as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
     /// Its key, which is its number.
     pub key: u64,
@@ -36,6 +36,10 @@ impl Stored {
     /// Its hash, as it is stored.
     pub fn hash(&self) -> Option<Hash> {
         self.parts().map(|(_, hash)| hash)
+    }
+    /// What the next row is linked to: its hash, or where it has none, that of the text that stands there.
+    pub fn head(&self) -> Hash {
+        self.hash().unwrap_or_else(|| hash_bytes(self.text.as_bytes()))
     }
 }
 

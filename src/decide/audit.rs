@@ -57,12 +57,12 @@ pub(super) fn before(db: &mut Cache, kept: u64, now: u64) -> Run<Option<Point>> 
     let (anchor, previous) = (Point::anchor(), below(kept));
     db.prefetch([anchor.clone(), previous.clone()]);
     let found = stored(db, &previous)?.pop();
-    let found = found.and_then(|row| Some(Point { number: row.key, hash: row.hash()?, at: now }));
+    let found = found.map(|row| Point { number: row.key, hash: row.head(), at: now });
     Ok(found.or(Point::of(&stored(db, &anchor)?)))
 }
 
 /// The last row below a number.
-fn below(number: u64) -> Read {
+pub(super) fn below(number: u64) -> Read {
     let range = KeyRange { lower: None, upper: Some((number.into(), true)) };
     Read::Range { table: Table::Audit, by_index: false, range, limit: Some(1), reverse: true }
 }
@@ -163,7 +163,7 @@ impl Following {
         let mut known = Point::of(verified).map(|point| (point.number, point.hash));
         let mut chain = self.chain.take().unwrap_or_else(|| {
             // What stands before the first row that is wanted is taken as it is.
-            let before = start.first().and_then(|row| row.hash().map(|hash| Chain::at(row.key, hash)));
+            let before = start.first().map(|row| Chain::at(row.key, row.head()));
             let chain = before.unwrap_or_else(Chain::beginning);
             self.whole = chain.through == 0 || known.as_ref().is_some_and(|(number, _)| chain.through <= *number);
             chain

@@ -3,7 +3,8 @@
 //! if it is a member of a group, the whole group is issued anew, because none of it took effect; and so is what follows
 //! it on the same record and was sent, because that was written on a state that is no more.
 
-use super::cache::{Cache, Run};
+use super::cache::{Cache, Run, Stop};
+use super::damaged::{queued, stand_in};
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{ServerClock, after, map_temps, rebase};
 use super::work::Work;
@@ -49,7 +50,10 @@ fn whole_operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Ve
     db.prefetch(row.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
     let mut found = Vec::new();
     for op in &row.ops {
-        found.extend(work.outbox(db, op.seq)?);
+        found.extend(match work.outbox(db, op.seq) {
+            Err(Stop::Corrupt(_)) => Some(stand_in(row, op)),
+            known => known?,
+        });
     }
     Ok(found)
 }
@@ -124,10 +128,8 @@ pub(super) fn members(db: &mut Cache, work: &Work<'_>, operation: &Operation) ->
     let (first, last) = (operation.seq.saturating_sub(reach), operation.seq.saturating_add(reach));
     let near = Read::range(Table::Outbox, KeyRange { lower: Some((first.into(), false)), upper: Some((last.into(), false)) });
     let mut seqs: Vec<u64> = Vec::new();
-    for row in db.all::<OutboxRow>(&near)? {
-        if let Ok(other) = row.operation()
-            && other.group.as_ref().is_some_and(|other| other.id == group.id)
-        {
+    for (_, other) in queued(db, &near)? {
+        if other.group.as_ref().is_some_and(|other| other.id == group.id) {
             seqs.push(other.seq);
         }
     }

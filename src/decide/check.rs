@@ -67,7 +67,7 @@ pub(super) struct Around<'c> {
     /// Where the database stands; nothing if that cannot be read.
     pub(super) sync: Option<SyncState>,
     /// The last client sequence.
-    last: u64,
+    pub(super) last: u64,
     /// Whose database it is; nothing if that cannot be read.
     pub(super) device: Option<Device>,
 }

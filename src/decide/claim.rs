@@ -3,6 +3,7 @@
 //! versions those operations stand that follow another.
 
 use super::cache::{Cache, Decision, Run};
+use super::check::readable;
 use super::overlay::OverlayRow;
 use super::rows::{last_audit, last_audit_of, seals, seals_row};
 use crate::audit::{self, Event};
@@ -67,11 +68,11 @@ impl Decision for Stands {
             let alone = row.ops[..place].iter().all(|op| self.held.contains(&op.seq));
             let mut waits = false;
             for op in &row.ops[..place] {
-                let before: Option<OutboxRow> = db.one(&stored(op.seq))?;
+                let before: Option<OutboxRow> = readable(db, &stored(op.seq))?;
                 let is_it = |before: OutboxRow| before.operation().is_ok_and(|own| before.names(&own).any(|name| name == earlier));
                 waits |= before.is_some_and(is_it);
             }
-            let trail: Option<audit::Row> = db.one(&last_audit_of(earlier))?;
+            let trail: Option<audit::Row> = readable(db, &last_audit_of(earlier))?;
             let mut entries = trail.iter().flat_map(|row| &row.entries).filter(|entry| entry.operation == *earlier);
             let ended = |event: &Event| matches!(event, Event::Superseded { .. } | Event::Applied { .. } | Event::Settled);
             let gone = !waits && entries.next_back().is_some_and(|entry| ended(&entry.event));

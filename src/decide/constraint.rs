@@ -58,7 +58,7 @@ impl Resolve {
         let place = Place { schema: &self.schema, entity: &conflict.entity };
         let declared = place.declared().filter(|declared| !declared.unique.is_empty());
         let (Resolution::Merge(Some(exactly)), Some(declared)) = (&self.resolution, declared) else { return Ok(None) };
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         // All that is looked at here and later, so that it comes in few rounds: who is missing waits below.
         let _ = around(db, work, &conflict.operation);
         db.prefetch([IdRow::read(&conflict.entity, &conflict.record)]);
@@ -106,7 +106,7 @@ impl Resolve {
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
         let _ = around(db, work, &old);
         let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return unknown(conflict.id) };
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let by = Operation { action, base: Base::None, stamp: work.stamp(), stamps: Sorted::new(), ..conflict.operation.clone() };
         row.conflict = None;
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
@@ -142,7 +142,7 @@ impl Resolve {
             let (entity, id) = (conflict.entity.clone(), conflict.record.clone());
             return Ok(Err(WriteError::HasDependents { entity, id, dependents }.into()));
         }
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         give_up(db, work, &items, &self.user, clock, Some(conflict.id))?;
         conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), None, None, Some(&self.schema));

@@ -6,13 +6,14 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, each, unreadable};
+use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Queued, with};
+use super::damaged::whole_outbox;
 use super::effects::Effects;
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::map_temps;
-use super::rows::{BaseRow, IdRow, last_audit, seals, whole_outbox};
+use super::rows::{BaseRow, IdRow, last_audit, seals, outbox_rows};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
@@ -45,18 +46,14 @@ impl Decision for ChangeEpoch {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let overlay = Read::range(Table::Overlay, KeyRange::all());
-        db.prefetch([last_audit(), seals(), SyncState::read(), overlay.clone(), whole_outbox()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), overlay.clone(), outbox_rows()]);
         let mut sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
         if sync.epoch.as_ref() != Some(&self.from) {
             return Ok((Vec::new(), None));
         }
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
-        let mut operations: Vec<(OutboxRow, Operation)> = Vec::new();
-        for stored in db.all::<OutboxRow>(&whole_outbox())? {
-            let operation = stored.operation().map_err(unreadable)?;
-            operations.push((stored, operation));
-        }
+        let operations = whole_outbox(db)?;
         let mut rows: Vec<OverlayRow> = db.all(&overlay)?;
         for row in &mut rows {
             row.version = row.version.and(Some(Version::LOST));

@@ -129,7 +129,7 @@ pub(super) fn renewed(db: &mut Cache, found: &mut [Conflict]) -> Run<()> {
     if held.is_empty() {
         return Ok(());
     }
-    let generation = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().generation;
+    let generation = SyncState::look(db)?.generation;
     let over = |conflict: &Conflict| OverlayRow::read_by_id(&conflict.entity, &conflict.record);
     let below = |conflict: &Conflict| BaseRow::read(generation, &conflict.entity, &conflict.record);
     db.prefetch(held.iter().flat_map(|conflict| [over(conflict), below(conflict)]));
@@ -202,7 +202,7 @@ impl Resolve {
         let refused = |error: WriteError| Ok(Err(error.into()));
         let (entity, id) = (&conflict.entity, &conflict.record);
         db.prefetch([OverlayRow::read_by_id(entity, id)]);
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         if self.resolution != Resolution::ServerWins && conflict.operation.group.as_ref().is_some_and(|group| group.of > 1) {
             return Ok(Err(ResolveError::InTransaction));
         }

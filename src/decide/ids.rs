@@ -74,7 +74,7 @@ impl Work<'_> {
             // All that was known of it.
             return Ok(row);
         }
-        let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let base: Option<BaseRow> = db.one(&BaseRow::read(sync.generation, &row.entity, real))?;
         let through = sync.through_of(&row.entity).filter(|through| *through >= version);
         row.meet(base.map(|base| base.state(&sync)).or_else(|| through.map(|through| ServerState::plain(through, None))));

@@ -184,7 +184,7 @@ impl<'p> Place<'p> {
         if id.as_temp().is_some() {
             return Ok(None);
         }
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let base = db.one::<BaseRow>(&BaseRow::read(generation, self.entity, id))?;
         Ok(base.map(|base| OverlayRow::over(self.entity, base, &sync)))
     }

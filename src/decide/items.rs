@@ -4,21 +4,22 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, each, unreadable};
+use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, Onto, around, conflict_of, operations, reissue, renew_view, with};
+use super::damaged::whole_outbox;
 use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
 use super::merge::join;
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, rebase};
-use super::rows::{last_audit, last_audit_of, seals, whole_outbox};
+use super::rows::{last_audit, last_audit_of, seals, outbox_rows};
 use super::state::SyncState;
 use super::valid::refusal;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, filter::DISCARDED};
 use crate::model::{Action, Base, OpId, Operation};
-use crate::outbox::{Item, OutboxRow, Queue, State};
+use crate::outbox::{Item, Queue, State};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::Schema;
@@ -100,7 +101,7 @@ impl Decision for Retry {
                 return refused(error.into());
             }
         }
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let waits = {
             let (pending, sealed) = (pending?, work.seals(db)?);
             pending.iter().any(|(other, operation)| other.state == State::Pending && sealed.contains(operation.seq))
@@ -175,7 +176,7 @@ impl Retry {
         if let Some(error) = place.check_targets(db, work, &by.action)? {
             return Ok(Err(error.into()));
         }
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let shown = after(row.view.clone(), &later.action);
         let refused = place.rival(db, work, &sync, &row.id, row.view.as_ref(), shown.as_ref())?;
         Ok(refused.map_or(Ok(by), |error| Err(error.into())))
@@ -200,8 +201,8 @@ pub struct Discard {
 /// The outbox as a queue, in which what depends on what can be seen.
 pub(super) fn whole_queue(db: &mut Cache, schema: &Schema) -> Run<Queue> {
     let mut queue = Queue::default();
-    for row in db.all::<OutboxRow>(&whole_outbox())? {
-        queue.insert(row, schema).map_err(unreadable)?;
+    for (row, operation) in whole_outbox(db)? {
+        queue.put(row, operation, schema);
     }
     Ok(queue)
 }
@@ -212,7 +213,7 @@ impl Decision for Discard {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let refused = |error: ItemError| Ok((Vec::new(), Err(error)));
-        db.prefetch([last_audit(), seals(), SyncState::read(), whole_outbox()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), outbox_rows()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.because(self.reason.as_deref());
         let sealed = work.seals(db)?.contains(self.operation.0);
@@ -229,7 +230,7 @@ impl Decision for Discard {
         // What depends on a refused operation can never take effect, sealed or not.
         let given_up = if is(Bug::DependentsLeft) { vec![self.operation.0] } else { queue.dependents(self.operation.0) };
         let items: Vec<_> = given_up.iter().filter_map(|seq| queue.get(*seq)).collect();
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.now };
         give_up(db, &mut work, &items, &self.user, clock, None)?;
         let ids = items.iter().map(|item| item.operation.id.clone()).collect();

@@ -1,13 +1,16 @@
 //! Opening a database, and bringing the sender's picture of the outbox up to date.
 
 use super::cache::{Cache, Decision, Run};
+use super::chain::Queued;
+use super::check::readable;
+use super::damaged::{queued, whole_outbox};
 use super::quarantine::Quarantined;
-use super::rows::{Device, last_audit, seals, whole_outbox};
+use super::rows::{Device, last_audit, number, seals};
 use super::state::SyncState;
 use crate::audit::{self, Event};
-use crate::outbox::{OutboxRow, Seals};
+use crate::outbox::Seals;
 use crate::plan::{Read, Table, Write, WriteBatch};
-use crate::value::KeyRange;
+use crate::value::{KeyRange, from_text};
 
 /// Opens the database of a tenant and a user, or finds that it is somebody else's.
 #[derive(Clone, Debug)]
@@ -37,16 +40,19 @@ impl Decision for OpenDevice {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Opened)> {
         let outbox = Read::count(Table::Outbox, KeyRange::all());
         db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone(), Quarantined::count(), Quarantined::looked_at()]);
-        let stored: Option<Device> = db.one(&Device::read())?;
-        let batch = if stored.is_none() { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };
+        let is_new = db.rows(&Device::read())?.is_empty();
+        let batch = if is_new { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };
+        // The name of the database says already whose it is: where the row is lost, it is opened under a new name of the
+        // device, until a repair stores that.
+        let stored: Option<Device> = readable(db, &Device::read())?;
         let opened = Opened {
             device: stored.unwrap_or_else(|| self.fresh.clone()),
-            sync: db.one(&SyncState::read())?.unwrap_or_default(),
-            last_seq: db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq),
+            sync: SyncState::look(db)?,
+            last_seq: db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key)),
             unfinished: db.count(&outbox)?,
             looked_at: match db.count(&Quarantined::count())? {
                 0 => None,
-                _ => Some(db.one::<String>(&Quarantined::looked_at())?.unwrap_or_default()),
+                _ => Some(readable::<String>(db, &Quarantined::looked_at())?.unwrap_or_default()),
             },
         };
         Ok((batch, opened))
@@ -58,6 +64,8 @@ impl Decision for OpenDevice {
 pub struct Load {
     /// The sequence up to which it knows the outbox; nothing if it does not know it at all.
     pub known: Option<u64>,
+    /// Whether to read all of it once more.
+    pub whole: bool,
 }
 
 /// What the sender had not seen.
@@ -65,8 +73,10 @@ pub struct Load {
 pub struct Loaded {
     /// Whether `rows` is the whole outbox, to replace what was known.
     pub whole: bool,
-    /// The rows.
-    pub rows: Vec<OutboxRow>,
+    /// The rows, with their operations.
+    pub rows: Vec<Queued>,
+    /// The table with a row that nothing can be sent or fetched without, and that cannot be read.
+    pub stops: Option<&'static str>,
     /// What is sealed.
     pub seals: Seals,
     /// The sequence up to which the outbox is known now.
@@ -88,13 +98,31 @@ impl Decision for Load {
         if self.known.is_some() {
             db.prefetch([trail.clone()]);
         }
-        let last_seq = db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq);
-        let trail: Vec<audit::Row> = if self.known.is_some() { db.all(&trail)? } else { Vec::new() };
-        let only_written = trail.iter().flat_map(|row| &row.entries).all(|entry| matches!(entry.event, Event::Written { .. }));
-        let whole = self.known.is_none() || !only_written;
-        let rows = if whole { db.all(&whole_outbox())? } else { db.all(&newer)? };
-        let seals = db.one(&seals())?.unwrap_or_default();
-        let sync = db.one(&SyncState::read())?.unwrap_or_default();
-        Ok((Vec::new(), Loaded { whole, rows, seals, last_seq, sync, trail }))
+        let last_seq = db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key));
+        let (mut known, mut only_written): (Vec<audit::Row>, bool) = (Vec::new(), !self.whole && self.known.is_some());
+        if self.known.is_some() {
+            for row in db.rows(&trail)? {
+                match from_text(&row.text) {
+                    Ok(row) => known.push(row),
+                    Err(_) => only_written = false,
+                }
+            }
+        }
+        only_written &= known.iter().flat_map(|row| &row.entries).all(|entry| matches!(entry.event, Event::Written { .. }));
+        let rows = if only_written { queued(db, &newer)? } else { whole_outbox(db)? };
+        let mut stops = None;
+        if is_lost::<audit::Row>(db, &last_audit())? {
+            stops = Some(Table::Audit.name());
+        } else if is_lost::<Seals>(db, &seals())? || is_lost::<SyncState>(db, &SyncState::read())? {
+            stops = Some(Table::State.name());
+        }
+        let seals = readable(db, &seals())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
+        Ok((Vec::new(), Loaded { whole: !only_written, rows, stops, seals, last_seq, sync, trail: known }))
     }
+}
+
+/// Whether there is a row, and it cannot be read.
+fn is_lost<T: serde::de::DeserializeOwned>(db: &mut Cache, read: &Read) -> Run<bool> {
+    Ok(db.rows(read)?.first().is_some_and(|row| from_text::<T>(&row.text).is_err()))
 }

@@ -8,13 +8,14 @@ use super::chain::renew_view;
 use super::check::{Around, Checked, Found, is_told, named, operation, place, readable, record};
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
-use super::rows::{BaseRow, Device, IdRow, last_audit, number, seals, whole_outbox};
+use super::rows::{BaseRow, Device, IdRow, last_audit, number, outbox_rows, seals, seals_row};
+use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::Conflict;
 use crate::integrity::{Mended, Wrong, with_sum};
 use crate::model::{Action, Base, OpId, Operation, RecordId};
-use crate::outbox::{OutboxRow, State};
+use crate::outbox::{OutboxRow, Seals, State};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
 use crate::value::{Key, from_text};
 
@@ -29,10 +30,13 @@ pub struct Mend {
     pub now: u64,
     /// Whose database it is.
     pub user: String,
+    /// The device, as whoever opened the database knows it.
+    pub device: Device,
 }
 
 const NO_OTHER: Mended = Mended::Not("nothing else that is stored says what it was");
 const UNSENT: Mended = Mended::Not("it is kept as it is, because it may be unsent work");
+const GIVE_UP: Mended = Mended::Not("queue.list has its text, and queue.discard gives it up");
 const NOT_HERE: Mended = Mended::Not("the record's downloaded state is not here: sync, and repair again");
 
 impl Mend {
@@ -45,7 +49,7 @@ impl Mend {
             return Ok(WriteBatch::new());
         }
         db.prefetch([last_audit(), seals()]);
-        let mut work = Work::begin(db, around.schema, &self.user, self.now)?;
+        let mut work = Work::anew(db, around.schema, &self.user, self.now)?;
         let mut mended = false;
         // Every row names what it wants to see, so that the number of rounds does not grow with the faults.
         each(rows, |(stored, found)| {
@@ -57,7 +61,7 @@ impl Mend {
                 }
                 return Ok(());
             };
-            let done = Self::one(db, &mut work, around, &stored, wrong, &mut part.resync)?;
+            let done = self.one(db, &mut work, around, &stored, wrong, &mut part.resync)?;
             // What mends around a row of the outbox leaves the row itself.
             if found.unhashed && (around.table == Table::Outbox || matches!(done, Mended::Not(_))) {
                 work.write(Write::Put(around.table, stored.clone()));
@@ -87,7 +91,7 @@ impl Mend {
         Ok(batch)
     }
 
-    fn one(db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, stored: &Row, wrong: Wrong, resync: &mut bool) -> Run<Mended> {
+    fn one(&self, db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, stored: &Row, wrong: Wrong, resync: &mut bool) -> Run<Mended> {
         Ok(match (around.table, wrong) {
             (Table::Base, Wrong::Index) => indexed(around, work, stored),
             (Table::Base, _) => {
@@ -116,7 +120,10 @@ impl Mend {
                 }
                 _ => UNSENT,
             },
+            (Table::Outbox, Wrong::Unreadable) => GIVE_UP,
             (Table::Outbox, _) => UNSENT,
+            // The line that tells of it is the row behind it.
+            (Table::Audit, Wrong::Unreadable) if around.last == number(&stored.key) => Mended::By("continued"),
             (Table::Sessions, _) => {
                 work.write(Write::Delete(Table::Sessions, stored.key.clone()));
                 Mended::By("dropped")
@@ -129,6 +136,29 @@ impl Mend {
             (Table::State, _) if is_note(&stored.key) => {
                 work.write(Write::Delete(Table::State, stored.key.clone()));
                 Mended::By("dropped")
+            }
+            (Table::State, Wrong::Unreadable) if stored.key == "device".into() => {
+                work.write(Write::Put(Table::State, Device { sums: false, ..self.device.clone() }.row()));
+                Mended::By("renewed")
+            }
+            (Table::State, _) if stored.key == "sync".into() => {
+                *resync = true;
+                let mut sync = SyncState::anew(db)?;
+                for write in sync.refill() {
+                    work.write(write);
+                }
+                sync.covering = Some(SyncState::wanted(around.schema));
+                work.write(Write::Put(Table::State, sync.row()));
+                Mended::By("renewed")
+            }
+            (Table::State, _) if stored.key == "seals".into() => {
+                // Any of them may have been sent.
+                let mut all = Seals::default();
+                for row in db.rows(&outbox_rows())? {
+                    all.insert(number(&row.key));
+                }
+                work.write(Write::Put(Table::State, seals_row(&all)));
+                Mended::By("renewed")
             }
             (
                 Table::Audit | Table::Ids | Table::Conflicts | Table::State,
@@ -168,7 +198,7 @@ impl Mend {
         }
         db.prefetch([IdRow::read(entity, key)]);
         let mut own: Vec<(OutboxRow, Operation)> = Vec::new();
-        for row in db.rows(&whole_outbox())? {
+        for row in db.rows(&outbox_rows())? {
             let known = operation(&row.text);
             own.extend(known.filter(|(row, operation)| {
                 operation.entity == entity && row.row == *key && !matches!(row.state, State::Acknowledged { .. })

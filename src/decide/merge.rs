@@ -3,6 +3,7 @@
 
 use super::cache::{Cache, Run};
 use super::chain::{Queued, operations};
+use super::damaged::queued;
 use super::overlay::OverlayRow;
 use super::work::Work;
 use crate::model::{Action, Operation, RecordId};
@@ -131,7 +132,7 @@ pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: 
     let pending = operations(db, work, row)?;
     // Others may refer to what was created after them, so all of the outbox counts, if it is not too long.
     let all = Read::Range { table: Table::Outbox, by_index: false, range: KeyRange::all(), limit: Some(OTHERS_MAX + 1), reverse: false };
-    let others = db.all::<OutboxRow>(&all)?;
+    let others = queued(db, &all)?;
     let names = |operation: &Operation, stored: &OutboxRow| {
         let is = |(entity, id): &(String, RecordId)| *entity == row.entity && (*id == row.id || *id == row.key);
         mentioned(schema, operation).iter().any(is) || stored.drops.iter().any(is)
@@ -139,7 +140,7 @@ pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: 
     let own = |operation: &Operation| row.ops.iter().any(|op| op.id == operation.id);
     let unnamed = others
         .iter()
-        .all(|stored| stored.operation().is_ok_and(|other| own(&other) || work.has_ended(other.seq) || !names(&other, stored)));
+        .all(|(stored, other)| stored.damaged.is_none() && (own(other) || work.has_ended(other.seq) || !names(other, stored)));
     let unnamed = unnamed || is(Bug::AnnulledThoughNamed);
     let few = u32::try_from(others.len()).is_ok_and(|count| count <= OTHERS_MAX);
     let open = pending.iter().all(|(stored, operation)| is_open(work, stored, operation));

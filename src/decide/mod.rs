@@ -19,6 +19,7 @@ mod circle;
 mod claim;
 mod conflicts;
 mod constraint;
+mod damaged;
 mod effects;
 mod epoch;
 mod held;

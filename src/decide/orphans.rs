@@ -5,20 +5,21 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, Decision, Run, each, unreadable};
+use super::cache::{Cache, Decision, Run, each};
+use super::damaged::whole_outbox;
 use super::effects::{Effects, Settled};
 use super::ids::present;
 use super::intent::{Intent, WriteError};
 use super::items::{Discard, ItemError};
 use super::overlay::OverlayRow;
 use super::quarantine::Quarantined;
-use super::rows::{BaseRow, last_audit, last_audit_of, seals, whole_outbox};
+use super::rows::{BaseRow, last_audit, last_audit_of, seals, outbox_rows};
 use super::state::SyncState;
 use super::work::Work;
 use super::write::{LocalWrite, Wanted};
 use crate::audit::Event;
 use crate::model::{OpId, Operation, RecordId, Version};
-use crate::outbox::{Failure, OutboxRow, State};
+use crate::outbox::{Failure, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::relations::{Leads, Lost, Named, Orphan, Overlaid, ReferenceReport, Trace};
 use crate::schema::{Entity, Reference, Schema, references, references_set};
@@ -149,7 +150,7 @@ impl Decision for CheckReferences {
         let Some((number, (entity, declared))) = entities.find(|(_, (_, declared))| !declared.references.is_empty()) else {
             return Ok((Vec::new(), (part, None)));
         };
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let (holders, after) = self.holders(db, &sync, entity)?;
         part.records = u64::try_from(holders.len()).unwrap_or(u64::MAX);
         for (at, to, leads) in leads(db, &sync, declared, &holders)? {
@@ -241,13 +242,8 @@ impl EndOrphan {
                 Ok(done) => done,
                 Err(error) => return Ok((Vec::new(), Err(error.into()))),
             };
-            let mut operations = Vec::new();
-            for row in db.all::<OutboxRow>(&whole_outbox())? {
-                let operation = row.operation().map_err(unreadable)?;
-                if ids.contains(&operation.id) {
-                    operations.push(operation);
-                }
-            }
+            let all = whole_outbox(db)?.into_iter().map(|(_, operation)| operation);
+            let operations = all.filter(|operation| ids.contains(&operation.id)).collect();
             let ended = Ended { action: "discarded", operations, gone: gone_by(&batch), effects };
             return Ok((batch, Ok(Some(ended))));
         }
@@ -332,11 +328,11 @@ impl Decision for EndOrphan {
         let (over, known) = (OverlayRow::read_by_id(entity, id), last_audit_of(&self.operation));
         db.prefetch([SyncState::read(), over.clone(), known.clone(), last_audit(), seals()]);
         db.prefetch([BaseRow::read(self.generation, entity, id)]);
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let row: Option<OverlayRow> = db.one(&over)?;
         // What the end will need, in one round with what the references lead to.
         if self.delete && row.as_ref().is_some_and(|row| row.version.is_none()) {
-            db.prefetch([whole_outbox()]);
+            db.prefetch([outbox_rows()]);
         }
         db.prefetch(row.iter().flat_map(|row| &row.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
         let holder = match row.clone() {

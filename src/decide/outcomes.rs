@@ -170,7 +170,7 @@ impl Outcomes {
         operation: &Operation,
         Receipt { real_id, version, rests_on, again }: Receipt<'_>,
     ) -> Run<()> {
-        let sync = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let through = sync.through_of(&row.entity);
         if row.id != *real_id && row.id.as_temp().is_some() && operation.supersedes.is_some() {
             work.map_conflicts(db, &row.entity, &row.id, real_id)?;

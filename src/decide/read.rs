@@ -38,7 +38,7 @@ impl Decision for GetRecord {
         if let Some(row) = db.one::<OverlayRow>(&OverlayRow::read_by_id(&self.entity, &id))? {
             return Ok((Vec::new(), row.into_view()));
         }
-        let generation = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().generation;
+        let generation = SyncState::look(db)?.generation;
         let base: Option<BaseRow> = db.one(&BaseRow::read(generation, &self.entity, &id))?;
         Ok((Vec::new(), base.map(RecordView::from)))
     }
@@ -75,7 +75,7 @@ impl QueryRecords {
             }
         };
         db.prefetch([SyncState::read(), in_overlay.clone()].into_iter().chain(in_base(None)));
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let over = once(db.all(&in_overlay)?);
         let mut hidden = Seen::default();
         for row in &over {
@@ -159,7 +159,7 @@ impl Decision for CountRecords {
         }
         let in_overlay = OverlayRow::read_entity(entity);
         db.prefetch([SyncState::read(), in_overlay.clone(), Read::count(Table::Base, BaseRow::range(*generation, entity))]);
-        let generation = db.one::<SyncState>(&SyncState::read())?.unwrap_or_default().generation;
+        let generation = SyncState::look(db)?.generation;
         let below = db.count(&Read::count(Table::Base, BaseRow::range(generation, entity)))?;
         let over = once(db.all(&in_overlay)?);
         let hides = |row: &OverlayRow| Read::count(Table::Base, KeyRange::only(BaseRow::key(generation, entity, &row.id)));

@@ -187,7 +187,7 @@ impl Resolve {
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
         let _ = around(db, work, &conflict.operation);
         let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(Err(ResolveError::Unknown(id))) };
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
         // Another operation of ours may have been applied since: what it left is the server's state now. But a state of

@@ -26,7 +26,7 @@ pub(super) fn last_audit_of(operation: &OpId) -> Read {
 }
 
 /// Reads the whole outbox: what is unsent, and what the server applied and has not told to be durable.
-pub(super) fn whole_outbox() -> Read {
+pub(super) fn outbox_rows() -> Read {
     Read::range(Table::Outbox, KeyRange::all())
 }
 

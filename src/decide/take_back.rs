@@ -89,7 +89,7 @@ impl Decision for TakeBack {
             let step = conflict.steps.pop().unwrap_or_else(|| Step::new(StepKind::Undone, self.now));
             return Ok((Vec::new(), Ok(TakenBack { operation: step.operation, kept: step.kept, effects: Effects::default() })));
         }
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let place = Place { schema: &self.schema, entity: &conflict.entity };

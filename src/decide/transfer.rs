@@ -7,12 +7,13 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, Decision, Run, each, outdated, unreadable};
+use super::damaged::whole_outbox;
 use super::effects::Effects;
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::quarantine::Quarantined;
 use super::rebase::{after, map_temps};
-use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals, whole_outbox};
+use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals, outbox_rows};
 use super::shown::Present;
 use super::state::SyncState;
 use super::work::Work;
@@ -80,13 +81,13 @@ impl Decision for Export {
     type Out = (Unsent, Effects);
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        db.prefetch([last_audit(), seals(), SyncState::read(), whole_outbox()]);
+        db.prefetch([last_audit(), seals(), SyncState::read(), outbox_rows()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let mut unsent: Vec<(OutboxRow, Operation)> = Vec::new();
-        for stored in db.all::<OutboxRow>(&whole_outbox())? {
-            if !matches!(stored.state, State::Acknowledged { .. }) {
-                let operation = stored.operation().map_err(unreadable)?;
+        for (stored, operation) in whole_outbox(db)? {
+            // What cannot be read is no work for another device.
+            if !matches!(stored.state, State::Acknowledged { .. }) && stored.damaged.is_none() {
                 unsent.push((stored, operation));
             }
         }
@@ -94,7 +95,7 @@ impl Decision for Export {
         db.prefetch(unsent.iter().map(|(stored, operation)| OverlayRow::read(&operation.entity, &stored.row)));
         db.prefetch(named.iter().map(|(entity, id)| IdRow::read(entity, id)));
         db.settle()?;
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let mut out = Unsent { epoch: sync.epoch, ..Unsent::default() };
         for (entity, id) in named {
             let now = present(db, &entity, &id)?;
@@ -229,6 +230,7 @@ impl Import {
             here,
             behind: None,
             replaces_carried: false,
+            damaged: None,
         };
         work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });
         work.queue(&operation, stored);

@@ -4,12 +4,13 @@
 use std::rc::Rc;
 
 use super::audit::{Point, before};
-use super::cache::{Cache, Decision, Run, unreadable};
+use super::cache::{Cache, Decision, Run};
+use super::damaged::whole_outbox;
 use super::effects::{Effects, Settled};
-use super::rows::{Device, last_audit, whole_outbox};
+use super::rows::{Device, last_audit, number, outbox_rows};
 use super::work::Work;
-use crate::audit::{self, Event};
-use crate::outbox::{OutboxRow, State};
+use crate::audit::Event;
+use crate::outbox::State;
 use crate::plan::{Table, Write, WriteBatch};
 use crate::schema::Schema;
 use crate::value::KeyRange;
@@ -34,14 +35,13 @@ impl Decision for Wipe {
     type Out = Result<(usize, Effects), usize>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        db.prefetch([last_audit(), Device::read(), whole_outbox()]);
-        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        db.prefetch([last_audit(), Device::read(), outbox_rows()]);
+        let mut work = Work::anew(db, &self.schema, &self.user, self.now)?;
         work.because(self.reason.as_deref());
         let mut unsent = 0;
-        for stored in db.all::<OutboxRow>(&whole_outbox())? {
+        for (stored, operation) in whole_outbox(db)? {
             if !matches!(stored.state, State::Acknowledged { .. }) {
                 unsent += 1;
-                let operation = stored.operation().map_err(unreadable)?;
                 work.note(&operation, Event::Discarded);
                 work.settle(&operation.id, Settled::Discarded);
             }
@@ -49,7 +49,7 @@ impl Decision for Wipe {
         if unsent > 0 && !self.force {
             return Ok((Vec::new(), Err(unsent)));
         }
-        let last = db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq);
+        let last = db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key));
         let tells = unsent > 0 || self.reason.is_some();
         let (kept, device) = (if tells { last + 1 } else { last }, db.rows(&Device::read())?.first().cloned());
         let anchor = before(db, kept, self.now)?;

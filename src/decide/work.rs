@@ -1,12 +1,14 @@
 //! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
 //! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
 
-use super::cache::{Cache, Run, outdated, unreadable};
+use super::audit::below;
+use super::cache::{Cache, Run, Stop, outdated, unreadable};
 use super::chain::Fresh;
+use super::check::readable;
 use super::effects::{Effects, Settled};
 use super::overlay::{OverlayRow, once};
-use super::rows::{BaseRow, IdRow, Seen, conflict_row, last_audit, row, seals, seals_row};
-use crate::audit::{self, Entry, Event};
+use super::rows::{BaseRow, IdRow, Seen, conflict_row, last_audit, number, row, seals, seals_row};
+use crate::audit::{self, Entry, Event, Stored};
 use crate::conflict::{Conflict, Filter, filter::of_record};
 use crate::model::{IdSource, OpId, Operation, RecordId, Stamp};
 use crate::outbox::{OutboxRow, Seals, State};
@@ -51,9 +53,27 @@ impl<'w> Work<'w> {
     /// Begins at the last audit row.
     pub(super) fn begin(db: &mut Cache, schema: &'w Schema, user: &'w str, now: u64) -> Run<Self> {
         let last: Option<audit::Row> = db.one(&last_audit())?;
+        Ok(Self::after(last, schema, user, now))
+    }
+    /// The same for what a person wants done even behind an audit row that cannot be read: what is told then is linked to the
+    /// text that stands there, so that a verification names that row, and goes on behind it.
+    pub(super) fn anew(db: &mut Cache, schema: &'w Schema, user: &'w str, now: u64) -> Run<Self> {
+        let last = match db.one(&last_audit()) {
+            Err(Stop::Corrupt(_)) => {
+                let row = db.rows(&last_audit())?.first().cloned();
+                let stored = row.map(|row| Stored { key: number(&row.key), text: row.text }).unwrap_or_default();
+                let before: Option<audit::Row> = readable(db, &below(stored.key))?;
+                let stamp = before.map_or_else(Stamp::default, |before| before.stamp);
+                Some(audit::Row { hash: stored.head(), ..audit::Row::after(None, stored.key, stamp, user, None, Vec::new()) })
+            }
+            known => known?,
+        };
+        Ok(Self::after(last, schema, user, now))
+    }
+    fn after(last: Option<audit::Row>, schema: &'w Schema, user: &'w str, now: u64) -> Self {
         let stamp = Stamp::after(last.as_ref().map(|row| row.stamp), now);
         let next_seq = last.as_ref().map_or(1, |row| row.seq + 1);
-        Ok(Self {
+        Self {
             schema,
             user,
             now,
@@ -72,7 +92,7 @@ impl<'w> Work<'w> {
             entries: Vec::new(),
             reason: None,
             effects: Effects::default(),
-        })
+        }
     }
     /// The stamp of this decision.
     pub(super) fn stamp(&self) -> Stamp {

@@ -91,7 +91,7 @@ impl Decision for LocalWrite {
         }
         db.settle()?;
         let replayed = by_operation.is_some_and(|read| db.rows(&read).is_ok_and(|rows| !rows.is_empty()));
-        let sync: SyncState = db.one(&SyncState::read())?.unwrap_or_default();
+        let sync = SyncState::look(db)?;
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         if replayed {
@@ -285,7 +285,11 @@ impl LocalWrite {
             Some(at) => Some((new[at].row.clone(), new[at].operation.clone())),
             // A delete that stands for itself may annul a create that nobody has seen, whatever else goes with it.
             None if grouped && (self.wanted.len() > 1 || operation.action != Action::Delete) => None,
-            None => work.outbox(db, last.seq)?,
+            // What cannot be read stays as it is.
+            None => match work.outbox(db, last.seq) {
+                Err(Stop::Corrupt(_)) => None,
+                known => known?,
+            },
         };
         let Some((stored, target)) = target else { return Ok(Merged::Not) };
         if own.is_none() && !merge::is_open(work, &stored, &target) {

@@ -31,7 +31,7 @@ pub(super) struct Sort {
 }
 
 /// What a function is asked about.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Matter<'m> {
     pub(super) entity: &'m str,
     /// The conflict, where it is one.

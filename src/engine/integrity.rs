@@ -147,7 +147,13 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     async fn table(&self, position: &mut Position, table: Table, dry: Option<bool>) -> Result<Told, EngineError> {
-        let mend = dry.map(|dry| Mend { dry, name: self.op_id(), now: self.now(), user: self.inner.settings.user.clone() });
+        let mend = dry.map(|dry| Mend {
+            dry,
+            name: self.op_id(),
+            now: self.now(),
+            user: self.inner.settings.user.clone(),
+            device: self.inner.device.clone(),
+        });
         let look = CheckRows { schema: self.inner.settings.schema.clone(), table, after: Key::of(&position.at), mend };
         let part: Checked = match dry {
             Some(_) => self.decide(Durability::Strict, look).await?,

@@ -93,6 +93,8 @@ struct Inner<S, H> {
     /// The sequence up to which it is known; nothing before it was first read.
     known: Cell<Option<u64>>,
     state: RefCell<SyncState>,
+    /// The table with a row that no session can go without, and that cannot be read.
+    stops: Cell<Option<&'static str>>,
     flight: RefCell<Seals>,
     attempts: RefCell<Vec<(u64, Attempt)>>,
     batch: Cell<BatchSize>,
@@ -169,6 +171,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             seals: RefCell::default(),
             known: Cell::new((opened.unfinished == 0).then_some(opened.last_seq)),
             state: RefCell::new(opened.sync),
+            stops: Cell::default(),
             flight: RefCell::default(),
             attempts: RefCell::default(),
             batch: Cell::new(batch),
@@ -194,7 +197,11 @@ impl<S: Store, H: Host> Engine<S, H> {
             engine.refresh().await?;
         }
         if opened.looked_at.is_some_and(|release| release != engine.inner.settings.schema.release) {
-            engine.look_again().await?;
+            match engine.look_again().await {
+                // What lies there waits until that is mended.
+                Err(error) if error.code == "integrity" => {}
+                done => done.map(drop)?,
+            }
         }
         engine.inner.poke.notify();
         Ok((engine, listener))

@@ -2,10 +2,11 @@
 //! where other contexts acted, by what the audit trail says since.
 
 use super::events::{Announcement, Event, by_entity};
+use super::functions::Matter;
 use super::{Engine, EngineError};
 use crate::audit;
 use crate::decide::{Effects, Load, Loaded, ResolveId, Settled, SyncState};
-use crate::outbox::{Failure, Queue, State};
+use crate::outbox::{Failure, Item, Queue, State};
 use crate::platform::{Channel, Host};
 use crate::store::Store;
 use crate::value::to_text;
@@ -117,8 +118,10 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Brings the picture of the outbox up to date with the stored one.
     pub(super) async fn refresh(&self) -> Result<(), EngineError> {
         let inner = &self.inner;
-        let loaded = self.look(Load { known: inner.known.get() }).await?;
-        self.take_in(&loaded)?;
+        // What could not be read may be gone, or somebody with a copy put it back.
+        let whole = inner.queue.borrow().items().any(|(_, item)| item.row.damaged.is_some());
+        let loaded = self.look(Load { known: inner.known.get(), whole }).await?;
+        self.take_in(&loaded);
         let unknown = inner.queue.borrow().unknown_temps(&inner.seals.borrow());
         if !unknown.is_empty() {
             let found = self.look(ResolveId { ids: unknown }).await?;
@@ -130,7 +133,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(())
     }
 
-    fn take_in(&self, loaded: &Loaded) -> Result<(), EngineError> {
+    fn take_in(&self, loaded: &Loaded) {
         let inner = &self.inner;
         // The offset is what this context measured last; the rest is what is stored.
         let measured = inner.state.borrow().offset_ms;
@@ -138,20 +141,26 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.stands(SyncState { offset_ms, ..loaded.sync.clone() });
         if inner.known.get().is_some_and(|known| loaded.last_seq < known) {
             // Something was absorbed while this was being read.
-            return Ok(());
+            return;
+        }
+        if let (true, Some(table)) = (inner.stops.replace(loaded.stops) != loaded.stops, loaded.stops) {
+            self.warn("damaged", Matter { entity: table, ..Matter::default() });
         }
         let mut queue = inner.queue.borrow_mut();
+        let is_damaged = |(_, item): &(u64, &Item)| item.row.damaged.is_some();
+        let told: Vec<u64> = queue.items().filter(is_damaged).map(|(seq, _)| seq).collect();
         if loaded.whole {
             queue.clear();
         }
-        for row in &loaded.rows {
-            let inserted = queue.insert(row.clone(), &inner.settings.schema);
-            inserted.map_err(|error| EngineError::new("integrity", &format!("an operation in the outbox cannot be read: {error}")))?;
+        for (row, operation) in &loaded.rows {
+            if row.damaged.is_some() && !told.contains(&operation.seq) {
+                self.warn("damaged", Matter { entity: &operation.entity, record: Some(&operation.record), ..Matter::default() });
+            }
+            queue.put(row.clone(), operation.clone(), &inner.settings.schema);
         }
         inner.seals.replace(loaded.seals.clone());
         inner.known.set(Some(loaded.last_seq));
         self.settle_from(&queue, &loaded.trail);
-        Ok(())
     }
 
     /// Tells who waits for operations that another context brought to their end.

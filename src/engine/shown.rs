@@ -241,6 +241,8 @@ struct ShownItem<'i> {
     created_at: u64,
     sealed: bool,
     operation: ShownOperation<'i>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<&'i str>,
 }
 
 /// What is known of an item beside what is stored.
@@ -306,5 +308,6 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
         created_at: item.row.created,
         sealed: aside.sealed,
         operation: shown_operation(shown, state, None),
+        damaged: item.row.damaged.as_deref(),
     })
 }

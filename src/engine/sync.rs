@@ -30,6 +30,10 @@ impl<S: Store, H: Host> Engine<S, H> {
             if error.retryable {
                 self.inner.initialised.set(false);
             }
+            if error.code == "integrity" {
+                // What is stored is not what is known here: the next session looks at all of it.
+                self.inner.known.set(None);
+            }
             result.errors.push(error);
         }
         result.duration = self.now().saturating_sub(result.started);
@@ -97,6 +101,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.refresh().await?;
         if self.inner.state.borrow().paused {
             return Err(SyncError::paused());
+        }
+        if let Some(table) = self.inner.stops.get() {
+            return Err(SyncError::new("integrity", &format!("a row of '{table}' cannot be read: integrity.repair makes it anew"), false));
         }
         // First what a tab was to ask and has not: it needs no network.
         self.ask_rules(cancel).await?;

@@ -46,11 +46,19 @@ impl Queue {
     /// Adds an operation.
     pub fn insert(&mut self, row: OutboxRow, schema: &Schema) -> Result<(), crate::value::ReadError> {
         let operation = row.operation()?;
+        self.put(row, operation, schema);
+        Ok(())
+    }
+    /// The same with what was read from its text before.
+    pub fn put(&mut self, row: OutboxRow, mut operation: Operation, schema: &Schema) {
+        if row.damaged.is_some() {
+            // Nobody knows in which lane it was; records of its entity are in this one.
+            operation.lane = schema.entity(&operation.entity).and_then(|declared| declared.lane.clone());
+        }
         let mut node = Node::of(&operation, schema, &row.drops, &mut self.places);
         node.supersedes.extend(row.replaces.iter().map(|id| self.places.operation(id)));
         let strict = schema.lanes.get(node.lane).is_some_and(|lane| lane.strict);
         self.items.insert(operation.seq, Item { row, operation, node, strict });
-        Ok(())
     }
     /// Forgets all operations; what is known of IDs stays.
     pub fn clear(&mut self) {

@@ -80,6 +80,9 @@ pub struct OutboxRow {
     /// Whether it stands in the place of one that was imported: then it was not written on what was written here either.
     #[serde(default, rename = "carried", skip_serializing_if = "std::ops::Not::not")]
     pub replaces_carried: bool,
+    /// What is stored in its place and cannot be read. Such a row is never stored itself.
+    #[serde(skip)]
+    pub damaged: Option<String>,
 }
 
 impl OutboxRow {
@@ -87,7 +90,19 @@ impl OutboxRow {
     pub fn new(operation: &Operation, row: RecordId, drops: Vec<(String, RecordId)>, created: u64) -> Self {
         let body = crate::value::to_text(operation);
         let (replaces, waits_for) = (Vec::new(), Vec::new());
-        Self { body, state: State::Pending, row, drops, created, replaces, waits_for, behind: None, here: None, replaces_carried: false }
+        Self {
+            body,
+            state: State::Pending,
+            row,
+            drops,
+            created,
+            replaces,
+            waits_for,
+            behind: None,
+            here: None,
+            replaces_carried: false,
+            damaged: None,
+        }
     }
     /// The row for another operation in the place of this one, or for this one in another shape.
     pub fn instead(&self, by: &Operation) -> Self {
