@@ -98,10 +98,13 @@ fn holder<'d>(document: &'d mut Value, at: &Pointer) -> Done<Option<(&'d mut Val
     Ok(Some((held?, last)))
 }
 
+/// Whether a document with this value there has no more levels than it may have.
+fn fits(at: &Pointer, value: &Value) -> Done<()> {
+    if at.keys().count() + super::limits::depth(value) > LIMITS.depth_max { Err("it goes too deep") } else { Ok(()) }
+}
+
 fn add(document: &mut Value, at: &Pointer, value: Value) -> Done<()> {
-    if at.keys().count() + super::limits::depth(&value) > LIMITS.depth_max {
-        return Err("it goes too deep");
-    }
+    fits(at, &value)?;
     match holder(document, at)? {
         None => *document = value,
         Some((Value::Object(fields), key)) => drop(fields.insert(key, value)),
@@ -131,6 +134,7 @@ fn remove(document: &mut Value, at: &Pointer) -> Done<Value> {
 
 fn replace(document: &mut Value, at: &Pointer, value: Value) -> Done<()> {
     find(document, at)?;
+    fits(at, &value)?;
     match holder(document, at)? {
         // In a list it keeps its place.
         Some((Value::Array(items), key)) => drop(std::mem::replace(&mut items[index(&key)?], value)),
@@ -254,6 +258,12 @@ mod tests {
         let deep: Vec<Value> =
             (0..80).map(|_| json!({"op": "add", "path": "/a", "value": {"a": {}}})).chain((0..80).map(|_| copy("", "/a"))).collect();
         assert_eq!(apply_patch(&json!({}), &deep.into()).expect_err("too deep").reason, "it goes too deep");
+        for (document, path) in [(json!([0]), "/0"), (json!({"a": 0}), "/a")] {
+            let nested = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+            let replace = |levels: usize| json!([{"op": "replace", "path": path, "value": nested(levels)}]);
+            assert!(apply_patch(&document, &replace(LIMITS.depth_max - 1)).is_ok(), "{path}");
+            assert_eq!(apply_patch(&document, &replace(LIMITS.depth_max)).expect_err("too deep").reason, "it goes too deep", "{path}");
+        }
     }
 
     #[test]
