@@ -111,8 +111,8 @@ pub enum WriteError {
         /// The other record.
         id: RecordId,
     },
-    /// The record would not be as the schema declares it.
-    #[error("the {entity} would not be as the schema declares it: {}", told(faults))]
+    /// The record would not be as the schema declares it, or a function of the app refuses it.
+    #[error("the {entity} is refused: {}", told(faults))]
     Invalid {
         /// The entity type.
         entity: String,

@@ -265,7 +265,7 @@ pub(super) fn item(item: &Item, shown: &Operation, aside: &Aside<'_>) -> Value {
             ("parked", Reason { path: failure.path.as_deref(), faults: &failure.faults, ..reason(&failure.code, &failure.message) })
         }
         (State::Conflict { conflict }, _) => {
-            let why = reason("conflict", "Both sides changed this record; somebody has to decide.");
+            let why = reason("conflict", "The server has something that it cannot be applied to; somebody has to decide.");
             ("conflict", Reason { conflict_id: Some(*conflict), ..why })
         }
         (State::Acknowledged { .. }, _) => ("acknowledged", reason("not_durable", "Applied; kept until the server cannot lose it.")),
