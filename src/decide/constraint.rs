@@ -94,6 +94,7 @@ impl Resolve {
         let unknown = |id| Ok(Err(ResolveError::Unknown(id)));
         let Some((stored, old)) = work.outbox(db, conflict.operation.seq)? else { return unknown(conflict.id) };
         let data = match (&self.resolution, &conflict.operation.action) {
+            (Resolution::ServerWins, _) if !self.gives_up => return Ok(Err(ResolveError::NoReason)),
             (Resolution::ServerWins, _) => return self.never_born(db, work, conflict),
             (Resolution::Merge(Some(exactly)), _) => exactly.clone(),
             (_, Action::Create { data }) => data.clone(),

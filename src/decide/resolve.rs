@@ -58,6 +58,8 @@ pub struct Resolve {
     pub dry: bool,
     /// Why, where the person said so.
     pub reason: Option<String>,
+    /// Whether new records that the server refused may be given up: where that wants a reason, there is one.
+    pub gives_up: bool,
     /// That a function of the app decides, and the conflict as it was shown to that: another one is left for the next time.
     pub asked: Option<Box<Conflict>>,
     /// IDs for the operations that will stand in the places of those in conflict and their groups.
@@ -98,6 +100,9 @@ pub enum ResolveError {
     /// Another device met it in a transaction: what would stand in its place is of several operations.
     #[error("it was written in a transaction, and only its own device has the others")]
     InTransaction,
+    /// It would give unsent work up, and that wants a reason.
+    #[error("the settings want a reason for giving unsent work up")]
+    NoReason,
     /// The merged fields hold a value at a reference path that is no ID.
     #[error(transparent)]
     Reference(#[from] ReferenceError),

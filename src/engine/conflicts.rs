@@ -169,9 +169,10 @@ impl<S: Store, H: Host> Engine<S, H> {
             Some(_) => return Err(invalid("reason", "must be a text")),
         };
         // Where nothing is decided, nobody is asked why.
+        let gives_up = dry || self.reason(Act::Discard, reason.as_deref()).is_ok();
         let reason = if dry { None } else { self.reason(Act::Resolve, reason.as_deref())? };
         let (schema, user) = (settings.schema.clone(), settings.user.clone());
-        Ok(Resolve { schema, conflicts, resolution: resolution(strategy)?, dry, reason, asked: None, fresh: self.fresh(), user })
+        Ok(Resolve { schema, conflicts, resolution: resolution(strategy)?, dry, reason, gives_up, asked: None, fresh: self.fresh(), user })
     }
 
     pub(super) fn decided(&self, done: &Resolved) {

@@ -111,6 +111,7 @@ impl From<ResolveError> for EngineError {
         match error {
             ResolveError::Unknown(id) => Self::with("unknown_conflict", &error.to_string(), json!({"id": id})),
             ResolveError::InTransaction => Self::new("in_transaction", &error.to_string()),
+            ResolveError::NoReason => Self::with("reason_required", &error.to_string(), json!({"path": "reason"})),
             ResolveError::Write(error) => error.into(),
             ResolveError::Reference(error) => WriteError::InvalidReference { path: error.path, entity: error.entity }.into(),
         }

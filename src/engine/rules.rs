@@ -84,6 +84,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             resolution,
             dry: false,
             reason: None,
+            gives_up: true,
             asked: Some(Box::new(conflict.clone())),
             fresh: self.fresh(),
             user: settings.user.clone(),

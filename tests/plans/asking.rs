@@ -32,6 +32,7 @@ fn answer(desk: &Desk, asked: &Conflict) -> Resolved {
         resolution: Resolution::ClientWins,
         dry: false,
         reason: None,
+        gives_up: true,
         asked: Some(Box::new(asked.clone())),
         fresh: Fresh { now: 1_700_000_000_000, random: [7; 10] },
         user: "anna".to_owned(),

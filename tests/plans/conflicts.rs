@@ -302,6 +302,7 @@ fn a_record_that_was_given_up_is_not_given_up_twice() {
         asked: None,
         dry: false,
         reason: None,
+        gives_up: true,
         fresh: Fresh { now: 1_700_000_000_001, random: [7; 10] },
         user: "anna".to_owned(),
     };

@@ -340,6 +340,7 @@ fn a_decision_stands_on_no_version_of_the_old_lineage() {
         resolution,
         dry: false,
         reason: None,
+        gives_up: true,
         asked: None,
         fresh,
         user: "anna".to_owned(),

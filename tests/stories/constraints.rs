@@ -368,3 +368,25 @@ fn no_merge_takes_what_another_record_has_whatever_it_decides() {
         everybody_has([&ben, &anna], json!([["a", "Ada"], ["c", "B."]])).await;
     });
 }
+
+#[test]
+fn giving_a_refused_record_up_wants_the_reason_that_discarding_wants() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna").tab().await;
+        let ben = world.device("ben").tab_with(json!({"audit": {"requireReason": ["discard"]}})).await;
+        anna.create("owner", json!({"email": "a", "name": "Ada"})).await;
+        ben.create("owner", json!({"email": "a", "name": "Bo"})).await;
+        assert!(anna.sync().await.success && ben.up().await.success);
+        let conflict = open(&ben).await.remove(0);
+        let refused = resolve(&ben, &conflict, json!({"type": "server-wins"})).await.expect_err("no reason");
+        assert_eq!((refused.0, &refused.1["path"], ben.queue().await.len()), ("reason_required", &json!("reason"), 1));
+        let many = ben.engine.resolve_many(r#"{"type": "server-wins"}"#, "{}", false).await.expect("told");
+        assert_eq!((&many["resolved"], &many["failed"][0]["error"]["code"]), (&json!([]), &json!("reason_required")));
+        let dry = ben.engine.resolve_many(r#"{"type": "server-wins"}"#, "{}", true).await.expect("told");
+        assert_eq!(dry["resolved"], json!([conflict["id"]]), "where nothing is decided, nobody is asked why");
+        assert_eq!(resolve(&ben, &conflict, json!({"type": "server-wins", "reason": "a double"})).await, Ok(()));
+        let told = ben.engine.audit_query("", r#"{"event": "discarded"}"#, true).await.expect("told");
+        assert_eq!((&told[0]["reason"], ben.queue().await.len()), (&json!("a double"), 0));
+    });
+}
