@@ -4,6 +4,7 @@
 //! [`ASKED_MAX`] times.
 
 use super::cache::{Cache, Decision, Run};
+use super::check::all_readable;
 use super::rows::conflict_row;
 use crate::conflict::{Conflict, Filter, filter::of_asking};
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -50,7 +51,7 @@ impl Decision for Asking {
         db.prefetch(reads.iter().cloned());
         let (mut batch, mut out) = (Vec::new(), Asked::default());
         for read in &reads {
-            for mut conflict in db.all::<Conflict>(read)? {
+            for mut conflict in all_readable::<Conflict>(db, read)? {
                 let answered = self.left.iter().find(|(left, _)| left.id == conflict.id && conflict.is_as_asked(left));
                 let asked = conflict.asks.unwrap_or_default();
                 match answered.map(|(_, why)| *why).or((asked >= ASKED_MAX).then_some(Asked::UNSETTLED)) {

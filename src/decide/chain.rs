@@ -4,6 +4,7 @@
 //! it on the same record and was sent, because that was written on a state that is no more.
 
 use super::cache::{Cache, Run, Stop};
+use super::check::readable;
 use super::damaged::{queued, stand_in};
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{ServerClock, after, map_temps, rebase};
@@ -244,7 +245,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
             // What waits for a decision of its own goes on waiting under its new name.
             work.supersede(stored, member, &by, stored.state.clone());
             if let Some(read) = conflict_of(&stored.state)
-                && let Some(mut conflict) = db.one::<Conflict>(&read)?
+                && let Some(mut conflict) = readable::<Conflict>(db, &read)?
             {
                 conflict.operation = by.clone();
                 work.conflict(&conflict);

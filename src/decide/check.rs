@@ -346,6 +346,11 @@ pub(super) fn readable<T: serde::de::DeserializeOwned>(db: &mut Cache, read: &Re
     Ok(db.rows(read)?.first().and_then(|row| from_text(&row.text).ok()))
 }
 
+/// The rows of a read that can be read. The others are faults that a check names, and hide none of these.
+pub(super) fn all_readable<T: serde::de::DeserializeOwned>(db: &mut Cache, read: &Read) -> Run<Vec<T>> {
+    Ok(db.rows(read)?.iter().filter_map(|row| from_text(&row.text).ok()).collect())
+}
+
 /// An outbox row and its operation, if they can be read.
 pub(super) fn operation(text: &str) -> Option<(OutboxRow, Operation)> {
     let stored: OutboxRow = from_text(text).ok()?;

@@ -6,14 +6,15 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::cache::{Cache, Decision, Run, each};
+use super::check::{all_readable, readable};
 use super::held::renewed;
 use super::overlay::OverlayRow;
-use super::rows::{Device, IdRow, conflict_row};
+use super::rows::{Device, IdRow, conflict_row, number};
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError, filter};
 use crate::model::RecordId;
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::schema::Schema;
-use crate::value::{Key, KeyRange, Object, to_value};
+use crate::value::{Key, KeyRange, Object, from_text, to_value};
 
 /// So many are read at least where not all that is read is meant.
 const LOOKED_THROUGH_MIN: u32 = 50;
@@ -100,8 +101,8 @@ impl ListConflicts {
         for way in ways {
             let (mut ended, mut meant) = (true, 0);
             for read in way {
-                let found: Vec<Conflict> = db.all(read)?;
-                ended &= found.len() < size(wanted.max(LOOKED_THROUGH_MIN));
+                let found: Vec<Conflict> = all_readable(db, read)?;
+                ended &= db.rows(read)?.len() < size(wanted.max(LOOKED_THROUGH_MIN));
                 meant += found.iter().filter(|conflict| self.filter.matches(conflict, records)).count();
             }
             if ended || meant >= size(wanted) {
@@ -119,13 +120,13 @@ impl ListConflicts {
         let records = self.records(db)?;
         let mut after = None;
         if let Some(id) = self.filter.after {
-            let before: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, id.into()))?;
+            let before: Option<Conflict> = readable(db, &Read::Get(Table::Conflicts, id.into()))?;
             let Some(before) = before else { return wrong("after", "must be the id of a conflict") };
             after = Some(before.place());
         }
         let lists = self.filter.ways(&records);
         let all_meant = lists.len() == 1;
-        let limit = self.filter.limit.map(|limit| if all_meant { limit } else { limit.max(LOOKED_THROUGH_MIN) });
+        let mut limit = self.filter.limit.map(|limit| if all_meant { limit } else { limit.max(LOOKED_THROUGH_MIN) });
         // Backwards a store reads one row after another: all of them come faster forwards.
         let reverse = self.filter.descending && limit.is_some();
         let read = |list: &Key| {
@@ -133,7 +134,7 @@ impl ListConflicts {
             Read::Range { table: Table::Conflicts, by_index: true, range, limit, reverse }
         };
         let mut ways: Vec<Vec<Read>> = lists.iter().map(|way| way.iter().map(read).collect()).collect();
-        let reads = if all_meant {
+        let mut reads = if all_meant {
             ways.pop().unwrap_or_default()
         } else if let Some(way) = self.answering(db, &ways, &records)? {
             way
@@ -141,9 +142,23 @@ impl ListConflicts {
             self.shortest(db, ways)?
         };
         db.prefetch(reads.iter().cloned());
+        let mut broken = false;
+        for read in &reads {
+            let found: Vec<Conflict> = all_readable(db, read)?;
+            broken |= found.len() < db.rows(read)?.len();
+        }
+        if broken && limit.take().is_some() {
+            // Nobody knows the place of a row that cannot be read, and so none behind which a page could go on: all are read.
+            for read in &mut reads {
+                if let Read::Range { limit, .. } = read {
+                    *limit = None;
+                }
+            }
+            db.prefetch(reads.iter().cloned());
+        }
         let mut looked: Vec<Conflict> = Vec::new();
         for read in &reads {
-            for conflict in db.all::<Conflict>(read)? {
+            for conflict in all_readable::<Conflict>(db, read)? {
                 // Each list is in the order of reading: nearly always it is the last.
                 let before = |known: &Conflict| (known.place() < conflict.place()) != reverse;
                 let at = looked.partition_point(before);
@@ -173,7 +188,7 @@ impl Decision for ListConflicts {
     type Out = Result<ConflictPage, FilterError>;
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         if let Some(id) = self.only {
-            let mut found = db.all(&Read::Get(Table::Conflicts, id.into()))?;
+            let mut found: Vec<Conflict> = db.all(&Read::Get(Table::Conflicts, id.into()))?;
             renewed(db, &mut found)?;
             return Ok((Vec::new(), Ok(ConflictPage { found, more_after: None })));
         }
@@ -283,10 +298,10 @@ impl Decision for CountConflicts {
                 add(&mut counts.by_resolution, how, count(filter::of_resolution(how))?);
             }
         }
-        counts.oldest_open = db.one::<Conflict>(&oldest)?.map(|conflict| conflict.detected_at);
+        counts.oldest_open = readable::<Conflict>(db, &oldest)?.map(|conflict| conflict.detected_at);
         let ended = counts.resolved + counts.undone;
         let sums = (sum(&counts.by_kind), sum(&counts.by_entity), sum(&counts.by_resolution));
-        let all_known = sums == (counts.total, counts.total, ended);
+        let all_known = sums == (counts.total, counts.total, ended) && counts.oldest_open.is_some() == (counts.open > 0);
         Ok((Vec::new(), all_known.then_some(counts)))
     }
 }
@@ -310,9 +325,10 @@ impl Decision for IndexConflicts {
         let Some(device) = device.filter(|device| device.layout < Device::LAYOUT) else { return Ok((Vec::new(), None)) };
         let mut batch = Vec::new();
         let mut last = None;
-        for mut conflict in db.all::<Conflict>(&read)? {
+        for row in db.rows(&read)? {
+            last = Some(number(&row.key));
+            let Ok(mut conflict) = from_text::<Conflict>(&row.text) else { continue };
             conflict.begin();
-            last = Some(conflict.id);
             batch.push(Write::Put(Table::Conflicts, conflict_row(&conflict)));
         }
         if last.is_none() {

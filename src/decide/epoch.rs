@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Queued, with};
+use super::check::readable;
 use super::damaged::whole_outbox;
 use super::effects::Effects;
 use super::ids::present;
@@ -72,7 +73,7 @@ impl Decision for ChangeEpoch {
         }
         db.settle()?;
         for read in &open {
-            if let Some(mut conflict) = db.one::<Conflict>(read)? {
+            if let Some(mut conflict) = readable::<Conflict>(db, read)? {
                 conflict.server.version = Version::LOST;
                 if let Some(other) = &mut conflict.other {
                     other.version = Some(Version::LOST);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, Onto, around, conflict_of, operations, reissue, renew_view, with};
+use super::check::readable;
 use super::damaged::whole_outbox;
 use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
@@ -224,7 +225,12 @@ impl Decision for Discard {
         match root.row.state {
             State::Pending if sealed => return refused(ItemError::Sealed),
             State::Acknowledged { .. } => return refused(ItemError::Sealed),
-            State::Conflict { .. } => return refused(ItemError::InConflict),
+            // Nobody can resolve a conflict that cannot be read.
+            State::Conflict { conflict } => {
+                if readable::<Conflict>(db, &Read::Get(Table::Conflicts, conflict.into()))?.is_some() {
+                    return refused(ItemError::InConflict);
+                }
+            }
             State::Pending | State::Parked { .. } => {}
         }
         // What depends on a refused operation can never take effect, sealed or not.
@@ -258,7 +264,7 @@ pub(super) fn give_up(
             rows.extend(work.overlay(db, &item.operation.entity, &item.row.row)?);
         }
         if let Some(read) = conflict_of(&item.row.state)
-            && let Some(mut conflict) = db.one::<Conflict>(&read)?.filter(|conflict| decided != Some(conflict.id))
+            && let Some(mut conflict) = readable::<Conflict>(db, &read)?.filter(|conflict| decided != Some(conflict.id))
         {
             let stood = conflict.server.data.clone();
             conflict.resolve(clock.now, user, DISCARDED, None, stood.as_ref(), Some(work.schema()));

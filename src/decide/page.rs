@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
 use super::chain::{operations, renew_view};
+use super::check::readable;
 use super::effects::Effects;
 use super::incoming::{Content, Incoming};
 use super::overlay::{OverlayRow, once};
@@ -369,7 +370,8 @@ impl ApplyPage {
 /// At most one open conflict per record: whoever comes second renews its server side, if that is older. After a
 /// restore it is, even where the record has got its version of the new lineage by a receipt already.
 fn renew(db: &mut Cache, work: &mut Work<'_>, conflict: u64, server: &ServerState) -> Run<()> {
-    let found = db.one::<Conflict>(&Read::Get(Table::Conflicts, conflict.into()))?;
+    // One that cannot be read stays as it is.
+    let found = readable::<Conflict>(db, &Read::Get(Table::Conflicts, conflict.into()))?;
     if let Some(mut conflict) = found.filter(|conflict| conflict.server.version < server.version) {
         conflict.server = server.clone();
         conflict.renew(work.now());

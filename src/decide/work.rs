@@ -4,7 +4,7 @@
 use super::audit::below;
 use super::cache::{Cache, Run, Stop, outdated, unreadable};
 use super::chain::Fresh;
-use super::check::readable;
+use super::check::{all_readable, readable};
 use super::effects::{Effects, Settled};
 use super::overlay::{OverlayRow, once};
 use super::rows::{BaseRow, IdRow, Seen, conflict_row, last_audit, number, row, seals, seals_row};
@@ -261,7 +261,7 @@ impl<'w> Work<'w> {
     /// it at first.
     pub(super) fn map_conflicts(&mut self, db: &mut Cache, entity: &str, earlier: &RecordId, real: &RecordId) -> Run<()> {
         let met = Read::index(Table::Conflicts, Filter::default().range(&of_record(entity, earlier), None));
-        for mut conflict in db.all::<Conflict>(&met)? {
+        for mut conflict in all_readable::<Conflict>(db, &met)? {
             conflict.record = real.clone();
             self.conflict(&conflict);
         }

@@ -6,6 +6,7 @@ use fieldsync::store::Store;
 use serde_json::{Value, json};
 
 use crate::conflicts::shared;
+use crate::raw::{change, whole};
 use crate::world::{Device, Tab, World, tell};
 
 /// So many pets whose dose two devices changed: each is an open conflict here. Their real IDs.
@@ -309,5 +310,41 @@ fn the_history_of_a_record_tells_every_step() {
         assert_eq!(steps[1], json!({"step": "renewed", "at": renewed_at}), "twice in a row is one step");
         assert_eq!(steps[2], json!({"step": "resolved", "at": world.now(), "by": "anna", "how": "client-wins", "operationId": by}));
         assert_eq!(steps.as_array().map(Vec::len), Some(3));
+    });
+}
+
+#[test]
+fn a_conflict_that_cannot_be_read_hides_no_other() {
+    tell(async {
+        let world = World::new();
+        let (device, here, there, pets) = open(&world, 3).await;
+        let all = here.engine.conflicts().await.expect("read");
+        let row = whole(&device.store, Table::Conflicts).await.remove(0);
+        change(&device.store, Table::Conflicts, vec![row.clone()], |row| row.text[..row.text.len() / 2].to_owned()).await;
+        assert_eq!(ids(&here.engine.conflicts().await.expect("read")), ids(&all)[1..]);
+        let by = |filter: Value| find(&here, filter);
+        assert_eq!(ids(&by(json!({"limit": 1})).await), ids(&all)[1..2]);
+        assert_eq!(ids(&by(json!({"state": "open", "entity": "pet", "limit": 2})).await), ids(&all)[1..]);
+        assert_eq!(ids(&by(json!({"order": "desc", "limit": 3})).await), [ids(&all)[2], ids(&all)[1]]);
+        for filter in ["{}", r#"{"state": "open"}"#] {
+            let counts = here.engine.count_conflicts(filter).await.expect("counted");
+            assert_eq!((&counts["open"], &counts["oldestOpen"]), (&json!(2), &all[1]["detectedAt"]), "{filter}");
+        }
+        let step = here.engine.check_integrity(r#"{"phase": 5}"#).await.expect("checked");
+        assert_eq!((&step["faults"][0]["code"], &step["faults"][0]["key"]), (&json!("unreadable"), &all[0]["id"]));
+        // News of its record come, and the others are decided.
+        there.update("pet", &pets[0], json!({"dose": 4})).await;
+        assert!(there.sync().await.success);
+        let result = here.engine.sync(fieldsync::engine::Direction::Both, None).await;
+        assert_eq!((result.success, result.errors), (true, Vec::new()));
+        let done = here.engine.resolve_many(r#"{"type": "server-wins"}"#, "{}", false).await.expect("resolved");
+        assert_eq!(done["resolved"], json!(ids(&all)[1..]));
+        // What waits for it can be given up: nobody can decide it.
+        let queue = here.queue().await;
+        let waits = queue.iter().find(|item| item["state"] == "conflict").expect("in conflict");
+        here.engine.discard(waits["operationId"].as_str().expect("a text"), None).await.expect("given up");
+        here.engine.sync(fieldsync::engine::Direction::Both, None).await;
+        assert_eq!(here.get("pet", &pets[0]).await.expect("there")["dose"], 4);
+        assert_eq!(here.queue().await.len(), 0);
     });
 }
