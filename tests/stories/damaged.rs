@@ -241,3 +241,23 @@ fn a_database_that_lost_its_name_is_opened_and_gets_one_by_a_repair() {
         assert!(tab.sync().await.success, "and all rows are in order");
     });
 }
+
+#[test]
+fn a_repair_that_has_mended_says_so_whatever_this_tab_knew_before() {
+    tell(async {
+        let world = World::new();
+        let (anna, here, there) = lived(&world).await;
+        damage(&anna.store, Table::Outbox, "Adele").await;
+        // The position is another by now, and this tab has not heard of it.
+        let other = anna.store.reopen();
+        there.create("client", json!({"name": "Eva"})).await;
+        assert!(there.sync().await.success);
+        let sync: Vec<Row> = whole(&other, Table::State).await.into_iter().filter(|row| row.key == "sync".into()).collect();
+        change(&other, Table::State, sync, |row| row.text.replace("\"generation\":0", "\"generation\":0,\"schema\":1,\"held\":true")).await;
+        let base = whole(&anna.store, Table::Base).await;
+        change(&anna.store, Table::Base, base, |row| row.text.replace("Ada", "XXX")).await;
+        let done = here.engine.repair("").await.expect("repaired");
+        assert_eq!(done["resync"], true, "{done}");
+        assert!(done["mended"].as_array().is_some_and(|list| list.iter().any(|fault| fault["table"] == "base")), "{done}");
+    });
+}
