@@ -184,6 +184,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             synced: 0,
             failed: 0,
             conflicts: 0,
+            met: 0,
             downloaded: 0,
             quarantined: 0,
             operations: Vec::new(),

@@ -141,6 +141,9 @@ pub struct SyncResult {
     pub failed: u64,
     /// Conflicts found.
     pub conflicts: u64,
+    /// Of the operations sent those that met one.
+    #[serde(skip)]
+    pub met: u64,
     /// Records downloaded.
     pub downloaded: u64,
     /// Records that could not be read and went into quarantine.

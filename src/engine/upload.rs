@@ -20,6 +20,9 @@ use crate::value::{to_text, to_value};
 /// A round that took longer than this was too large for the network or the server, ms.
 const SLOW_MS: u64 = 10_000;
 
+/// So often one line of operations meets a conflict in a session: what stands for the last is left for the next session.
+const MET_MAX: u32 = 20;
+
 /// One operation of a batch as it goes up.
 struct Going {
     seq: u64,
@@ -34,6 +37,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let inner = &self.inner;
         // What the server did not want yet waits for the next session, and must not keep the others from going.
         let (mut done, mut bytes, mut not_now) = (0, 0, Vec::new());
+        let mut met: Vec<(OpId, u32)> = Vec::new();
         while !cancel.is_cancelled() {
             let batch = self.next_batch(wanted, &not_now);
             if batch.is_empty() {
@@ -64,8 +68,12 @@ impl<S: Store, H: Host> Engine<S, H> {
                 Ok((reply, outcomes, size)) => {
                     bytes += size;
                     self.resize(|size| if slow { size.halve(batch.len()) } else { size.grow(batch.len()) });
+                    let conflicts = self.lines(&going, &outcomes);
                     let unfinished = self.apply(&going, Some(&reply.epoch), reply.durable, outcomes, result).await?;
                     self.settle(&reply).await?;
+                    for line in conflicts {
+                        not_now.extend(self.again(line, &mut met));
+                    }
                     unfinished
                 }
                 Err(error) => match error.code.as_str() {
@@ -121,6 +129,31 @@ impl<S: Store, H: Host> Engine<S, H> {
         };
         self.absorb(&effects, "local");
         Ok(true)
+    }
+
+    /// The lines of those operations that met a conflict.
+    fn lines(&self, going: &[Going], outcomes: &[Outcome]) -> Vec<OpId> {
+        let queue = self.inner.queue.borrow();
+        let met = going.iter().zip(outcomes).filter(|(_, outcome)| is_conflict(outcome));
+        met.filter_map(|(op, _)| queue.get(op.seq).map(|item| item.operation.first().clone())).collect()
+    }
+
+    /// Counts one more conflict of a line. Where it is one too many, what stands for the line has its turn in the next
+    /// session: a server that answers the same for ever must not keep this one going.
+    fn again(&self, line: OpId, met: &mut Vec<(OpId, u32)>) -> Vec<u64> {
+        let at = met.iter().position(|(known, _)| *known == line).unwrap_or_else(|| {
+            met.push((line, 0));
+            met.len() - 1
+        });
+        let (line, count) = &mut met[at];
+        *count += 1;
+        if *count < MET_MAX {
+            return Vec::new();
+        }
+        let queue = self.inner.queue.borrow();
+        let rest: Vec<u64> = queue.items().filter(|(_, item)| item.operation.first() == line).map(|(seq, _)| seq).collect();
+        self.failed(&rest, &SyncError::new("deferred", "the server finds it in conflict again and again", true), false);
+        rest
     }
 
     /// What goes next: what is wanted and ready; when all of that has gone, a suspect alone.
@@ -266,6 +299,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let waiting: Vec<u64> =
             going.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.original().is_final()).map(|(op, _)| op.seq).collect();
         let finals = (going.len() - waiting.len()) as u64;
+        result.met += outcomes.iter().filter(|outcome| is_conflict(outcome)).count() as u64;
         let sent = going.iter().zip(outcomes).map(|(op, outcome)| Sent {
             seq: op.seq,
             id: if is(Bug::FreshIdEachAttempt) {
@@ -321,6 +355,10 @@ impl<S: Store, H: Host> Engine<S, H> {
         let outcomes = going.iter().map(|_| Outcome::Rejected { error: refusal.clone() }).collect();
         self.apply(going, None, Version(0), outcomes, result).await
     }
+}
+
+fn is_conflict(outcome: &Outcome) -> bool {
+    matches!(outcome.original(), Outcome::Conflict { .. })
 }
 
 fn is_wanted(wanted: &Wanted, item: &Item) -> bool {

@@ -8,9 +8,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use fieldsync::model::Version;
 use fieldsync::platform::network::{Body, Incoming, Network, NetworkFault, Outgoing};
 use fieldsync::platform::{Channel, Clock, Entropy, Functions, Host, Identity, Locks};
-use fieldsync::protocol::paths;
+use fieldsync::protocol::{ServerState, paths};
+use fieldsync::value::to_value;
 use fieldsync_server::service::Refusal;
 use serde_json::{Value, json};
 
@@ -300,7 +302,7 @@ impl Network for Loopback {
             Some(Fault::Status(status, retry_after_ms)) => {
                 return Ok(scripted(status, retry_after_ms));
             }
-            Some(Fault::LoseAnswer | Fault::CutAnswer) | None => {}
+            Some(Fault::LoseAnswer | Fault::CutAnswer | Fault::AllGone) | None => {}
         }
         self.world.requests.borrow_mut().push(request.path.clone());
         if let Some((text, status)) = *self.poison.borrow()
@@ -328,9 +330,24 @@ impl Network for Loopback {
                 done.body = Pieces([Ok(whole[..whole.len() * 2 / 3].to_vec())].into());
                 Ok(done)
             }
+            Some(Fault::AllGone) => {
+                let whole: Vec<u8> = done.body.0.iter().flatten().flatten().copied().collect();
+                done.body = Pieces([Ok(all_gone(&whole))].into());
+                Ok(done)
+            }
             _ => Ok(done),
         }
     }
+}
+
+/// The answer to an upload with the same word on every operation.
+fn all_gone(answer: &[u8]) -> Vec<u8> {
+    let mut answer: Value = serde_json::from_slice(answer).expect("JSON");
+    for (at, result) in answer["results"].as_array_mut().expect("results").iter_mut().enumerate() {
+        result["outcome"] = json!({"status": "conflict", "conflictId": format!("gone {at}"), "kind": "update-delete",
+            "server": to_value(&ServerState::plain(Version(1_000), None))});
+    }
+    answer.to_string().into_bytes()
 }
 
 /// An answer with other fields in it. A page's head tells bytes and hash of the page that it is then.

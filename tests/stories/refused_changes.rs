@@ -1,10 +1,11 @@
 //! A change of a record that takes what another record has: it is decided in every way, from another device too, and whatever
 //! becomes of the server.
 
+use fieldsync::protocol::paths;
 use serde_json::{Value, json};
 
 use crate::constraints::{everybody_has, met, open, resolve};
-use crate::world::{Tab, World, tell};
+use crate::world::{Fault, Tab, World, tell};
 
 /// Both know two owners, `a` and `b`; Anna's third has `c` by then, and Ben's change of the second to the same was refused.
 async fn update_met(world: &World) -> (Tab, Tab, Value) {
@@ -164,5 +165,27 @@ fn a_record_that_was_deleted_and_may_not_come_back_yet_is_kept_whole() {
         everybody_has([&ben, &anna], json!([["a", "Bo"], ["b", "Cy"]])).await;
         ben.engine.undo_conflict(key).await.expect("undone");
         everybody_has([&ben, &anna], json!([["b", "Cy"]])).await;
+    });
+}
+
+/// What is left of the change is nothing, and that is in conflict again, whatever stands in its place.
+#[test]
+fn a_server_that_finds_the_same_in_conflict_for_ever_does_not_keep_a_session_going() {
+    tell(async {
+        let schema = json!({"name": "stories", "version": 1, "entities": {"client": {"conflicts": {"metadata": ["at"]}}, "pet": {}}});
+        let world = World::declaring(&schema);
+        let tab = world.device("anna").tab_with(json!({"schema": schema})).await;
+        tab.create("client", json!({"name": "Ada", "at": 1})).await;
+        assert!(tab.sync().await.success);
+        tab.update("client", "1", json!({"at": 2})).await;
+        let before = world.requests(paths::UPLOAD);
+        for _ in 0..50 {
+            tab.fault(paths::UPLOAD, Fault::AllGone);
+        }
+        assert!(tab.up().await.errors.is_empty());
+        assert_eq!(world.requests(paths::UPLOAD) - before, 20, "it has its turn in another session");
+        let queue = tab.queue().await;
+        assert_eq!((queue.len(), &queue[0]["state"], &queue[0]["reason"]["code"]), (1, &json!("failed"), &json!("deferred")));
+        assert_eq!(tab.engine.status()["pending"], 1);
     });
 }

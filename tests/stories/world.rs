@@ -91,6 +91,8 @@ pub enum Fault {
     Stall,
     /// Something on the way answers so.
     Foreign(u16),
+    /// The server acts, and says of every operation that its record was deleted meanwhile.
+    AllGone,
 }
 
 impl World {
