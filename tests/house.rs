@@ -36,7 +36,11 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
     ("integrity", true, MODEL),
     ("metrics", true, MODEL),
     ("outbox", true, &["value", "model", "schema", "protocol", "plan", "query", "relations", "conflict", "audit"]),
-    ("decide", true, &["value", "model", "schema", "protocol", "plan", "query", "relations", "conflict", "audit", "integrity", "outbox"]),
+    (
+        "decide",
+        true,
+        &["value", "model", "schema", "protocol", "plan", "query", "relations", "conflict", "audit", "integrity", "metrics", "outbox"],
+    ),
     ("store", false, &["value", "model", "schema", "plan", "query"]),
     ("platform", false, &["value", "model", "protocol"]),
     (

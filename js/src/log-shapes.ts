@@ -18,12 +18,19 @@ export interface SyncLogFilter {
   after?: number;
 }
 
-/** A session. */
+/** Which sessions are added up. */
+export type SyncSummaryFilter = Omit<SyncLogFilter, 'order' | 'limit' | 'after'>;
+
+/** A session, or several one after the other that moved nothing and ended the same way. */
 export interface SyncLogEntry {
   id: number;
-  /** When it began. */
+  /** How many sessions it stands for. */
+  count: number;
+  /** When it began; of several, the first. */
   timestamp: number;
-  /** From its first step to its last, ms. */
+  /** When the last of them began. */
+  last: number;
+  /** From its first step to its last, ms; of several, that of the longest. */
   duration: number;
   direction: 'upload' | 'download' | 'both';
   /** The entity, if only one was wanted. */
@@ -44,7 +51,7 @@ export interface SyncLogEntry {
   /** Why it stopped early, as in `SyncError`: its first reason. */
   errorCode: string | null;
   errorMessage: string | null;
-  /** Of the bodies of requests and of answers.. */
+  /** Of the bodies of requests and of answers, of several sessions in all. */
   bytesUp: number;
   bytesDown: number;
   userId: string;
@@ -65,7 +72,7 @@ export interface SyncSummary {
   bytesDown: number;
   /** Sessions that went well, of all: 0 to 1. `null` without a session. */
   successRate: number | null;
-  /** Conflicts, of the operations sent. `null` where none was sent. */
+  /** Operations that met a conflict, of those sent: 0 to 1. `null` where none was sent. */
   conflictRate: number | null;
   /** ms. */
   duration: { mean: number | null; max: number };

@@ -1,7 +1,7 @@
-/** The log of sessions: what each did, and what many come to. Of the last 500, kept on this device. */
+/** The log of sessions: what each did, and what many come to. The last 500 rows are kept on this device. */
 import type { Bridge } from './bridge.js';
 import { filterText } from './input.js';
-import type { SyncLogEntry, SyncLogFilter, SyncSummary } from './log-shapes.js';
+import type { SyncLogEntry, SyncLogFilter, SyncSummary, SyncSummaryFilter } from './log-shapes.js';
 
 export class SyncLog {
   readonly #bridge: Bridge;
@@ -19,7 +19,7 @@ export class SyncLog {
   }
 
   /** What the sessions come to that a filter means: volume, shares, time, and errors by code. Fails as `list` does. */
-  async summary(filter: SyncLogFilter = {}): Promise<SyncSummary> {
+  async summary(filter: SyncSummaryFilter = {}): Promise<SyncSummary> {
     return this.#bridge.call('syncSummary', filterText(filter));
   }
 }

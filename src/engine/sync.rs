@@ -231,6 +231,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.progress("finalize", 0, 1, 0);
         let mut session = brief(result);
         let now = self.inner.counters.get();
+        session["met"] = result.met.into();
         session["bytesUp"] = (now.bytes_up - before.bytes_up).into();
         session["bytesDown"] = (now.bytes_down - before.bytes_down).into();
         // The log of sessions is a convenience: a store that cannot take it has already said so.

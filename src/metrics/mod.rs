@@ -64,17 +64,19 @@ impl LogFilter {
         Ok(())
     }
 
+    /// Whether a row is meant. One for several sessions is if one of them can be: the first and the last are known.
+    pub fn means(&self, row: &Object) -> bool {
+        let when = self.since.is_none_or(|since| since <= last(row)) && self.until.is_none_or(|until| number(row, "started") <= until);
+        when && self.status.as_ref().is_none_or(|wanted| wanted == status(row))
+    }
+
     /// Of sessions in the order of their numbers those that are meant, in the order that is wanted.
     pub fn choose(&self, mut rows: Vec<(u64, Object)>) -> Vec<(u64, Object)> {
         if self.descending {
             rows.reverse();
         }
         let behind = |id: u64| self.after.is_none_or(|after| if self.descending { id < after } else { id > after });
-        let when = |row: &Object| {
-            let begun = number(row, "started");
-            self.since.is_none_or(|since| since <= begun) && self.until.is_none_or(|until| begun <= until)
-        };
-        rows.retain(|(id, row)| behind(*id) && when(row) && self.status.as_ref().is_none_or(|wanted| wanted == status(row)));
+        rows.retain(|(id, row)| behind(*id) && self.means(row));
         rows.truncate(self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
         rows
     }
@@ -82,6 +84,43 @@ impl LogFilter {
 
 fn number(row: &Object, name: &str) -> u64 {
     row.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// How many sessions a row stands for.
+fn count(row: &Object) -> u64 {
+    number(row, "count").max(1)
+}
+
+/// When the last of them began.
+fn last(row: &Object) -> u64 {
+    number(row, "last").max(number(row, "started"))
+}
+
+/// The row for the last session and for those before it that its row stands for, where both moved nothing and ended the same
+/// way: an app that looks at the server all day would else leave nothing but its looks.
+pub fn fold(before: &Object, session: &mut Object) -> bool {
+    const MOVED: [&str; 6] = ["operations", "synced", "downloaded", "failed", "conflicts", "quarantined"];
+    let quiet = |row: &Object| MOVED.iter().all(|name| number(row, name) == 0);
+    let same = |name: &str| before.get(name) == session.get(name);
+    let code = |row: &Object| first_error(row).map(|error| error["code"].clone());
+    if !(quiet(before) && quiet(session) && ["success", "direction", "entityType"].into_iter().all(same) && code(before) == code(session)) {
+        return false;
+    }
+    let longest = longest(before).max(longest(session));
+    for name in ["duration", "bytesUp", "bytesDown"] {
+        let sum = number(before, name) + number(session, name);
+        session.insert(name.to_owned(), sum.into());
+    }
+    let (since, begun) = (number(before, "started"), number(session, "started"));
+    for (name, value) in [("count", count(before) + 1), ("longest", longest), ("started", since), ("last", begun.max(last(before)))] {
+        session.insert(name.to_owned(), value.into());
+    }
+    true
+}
+
+/// How long the longest of them took, ms.
+fn longest(row: &Object) -> u64 {
+    row.get("longest").map_or(number(row, "duration"), |longest| longest.as_u64().unwrap_or_default())
 }
 
 fn first_error(row: &Object) -> Option<&Value> {
@@ -107,7 +146,7 @@ pub fn entry(id: u64, row: &Object, user: &str, device: &str) -> Value {
     };
     let error = first_error(row);
     json!({
-        "id": id, "timestamp": number(row, "started"), "duration": number(row, "duration"), "direction": direction,
+        "id": id, "timestamp": number(row, "started"), "last": last(row), "count": count(row), "duration": longest(row), "direction": direction,
         "entityType": row.get("entityType"), "recordsProcessed": number(row, "operations") + number(row, "downloaded"),
         "uploaded": number(row, "synced"), "downloaded": number(row, "downloaded"), "failed": number(row, "failed"),
         "conflicts": number(row, "conflicts"), "quarantined": number(row, "quarantined"), "status": status(row),
@@ -124,6 +163,8 @@ pub struct Summary {
     /// Of all of them together, by the name of the count.
     sums: Sorted<&'static str, u64>,
     longest: u64,
+    /// Conflicts that operations met that were sent; of the others pages told.
+    met: u64,
     errors: Sorted<String, Seen>,
     first: Option<u64>,
     last: u64,
@@ -157,22 +198,28 @@ impl Summary {
     pub fn add(&mut self, row: &Object) {
         let at = number(row, "started");
         self.first.get_or_insert(at);
-        self.last = at;
-        self.longest = self.longest.max(number(row, "duration"));
-        for (name, count) in STATUSES.iter().zip(&mut self.ended) {
-            *count += u64::from(*name == status(row));
+        self.last = self.last.max(last(row));
+        self.longest = self.longest.max(longest(row));
+        self.met += number(row, "met");
+        for (name, sessions) in STATUSES.iter().zip(&mut self.ended) {
+            *sessions += if *name == status(row) { count(row) } else { 0 };
         }
         for (stored, _) in SUMS {
             let sum = self.sums.get(&stored).copied().unwrap_or_default();
             self.sums.insert(stored, sum + number(row, stored));
         }
-        if status(row) == STATUSES[0] {
-            self.errors.iter_mut().for_each(|(_, seen)| seen.open = false);
-        }
+        self.pass(row);
         for error in row.get("errors").and_then(Value::as_array).into_iter().flatten() {
             let code = error["code"].as_str().unwrap_or_default().to_owned();
             let seen = self.errors.get(&code).cloned().unwrap_or(Seen { first: at, ..Seen::default() });
-            self.errors.insert(code, Seen { count: seen.count + 1, last: at, open: true, ..seen });
+            self.errors.insert(code, Seen { count: seen.count + count(row), last: last(row), open: true, ..seen });
+        }
+    }
+
+    /// A session that is not meant: what went well since ends an error all the same.
+    pub fn pass(&mut self, row: &Object) {
+        if status(row) == STATUSES[0] {
+            self.errors.iter_mut().for_each(|(_, seen)| seen.open = false);
         }
     }
 
@@ -187,7 +234,7 @@ impl Summary {
             told.insert((*shown).to_owned(), sum(stored).into());
         }
         told.insert("successRate".to_owned(), share(self.ended[0], sessions));
-        told.insert("conflictRate".to_owned(), share(sum("conflicts"), sum("operations")));
+        told.insert("conflictRate".to_owned(), share(self.met, sum("operations")));
         told.insert("duration".to_owned(), json!({"mean": sum("duration").checked_div(sessions), "max": self.longest}));
         told.insert("first".to_owned(), self.first.into());
         told.insert("last".to_owned(), self.first.map(|_| self.last).into());
@@ -210,7 +257,7 @@ mod tests {
 
     fn row(started: u64, success: bool, done: u64, error: Option<&str>) -> Object {
         let errors: Vec<Value> = error.iter().map(|code| json!({"code": code, "message": "for people"})).collect();
-        let row = json!({"started": started, "success": success, "synced": done, "operations": done, "downloaded": 2 * done, "conflicts": 1,
+        let row = json!({"started": started, "success": success, "synced": done, "operations": done, "downloaded": 2 * done, "conflicts": 9, "met": 1,
             "duration": started, "errors": errors, "direction": "both", "bytesUp": 10});
         row.as_object().cloned().expect("an object")
     }
@@ -249,6 +296,45 @@ mod tests {
         assert_eq!((&told[2]["recordsProcessed"], &told[2]["errorCode"]), (&json!(6), &json!("timeout")));
         assert_eq!((&told[0]["errorMessage"], &told[0]["userId"], &told[0]["direction"]), (&Value::Null, &json!("anna"), &json!("both")));
         assert_eq!(entry(1, &Object::new(), "anna", "phone")["status"], "failed");
+    }
+
+    #[test]
+    fn looks_that_moved_nothing_and_ended_the_same_way_are_one_row() {
+        let mut looks: Vec<Object> = Vec::new();
+        for (at, error) in
+            [(10, None), (20, None), (30, None), (40, Some("network")), (50, Some("network")), (60, Some("timeout")), (70, None)]
+        {
+            let mut next = row(at, error.is_none(), 0, error);
+            next.insert("conflicts".to_owned(), 0.into());
+            if looks.last().is_some_and(|before| fold(before, &mut next)) {
+                looks.pop();
+            }
+            looks.push(next);
+        }
+        let told: Vec<Value> = (1..).zip(&looks).map(|(id, row)| entry(id, row, "anna", "phone")).collect();
+        let brief: Vec<_> = told.iter().map(|row| (&row["count"], &row["timestamp"], &row["last"], &row["duration"])).collect();
+        let expected = [(3, 10, 30, 30), (2, 40, 50, 50), (1, 60, 60, 60), (1, 70, 70, 70)]
+            .map(|(count, first, last, longest)| [count, first, last, longest].map(Value::from));
+        assert_eq!(brief, expected.iter().map(|[count, first, last, longest]| (count, first, last, longest)).collect::<Vec<_>>());
+        let mut summary = Summary::default();
+        looks.iter().for_each(|row| summary.add(row));
+        let all = summary.told();
+        assert_eq!(all["sessions"], json!({"total": 7, "success": 4, "partial": 0, "failed": 3}));
+        assert_eq!((&all["duration"], &all["bytesUp"], &all["last"]), (&json!({"mean": 40, "max": 70}), &json!(70), &json!(70)));
+        assert_eq!(all["errors"][0], json!({"code": "network", "count": 2, "firstSeen": 40, "lastSeen": 50, "open": false}));
+        assert!(filter(json!({"since": 25, "until": 28})).expect("a filter").means(&looks[0]), "one of them can be meant");
+        let mut moved = row(80, true, 1, None);
+        assert!(!fold(&looks[3], &mut moved), "what moved something stands alone");
+    }
+
+    #[test]
+    fn what_went_well_outside_of_what_is_meant_ends_an_error_too() {
+        let mut summary = Summary::default();
+        let failed = filter(json!({"status": "failed"})).expect("a filter");
+        for (_, row) in rows() {
+            if failed.means(&row) { summary.add(&row) } else { summary.pass(&row) }
+        }
+        assert_eq!(summary.told()["errors"], json!([{"code": "network", "count": 1, "firstSeen": 20, "lastSeen": 20, "open": false}]));
     }
 
     #[test]

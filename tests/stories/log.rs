@@ -55,10 +55,71 @@ fn a_row_that_cannot_be_read_hides_no_other() {
         let world = World::new();
         let device = world.device("anna");
         let tab = device.tab().await;
-        assert!(tab.down().await.success && tab.down().await.success);
+        assert!(tab.down().await.success);
+        tab.create("client", json!({"name": "Ann"})).await;
+        assert!(tab.sync().await.success);
         write(&device.store, vec![Write::Put(Table::Sessions, Row { key: 1_u64.into(), text: "{".to_owned(), index: Vec::new() })]).await;
         let rows = log(&tab, json!({})).await;
         assert_eq!((rows.len(), &rows[0]["id"]), (1, &json!(2)));
         write(&device.store, vec![Write::Delete(Table::Sessions, 1_u64.into())]).await;
+    });
+}
+
+#[test]
+fn a_tab_that_only_looks_leaves_one_row_and_not_one_for_each_look() {
+    tell(async {
+        let world = World::new();
+        let device = world.device("anna");
+        let tab = device.tab().await;
+        for _ in 0..600 {
+            world.pass(30_000);
+            assert!(tab.sync().await.success);
+        }
+        tab.engine.set_offline(true);
+        for _ in 0..131 {
+            world.pass(30_000);
+            assert!(!tab.sync().await.success);
+        }
+        tab.engine.set_offline(false);
+        let rows = log(&tab, json!({})).await;
+        let told: Vec<_> = rows.iter().map(|row| (&row["count"], &row["status"])).collect();
+        assert_eq!(told, [(&json!(600), &json!("success")), (&json!(131), &json!("failed"))]);
+        assert_eq!((&rows[0]["last"], &rows[1]["timestamp"]), (&json!(world.now() - 131 * 30_000), &json!(world.now() - 130 * 30_000)));
+        let summary = async |filter: &str| tab.engine.sync_summary(filter).await;
+        assert_eq!(summary("{}").await.expect("added up")["sessions"]["total"], 731);
+        tab.create("client", json!({"name": "Ann"})).await;
+        assert!(tab.sync().await.success);
+        let failed = summary(r#"{"status": "failed"}"#).await.expect("added up");
+        assert_eq!((&failed["errors"][0]["count"], &failed["errors"][0]["open"]), (&json!(131), &json!(false)));
+        for (filter, path) in [(r#"{"order": "desc"}"#, "order"), (r#"{"limit": 1}"#, "limit"), (r#"{"after": 1}"#, "after")] {
+            let refused = summary(filter).await.expect_err("refused");
+            assert_eq!((refused.code, &refused.details["path"]), ("invalid_value", &json!(path)));
+        }
+    });
+}
+
+#[test]
+fn conflicts_that_a_page_told_of_are_no_share_of_what_was_sent() {
+    tell(async {
+        let world = World::new();
+        let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
+        for _ in 0..3 {
+            here.create("pet", json!({"name": "Rex", "dose": 1})).await;
+        }
+        assert!(here.sync().await.success && there.sync().await.success);
+        for (id, dose) in [("1", 2), ("2", 3), ("3", 4)] {
+            there.update("pet", id, json!({"dose": dose})).await;
+        }
+        assert!(there.sync().await.success);
+        world.pass(1_000);
+        let since = world.now();
+        for id in ["1", "2", "3"] {
+            here.update("pet", id, json!({"dose": 9})).await;
+        }
+        let found = here.down().await.conflicts;
+        here.create("client", json!({"name": "Ann"})).await;
+        assert!(here.up().await.success);
+        let told = here.engine.sync_summary(&json!({"since": since}).to_string()).await.expect("added up");
+        assert_eq!((found, &told["conflicts"], &told["operations"], &told["conflictRate"]), (3, &json!(3), &json!(1), &json!(0.0)));
     });
 }
