@@ -6,7 +6,7 @@ import { test } from 'node:test';
 const read = (path) => readFile(new URL(path, import.meta.url), 'utf8');
 
 /** What the queue tells of an operation that waits, with these codes too: no call and no session fails with them. */
-const REASONS_ONLY = ['deferred', 'dangling_reference'];
+const REASONS_ONLY = ['deferred', 'dangling_reference', 'damaged'];
 /** How Rust writes the code of an error down where it raises one, */
 const IN_RUST = [
   /\b(?:EngineError|SyncError)::(?:new|with)\(\s*"(\w+)"/g,
