@@ -1,9 +1,11 @@
 //! A resync: filled where nobody sees it, shown in one moment, and nothing unsent is touched by it.
 
-use fieldsync::decide::{BeginResync, Filling, PageResult, SyncState};
-use fieldsync::model::{Action, Base, RecordId, Version};
+use fieldsync::decide::{BeginResync, CheckRows, Device, Filling, Mend, PageResult, SyncState};
+use fieldsync::model::{Action, Base, IdSource, RecordId, Version};
 use fieldsync::outbox::State;
-use fieldsync::plan::Table;
+use fieldsync::plan::{Plan, Row, Step, Table, View, Write};
+use fieldsync::store::{Durability, Store};
+use futures_executor::block_on;
 use serde_json::{Value, json};
 
 use crate::desk::{Desk, REX, applied, epoch, rejected, rex};
@@ -212,4 +214,32 @@ fn what_a_first_download_brings_under_an_edit_stays() {
     assert_eq!(desk.state(&edit), State::Pending);
     let record = desk.get(&REX).expect("there");
     assert_eq!((record.version, record.data["age"].clone()), (Some(Version(1)), json!(3)));
+}
+
+#[derive(Clone)]
+struct Raw(Write);
+impl Plan for Raw {
+    type Out = ();
+    fn step(&mut self, _: &View) -> Step<()> {
+        Step::Done(vec![self.0.clone()], ())
+    }
+}
+
+/// A tab can die between two transactions: then nobody would know that something is missing.
+#[test]
+fn what_a_repair_takes_away_is_noted_as_missing_in_the_same_transaction() {
+    let mut desk = Desk::with_rex();
+    let (key, _) = desk.store.dump(Table::Base).remove(0);
+    let broken = Row { key, text: "{".to_owned(), index: Vec::new() };
+    block_on(desk.store.transact(Durability::Strict, Raw(Write::Put(Table::Base, broken)))).expect("written");
+    let client = IdSource::default().client_id(1, [1; 10]);
+    let (tenant, user) = ("t".to_owned(), "anna".to_owned());
+    let device = Device { client, tenant, user: user.clone(), created: 1, layout: Device::LAYOUT, sums: true };
+    for dry in [true, false] {
+        let mend = Some(Mend { dry, name: desk.op_id(), now: 1, user: user.clone(), device: device.clone() });
+        let part = desk.decide(CheckRows { schema: desk.schema.clone(), table: Table::Base, after: None, mend });
+        assert!(part.resync && part.faults.len() == 1);
+        assert_eq!(desk.sync().filling, (!dry).then_some(Filling { generation: 1, checkpoint: None }));
+        assert_eq!(desk.store.dump(Table::Base).len(), usize::from(dry));
+    }
 }
