@@ -56,8 +56,9 @@ fn kept(conflict: &Conflict) -> Option<Result<(), String>> {
         let (mut local, server) = (at(conflict.local.as_ref(), place), at(conflict.server.data.as_ref(), place));
         if let Action::Update { delta } = &conflict.operation.action
             && let Some((_, own @ Change::Add(_))) = delta.changes().find(|(other, _)| *other == place)
+            && !conflict.places.contains(place)
         {
-            // What the local side counted stands beside what the other counted.
+            // What the local side counted stands beside what the other counted, unless the other made no count of it.
             let there = conflict.server.data.as_ref().and_then(|data| place.find(data));
             local = own.done_to(there).map_or(Change::Unset, Change::Set);
         }
