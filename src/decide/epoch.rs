@@ -14,7 +14,7 @@ use super::effects::Effects;
 use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::map_temps;
-use super::rows::{BaseRow, IdRow, last_audit, seals, outbox_rows};
+use super::rows::{BaseRow, IdRow, last_audit, outbox_rows, seals};
 use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;

@@ -13,7 +13,7 @@ use super::intent::{Place, WriteError, check_size};
 use super::merge::join;
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, rebase};
-use super::rows::{last_audit, last_audit_of, seals, outbox_rows};
+use super::rows::{last_audit, last_audit_of, outbox_rows, seals};
 use super::state::SyncState;
 use super::valid::refusal;
 use super::work::Work;

@@ -138,9 +138,8 @@ pub(super) fn annullable(db: &mut Cache, work: &Work<'_>, schema: &Schema, row: 
         mentioned(schema, operation).iter().any(is) || stored.drops.iter().any(is)
     };
     let own = |operation: &Operation| row.ops.iter().any(|op| op.id == operation.id);
-    let unnamed = others
-        .iter()
-        .all(|(stored, other)| stored.damaged.is_none() && (own(other) || work.has_ended(other.seq) || !names(other, stored)));
+    let unnamed =
+        others.iter().all(|(stored, other)| stored.damaged.is_none() && (own(other) || work.has_ended(other.seq) || !names(other, stored)));
     let unnamed = unnamed || is(Bug::AnnulledThoughNamed);
     let few = u32::try_from(others.len()).is_ok_and(|count| count <= OTHERS_MAX);
     let open = pending.iter().all(|(stored, operation)| is_open(work, stored, operation));

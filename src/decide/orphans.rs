@@ -13,7 +13,7 @@ use super::intent::{Intent, WriteError};
 use super::items::{Discard, ItemError};
 use super::overlay::OverlayRow;
 use super::quarantine::Quarantined;
-use super::rows::{BaseRow, last_audit, last_audit_of, seals, outbox_rows};
+use super::rows::{BaseRow, last_audit, last_audit_of, outbox_rows, seals};
 use super::state::SyncState;
 use super::work::Work;
 use super::write::{LocalWrite, Wanted};

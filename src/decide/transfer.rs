@@ -13,7 +13,7 @@ use super::ids::present;
 use super::overlay::{OpRef, OverlayRow};
 use super::quarantine::Quarantined;
 use super::rebase::{after, map_temps};
-use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, seals, outbox_rows};
+use super::rows::{BaseRow, IdRow, last_audit, last_audit_of, outbox_rows, seals};
 use super::shown::Present;
 use super::state::SyncState;
 use super::work::Work;
