@@ -64,7 +64,8 @@ async fn device(world: &World, user: &'static str, rule: &str, sign: Sign, says:
         rules["detect"] = sign.detect();
     }
     let schema = json!({"name": "stories", "version": 1, "entities": {"tag": {"key": "uuid", "conflicts": rules}}});
-    let tab = world.device(user).tab_with(json!({"schema": schema, "rules": ["tag"]})).await;
+    let is_asked = [rule, other].contains(&"function");
+    let tab = world.device(user).tab_with(json!({"schema": schema, "rules": if is_asked { vec!["tag"] } else { Vec::new() }})).await;
     tab.function("rule", "tag", move |_| Some(json!(says)));
     tab
 }
