@@ -17,7 +17,7 @@ use super::resolve::{Resolution, Resolve, ResolveError};
 use super::rows::{BaseRow, last_audit};
 use super::state::SyncState;
 use super::work::Work;
-use super::write::Change as Written;
+use super::written::Change as Written;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Filter, FoundBy, Step, StepKind, filter};
 use crate::model::{Action, Epoch, OpId, RecordId};

@@ -51,6 +51,7 @@ mod valid;
 mod wipe;
 mod work;
 mod write;
+mod written;
 
 pub use asking::{Asked, Asking};
 pub use audit::{

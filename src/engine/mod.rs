@@ -8,6 +8,7 @@
 //! Knows the traits of `store` and `platform`, never an adapter.
 
 mod audit;
+mod circle;
 mod config;
 mod conflicts;
 mod download;

@@ -7,7 +7,7 @@ use super::events::Event;
 use super::session::{SyncError, SyncResult, Wanted};
 use super::sync::count;
 use super::{Cancel, Engine, shown};
-use crate::decide::{Claim, Claimed, Follower, OpenCircle, Outcomes, ResolveId, Sent, Stands};
+use crate::decide::{Claim, Claimed, Follower, Outcomes, ResolveId, Sent, Stands};
 use crate::model::{Epoch, Kind, OpId, RecordId, Version};
 use crate::outbox::{BatchSize, Item, Seals, State};
 use crate::planted::{Bug, is};
@@ -24,7 +24,7 @@ const SLOW_MS: u64 = 10_000;
 const MET_MAX: u32 = 20;
 
 /// One operation of a batch as it goes up.
-struct Going {
+pub(super) struct Going {
     seq: u64,
     id: OpId,
     entity: String,
@@ -108,29 +108,6 @@ impl<S: Store, H: Host> Engine<S, H> {
         Err(SyncError::aborted())
     }
 
-    /// Deals with one of those that refer to each other in a circle: it goes without its references first, if it may, and
-    /// is parked if none of them may. Says whether there was one.
-    async fn open_circle(&self, result: &mut SyncResult) -> Result<bool, SyncError> {
-        let settings = &self.inner.settings;
-        let circle = self.inner.queue.borrow().circle(&settings.schema, &self.inner.seals.borrow());
-        let Some(circle) = circle else { return Ok(false) };
-        if !circle.opens {
-            let message = format!("Records refer to each other in a circle: {}.", circle.paths.join(", "));
-            let path = circle.paths.first().cloned();
-            self.park(&self.going(&[circle.seq]), "dependency_cycle", &message, path, result).await?;
-            return Ok(true);
-        }
-        let (schema, user) = (settings.schema.clone(), settings.user.clone());
-        let decision = OpenCircle { schema, circle, operation: self.op_id(), now: self.now(), user };
-        let Some(effects) = self.decide(Durability::Strict, decision).await? else {
-            // Another tab did something to it: the next session has another picture.
-            self.refresh().await?;
-            return Ok(false);
-        };
-        self.absorb(&effects, "local");
-        Ok(true)
-    }
-
     /// The lines of those operations that met a conflict.
     fn lines(&self, going: &[Going], outcomes: &[Outcome]) -> Vec<OpId> {
         let queue = self.inner.queue.borrow();
@@ -180,7 +157,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.inner.batch.set(size);
     }
 
-    fn going(&self, batch: &[u64]) -> Vec<Going> {
+    pub(super) fn going(&self, batch: &[u64]) -> Vec<Going> {
         let queue = self.inner.queue.borrow();
         let items = batch.iter().filter_map(|seq| queue.get(*seq).map(|item| (*seq, item)));
         items
@@ -343,7 +320,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// A single operation, or group, that the server takes in no upload is parked with its payload.
-    async fn park(
+    pub(super) async fn park(
         &self,
         going: &[Going],
         code: &str,
