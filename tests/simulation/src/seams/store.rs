@@ -9,6 +9,9 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use fieldsync::audit::{Event, Row as AuditRow};
+use fieldsync::model::OpId;
+use fieldsync::outbox::OutboxRow;
 use fieldsync::plan::{Plan, ROUNDS_MAX, Read, Row, Step, Table as Name, View, Write};
 use fieldsync::store::{Counts, Durability, Store, StoreError};
 use fieldsync::value::Key;
@@ -132,11 +135,16 @@ impl Rows {
         }
     }
 
-    /// Nobody may write over what he could not read, but what the server has too.
-    fn unread(&self, sim: &Sim, name: Name, before: Option<&Row>) {
+    /// Nobody may write over what he could not read, but what the server has too, and what a person gave up.
+    fn unread(&self, sim: &Sim, name: Name, before: Option<&Row>, given_up: &[OpId]) {
         let Some(row) = before.filter(|_| !matches!(name, Name::Base | Name::Sessions | Name::Quarantine)) else { return };
         let damaged = self.damaged.borrow();
+        let is_given_up = |was: &str| {
+            let stored: Option<OutboxRow> = serde_json::from_str(was).ok();
+            stored.and_then(|stored| stored.operation().ok()).is_some_and(|operation| given_up.contains(&operation.id))
+        };
         let lost = damaged.iter().find(|damage| (damage.table, &damage.key, &damage.is) == (name, &row.key, &row.text));
+        let lost = lost.filter(|damage| name != Name::Outbox || !is_given_up(&damage.was));
         sim.check(Invariant::I1, lost.is_none(), || format!("a damaged row of {} is lost: {:?}", name.name(), lost.map(|lost| &lost.was)));
     }
 
@@ -161,6 +169,7 @@ impl Rows {
         watch.see_written(sim, &batch, &text);
         watch.see(sim, &batch);
         let relaxed = durability == Durability::Relaxed;
+        let given_up = given_up(&batch);
         let mut undo = Undo::new();
         let mut tables = self.tables.borrow_mut();
         for write in batch {
@@ -169,12 +178,12 @@ impl Rows {
                     sim.executor.note(row.text.len() as u64);
                     let key = if relaxed { row.key.clone() } else { Key::Number(0.0) };
                     let before = tables[name as usize].put(row);
-                    self.unread(sim, name, before.as_ref());
+                    self.unread(sim, name, before.as_ref(), &given_up);
                     (name, key, before)
                 }
                 Write::Delete(name, key) => {
                     let before = tables[name as usize].delete(&key);
-                    self.unread(sim, name, before.as_ref());
+                    self.unread(sim, name, before.as_ref(), &given_up);
                     (name, key, before)
                 }
                 Write::DeleteRange(name, range) => {
@@ -389,3 +398,13 @@ impl Store for SimStore {
 
 #[cfg(test)]
 mod tests;
+
+/// The operations of which a batch says in the audit trail that a person gave them up.
+fn given_up(batch: &[Write]) -> Vec<OpId> {
+    let told = batch.iter().filter_map(|write| match write {
+        Write::Put(Name::Audit, row) => serde_json::from_str::<AuditRow>(&row.text).ok(),
+        _ => None,
+    });
+    let entries = told.flat_map(|row| row.entries).filter(|entry| matches!(entry.event, Event::Discarded));
+    entries.map(|entry| entry.operation).collect()
+}
