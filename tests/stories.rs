@@ -92,6 +92,10 @@ mod tabs;
 mod taken_back;
 #[path = "stories/trail.rs"]
 mod trail;
+#[path = "stories/transform_functions.rs"]
+mod transform_functions;
+#[path = "stories/transforms.rs"]
+mod transforms;
 #[path = "stories/uniques.rs"]
 mod uniques;
 #[path = "stories/unjudged.rs"]

@@ -31,7 +31,7 @@ export interface EngineHooks {
 }
 
 /** A sort of functions that an app brings: each entity has one of each at most. */
-export type FunctionSort = 'rule' | 'validator';
+export type FunctionSort = 'rule' | 'validator' | 'transform';
 
 /** An event as the engine tells it: a status stands in a member of its own. */
 export type EngineEvent = Exclude<SyncEvent, { type: 'status' }> | { type: 'status'; status: SyncStatus };

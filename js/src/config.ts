@@ -4,9 +4,10 @@
  */
 import type { FunctionSort } from './boundary.js';
 import type { Conflict, ConflictStrategy, StrategyName } from './conflict-shapes.js';
-import { FieldSyncError } from './errors.js';
+import { badSetting } from './errors.js';
 import { optionsText } from './input.js';
 import type { AnyRecords, EntityOf, Key } from './records.js';
+import { type FieldFunctions, readTransforms, type TransformSchema } from './transforms.js';
 
 /** For whom a token is asked. */
 export interface Identity {
@@ -109,6 +110,8 @@ export interface EntitySchema<R = AnyRecords> {
   };
   /** The lane in which its operations wait. Without one: the last, which has no name. */
   lane?: string;
+  /** The form in which its records go over the wire, where that is another. All else here is said of the form of the app. */
+  transform?: TransformSchema;
 }
 
 /** A queue within the queue. */
@@ -162,7 +165,12 @@ export interface SyncConfig<R = AnyRecords> {
    * brings, before it is shown. Called outside of every transaction.
    */
   validators?: { readonly [E in EntityOf<R>]?: ValidatorFunction<R[E]> } | undefined;
-  /** How long a function of `rules` or `validators` may take, in ms, 100 to 60000. Default 5000. */
+  /**
+   * By entity and field: turns values into the form of the wire and back, where the schema's `transform` says `function`. A
+   * service worker that syncs needs them too.
+   */
+  transforms?: { readonly [E in EntityOf<R>]?: { readonly [field: string]: FieldFunctions } } | undefined;
+  /** How long a function of `rules`, `validators` or `transforms` may take, in ms, 100 to 60000. Default 5000. */
   ruleTimeoutMs?: number | undefined;
   /** Operations in the first batch; it doubles with each that went well. Default 50. */
   batchSize?: number | undefined;
@@ -208,16 +216,19 @@ export type AppFunctions = { readonly [S in FunctionSort]: { readonly [entity: s
 
 export function readConfig(config: SyncConfig<never>): Settings {
   if (typeof config !== 'object' || config === null) throw badSetting('', 'the configuration is an object');
-  const { token, backgroundSync = true, rules, validators, ...others } = config;
+  const { token, backgroundSync = true, rules, validators, transforms, ...others } = config;
+  const { turns, fields } = readTransforms(transforms);
   const functions: AppFunctions = {
     rule: functionsOf('rules', rules),
     validator: functionsOf('validators', validators),
+    transform: turns,
   };
   // The engine needs to know only for which entities there are any.
   const plain = {
     ...others,
     ...(rules && { rules: Object.keys(functions.rule) }),
     ...(validators && { validators: Object.keys(functions.validator) }),
+    ...(transforms && { transforms: fields }),
   };
   if (token !== undefined && typeof token !== 'function') throw badSetting('token', 'the token provider is a function');
   if (typeof backgroundSync !== 'boolean') throw badSetting('backgroundSync', 'backgroundSync is true or false');
@@ -253,8 +264,4 @@ function functionsOf(setting: string, functions: unknown = {}): Record<string, (
   if (other !== undefined)
     throw badSetting(`${setting}.${other}`, `what stands under ${setting}.${other} is a function`);
   return Object.fromEntries(given);
-}
-
-function badSetting(path: string, message: string): FieldSyncError {
-  return new FieldSyncError('bad_setting', message, { details: { path } });
 }

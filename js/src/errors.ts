@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'invalid_record'
   | 'validator_failed'
   | 'validator_unsettled'
+  | 'transform_failed'
   | 'invalid_reference'
   | 'reference_deleted'
   | 'has_dependents'
@@ -101,6 +102,11 @@ export class FieldSyncError extends Error {
     this.retryable = options.retryable ?? false;
     this.details = options.details ?? {};
   }
+}
+
+/** The error for a setting that makes no sense. */
+export function badSetting(path: string, message: string): FieldSyncError {
+  return new FieldSyncError('bad_setting', message, { details: { path } });
 }
 
 /** True for the trap of a wasm instance: a panic, or memory that ran out. The instance is unusable from then on. */

@@ -48,3 +48,4 @@ export { persistStorage, type StorageLoss } from './storage-care.js';
 export { type ResolveOptions, SyncEngine, type SyncOptions } from './sync-engine.js';
 export { SyncLog } from './sync-log.js';
 export { isTempId, TempIdResolver } from './temp-ids.js';
+export type { FieldFunctions, FieldTransform, TransformSchema } from './transforms.js';

@@ -231,8 +231,11 @@ export interface SyncReport {
 export interface RecordFault {
   /** The field, dotted. */
   path: string;
-  /** What it breaks of what the schema says of it; `validator`: a function of the app says so. */
-  rule: 'type' | 'required' | 'min' | 'max' | 'minLength' | 'maxLength' | 'enum' | 'validator';
+  /**
+   * What it breaks of what the schema says of it; `transform`: it has no form for the wire; `validator`: a function of the app
+   * says so.
+   */
+  rule: 'type' | 'required' | 'min' | 'max' | 'minLength' | 'maxLength' | 'enum' | 'transform' | 'validator';
   /** What a function of `validators` says of it. */
   message?: string;
 }

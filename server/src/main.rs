@@ -292,5 +292,10 @@ fn load_key(file: Option<&Path>) -> Result<ServerKey, Failure> {
 
 fn read_schema(file: &Path) -> Result<Schema, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("the schema {}: {error}", file.display()))?;
-    Ok(Schema::parse(&text)?)
+    let schema = Schema::parse(&text)?;
+    if schema.is_transformed() {
+        let why = "it declares transforms, so it is the app's: the server is given the form of the wire";
+        return Err(format!("the schema {}: {why}", file.display()).into());
+    }
+    Ok(schema)
 }

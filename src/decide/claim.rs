@@ -5,7 +5,7 @@
 use super::cache::{Cache, Decision, Run};
 use super::check::readable;
 use super::overlay::OverlayRow;
-use super::rows::{last_audit, last_audit_of, seals, seals_row};
+use super::rows::{last_audit, last_audit_of, row as row_of, seals, seals_row};
 use crate::audit::{self, Event};
 use crate::model::{OpId, RecordId, Version};
 use crate::outbox::{OutboxRow, Seals};
@@ -20,6 +20,8 @@ pub struct Claim {
     pub operations: Vec<(u64, OpId)>,
     /// The sequence up to which the sender knows the outbox.
     pub known: u64,
+    /// Of those whose form on the wire is another, that form.
+    pub forms: Vec<(u64, String)>,
 }
 
 /// The versions that operations stand on which are the first of their record to be still unfinished, but for what is
@@ -87,8 +89,8 @@ impl Decision for Stands {
 /// The answer to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
-    /// All of it is sealed.
-    Sealed,
+    /// All of it is sealed. Those that another sender had given a form go up in that one.
+    Sealed(Vec<(u64, String)>),
     /// Somebody else changed one of these operations: look again.
     Stale,
 }
@@ -97,7 +99,8 @@ impl Decision for Claim {
     type Out = Claimed;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Claimed)> {
-        db.prefetch([last_audit(), seals()]);
+        let stored = |seq: u64| Read::Get(Table::Outbox, seq.into());
+        db.prefetch([last_audit(), seals()].into_iter().chain(self.forms.iter().map(|(seq, _)| stored(*seq))));
         let last = db.one::<audit::Row>(&last_audit())?.map_or(0, |row| row.seq);
         if last > self.known {
             // New operations do not matter, they come later. A change to one of ours does.
@@ -113,7 +116,15 @@ impl Decision for Claim {
         for (seq, _) in &self.operations {
             changed |= sealed.insert(*seq);
         }
-        let batch = if changed && !is(Bug::UnsealedBatch) { vec![Write::Put(Table::State, seals_row(&sealed))] } else { Vec::new() };
-        Ok((batch, Claimed::Sealed))
+        let mut batch = if changed && !is(Bug::UnsealedBatch) { vec![Write::Put(Table::State, seals_row(&sealed))] } else { Vec::new() };
+        let mut forms = Vec::new();
+        for (seq, form) in &self.forms {
+            let Some(row): Option<OutboxRow> = db.one(&stored(*seq))? else { continue };
+            match row.wire {
+                Some(known) => forms.push((*seq, known)),
+                None => batch.push(Write::Put(Table::Outbox, row_of((*seq).into(), &OutboxRow { wire: Some(form.clone()), ..row }))),
+            }
+        }
+        Ok((batch, Claimed::Sealed(forms)))
     }
 }

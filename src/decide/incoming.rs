@@ -1,5 +1,7 @@
 //! A record as a page brings it, looked at before the transaction: there, deleted, or not to be shown.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::page::ApplyPage;
@@ -7,8 +9,8 @@ use super::quarantine::Quarantined;
 use super::rows::BaseRow;
 use crate::model::{RecordId, Stamp, TempId, Version};
 use crate::protocol::{ChangeKind, RawPage, ServerState};
-use crate::schema::{Entity, Fault, Schema, faults};
-use crate::value::{Hash, Limits, Object, Sorted, parse};
+use crate::schema::{Asked, Fault, Form, Schema, faults};
+use crate::value::{Hash, Limits, Object, Sorted, parse, to_text};
 
 /// One record of a page, checked.
 #[derive(Clone, Debug)]
@@ -20,12 +22,14 @@ pub struct Incoming {
     stamp: Stamp,
     field_stamps: Sorted<String, Stamp>,
     born_as: Option<TempId>,
+    /// Its fields as they came, where their form here is another.
+    raw: Option<Box<str>>,
 }
 
 /// What a page says of a record.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    /// Its fields as they came, as they were read, and the sum of the row that they make.
+    /// Its fields as text, as they were read, and the sum of the row that they make.
     There(Box<str>, Object, Hash),
     /// It is gone.
     Deleted,
@@ -41,43 +45,56 @@ pub fn with_id(data: &Object, id: &RecordId) -> Value {
 }
 
 impl Content {
-    fn read(declared: &Entity, (entity, id, version): (&str, &RecordId, Version), raw: &str) -> Self {
+    fn read(schema: &Schema, (entity, id, version): (&str, &RecordId, Version), raw: &str, asked: &mut Asked<'_>) -> Self {
         let refused = |reason: &str, faults| Self::Refused(raw.to_owned(), reason.to_owned(), faults);
-        match parse(raw, &Limits::RECORD) {
-            Ok(Value::Object(data)) => match faults(declared, &data) {
-                none if none.is_empty() => {
-                    let sum = BaseRow::sum(entity, id, version, &data);
-                    Self::There(raw.into(), data, sum)
+        let Some(declared) = schema.entity(entity) else { return refused("an entity that is not declared", Vec::new()) };
+        let mut text = Cow::Borrowed(raw);
+        let data = match parse(raw, &Limits::RECORD) {
+            Ok(Value::Object(data)) if declared.transform.is_none() => data,
+            Ok(Value::Object(data)) => match schema.turned(entity, Form::Local, &data, asked) {
+                Ok(data) => {
+                    text = to_text(&data).into();
+                    data
                 }
-                faults => refused("its fields are not as the schema declares them", faults),
+                Err(error) => return refused(&error.to_string(), Vec::new()),
             },
-            Ok(_) => refused("not an object", Vec::new()),
-            Err(error) => refused(&error.to_string(), Vec::new()),
+            Ok(_) => return refused("not an object", Vec::new()),
+            Err(error) => return refused(&error.to_string(), Vec::new()),
+        };
+        match faults(declared, &data) {
+            none if none.is_empty() => {
+                let sum = BaseRow::sum(entity, id, version, &data);
+                Self::There(text.into(), data, sum)
+            }
+            faults => refused("its fields are not as the schema declares them", faults),
         }
     }
 }
 
 impl ApplyPage {
     /// Checks the records of a page: an entity that the schema does not know is none of ours, fields that break the rules
-    /// of a value or of the schema go into quarantine.
-    pub fn check(page: &RawPage<'_>, schema: &Schema) -> Vec<Incoming> {
-        let known = page.changes.iter().filter_map(|change| Some((change, schema.entity(&change.head.entity)?)));
+    /// of a value or of the schema go into quarantine. They come in the form of the wire and leave in that of the app, with
+    /// what functions make of values.
+    pub fn check(page: &RawPage<'_>, schema: &Schema, asked: &mut Asked<'_>) -> Vec<Incoming> {
+        let known = page.changes.iter().filter_map(|change| Some((change, schema.here(change.head.entity.clone())?)));
         known
-            .map(|(change, declared)| {
+            .map(|(change, entity)| {
                 let head = change.head.clone();
+                let turned = schema.entity(&entity).is_some_and(|declared| declared.transform.is_some());
                 let state = match (head.kind, change.data) {
                     (ChangeKind::Delete, _) => Content::Deleted,
                     (ChangeKind::Upsert, None) => Content::Refused(String::new(), "no fields".to_owned(), Vec::new()),
-                    (ChangeKind::Upsert, Some(raw)) => Content::read(declared, (&head.entity, &head.id, head.version), raw),
+                    (ChangeKind::Upsert, Some(raw)) => Content::read(schema, (&entity, &head.id, head.version), raw, asked),
                 };
                 Incoming {
-                    entity: head.entity,
+                    field_stamps: schema.stamps_here(&entity, head.field_stamps),
+                    entity,
                     id: head.id,
                     version: head.version,
                     state,
                     stamp: head.stamp,
-                    field_stamps: head.field_stamps,
-                    born_as: head.born_as,
+                    born_as: head.born_as.map(|temp| schema.temp_in(Form::Local, temp)),
+                    raw: change.data.filter(|_| turned).map(Into::into),
                 }
             })
             .collect()
@@ -85,16 +102,19 @@ impl ApplyPage {
 }
 
 impl Incoming {
-    /// One that lay in quarantine, held against the present declaration.
-    pub(super) fn kept(declared: &Entity, entity: &str, id: &RecordId, kept: &Quarantined) -> Self {
+    /// One that lay in quarantine, held against the present declaration. No function is asked: what one has to make comes
+    /// with the next version of the transform, when everything is downloaded anew.
+    pub fn kept(schema: &Schema, entity: &str, id: &RecordId, kept: &Quarantined) -> Self {
+        let turned = schema.entity(entity).is_some_and(|declared| declared.transform.is_some());
         Self {
             entity: entity.to_owned(),
             id: id.clone(),
             version: kept.version,
-            state: Content::read(declared, (entity, id, kept.version), &kept.text),
+            state: Content::read(schema, (entity, id, kept.version), &kept.text, &mut |_, _, _| None),
             stamp: kept.stamp,
             field_stamps: kept.field_stamps.clone(),
             born_as: kept.born_as.clone(),
+            raw: turned.then(|| kept.text.as_str().into()),
         }
     }
 
@@ -119,7 +139,8 @@ impl Incoming {
     /// A function of the app says that it may not be so.
     pub fn refuse(&mut self, faults: Vec<Fault>) {
         if let Content::There(text, ..) = &self.state {
-            self.state = Content::Refused(text.to_string(), "the app's validator refuses it".to_owned(), faults);
+            let came = self.raw.as_ref().unwrap_or(text).to_string();
+            self.state = Content::Refused(came, "the app's validator refuses it".to_owned(), faults);
         }
     }
 

@@ -167,7 +167,7 @@ impl LookAtQuarantine {
     ) -> Run<()> {
         let Some(declared) = self.schema.entity(entity) else { return Ok(()) };
         let generation = page.from.generation;
-        let mut change = Incoming::kept(declared, entity, id, kept);
+        let mut change = Incoming::kept(&self.schema, entity, id, kept);
         let refused = &self.validated.refused;
         let said = refused.iter().find(|(other, named, version, _)| other == entity && named == id && *version == kept.version);
         if let Some((.., faults)) = said {

@@ -8,6 +8,9 @@ use crate::model::{Epoch, Version};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
 use crate::schema::{Entity, Schema};
 
+/// Between an entity and the version of its transform, in what is covered: no name of an entity has it.
+const AS_TURNED: &str = "@";
+
 /// Where this database stands against the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -24,7 +27,8 @@ pub struct SyncState {
     pub offset_ms: i64,
     /// The newest schema version that has downloaded here: what an older one would leave out, it must not touch.
     pub schema: u32,
-    /// Entities, and `entity.path` of their indexes, that every row of `base` was written under.
+    /// Entities, `entity.path` of their indexes and `entity@version` of their transforms, that every row of `base` was written
+    /// under.
     pub covers: Vec<String>,
     /// What a download from the beginning, now under way, will have covered at its end.
     pub covering: Option<Vec<String>>,
@@ -72,10 +76,18 @@ impl SyncState {
         let mut wanted = Vec::new();
         for (name, entity) in schema.entities.iter() {
             wanted.push(name.clone());
+            wanted.extend(entity.transform.as_ref().map(|transform| format!("{name}{AS_TURNED}{}", transform.version)));
             wanted.extend(entity.index_paths().map(|path| format!("{name}.{}", path.as_str())));
             wanted.extend(entity.unique.iter().map(|paths| format!("{name}.{}", Entity::unique_name(paths))));
         }
         wanted
+    }
+    /// Whether what was sent of this entity before today went up in the form that it has here.
+    pub fn was_plain(&self, schema: &Schema, entity: &str) -> bool {
+        let own = schema.entity(entity).is_some_and(|declared| declared.transform.is_some());
+        // One without a form of its own may refer to one that has.
+        let turned = |covered: &String| covered.split_once(AS_TURNED).is_some_and(|(of, _)| !own || of == entity);
+        self.checkpoint.is_some() && !self.covers.iter().any(turned)
     }
     /// Up to here everything of an entity is known. Of one that was declared since, nothing is.
     pub(super) fn through_of(&self, entity: &str) -> Option<Version> {
@@ -88,7 +100,11 @@ impl SyncState {
     /// Whether the app has declared what `base` was not filled under: everything is downloaded anew then, once.
     pub fn is_behind(&self, schema: &Schema) -> bool {
         let under_way = self.covering.as_ref().unwrap_or(&self.covers);
-        (self.checkpoint.is_some() || self.filling.is_some()) && Self::wanted(schema).iter().any(|wanted| !under_way.contains(wanted))
+        let wanted = Self::wanted(schema);
+        // What came in another form than that of today is as good as not here.
+        let otherwise = |covered: &String| covered.contains(AS_TURNED) && !wanted.contains(covered);
+        (self.checkpoint.is_some() || self.filling.is_some())
+            && (wanted.iter().any(|wanted| !under_way.contains(wanted)) || under_way.iter().any(otherwise))
     }
     /// Whether a newer release of the app downloads here. An older one would skip what only that one declares.
     pub fn is_ahead(&self, schema: &Schema) -> bool {

@@ -52,6 +52,9 @@ pub struct Carried {
     pub replaces: Vec<OpId>,
     /// When it was written, ms by that device.
     pub created: u64,
+    /// As in [`OutboxRow`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<String>,
 }
 
 /// What the file holds.
@@ -111,8 +114,8 @@ impl Decision for Export {
                 work.seal(operation.seq);
             }
             work.note(&operation, Event::Exported);
-            let OutboxRow { body, row, drops, replaces, created, .. } = stored;
-            out.operations.push(Carried { body, row, id, version, base, ground, drops, replaces, created });
+            let OutboxRow { body, row, drops, replaces, created, wire, .. } = stored;
+            out.operations.push(Carried { body, row, id, version, base, ground, drops, replaces, created, wire });
         }
         let (batch, effects) = work.finish()?;
         Ok((batch, (out, effects)))
@@ -217,7 +220,9 @@ impl Import {
         row.stamp = Some(operation.stamp);
         let ground = carried.ground.clone().or_else(|| Some(carried.base.clone().unwrap_or_default()));
         row.ops.push(OpRef { ground, ..OpRef::to(&operation) });
-        let Carried { body, drops, replaces, created, .. } = carried.clone();
+        let Carried { body, drops, replaces, created, wire, .. } = carried.clone();
+        // It goes up as it is: what is no operation, or another, does not.
+        let is_it = |text: &String| crate::value::from_text::<Operation>(text).is_ok_and(|form| form.id == operation.id);
         let here = (!is(Bug::ImportedAsOwn)).then_some(operation.seq);
         let stored = OutboxRow {
             body,
@@ -230,6 +235,7 @@ impl Import {
             here,
             behind: None,
             replaces_carried: false,
+            wire: wire.filter(is_it),
             damaged: None,
         };
         work.note(&operation, Event::Imported { content: crate::value::hash_bytes(stored.body.as_bytes()) });

@@ -10,7 +10,7 @@ use crate::value::Object;
 
 /// What of a record is not as it is declared.
 fn faults_of(schema: &Schema, entity: &str, record: Option<&Object>) -> Vec<Fault> {
-    let declared = schema.entity(entity).filter(|declared| !declared.fields.is_empty());
+    let declared = schema.entity(entity).filter(|declared| declared.is_held());
     declared.zip(record).map(|(declared, record)| faults(declared, record)).unwrap_or_default()
 }
 
@@ -26,7 +26,7 @@ pub(super) fn refusal(schema: &Schema, entity: &str, action: &Action, left: Opti
 /// Leaves a verdict to a person that comes to what may not be, though what the local side wrote might: nobody has seen that
 /// before.
 pub(super) fn doubt(schema: &Schema, entity: &str, verdict: &mut Verdict, on: Option<&Object>, local: Option<&Object>) {
-    let Some(declared) = schema.entity(entity).filter(|declared| !declared.fields.is_empty()) else { return };
+    let Some(declared) = schema.entity(entity).filter(|declared| declared.is_held()) else { return };
     let merged = verdict.action.as_ref().and_then(|action| after(on.cloned(), action));
     let Some(merged) = merged else { return };
     let known = local.map(|local| faults(declared, local)).unwrap_or_default();

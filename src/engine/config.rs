@@ -62,6 +62,7 @@ impl Settings {
             let path = if error.path.is_empty() { "schema".to_owned() } else { format!("schema.{}", error.path) };
             EngineError::with("invalid_schema", &error.to_string(), json!({"path": path}))
         })?;
+        transforms(&mut fields, &schema)?;
         let settings = Self {
             tenant: name(&mut fields, "tenant")?,
             user: name(&mut fields, "user")?,
@@ -120,6 +121,21 @@ fn rules(fields: &mut Map<String, Value>, schema: &Schema) -> Result<Vec<String>
     match entities.iter().find(|entity| !is_asked(entity)) {
         Some(unasked) => Err(bad(&format!("rules.{unasked}"), "is never asked: no rule of the entity's conflicts is 'function'")),
         None => Ok(entities),
+    }
+}
+
+/// Those that it brings to turn values: for each field that the schema says so of, and for no other.
+fn transforms(fields: &mut Map<String, Value>, schema: &Schema) -> Result<(), EngineError> {
+    const KEY: &str = "transforms";
+    let list = fields.remove(KEY).map_or(Ok(Vec::new()), |list| from_value::<Vec<String>>(&list));
+    let given = list.map_err(|_| bad(KEY, "must be a list of fields"))?;
+    let wanted: Vec<String> = schema.functions().map(|(entity, field, _)| [entity, field].join(".")).collect();
+    if let Some(unasked) = given.iter().find(|field| !wanted.contains(field)) {
+        return Err(bad(&format!("{KEY}.{unasked}"), "is never asked: the schema does not say 'function' of the field"));
+    }
+    match wanted.iter().find(|field| !given.contains(field)) {
+        Some(missing) => Err(bad(&format!("{KEY}.{missing}"), "is missing: the schema says 'function' of the field")),
+        None => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Cancel, Engine};
 use crate::decide::{ApplyPage, BeginResync, PageResult, SyncState};
 use crate::platform::Host;
 use crate::protocol::{DownloadRequest, RawPage};
+use crate::schema::{Asked, Form};
 use crate::store::{Durability, Store};
 
 impl<S: Store, H: Host> Engine<S, H> {
@@ -27,7 +28,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             head: self.head(),
             checkpoint: from.goes_on_from(scope).cloned(),
             page_records: self.inner.settings.page_size,
-            entities: scope.map(str::to_owned).into_iter().collect(),
+            entities: scope.map(|entity| self.inner.settings.schema.there(entity).to_owned()).into_iter().collect(),
         };
         let http = self.http();
         let pages = self.authorised(cancel, |token| {
@@ -43,7 +44,10 @@ impl<S: Store, H: Host> Engine<S, H> {
         while let Some(text) = Self::unless(cancel, pages.next()).await?? {
             let page = RawPage::read(&text).ok_or_else(|| SyncError::new("network", "a page is no page", true))?;
             let records = page.changes.len() as u64;
-            let mut changes = ApplyPage::check(&page, &self.inner.settings.schema);
+            let schema = &self.inner.settings.schema;
+            let mut changes = Vec::new();
+            let mut check = |asked: &mut Asked<'_>| changes = ApplyPage::check(&page, schema, asked);
+            Self::unless(cancel, self.turned(Form::Local, &mut check)).await?;
             self.validate_page(cancel, &mut changes).await?;
             let decision = ApplyPage {
                 schema: self.inner.settings.schema.clone(),

@@ -15,7 +15,7 @@ use crate::store::Store;
 use crate::value::{Limits, parse};
 
 /// An answer holds a record at most, some levels down.
-const ANSWER_BOUNDS: Limits = Limits { depth_max: Limits::RECORD.depth_max + 2, ..Limits::RECORD };
+pub(super) const ANSWER_BOUNDS: Limits = Limits { depth_max: Limits::RECORD.depth_max + 2, ..Limits::RECORD };
 
 /// A sort of functions, and the codes of what is wrong with one.
 pub(super) struct Sort {
@@ -28,6 +28,8 @@ pub(super) struct Sort {
     pub(super) slow: &'static str,
     /// Its answer is none.
     pub(super) invalid: &'static str,
+    /// What an answer may measure.
+    pub(super) bounds: Limits,
 }
 
 /// What a function is asked about.
@@ -54,7 +56,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
         };
         let slow = asked.is_ok() && self.now().saturating_sub(began) > limit_ms;
-        let answer = asked.and_then(|text| parse(&text, &ANSWER_BOUNDS).map_err(|_| sort.invalid));
+        let answer = asked.and_then(|text| parse(&text, &sort.bounds).map_err(|_| sort.invalid));
         if let Some(code) = answer.as_ref().err().copied().or(slow.then_some(sort.slow)) {
             self.warn(code, matter);
         }

@@ -12,6 +12,7 @@ use crate::model::OpId;
 use crate::platform::Host;
 use crate::platform::network::answer as answer_to;
 use crate::protocol::{ConflictsResponse, paths};
+use crate::schema::{Asked, Form};
 use crate::store::{Durability, Store};
 use crate::value::{to_text, to_value};
 
@@ -51,10 +52,21 @@ impl<S: Store, H: Host> Engine<S, H> {
         let own = &self.inner.device.client;
         held.retain(|held| held.client != *own);
         let open = held.len();
+        let schema = &self.inner.settings.schema;
+        let mut all = after.is_none();
+        if schema.is_transformed() {
+            let told = held.clone();
+            let mut here = |asked: &mut Asked<'_>| {
+                held = told.iter().filter_map(|told| told.clone().here(schema, asked).ok()).collect();
+            };
+            self.turned(Form::Local, &mut here).await;
+            // One that has no form here is not closed for that.
+            all &= held.len() == told.len();
+        }
         let decision = KeepHeld {
             schema: self.inner.settings.schema.clone(),
             held: Rc::new(held),
-            complete: after.is_none(),
+            complete: all,
             epoch,
             decided: Rc::new(decided),
             now: self.now(),

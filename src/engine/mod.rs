@@ -37,6 +37,7 @@ mod session;
 mod shown;
 mod suspects;
 mod sync;
+mod transforms;
 mod upload;
 mod validators;
 mod waiting;
@@ -194,6 +195,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             settings,
         };
         let engine = Self { inner: Rc::new(inner) };
+        engine.check_functions().await?;
         if opened.unfinished > 0 {
             engine.refresh().await?;
         }

@@ -8,7 +8,7 @@ use super::options::invalid;
 use super::records::object;
 use super::validators::VALIDATOR;
 use super::{Engine, EngineError};
-use crate::decide::{Effects, InQuarantine, LookAtQuarantine, Validated, with_id};
+use crate::decide::{Effects, InQuarantine, Incoming, LookAtQuarantine, Validated};
 use crate::model::RecordId;
 use crate::platform::Host;
 use crate::store::{Durability, Store};
@@ -69,11 +69,11 @@ impl<S: Store, H: Host> Engine<S, H> {
         if !entities.is_empty() {
             let part = self.decide(Durability::Relaxed, self.looking(after.clone(), Some(LOOKED_AT_AT_ONCE), None)).await?;
             for (entity, id, kept) in part.found.into_iter().filter(|(entity, ..)| entities.contains(entity)) {
-                let Ok(record) = object(&kept.text, 0) else { continue };
+                let Some(record) = Incoming::kept(&self.inner.settings.schema, &entity, &id, &kept).shown() else { continue };
                 let faults = if late.contains(&entity) {
                     kept.faults
                 } else {
-                    self.validate(&entity, &id, &with_id(&record, &id)).await.unwrap_or_else(|why| {
+                    self.validate(&entity, &id, &record).await.unwrap_or_else(|why| {
                         if why == VALIDATOR.late {
                             late.push(entity.clone());
                         }

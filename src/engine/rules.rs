@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::conflicts::resolution;
 use super::events::Announcement;
-use super::functions::{Matter, Sort};
+use super::functions::{ANSWER_BOUNDS, Matter, Sort};
 use super::session::SyncError;
 use super::{Cancel, Engine, EngineError};
 use crate::conflict::Conflict;
@@ -14,7 +14,8 @@ use crate::platform::Host;
 use crate::store::{Durability, Store};
 use crate::value::Object;
 
-const RULE: Sort = Sort { name: "rule", failed: "rule_failed", late: "rule_late", slow: "rule_slow", invalid: "rule_invalid" };
+const RULE: Sort =
+    Sort { name: "rule", failed: "rule_failed", late: "rule_late", slow: "rule_slow", invalid: "rule_invalid", bounds: ANSWER_BOUNDS };
 
 /// What a function says of a conflict.
 enum Said {

@@ -25,10 +25,11 @@ const MET_MAX: u32 = 20;
 
 /// One operation of a batch as it goes up.
 pub(super) struct Going {
-    seq: u64,
+    pub(super) seq: u64,
     id: OpId,
-    entity: String,
+    pub(super) entity: String,
     row: RecordId,
+    /// Its text on the wire.
     body: String,
 }
 
@@ -46,12 +47,22 @@ impl<S: Store, H: Host> Engine<S, H> {
                 }
                 return Ok(());
             }
-            let going = self.going(&batch);
+            let mut going = self.going(&batch);
+            let Some(forms) = self.forms(&going, result).await? else { continue };
             let operations: Vec<(u64, OpId)> = going.iter().map(|op| (op.seq, op.id.clone())).collect();
-            let claim = Claim { operations, known: inner.known.get().unwrap_or(0) };
-            if self.decide(Durability::Strict, claim).await? == Claimed::Stale {
-                self.refresh().await?;
-                continue;
+            let claim = Claim { operations, known: inner.known.get().unwrap_or(0), forms: forms.clone() };
+            match self.decide(Durability::Strict, claim).await? {
+                Claimed::Stale => {
+                    self.refresh().await?;
+                    continue;
+                }
+                Claimed::Sealed(kept) => {
+                    for op in &mut going {
+                        if let Some((_, text)) = kept.iter().chain(&forms).find(|(seq, _)| *seq == op.seq) {
+                            op.body.clone_from(text);
+                        }
+                    }
+                }
             }
             let (former, stands) = (self.former(&batch).await?, self.bases(&batch).await?);
             for seq in &batch {
@@ -168,7 +179,13 @@ impl<S: Store, H: Host> Engine<S, H> {
                     return Going { seq, id, entity: item.operation.entity.clone(), row: item.row.row.clone(), body: text };
                 }
                 let (operation, row) = (&item.operation, &item.row);
-                Going { seq, id: operation.id.clone(), entity: operation.entity.clone(), row: row.row.clone(), body: row.body.clone() }
+                Going {
+                    seq,
+                    id: operation.id.clone(),
+                    entity: operation.entity.clone(),
+                    row: row.row.clone(),
+                    body: row.wire.as_ref().unwrap_or(&row.body).clone(),
+                }
             })
             .collect()
     }
@@ -254,7 +271,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             let at = results.iter().position(|result| result.operation == op.id);
             at.map_or_else(unmentioned, |at| results.remove(at).outcome)
         };
-        let outcomes = going.iter().map(outcome).collect();
+        let outcomes = self.outcomes_here(going, going.iter().map(outcome).collect()).await;
         Ok((answer.reply, outcomes, size))
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::functions::{Matter, Sort};
+use super::functions::{ANSWER_BOUNDS, Matter, Sort};
 use super::session::SyncError;
 use super::{Cancel, Engine, EngineError};
 use crate::decide::{Incoming, LocalWrite, Wanted, WriteError, Written, with_id};
@@ -16,8 +16,14 @@ use crate::schema::Fault;
 use crate::store::{Durability, Store};
 use crate::value::Object;
 
-pub(super) const VALIDATOR: Sort =
-    Sort { name: "validator", failed: "validator_failed", late: "validator_late", slow: "validator_slow", invalid: "validator_invalid" };
+pub(super) const VALIDATOR: Sort = Sort {
+    name: "validator",
+    failed: "validator_failed",
+    late: "validator_late",
+    slow: "validator_slow",
+    invalid: "validator_invalid",
+    bounds: ANSWER_BOUNDS,
+};
 /// So often functions are asked about one write that comes to something else each time.
 const ASKED_MAX: usize = 3;
 
@@ -32,14 +38,20 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Writes what the app wants, once its functions have nothing against it.
     pub(super) async fn written(&self, durability: Durability, write: LocalWrite) -> Result<Written, Refused> {
         let told = |(at, error): (Option<usize>, WriteError)| (at, EngineError::from(error));
-        if !write.wanted.iter().any(|wanted| self.is_validated(&wanted.entity)) {
+        if !write.wanted.iter().any(|wanted| self.is_validated(&wanted.entity) || self.is_turned_by_functions(&wanted.entity)) {
             return self.decide(durability, write).await.map_err(|error| (None, error))?.map_err(told);
         }
         for _ in 0..ASKED_MAX {
             let dry = LocalWrite { dry: true, ..write.clone() };
             let would_be = self.decide(Durability::Relaxed, dry).await.map_err(|error| (None, error))?.map_err(told)?;
             for (at, (Wanted { entity, .. }, record)) in write.wanted.iter().zip(&would_be.records).enumerate() {
-                let Some(record) = record.as_ref().filter(|_| self.is_validated(entity)) else { continue };
+                let Some(record) = record.as_ref() else { continue };
+                if self.is_turned_by_functions(entity) {
+                    self.has_form(entity, &record.data).await.map_err(|error| (Some(at), error))?;
+                }
+                if !self.is_validated(entity) {
+                    continue;
+                }
                 let faults = self.validate(entity, &record.id, &with_id(&record.data, &record.id)).await;
                 let faults = faults.map_err(|why| {
                     let details = json!({"entity": entity, "reason": why});

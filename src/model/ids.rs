@@ -116,6 +116,11 @@ impl TempId {
     pub fn entity(&self) -> &str {
         self.0.splitn(4, '_').nth(3).unwrap_or_default()
     }
+    /// The same ID under another name of its entity.
+    pub fn under(&self, entity: &str) -> Self {
+        let stem = self.0.strip_suffix(self.entity()).unwrap_or_default();
+        Self([stem, entity].concat())
+    }
     /// When the ID was issued by the device's clock, in ms since 1970.
     pub fn issued_ms(&self) -> u64 {
         self.0.split('_').nth(1).and_then(|ms| ms.parse().ok()).unwrap_or_default()

@@ -51,7 +51,8 @@ pub struct Failure {
 /// One row of the outbox. Its key is the operation's client sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// The operation as JSON text: once sealed, these are the bytes that go up, however often.
+    /// The operation as JSON text: once sealed, these are the bytes that go up, however often, but for those with a form of
+    /// their own there.
     pub body: String,
     /// Where it stands.
     pub state: State,
@@ -80,6 +81,10 @@ pub struct OutboxRow {
     /// Whether it stands in the place of one that was imported: then it was not written on what was written here either.
     #[serde(default, rename = "carried", skip_serializing_if = "std::ops::Not::not")]
     pub replaces_carried: bool,
+    /// The operation as it goes up, where its form on the wire is another: kept when it is sealed, because what is sealed goes
+    /// up as it went up before, also under a later transform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<String>,
     /// What is stored in its place and cannot be read. Such a row is never stored itself.
     #[serde(skip)]
     pub damaged: Option<String>,
@@ -101,6 +106,7 @@ impl OutboxRow {
             behind: None,
             here: None,
             replaces_carried: false,
+            wire: None,
             damaged: None,
         }
     }

@@ -8,6 +8,7 @@ mod download;
 mod envelope;
 mod fault;
 pub mod limits;
+mod local;
 mod upload;
 
 pub use conflicts::{

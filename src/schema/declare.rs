@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConflictRules, FieldShape};
+use super::{ConflictRules, FieldShape, Transform};
 use crate::value::{FieldPath, ReadError, Sorted, hash_bytes};
 
 /// The most entities in one schema.
@@ -10,7 +10,7 @@ const ENTITIES_MAX: usize = 500;
 /// The most references and indexes of one entity.
 const PATHS_MAX: usize = 50;
 /// The most fields of one entity of which anything is declared.
-const FIELDS_MAX: usize = 200;
+pub(super) const FIELDS_MAX: usize = 200;
 /// The longest name of an entity, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -65,6 +65,9 @@ pub struct Entity {
     /// The lane its operations wait in; nothing for the last, which has no name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
+    /// The form in which its records go over the wire, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transform: Option<Transform>,
 }
 
 /// A queue within the outbox.
@@ -86,6 +89,10 @@ impl Entity {
     /// What becomes of a record when the one that it refers to at this path is deleted.
     pub fn on_delete(&self, path: &FieldPath) -> OnDelete {
         self.on_delete.get(path).copied().unwrap_or_default()
+    }
+    /// Whether there is anything that its records may not hold.
+    pub fn is_held(&self) -> bool {
+        !self.fields.is_empty() || self.transform.is_some()
     }
     /// Whether this path can be looked up by.
     pub fn is_indexed(&self, path: &str) -> bool {
@@ -145,6 +152,9 @@ impl Schema {
         if self.entities.is_empty() || self.entities.len() > ENTITIES_MAX {
             return wrong("entities".to_owned(), "there must be 1 to 500 entities");
         }
+        if let Some(name) = self.twice_there() {
+            return wrong(format!("entities.{name}.transform.entity"), "another entity is called so on the wire");
+        }
         for (at, lane) in self.lanes.iter().enumerate() {
             if lane.name.is_empty() || lane.name.len() > NAME_BYTES_MAX || self.lane(Some(&lane.name)) != at {
                 return wrong(format!("lanes.{at}"), "a name has 1 to 64 bytes and stands once");
@@ -155,9 +165,14 @@ impl Schema {
             if entity.lane.is_some() && self.lane(entity.lane.as_deref()) == self.lanes.len() {
                 return wrong(format!("{at}.lane"), "there is no such lane");
             }
-            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-            if name.is_empty() || name.len() > NAME_BYTES_MAX || !plain {
-                return wrong(at, "a name has 1 to 64 letters, digits, '_' or '-'");
+            for (at, name) in [(&at, name.as_str()), (&format!("{at}.transform.entity"), self.there(name))] {
+                let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+                if name.is_empty() || name.len() > NAME_BYTES_MAX || !plain {
+                    return wrong(at.clone(), "a name has 1 to 64 letters, digits, '_' or '-'");
+                }
+            }
+            if let Some((setting, reason)) = entity.transform.as_ref().and_then(|transform| transform.fault(entity)) {
+                return wrong(format!("{at}.transform.{setting}"), reason);
             }
             if entity.references.len() > PATHS_MAX || entity.indexes.len() > PATHS_MAX {
                 return wrong(at, "at most 50 references and 50 indexes");

@@ -58,21 +58,27 @@ pub struct FieldShape {
 pub struct Fault {
     /// The field, dotted.
     pub path: String,
-    /// What it breaks: `type`, `required`, `min`, `max`, `minLength`, `maxLength`, `enum`; `validator` where a function of
-    /// the app says so.
+    /// What it breaks: `type`, `required`, `min`, `max`, `minLength`, `maxLength`, `enum`; `transform` where it has no form
+    /// for the wire, `validator` where a function of the app says so.
     pub rule: String,
     /// What that function says, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// What of a record is not as it is declared, in the order of the paths.
+/// What of a record is not as it is declared, in the order of the paths; then what of it has no wire form.
 pub fn faults(entity: &Entity, data: &Object) -> Vec<Fault> {
     let broken = |(path, shape): (&crate::value::FieldPath, &FieldShape)| {
         let rule = shape.broken_by(path.find(data))?;
         Some(Fault { path: path.as_str().to_owned(), rule: rule.to_owned(), message: None })
     };
-    entity.fields.iter().filter_map(broken).collect()
+    let mut found: Vec<Fault> = entity.fields.iter().filter_map(broken).collect();
+    for fault in entity.formless(data) {
+        if !found.iter().any(|known| known.path == fault.path) {
+            found.push(fault);
+        }
+    }
+    found
 }
 
 impl Fault {

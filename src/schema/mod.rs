@@ -7,7 +7,9 @@ mod declare;
 mod fields;
 mod references;
 mod rules;
+mod transform;
 mod unique;
+mod wire;
 
 pub use declare::{Entity, KeyPolicy, Lane, OnDelete, Schema, SchemaError};
 pub use fields::{Fault, FieldShape, FieldType, faults};
@@ -16,4 +18,6 @@ pub use references::{
     unset_references,
 };
 pub use rules::{ConflictRules, Detect, Rule};
+pub use transform::{Convert, FieldTransform, Transform};
 pub use unique::Holding;
+pub use wire::{Asked, Form, NoForm};

@@ -37,7 +37,7 @@ pub use read::{ReadError, from_text, from_value, from_value_strictly};
 pub use skim::{items, members};
 pub use sorted::Sorted;
 pub use text::{base32, base64url, hex, to_text, to_value};
-pub use time::instant;
+pub use time::{instant, time_text};
 
 /// A JSON object, keys in byte order.
 pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -35,6 +35,21 @@ pub fn instant(text: &str) -> Option<(i64, &str)> {
     Some((((days * 24 + hours) * 60 + minutes - ahead) * 60 + seconds, fraction.trim_end_matches('0')))
 }
 
+/// The time of so many ms since 1970, in UTC; nothing where its year has not four digits.
+pub fn time_text(ms: i64) -> Option<String> {
+    let (days, ms) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+    // Years that begin in March, in eras of 400: each has the same days.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (year * 365 + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (era * 400 + year + i64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    (0..=9999).contains(&year).then(|| format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", ms % 1000))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +65,26 @@ mod tests {
             ("0000-03-01T00:00:00Z", -62_162_035_200),
         ] {
             assert_eq!(instant(text), Some((seconds, "")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (951_825_600_007, "2000-02-29T12:00:00.007Z"),
+            (1_795_444_820_500, "2026-11-23T14:40:20.500Z"),
+            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(time_text(ms).as_deref(), Some(text));
+        }
+        assert_eq!((time_text(-62_167_219_200_001), time_text(253_402_300_800_000), time_text(i64::MIN)), (None, None, None));
+        // Each day of 800 years, with a time in it.
+        for day in -200_000..100_000_i64 {
+            let text = time_text(day * 86_400_000 + 45_296_000).expect("four digits");
+            assert_eq!(instant(&text), Some((day * 86_400 + 45_296, "")), "{text}");
         }
     }
 

@@ -29,7 +29,7 @@ fn a_claim_is_stale_when_another_context_rewrote_one_of_its_operations() {
     let before = desk.store.dump(Table::State);
     assert_eq!(desk.claim(&[&op], known), Claimed::Stale);
     assert_eq!(desk.store.dump(Table::State), before, "nothing is sealed");
-    assert_eq!(desk.claim(&[&op], desk.known()), Claimed::Sealed);
+    assert_eq!(desk.claim(&[&op], desk.known()), Claimed::Sealed(Vec::new()));
     assert_ne!(desk.store.dump(Table::State), before);
 }
 
@@ -42,5 +42,5 @@ fn what_another_context_wrote_or_did_to_other_operations_does_not_matter() {
     let other = desk.create(json!({"name": "Hasso"}));
     desk.claim(&[&other], desk.known());
     desk.answer(epoch(1), 9, &[(&other, rejected())]).expect("it is ours");
-    assert_eq!(desk.claim(&[&op], known), Claimed::Sealed);
+    assert_eq!(desk.claim(&[&op], known), Claimed::Sealed(Vec::new()));
 }

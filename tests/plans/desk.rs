@@ -147,7 +147,7 @@ impl Desk {
         serde_json::from_str::<Value>(&last.1).expect("JSON")["seq"].as_u64().expect("a sequence")
     }
     pub fn claim(&self, ops: &[&Op], known: u64) -> Claimed {
-        self.decide(Claim { operations: ops.iter().map(|op| (op.seq, op.id.clone())).collect(), known })
+        self.decide(Claim { operations: ops.iter().map(|op| (op.seq, op.id.clone())).collect(), known, forms: Vec::new() })
     }
     /// The server's answer to these operations, durable up to a version.
     pub fn answer(&mut self, epoch: Epoch, durable: u64, sent: &[(&Op, Outcome)]) -> Option<Effects> {
@@ -185,7 +185,7 @@ impl Desk {
         let page = RawPage::read(&text).expect("a page");
         self.decide(ApplyPage {
             schema: self.schema.clone(),
-            changes: Rc::new(ApplyPage::check(&page, &self.schema)),
+            changes: Rc::new(ApplyPage::check(&page, &self.schema, &mut |_, _, _| None)),
             from,
             scope: scope.map(str::to_owned),
             checkpoint: page.checkpoint.clone(),

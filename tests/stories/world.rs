@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 
-use fieldsync::engine::{Direction, Engine, Event, Settings, SyncResult};
+use fieldsync::engine::{Direction, Engine, EngineError, Event, Settings, SyncResult};
 use fieldsync::model::{Epoch, IdSource};
 use fieldsync::plan::Table;
 use fieldsync::protocol::paths;
@@ -249,6 +249,10 @@ impl Device {
     }
     /// Opens a tab whose app brings functions, which may be asked while it opens.
     pub async fn tab_of(&self, settings: Value, bring: impl FnOnce(&AppFunctions)) -> Tab {
+        self.try_tab_of(settings, bring).await.expect("opens")
+    }
+    /// The same, which may be refused.
+    pub async fn try_tab_of(&self, settings: Value, bring: impl FnOnce(&AppFunctions)) -> Result<Tab, EngineError> {
         let mut all = json!({"tenant": "clinic", "user": self.user, "baseUrl": "/api/v1/sync", "autoSync": false, "coalesce": false,
             "schema": serde_json::from_str::<Value>(SCHEMA).expect("JSON")});
         for (key, value) in settings.as_object().into_iter().flatten() {
@@ -285,8 +289,8 @@ impl Device {
             functions: functions.clone(),
         };
         let settings = Settings::parse(&all.to_string()).expect("settings");
-        let (engine, events) = Engine::open(self.store.reopen(), host, settings).await.expect("opens");
-        Tab { engine, faults, gate, poison, swap, functions, events: RefCell::new(events) }
+        let (engine, events) = Engine::open(self.store.reopen(), host, settings).await?;
+        Ok(Tab { engine, faults, gate, poison, swap, functions, events: RefCell::new(events) })
     }
 }
 

@@ -4,8 +4,8 @@
  *
  * Needs `fake-indexeddb` among the app's development dependencies.
  */
-import type { Schema } from '../config.js';
-import { FieldSyncError } from '../errors.js';
+import type { EntitySchema, Schema } from '../config.js';
+import { badSetting, FieldSyncError } from '../errors.js';
 import { enterPage, moduleUrl } from '../load.js';
 import type { AnyRecords } from '../records.js';
 import { TestClock } from './clock.js';
@@ -22,6 +22,8 @@ export type { Operation, Refusal } from './tenant.js';
 export interface TestWorldOptions<R = AnyRecords> {
   /** What server and clients know of the app's records. */
   schema: Schema<R>;
+  /** What the server declares, where the app's records have another form there (`transform`). */
+  serverSchema?: Schema;
   /** The tenant of whoever opens without naming one, and of what the server is asked for. Default `test`. */
   tenant?: string;
   /** The user of whoever opens without naming one. Default `anna`. */
@@ -48,7 +50,10 @@ export async function createTestWorld<R = AnyRecords>(options: TestWorldOptions<
   const emptyStorage = await TestStorage.load();
   const compiled = await moduleFrom(wasm);
   const clock = new TestClock(now);
-  const server = new TestServer(schema, tenant, () => clock.now());
+  const declared = (options.serverSchema ?? schema) as Schema<never>;
+  const turned = Object.entries<EntitySchema<never>>(declared.entities).find(([, { transform }]) => transform);
+  if (turned) throw badSetting('serverSchema', `The server is given the form that '${turned[0]}' has on the wire.`);
+  const server = new TestServer(declared, tenant, () => clock.now());
   const devices: TestDevice[] = [];
   return {
     server,
