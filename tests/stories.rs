@@ -3,6 +3,8 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, missing_docs, unreachable_pub, reason = "test support is not an API")]
 
+#[path = "stories/network.rs"]
+mod network;
 #[path = "stories/parts.rs"]
 mod parts;
 #[path = "stories/raw.rs"]
@@ -34,12 +36,16 @@ mod conflicts;
 mod constraints;
 #[path = "stories/damaged.rs"]
 mod damaged;
+#[path = "stories/dangling.rs"]
+mod dangling;
 #[path = "stories/decided.rs"]
 mod decided;
 #[path = "stories/detection.rs"]
 mod detection;
 #[path = "stories/functions.rs"]
 mod functions;
+#[path = "stories/given_up.rs"]
+mod given_up;
 #[path = "stories/groups.rs"]
 mod groups;
 #[path = "stories/held.rs"]

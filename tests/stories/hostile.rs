@@ -6,7 +6,7 @@ use fieldsync::plan::Table;
 use fieldsync::value::{Limits, canonical, parse};
 use serde_json::{Value, json};
 
-use crate::parts::MARK;
+use crate::network::MARK;
 use crate::world::{Tab, World, tell};
 
 /// The longest record.

@@ -26,7 +26,8 @@ use serde_json::{Value, json};
 
 pub use crate::telling::{Gate, tell, turns};
 
-use crate::parts::{Answer, AppFunctions, BusChannel, LocalChannel, LocalClock, LocalEntropy, LocalHost, LocalLocks, Loopback};
+use crate::network::Loopback;
+use crate::parts::{Answer, AppFunctions, BusChannel, LocalChannel, LocalClock, LocalEntropy, LocalHost, LocalLocks};
 
 /// The entities of every story.
 pub const SCHEMA: &str = r#"{"name": "stories", "version": 1, "entities": {
@@ -321,7 +322,7 @@ impl Tab {
     pub fn poison(&self, poison: Option<(&'static str, u16)>) {
         self.poison.replace(poison);
     }
-    /// Other fields in the answers, in the place of those that [`crate::parts::MARK`] says; with nothing, none any more.
+    /// Other fields in the answers, in the place of those that [`crate::network::MARK`] says; with nothing, none any more.
     pub fn swap(&self, by: Option<String>) {
         self.swap.replace(by);
     }
