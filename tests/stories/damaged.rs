@@ -5,31 +5,35 @@ use fieldsync::plan::{Row, Table};
 use fieldsync::store::memory::MemoryStore;
 use serde_json::{Value, json};
 
-use crate::raw::{change, whole};
+use crate::raw::{change, cut, damage, whole};
+use crate::repair::shared;
 use crate::trail::verify;
 use crate::world::{Device, Tab, World, tell};
 
-/// Breaks off the text of every row that holds this.
-async fn damage(store: &MemoryStore, table: Table, holds: &str) -> Vec<Row> {
-    let rows: Vec<Row> = whole(store, table).await.into_iter().filter(|row| row.text.contains(holds)).collect();
-    assert_eq!(rows.len(), 1, "{holds}");
-    change(store, table, rows.clone(), |row| row.text[..row.text.len() / 2].to_owned()).await;
-    rows
+/// Damages the one row of a table that is meant.
+async fn damage_one(store: &MemoryStore, table: Table, is_meant: impl Fn(&Row) -> bool) -> Row {
+    let rows: Vec<Row> = whole(store, table).await.into_iter().filter(is_meant).collect();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    damage(store, table, rows.clone()).await;
+    rows.into_iter().next().expect("one")
 }
 
-/// Breaks off the last row of the trail.
+/// Damages the operation that holds this.
+async fn damage_operation(store: &MemoryStore, holds: &str) -> Row {
+    damage_one(store, Table::Outbox, |row| row.text.contains(holds)).await
+}
+
+/// Damages the last row of the trail.
 async fn damage_last(store: &MemoryStore) -> Row {
-    let row = whole(store, Table::Audit).await.pop().expect("a row");
-    change(store, Table::Audit, vec![row.clone()], |row| row.text[..row.text.len() / 2].to_owned()).await;
-    row
+    let last = whole(store, Table::Audit).await.pop().expect("a row").key;
+    damage_one(store, Table::Audit, |row| row.key == last).await
 }
 
 async fn damage_state(store: &MemoryStore, name: &str) {
-    let rows: Vec<Row> = whole(store, Table::State).await.into_iter().filter(|row| row.key == name.into()).collect();
-    assert_eq!(rows.len(), 1, "{name}");
-    change(store, Table::State, rows, |row| row.text[..row.text.len() / 2].to_owned()).await;
+    damage_one(store, Table::State, |row| row.key == name.into()).await;
 }
 
+/// A session, whatever state the rows are in; the codes of its errors.
 async fn sync(tab: &Tab) -> Vec<String> {
     let result = tab.engine.sync(fieldsync::engine::Direction::Both, None).await;
     result.errors.into_iter().map(|error| error.code).collect()
@@ -41,10 +45,7 @@ async fn names(tab: &Tab) -> Vec<Value> {
 
 /// Ada is downloaded, and changed here since; Cleo is new here.
 async fn lived(world: &World) -> (Device, Tab, Tab) {
-    let (anna, ben) = (world.device("anna"), world.device("ben"));
-    let (here, there) = (anna.tab().await, ben.tab().await);
-    there.create("client", json!({"name": "Ada", "age": 1})).await;
-    assert!(there.sync().await.success && here.sync().await.success);
+    let (anna, here, there) = shared(world).await;
     here.update("client", "1", json!({"name": "Adele"})).await;
     here.create("client", json!({"name": "Cleo"})).await;
     (anna, here, there)
@@ -56,7 +57,7 @@ fn an_operation_that_cannot_be_read_waits_for_a_person_and_everything_else_goes_
         let world = World::new();
         let (anna, here, there) = lived(&world).await;
         let operation = here.queue().await[0]["operationId"].clone();
-        let was = damage(&anna.store, Table::Outbox, "Adele").await.remove(0);
+        let was = damage_operation(&anna.store, "Adele").await;
         drop(here);
         for tab in [anna.tab().await, anna.tab().await] {
             let queue = tab.queue().await;
@@ -65,7 +66,7 @@ fn an_operation_that_cannot_be_read_waits_for_a_person_and_everything_else_goes_
                 (&item["operationId"], &item["entity"], &item["recordId"], &item["state"], &item["reason"]["code"]),
                 (&operation, &json!("client"), &json!(1), &json!("parked"), &json!("damaged"))
             );
-            assert_eq!(item["damaged"], was.text[..was.text.len() / 2], "what is left of it can be looked at");
+            assert_eq!(item["damaged"], cut(&was.text), "what is left of it can be looked at");
             assert_eq!(tab.warnings(), [("damaged".to_owned(), "client".to_owned())], "and it is told once");
         }
         let tab = anna.tab().await;
@@ -85,7 +86,7 @@ fn an_operation_that_cannot_be_read_waits_for_a_person_and_everything_else_goes_
         assert_eq!(tab.engine.retry(id, None).await.expect_err("nobody knows what to send").code, "integrity");
         let done = tab.engine.repair("").await.expect("repaired");
         assert_eq!((done["left"][0]["code"].clone(), done["left"][0]["table"].clone()), (json!("unreadable"), json!("outbox")));
-        assert_eq!(whole(&anna.store, Table::Outbox).await[0].text, was.text[..was.text.len() / 2], "nothing was written over it");
+        assert_eq!(whole(&anna.store, Table::Outbox).await[0].text, cut(&was.text), "nothing was written over it");
         let file = tab.engine.export().await.expect("exported");
         assert!(file.contains("Bern") && !file.contains(&format!(r#""id":{operation}"#)), "{file}");
         let given_up = tab.engine.discard(id, Some("damaged")).await.expect("given up");
@@ -107,7 +108,7 @@ fn a_group_with_a_damaged_member_waits_as_a_whole() {
         let create = |name: &str| json!({"kind": "create", "entity": "client", "data": {"name": name}});
         tab.engine.transaction(&json!([create("A"), create("B")]).to_string()).await.expect("saved");
         tab.create("client", json!({"name": "C"})).await;
-        damage(&anna.store, Table::Outbox, "\\\"A\\\"").await;
+        damage_operation(&anna.store, "\\\"A\\\"").await;
         let tab = anna.tab().await;
         assert_eq!(sync(&tab).await, Vec::<String>::new());
         assert_eq!(world.changes().await.len(), 1);
@@ -126,7 +127,7 @@ fn a_tab_that_was_open_finds_out_with_its_next_session() {
     tell(async {
         let world = World::new();
         let (anna, here, there) = lived(&world).await;
-        damage(&anna.store, Table::Outbox, "Adele").await;
+        damage_operation(&anna.store, "Adele").await;
         assert_eq!(sync(&here).await, ["integrity"]);
         assert_eq!(sync(&here).await, Vec::<String>::new());
         let states: Vec<Value> = here.queue().await.iter().map(|item| item["state"].clone()).collect();
@@ -141,7 +142,7 @@ fn a_wipe_needs_to_read_nothing() {
     tell(async {
         let world = World::new();
         let (anna, here, _) = lived(&world).await;
-        damage(&anna.store, Table::Outbox, "Adele").await;
+        damage_operation(&anna.store, "Adele").await;
         damage_last(&anna.store).await;
         damage_state(&anna.store, "sync").await;
         let refused = here.engine.wipe(false, None).await.expect_err("unsent work");
@@ -165,8 +166,8 @@ fn behind_a_row_of_the_trail_that_cannot_be_read_a_repair_goes_on_and_a_verifica
         assert_eq!(refused.code, "integrity");
         let tab = anna.tab().await;
         assert_eq!((names(&tab).await, tab.queue().await.len()), (vec![json!("Adele"), json!("Cleo")], 2), "reading goes on");
-        let before = world.requests("uploads");
-        assert_eq!((sync(&tab).await, world.requests("uploads")), (vec!["integrity".to_owned()], before), "nothing is sent half");
+        let before = world.requests("upload");
+        assert_eq!((sync(&tab).await, world.requests("upload")), (vec!["integrity".to_owned()], before), "nothing is sent half");
         assert_eq!(tab.warnings(), [("damaged".to_owned(), "audit".to_owned())]);
 
         let done = tab.engine.repair("").await.expect("repaired");
@@ -176,7 +177,7 @@ fn behind_a_row_of_the_trail_that_cannot_be_read_a_repair_goes_on_and_a_verifica
         assert!(there.sync().await.success);
         assert_eq!(names(&there).await, ["Adele", "Cleo", "Dora"]);
         let text = whole(&anna.store, Table::Audit).await.into_iter().find(|kept| kept.key == row.key).map(|row| row.text);
-        assert_eq!(text.as_deref(), Some(&row.text[..row.text.len() / 2]), "the row stays as it was found");
+        assert_eq!(text.as_deref(), Some(cut(&row.text)), "the row stays as it was found");
         let found = verify(&tab, None).await;
         assert_eq!(found["firstBad"], json!({"number": number, "reason": "unreadable"}), "it is not made good");
         let behind = verify(&tab, number.as_u64().map(|number| number + 1)).await;
@@ -247,7 +248,7 @@ fn a_repair_that_has_mended_says_so_whatever_this_tab_knew_before() {
     tell(async {
         let world = World::new();
         let (anna, here, there) = lived(&world).await;
-        damage(&anna.store, Table::Outbox, "Adele").await;
+        damage_operation(&anna.store, "Adele").await;
         // The position is another by now, and this tab has not heard of it.
         let other = anna.store.reopen();
         there.create("client", json!({"name": "Eva"})).await;

@@ -41,3 +41,13 @@ pub async fn change(store: &MemoryStore, table: Table, rows: Vec<Row>, change: i
     let put = |row: Row| Write::Put(table, Row { text: change(&row), ..row });
     write(store, rows.into_iter().map(put).collect()).await;
 }
+
+/// What is left of a text that breaks off.
+pub fn cut(text: &str) -> &str {
+    &text[..text.len() / 2]
+}
+
+/// Breaks off the texts of these rows.
+pub async fn damage(store: &MemoryStore, table: Table, rows: Vec<Row>) {
+    change(store, table, rows, |row| cut(&row.text).to_owned()).await;
+}

@@ -6,12 +6,11 @@ use fieldsync::value::Key;
 use serde_json::{Value, json};
 
 use crate::integrity::{break_name, briefs, lived};
-use crate::raw::{change, whole, write};
+use crate::raw::{change, damage, whole, write};
 use crate::world::{Device, Tab, World, tell};
 
 /// Two devices with one client: the first device, and a tab of each.
-async fn shared() -> (Device, Tab, Tab) {
-    let world = World::new();
+pub async fn shared(world: &World) -> (Device, Tab, Tab) {
     let (anna, ben) = (world.device("anna"), world.device("ben"));
     let (here, there) = (anna.tab().await, ben.tab().await);
     there.create("client", json!({"name": "Ada", "age": 1})).await;
@@ -60,14 +59,13 @@ fn a_damaged_record_is_dropped_and_downloaded_anew_and_what_is_unsent_stays() {
 fn an_overlay_row_is_made_anew_from_the_outbox_and_the_base() {
     for is_there in [true, false] {
         tell(async {
-            let (anna, here, there) = shared().await;
+            let (anna, here, there) = shared(&World::new()).await;
             here.update("client", "1", json!({"name": "Bea"})).await;
             here.update("client", "1", json!({"age": 2})).await;
             let new = here.create("client", json!({"name": "Cleo"})).await;
             if is_there {
-                // Broken off in the middle.
                 let rows = whole(&anna.store, Table::Overlay).await;
-                change(&anna.store, Table::Overlay, rows, |row| row.text[..row.text.len() / 2].to_owned()).await;
+                damage(&anna.store, Table::Overlay, rows).await;
                 assert_eq!(
                     here.faults().await,
                     ["overlay unreadable", "overlay unreadable", "outbox queue", "outbox queue", "outbox queue"]
@@ -125,7 +123,7 @@ fn an_operation_that_the_trail_proves_is_kept_and_another_is_told_and_left() {
 #[test]
 fn what_only_the_lost_row_knew_of_the_server_is_downloaded_again() {
     tell(async {
-        let (anna, here, there) = shared().await;
+        let (anna, here, there) = shared(&World::new()).await;
         here.update("client", "1", json!({"name": "Bea"})).await;
         there.update("client", "1", json!({"age": 2})).await;
         assert!(there.sync().await.success && here.down().await.success);
@@ -209,7 +207,7 @@ fn what_nothing_else_knows_is_left_and_told() {
 #[test]
 fn a_dry_run_stores_nothing_neither_a_repair_nor_how_far_it_looked() {
     tell(async {
-        let (anna, here, _there) = shared().await;
+        let (anna, here, _there) = shared(&World::new()).await;
         here.update("client", "1", json!({"name": "Bea"})).await;
         let stored = || Table::ALL.map(|table| anna.store.dump(table));
         let before = stored();

@@ -3,15 +3,14 @@
 
 use serde_json::{Value, json};
 
+use crate::conflicts::shared as shared_as;
+use crate::records::value;
 use crate::world::{Tab, World, tell};
 
 /// Both devices have a pet; gives its real ID.
 async fn shared(world: &World) -> (Tab, Tab, Value) {
-    let (here, there) = (world.device("anna").tab().await, world.device("ben").tab().await);
-    here.create("pet", json!({"name": "Rex", "age": 1, "dose": 1})).await;
-    assert!(here.sync().await.success && there.sync().await.success);
-    let id = there.all("pet").await[0]["id"].clone();
-    (here, there, id)
+    let (here, there, id) = shared_as(world, json!({"name": "Rex", "age": 1, "dose": 1})).await;
+    (here, there, value(&id))
 }
 
 async fn transaction(tab: &Tab, writes: Value) {
