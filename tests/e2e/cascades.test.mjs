@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { openStage } from './support-stage.mjs';
+import { openStage, sync } from './support-stage.mjs';
 
 const SCHEMA = {
   name: 'farms',
@@ -32,19 +32,10 @@ describe('deletes that take others along', { timeout: 120_000 }, () => {
 
   before(async () => {
     stage = await openStage({ schema: SCHEMA });
-    const [desk, phone] = [await stage.device(), await stage.device()];
-    here = await desk.tab('anna');
-    there = await phone.tab('ben');
-    troubles.push(desk.troubles, phone.troubles);
+    [here, there] = await stage.tabs(troubles, 'anna', 'ben');
   });
   after(() => stage?.close());
 
-  const sync = async (...tabs) => {
-    for (const tab of tabs) {
-      const { success, errors } = await tab.evaluate(() => globalThis.app.client.engine.sync());
-      assert.ok(success, JSON.stringify(errors));
-    }
-  };
   const create = (tab, entity, data) =>
     tab.evaluate(
       async ([name, fields]) => (await globalThis.app.client.create(name, fields)).record.id,
