@@ -3,8 +3,7 @@
 //! dies in between leaves the mark, and the next one asks; and a function by which tabs die is asked no more after
 //! [`ASKED_MAX`] times.
 
-use super::cache::{Cache, Decision, Run};
-use super::check::all_readable;
+use super::cache::{Cache, Decision, Run, all_readable};
 use super::rows::conflict_row;
 use crate::conflict::{Conflict, Filter, filter::of_asking};
 use crate::plan::{Read, Table, Write, WriteBatch};

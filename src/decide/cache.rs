@@ -144,6 +144,16 @@ fn parse<T: DeserializeOwned>(table: Table, text: &str) -> Run<T> {
     from_text(text).map_err(|error| Stop::corrupt("integrity", table, error.to_string()))
 }
 
+/// The first row of a read, if there is one and it can be read.
+pub(super) fn readable<T: DeserializeOwned>(db: &mut Cache, read: &Read) -> Run<Option<T>> {
+    Ok(db.rows(read)?.first().and_then(|row| from_text(&row.text).ok()))
+}
+
+/// The rows of a read that can be read. The others are faults that a check names, and hide none of these.
+pub(super) fn all_readable<T: DeserializeOwned>(db: &mut Cache, read: &Read) -> Run<Vec<T>> {
+    Ok(db.rows(read)?.iter().filter_map(|row| from_text(&row.text).ok()).collect())
+}
+
 /// A decision over stored rows, written as one story.
 pub trait Decision: Clone + 'static {
     /// What it finds out.

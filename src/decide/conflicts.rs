@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::cache::{Cache, Decision, Run, each};
-use super::check::{all_readable, readable};
+use super::cache::{Cache, Decision, Run, all_readable, each, readable};
 use super::held::renewed;
 use super::overlay::OverlayRow;
 use super::rows::{Device, IdRow, conflict_row, number};

@@ -5,7 +5,7 @@
 
 use super::cache::{Cache, Run, Stop};
 use super::chain::Queued;
-use super::check::operation;
+use super::look::operation;
 use super::overlay::{OpRef, OverlayRow};
 use super::rows::{number, outbox_rows};
 use super::state::{Filling, SyncState};

@@ -6,9 +6,8 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, each};
+use super::cache::{Cache, Decision, Run, each, readable};
 use super::chain::{Queued, with};
-use super::check::readable;
 use super::damaged::whole_outbox;
 use super::effects::Effects;
 use super::ids::present;

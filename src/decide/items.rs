@@ -4,9 +4,8 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, each};
+use super::cache::{Cache, Decision, Run, each, readable};
 use super::chain::{Fresh, Instead, Onto, around, conflict_of, operations, reissue, renew_view, with};
-use super::check::readable;
 use super::damaged::whole_outbox;
 use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};

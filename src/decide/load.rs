@@ -1,8 +1,7 @@
 //! Opening a database, and bringing the sender's picture of the outbox up to date.
 
-use super::cache::{Cache, Decision, Run};
+use super::cache::{Cache, Decision, Run, readable};
 use super::chain::Queued;
-use super::check::readable;
 use super::damaged::{queued, whole_outbox};
 use super::quarantine::Quarantined;
 use super::rows::{Device, last_audit, number, seals};

@@ -3,10 +3,11 @@
 
 use serde_json::Value;
 
-use super::cache::{Cache, Run, each};
+use super::cache::{Cache, Run, each, readable};
 use super::chain::renew_view;
-use super::check::{Around, Checked, Found, is_told, named, operation, place, readable, record};
+use super::check::Checked;
 use super::ids::present;
+use super::look::{Around, Found, is_told, named, operation, place, record};
 use super::overlay::{OpRef, OverlayRow};
 use super::rows::{BaseRow, Device, IdRow, last_audit, number, outbox_rows, seals, seals_row};
 use super::state::SyncState;

@@ -28,6 +28,7 @@ mod incoming;
 mod intent;
 mod items;
 mod load;
+mod look;
 mod mend;
 mod merge;
 mod orphans;
@@ -51,6 +52,7 @@ mod valid;
 mod wipe;
 mod work;
 mod write;
+mod writing;
 mod written;
 
 pub use asking::{Asked, Asking};

@@ -10,9 +10,8 @@
 
 use std::rc::Rc;
 
-use super::cache::{Cache, Decision, Run, each};
+use super::cache::{Cache, Decision, Run, each, readable};
 use super::chain::{operations, renew_view};
-use super::check::readable;
 use super::effects::Effects;
 use super::incoming::{Content, Incoming};
 use super::overlay::{OverlayRow, once};

@@ -13,7 +13,8 @@ use super::rebase::{after, map_temps};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
 use super::work::Work;
-use super::write::{LocalWrite, enqueue};
+use super::write::LocalWrite;
+use super::writing::Writing;
 use crate::audit::Event;
 use crate::conflict::{Back, Conflict, ConflictState, Step, StepKind, steps};
 use crate::model::{Action, OpId, RecordId};
@@ -128,12 +129,13 @@ impl Decision for TakeBack {
         };
         let record = row.id.clone();
         if let Some(action) = back.action {
-            let (write, mut new) = (self.write(), Vec::new());
-            match write.act(db, &mut work, &sync, &self.operation, row, action, &mut new)? {
+            let write = self.write();
+            let mut writing = Writing::of(&write, db, &mut work, &sync);
+            match writing.act(&self.operation, row, action)? {
                 Ok((_, operation)) => step.operation = operation,
                 Err(error) => return refused(error.into()),
             }
-            enqueue(&mut work, new);
+            writing.enqueue();
         }
         work.tell(&self.operation, &conflict.entity, &record, event);
         let operation = step.operation.clone();

@@ -1,20 +1,21 @@
 //! What a decision about operations changes, gathered until its end: rows of the overlay and the outbox,
-//! mappings with their cascade, conflicts, and the one audit row that tells of all of it.
+//! mappings with their cascade, conflicts, and the one audit row that tells of all of it. What comes of it is in [`finish`].
+
+mod finish;
 
 use super::audit::below;
-use super::cache::{Cache, Run, Stop, outdated, unreadable};
+use super::cache::{Cache, Run, Stop, all_readable, readable, unreadable};
 use super::chain::Fresh;
-use super::check::{all_readable, readable};
 use super::effects::{Effects, Settled};
 use super::overlay::{OverlayRow, once};
-use super::rows::{BaseRow, IdRow, Seen, conflict_row, last_audit, number, row, seals, seals_row};
+use super::rows::{BaseRow, IdRow, Seen, conflict_row, last_audit, number, row, seals};
 use crate::audit::{self, Entry, Event, Stored};
 use crate::conflict::{Conflict, Filter, filter::of_record};
 use crate::model::{IdSource, OpId, Operation, RecordId, Stamp};
 use crate::outbox::{OutboxRow, Seals, State};
-use crate::plan::{Read, Row, Table, Write, WriteBatch};
+use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
-use crate::schema::{Schema, map_references};
+use crate::schema::Schema;
 use crate::value::Key;
 
 /// An overlay row as it shall be; nothing if it goes.
@@ -359,58 +360,5 @@ impl<'w> Work<'w> {
     /// The app's schema.
     pub(super) fn schema(&self) -> &'w Schema {
         self.schema
-    }
-
-    /// Everything as writes: one audit row if any operation changed or there is a reason to keep, the seals if any ended.
-    /// Refused, as `outdated`, if it touches what only a newer release of the app knows: that release does it.
-    pub(super) fn finish(mut self) -> Run<(WriteBatch, Effects)> {
-        let overlay = std::mem::take(&mut self.overlay);
-        for Changed { key, row } in overlay {
-            let Some(mut row) = row else {
-                self.writes.push(Write::Delete(Table::Overlay, key));
-                continue;
-            };
-            let Some(declared) = self.schema.entity(&row.entity) else {
-                return Err(outdated(Table::Overlay, &row.entity));
-            };
-            let (mapping, at) = (&self.mapping, &self.mapping_at);
-            let mut map = |entity: &str, id: &RecordId| at.get(entity, id).map(|at| mapping[at].clone());
-            let waiting = row.waiting.as_mut().and_then(|state| state.data.as_mut());
-            let grounds = row.ops.iter_mut().filter_map(|op| op.ground.as_mut());
-            for data in [row.view.as_mut(), row.base.as_mut(), waiting].into_iter().flatten().chain(grounds) {
-                map_references(declared, data, &mut map);
-            }
-            self.writes.push(Write::Put(Table::Overlay, row.row(declared)));
-        }
-        for seq in &self.effects.ended {
-            self.writes.push(Write::Delete(Table::Outbox, (*seq).into()));
-        }
-        let queued = std::mem::take(&mut self.queued);
-        for (at, (seq, row)) in queued.iter().enumerate() {
-            if !queued[at + 1..].iter().any(|(later, _)| later == seq) {
-                self.writes.push(Write::Put(Table::Outbox, super::rows::row((*seq).into(), row)));
-                self.effects.queued.push(row.clone());
-            }
-        }
-        if let (true, Some(seals)) = (self.seals_changed, &self.seals) {
-            self.writes.push(Write::Put(Table::State, seals_row(seals)));
-        }
-        if is(Bug::AuditLeftOut) {
-            self.entries.retain(|entry| !matches!(entry.event, Event::Applied { .. } | Event::Parked { .. }));
-        }
-        if !self.entries.is_empty() || self.reason.is_some() {
-            let seq = self.next_seq.max(self.last.as_ref().map_or(0, |row| row.seq) + 2) - 1;
-            let mut operations: Vec<Key> = self.entries.iter().map(|entry| entry.operation.as_str().into()).collect();
-            // Neighbours only: a store keeps one entry of several that are equal.
-            operations.dedup();
-            let last = self.last.as_ref().filter(|_| !is(Bug::AuditUnchained));
-            let audit = audit::Row::after(last, seq, self.stamp, self.user, self.reason, self.entries);
-            // It has the hash of the chain.
-            let stored = Row { key: seq.into(), text: crate::value::to_text(&audit), index: operations };
-            self.writes.push(Write::Put(Table::Audit, stored));
-            self.effects.seq = Some(seq);
-            self.effects.after_seq = self.last.as_ref().map_or(0, |row| row.seq);
-        }
-        Ok((self.writes, self.effects))
     }
 }

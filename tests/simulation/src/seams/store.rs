@@ -2,6 +2,10 @@
 //! whole when it fails or its context dies, reported only when it is committed. Commits under relaxed
 //! durability can be lost by the device, the latest first, until a strict one comes after them.
 
+mod damage;
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -9,9 +13,6 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use fieldsync::audit::{Event, Row as AuditRow};
-use fieldsync::model::OpId;
-use fieldsync::outbox::OutboxRow;
 use fieldsync::plan::{Plan, ROUNDS_MAX, Read, Row, Step, Table as Name, View, Write};
 use fieldsync::store::{Counts, Durability, Store, StoreError};
 use fieldsync::value::Key;
@@ -21,17 +22,10 @@ use crate::fault::{Fault, Site};
 use crate::oracle::stored::{Stored, Truth};
 use crate::sim::{Invariant, Sim};
 use crate::table::Table;
+use damage::{Damage, given_up};
 
 /// What a relaxed commit changed, to be undone by a loss of power.
 type Undo = Vec<(Name, Key, Option<Row>)>;
-
-/// A row whose text has rotted.
-struct Damage {
-    table: Name,
-    key: Key,
-    was: String,
-    is: String,
-}
 
 /// The rows of one database.
 pub(crate) struct Rows {
@@ -101,51 +95,6 @@ impl Rows {
             }
         }
         self.watch.borrow_mut().read_again(self);
-    }
-
-    /// The text of some row breaks off.
-    fn rot(&self, sim: &Sim) {
-        let mut tables = self.tables.borrow_mut();
-        let all: usize = tables.iter().map(|table| table.rows().count()).sum();
-        let mut at = usize::try_from(sim.executor.draw(all.max(1) as u64)).unwrap_or(0);
-        for (name, table) in Name::ALL.into_iter().zip(tables.iter_mut()) {
-            let Some(key) = table.rows().nth(at).map(|row| row.key.clone()) else {
-                at -= table.rows().count();
-                continue;
-            };
-            let Some(text) = table.text(&key) else { return };
-            let was = text.clone();
-            let half = (0..=was.len() / 2).rev().find(|end| was.is_char_boundary(*end)).unwrap_or(0);
-            text.truncate(half);
-            sim.mark("row damaged");
-            sim.tell(|| format!("the row {key:?} of {} is damaged", name.name()));
-            self.damaged.borrow_mut().push(Damage { table: name, key, is: text.clone(), was });
-            return self.was_damaged.set(true);
-        }
-    }
-
-    /// What is damaged still is what it was before.
-    pub(crate) fn repair(&self) {
-        let mut tables = self.tables.borrow_mut();
-        // The last damage first: a row can be damaged twice.
-        for Damage { table, key, was, is } in self.damaged.borrow_mut().drain(..).rev() {
-            if let Some(text) = tables[table as usize].text(&key).filter(|text| **text == is) {
-                *text = was;
-            }
-        }
-    }
-
-    /// Nobody may write over what he could not read, but what the server has too, and what a person gave up.
-    fn unread(&self, sim: &Sim, name: Name, before: Option<&Row>, given_up: &[OpId]) {
-        let Some(row) = before.filter(|_| !matches!(name, Name::Base | Name::Sessions | Name::Quarantine)) else { return };
-        let damaged = self.damaged.borrow();
-        let is_given_up = |was: &str| {
-            let stored: Option<OutboxRow> = serde_json::from_str(was).ok();
-            stored.and_then(|stored| stored.operation().ok()).is_some_and(|operation| given_up.contains(&operation.id))
-        };
-        let lost = damaged.iter().find(|damage| (damage.table, &damage.key, &damage.is) == (name, &row.key, &row.text));
-        let lost = lost.filter(|damage| name != Name::Outbox || !is_given_up(&damage.was));
-        sim.check(Invariant::I1, lost.is_none(), || format!("a damaged row of {} is lost: {:?}", name.name(), lost.map(|lost| &lost.was)));
     }
 
     /// Everything is gone.
@@ -394,17 +343,4 @@ impl Store for SimStore {
     fn close(&self) {
         self.closed.set(true);
     }
-}
-
-#[cfg(test)]
-mod tests;
-
-/// The operations of which a batch says in the audit trail that a person gave them up.
-fn given_up(batch: &[Write]) -> Vec<OpId> {
-    let told = batch.iter().filter_map(|write| match write {
-        Write::Put(Name::Audit, row) => serde_json::from_str::<AuditRow>(&row.text).ok(),
-        _ => None,
-    });
-    let entries = told.flat_map(|row| row.entries).filter(|entry| matches!(entry.event, Event::Discarded));
-    entries.map(|entry| entry.operation).collect()
 }
