@@ -42,6 +42,8 @@ mod dangling;
 mod decided;
 #[path = "stories/detection.rs"]
 mod detection;
+#[path = "stories/followed.rs"]
+mod followed;
 #[path = "stories/functions.rs"]
 mod functions;
 #[path = "stories/given_up.rs"]

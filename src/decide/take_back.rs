@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::cache::{Cache, Decision, Run};
 use super::effects::Effects;
 use super::ids::present;
-use super::intent::{Intent, Place, WriteError, check_size};
+use super::intent::{Intent, Place, WriteError, check_size, too_many};
 use super::overlay::OverlayRow;
 use super::rebase::{after, map_temps};
 use super::rows::{last_audit, last_audit_of, seals};
@@ -132,6 +132,8 @@ impl Decision for TakeBack {
             let write = self.write();
             let mut writing = Writing::of(&write, db, &mut work, &sync);
             match writing.act(&self.operation, row, action)? {
+                // What goes along can be too much for one request.
+                Ok(_) if !writing.fits() => return refused(too_many().into()),
                 Ok((_, operation)) => step.operation = operation,
                 Err(error) => return refused(error.into()),
             }

@@ -5,6 +5,7 @@ use super::cache::{Cache, Run, Stop};
 use super::cascade::{Following, following};
 use super::chain::Fresh;
 use super::effects::Settled;
+use super::ids::present;
 use super::intent::{Intent, Place, WriteError};
 use super::merge::{self, Merged};
 use super::overlay::{OpRef, OverlayRow, RecordView};
@@ -66,19 +67,20 @@ impl<'d, 'w> Writing<'d, 'w> {
         match place.action(self.db, self.work, &wanted.intent, self.sync.generation)? {
             Ok((row, Some(action))) => self.act(&wanted.operation, row, action),
             Ok((row, None)) => Ok(Ok((row.into_view(), None))),
-            Err(error) => Ok(self.went_along(wanted).ok_or(error)),
+            Err(error) => Ok(self.went_along(wanted)?.ok_or(error)),
         }
     }
 
     /// What another delete of the same transaction has taken along, a delete of its own finds gone as it wants it.
-    fn went_along(&self, wanted: &Wanted) -> Option<Done> {
-        let Intent::Delete { id } = &wanted.intent else { return None };
+    fn went_along(&mut self, wanted: &Wanted) -> Run<Option<Done>> {
+        let Intent::Delete { id } = &wanted.intent else { return Ok(None) };
+        let id = present(self.db, &wanted.entity, id)?;
         let is_own = |id: &OpId| self.write.wanted.iter().any(|wanted| wanted.operation == *id);
         let takes = |operation: &&Operation| {
-            operation.action == Action::Delete && operation.entity == wanted.entity && operation.record == *id && !is_own(&operation.id)
+            operation.action == Action::Delete && operation.entity == wanted.entity && operation.record == id && !is_own(&operation.id)
         };
-        let by = self.new.iter().map(|new| &new.operation).find(takes)?;
-        Some((None, Some(by.id.clone())))
+        let by = self.new.iter().map(|new| &new.operation).find(takes);
+        Ok(by.map(|by| (None, Some(by.id.clone()))))
     }
 
     /// Does something to a record, as it is here, with all that a write is checked for. A delete takes along what is
