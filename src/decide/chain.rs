@@ -3,18 +3,18 @@
 //! if it is a member of a group, the whole group is issued anew, because none of it took effect; and so is what follows
 //! it on the same record and was sent, because that was written on a state that is no more.
 
-use super::cache::{Cache, Run, Stop};
-use super::check::readable;
+use super::cache::{Cache, Run, Stop, readable};
 use super::damaged::{queued, stand_in};
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{ServerClock, after, map_temps, rebase};
 use super::work::Work;
 use crate::conflict::Conflict;
 use crate::model::{Action, Base, Group, IdSource, OpId, Operation};
-use crate::outbox::{OutboxRow, State};
+use crate::outbox::{OutboxRow, Seals, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
+use crate::protocol::limits::OPERATIONS_MAX;
 use crate::schema::ConflictRules;
 use crate::value::{KeyRange, Object, Pointer, hash_bytes};
 
@@ -201,17 +201,52 @@ fn replaced_base(new: &[(&Operation, Operation)], base: &Base) -> Option<Base> {
     replaced(new, base.follows()?).map(|by| Base::After(by.id.clone()))
 }
 
+/// Lets deletes that follow on the records of a group be members of it where it is issued anew, with what was written between
+/// and what goes along, if nothing of it was sent: behind the group they could wait for it while it waits for them, because
+/// a record goes only after what refers to it. Gives their IDs.
+fn joining(db: &mut Cache, work: &Work<'_>, sealed: &Seals, members: &mut Vec<Queued>, rows: &mut Vec<OverlayRow>) -> Run<Vec<OpId>> {
+    let is_open = |(stored, other): &Queued| stored.state == State::Pending && !stored.is_imported() && !sealed.contains(other.seq);
+    let (mut more, mut around_more): (Vec<Queued>, Vec<OverlayRow>) = Default::default();
+    for row in rows.iter() {
+        let pending = whole_operations(db, work, row)?;
+        let is_member = |(_, operation): &Queued| members.iter().any(|(_, member)| member.id == operation.id);
+        let after = pending.iter().rposition(is_member).map_or(0, |at| at + 1);
+        if pending[after..].last().is_none_or(|(_, last)| last.action != Action::Delete) {
+            continue;
+        }
+        for (_, operation) in &pending[after..] {
+            let (found, others) = around(db, work, operation)?;
+            more.extend(found);
+            around_more.extend(others);
+        }
+    }
+    more.sort_by_key(|(_, operation)| operation.seq);
+    more.dedup_by_key(|(_, operation)| operation.seq);
+    if !more.iter().all(is_open) || members.len() + more.len() > OPERATIONS_MAX {
+        return Ok(Vec::new());
+    }
+    let joined = more.iter().map(|(_, operation)| operation.id.clone()).collect();
+    members.extend(more);
+    for other in around_more {
+        if !rows.iter().any(|row| row.is(&other)) {
+            rows.push(other);
+        }
+    }
+    Ok(joined)
+}
+
 /// Puts a new operation in the place of one that ended, and new ones in the places of the rest of its group and
 /// of what was sent behind it.
 pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow, instead: Instead<'_>, fresh: &Fresh) -> Run<()> {
     let Instead { old, by, onto, clock } = instead;
-    let (members, others) = around(db, work, old)?;
+    let sealed = work.seals(db)?.clone();
+    let (mut members, mut others) = around(db, work, old)?;
+    let joined = if old.group.is_some() { joining(db, work, &sealed, &mut members, &mut others)? } else { Vec::new() };
     // Whole, whether the base holds them or not: what stands in their places must do all that they were to do.
     let pending = whole_operations(db, work, row)?;
-    let sealed = work.seals(db)?.clone();
     let mut followed: Vec<OpId> = Vec::new();
     for other in others.iter().filter(|other| !other.is(row)).chain([&*row]) {
-        for (_, operation) in operations(db, work, other)? {
+        for (_, operation) in operations(db, work, other)?.into_iter().filter(|(_, operation)| !joined.contains(&operation.id)) {
             followed.extend(operation.base.follows().cloned());
         }
     }

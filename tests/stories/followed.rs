@@ -93,6 +93,132 @@ fn what_another_device_wrote_for_it_and_had_not_sent_is_not_lost() {
     });
 }
 
+/// What waits, as `delete stall pending`.
+async fn waiting(tab: &Tab) -> Vec<String> {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    tab.queue().await.iter().map(|item| format!("{} {} {}", word(&item["kind"]), word(&item["entity"]), word(&item["state"]))).collect()
+}
+
+/// The stall stays by a decision, so the farm cannot go: its delete is parked.
+async fn kept() -> (World, Tab, Tab, String, String) {
+    let (world, here, there, _, conflict) = at_odds().await;
+    here.engine.resolve(conflict["id"].as_u64().expect("a key"), r#"{"type":"server-wins"}"#).await.expect("resolved");
+    assert!(!here.sync().await.success);
+    let queue = here.queue().await;
+    let parked = queue.iter().find(|item| item["state"] == "parked").expect("parked");
+    (world, here, there, conflict["recordId"].to_string(), parked["operationId"].as_str().expect("an ID").to_owned())
+}
+
+/// Both have nothing of the farm, and nobody waits for anything.
+async fn all_gone(here: &Tab, there: &Tab) {
+    all_in_sync([here, there, here]).await;
+    assert_eq!((waiting(here).await, seen(here).await), (Vec::new(), seen(there).await));
+    let left = json!({"farm": [], "stall": [], "paper": [],
+        "cow": [{"id": 2, "dam": null, "name": "Ida", "grazes": [{"farmId": null, "ha": 2}]}]});
+    assert_eq!(seen(here).await, left);
+}
+
+/// The conflicts that the server has and that nothing closed.
+async fn open_there(world: &World) -> usize {
+    let all = world.ask("cleo", fieldsync::protocol::paths::CONFLICTS, json!({})).await;
+    all["conflicts"].as_array().expect("a list").iter().filter(|conflict| conflict["closedBy"].is_null()).count()
+}
+
+#[test]
+fn what_was_kept_and_deleted_since_goes_with_the_delete_that_is_sent_again() {
+    for change in ["nothing", "an update", "a cow that came to it"] {
+        tell(async {
+            let (world, here, there, stall, parked) = kept().await;
+            match change {
+                "an update" => drop(here.update("stall", &stall, json!({"name": "south"})).await),
+                "a cow that came to it" => {
+                    there.create("cow", json!({"stallId": value(&stall), "name": "Ute"})).await;
+                    assert!(there.sync().await.success && here.down().await.success);
+                }
+                _ => {}
+            }
+            here.delete("stall", &stall).await;
+            here.engine.retry(&parked, None).await.expect("sent again");
+            assert!(waiting(&here).await.iter().all(|item| item.ends_with("pending")), "{change}: {:?}", waiting(&here).await);
+            all_gone(&here, &there).await;
+            assert_eq!(open_there(&world).await, 0, "{change}");
+        });
+    }
+}
+
+#[test]
+fn a_delete_that_was_given_up_and_is_written_again_takes_along_what_was_kept() {
+    tell(async {
+        let (_world, here, there, stall, parked) = kept().await;
+        here.engine.discard(&parked, None).await.expect("given up");
+        assert_eq!(waiting(&here).await, [] as [String; 0]);
+        let back = seen(&here).await;
+        assert_eq!((&back["stall"][0]["name"], back["cow"].as_array().map(Vec::len)), (&json!("north"), Some(2)), "{back}");
+        assert!(here.sync().await.success);
+        let farm = here.get("stall", &stall).await.expect("there")["farmId"].to_string();
+        here.delete("farm", &farm).await;
+        all_gone(&here, &there).await;
+    });
+}
+
+#[test]
+fn what_came_to_it_before_the_decision_goes_along_with_it() {
+    tell(async {
+        let (world, here, there, _, conflict) = at_odds().await;
+        there.create("cow", json!({"stallId": conflict["recordId"], "name": "Ute"})).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        here.engine.resolve(conflict["id"].as_u64().expect("a key"), r#"{"type":"client-wins"}"#).await.expect("resolved");
+        all_gone(&here, &there).await;
+        assert_eq!(open_there(&world).await, 0);
+    });
+}
+
+/// Somebody writes on the cow, and the farm is deleted elsewhere, with that cow. Gives what the writer has then.
+async fn edited(later: bool) -> (Tab, Tab, Value) {
+    let (world, here, there) = two(&followed(), &json!({})).await;
+    let [farm, _, cow, _] = settled(&here, &there).await;
+    if later {
+        here.delete("farm", &farm).await;
+        world.pass(1_000);
+    }
+    there.update("cow", &cow, json!({"name": "Else"})).await;
+    world.pass(1_000);
+    if !later {
+        here.delete("farm", &farm).await;
+    }
+    assert!(here.sync().await.success);
+    there.sync().await;
+    let conflict = there.engine.conflicts().await.expect("read").remove(0);
+    assert_eq!((&conflict["kind"], &conflict["localData"]["name"]), (&json!("update-delete"), &json!("Else")), "{conflict}");
+    (here, there, conflict)
+}
+
+#[test]
+fn an_earlier_edit_of_what_went_along_loses_and_is_kept() {
+    tell(async {
+        let (here, there, conflict) = edited(false).await;
+        assert_eq!(conflict["resolution"], "server-wins");
+        all_in_sync([&there, &here, &there]).await;
+        assert_eq!((seen(&there).await, waiting(&there).await), (seen(&here).await, Vec::new()));
+    });
+}
+
+#[test]
+fn a_later_edit_of_what_went_along_wins_and_waits_for_a_stall_that_is_there() {
+    tell(async {
+        let (here, there, conflict) = edited(true).await;
+        assert_eq!(conflict["resolution"], "client-wins");
+        let parked = there.queue().await.remove(0);
+        assert_eq!((&parked["state"], &parked["reason"]["code"]), (&json!("parked"), &json!("reference_deleted")), "{parked}");
+        let other = there.create("stall", json!({})).await;
+        let edit = json!({"set": {"stallId": value(&other)}}).to_string();
+        there.engine.retry(parked["operationId"].as_str().expect("an ID"), Some(&edit)).await.expect("put right");
+        all_in_sync([&there, &here, &there]).await;
+        assert_eq!((seen(&there).await, waiting(&there).await), (seen(&here).await, Vec::new()));
+        assert_eq!(seen(&here).await["cow"][0]["name"], "Else");
+    });
+}
+
 #[test]
 fn a_restored_delete_takes_no_more_along_than_one_request_holds() {
     tell(async {
