@@ -103,9 +103,11 @@ impl<'d, 'w> Writing<'d, 'w> {
             let others = cleared.into_iter().map(clear).chain(gone.into_iter().map(|row| (row, Action::Delete)));
             let fresh = Fresh::after(id, self.write.now);
             for (other, action) in others {
-                let id = self.work.take_id(&fresh);
-                if let Err(error) = self.change(&id, other, action, grouped)? {
-                    return Ok(Err(error));
+                let (follower, own) = ((other.entity.clone(), other.id.clone()), self.work.take_id(&fresh));
+                if self.change(&own, other, action, grouped)?.is_err() {
+                    // One that cannot be changed so, because it is not as it may be already, stands in the way after all.
+                    let dependents = vec![follower];
+                    return Ok(Err(WriteError::HasDependents { entity: row.entity, id: row.id, dependents }));
                 }
             }
         }

@@ -131,6 +131,29 @@ fn one_that_stands_in_the_way_keeps_everything() {
 }
 
 #[test]
+fn one_that_may_not_be_as_it_is_stands_in_the_way_of_what_it_would_let_go() {
+    tell(async {
+        let schema = followed();
+        let world = World::declaring(&schema);
+        let device = world.device("anna");
+        let here = device.tab_with(json!({"schema": schema})).await;
+        let dam = here.create("cow", json!({"name": "Elsa"})).await;
+        let calf = here.create("cow", json!({"name": "Ida", "dam": value(&dam)})).await;
+        // The next release of the app declares what was not so before.
+        let mut newer = schema.clone();
+        newer["version"] = json!(2);
+        newer["entities"]["cow"]["fields"] = json!({"weight": {"required": true}});
+        let tab = device.tab_with(json!({"schema": newer})).await;
+        let error = tab.engine.delete("cow", &dam).await.expect_err("refused");
+        let dependents = json!([{"entity": "cow", "id": value(&calf)}]);
+        assert_eq!((error.code, &error.details["dependents"], tab.queue().await.len()), ("has_dependents", &dependents, 2));
+        tab.update("cow", &calf, json!({"weight": 40})).await;
+        tab.delete("cow", &dam).await;
+        assert_eq!(tab.get("cow", &calf).await.expect("there")["dam"], Value::Null);
+    });
+}
+
+#[test]
 fn a_transaction_may_name_what_goes_along_too() {
     tell(async {
         let (_world, here, there) = two(&followed(), &json!({})).await;
