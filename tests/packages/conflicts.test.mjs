@@ -1,5 +1,5 @@
 /**
- * The examples of docs/conflicts.md, taken out of it as they stand, on two devices of `fieldsync/testing`. Each of their
+ * The code of docs/conflicts.md, taken out of it as it stands, on devices of `fieldsync/testing`. Each of the examples'
  * `console.log` lines carries what it prints.
  */
 import assert from 'node:assert/strict';
@@ -77,6 +77,35 @@ describe('docs/conflicts.md', { timeout: 60_000 }, () => {
       for (const db of [phone, desk]) assert.deepEqual(await db.queue.list(), []);
     });
   }
+
+  test('A person decides', async () => {
+    const [, text] = page.split('### A person decides\n');
+    const [code] = blocks(text.split('\n## ')[0], 'js');
+    const schema = { name: 'clinic', version: 1, entities: { pet: { conflicts: { fields: { dose: 'manual' } } } } };
+    for (const [button, dose] of Object.entries({ here: 3, there: 4, both: 4 })) {
+      world = await createTestWorld({ schema });
+      const [here, there] = [world.device(), world.device()];
+      here.use();
+      const [client, other] = [await here.open(), await there.open({ user: 'ben' })];
+      const pet = world.server.put('pet', { name: 'Rex', dose: 2 });
+      for (const db of [client, other]) await db.engine.sync();
+      await client.update('pet', pet, { dose: 3 });
+      await other.update('pet', pet, { dose: 4 });
+      for (const db of [other, client]) await db.engine.sync();
+      const [drawn, said] = [[], []];
+      const names = { client, draw: (items) => drawn.push(items), say: (code) => said.push(code) };
+      const press = `const { conflict } = drawn[0][0];\nawait buttons.${button}(conflict);\nawait decide(conflict, 'client-wins');`;
+      await printed(`${code}\n${press}`, { ...names, drawn });
+      const [{ conflict, ...item }] = drawn[0];
+      const fields = [{ path: 'dose', here: 3, there: 4 }];
+      const expected = { kind: 'update-update', entity: 'pet', recordId: pet, fields, isDeletedHere: false };
+      assert.deepEqual([item, drawn.at(-1), said], [expected, [], ['unknown_conflict']], 'it was decided once');
+      assert.equal(conflict.state, 'open');
+      await client.engine.sync();
+      assert.equal(world.server.records('pet')[0].dose, dose, button);
+      await world.close();
+    }
+  });
 });
 
 /** What a piece of code prints with these names. */
