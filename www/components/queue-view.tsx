@@ -57,7 +57,7 @@ function Item({ item }: { item: QueueItem }) {
         <StateBadge state={item.state} />
       </div>
       <p className="reason">
-        {item.reason?.message ?? (offline ? 'Waits for the network.' : 'Goes with the next sync.')}
+        {offline && item.reason?.code === 'ready' ? 'Waits for the network.' : item.reason?.message}
       </p>
       <p className="detail">
         {shownTime(item.createdAt)}
