@@ -2,7 +2,7 @@
 //! with the records, and filled anew when a server starts. The constraints of the schema can be others than before then, and a
 //! server that does not know them may have written since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fieldsync::schema::{Holding, Schema};
 use fieldsync::value::Object;
@@ -10,8 +10,8 @@ use sqlx::{Row, SqliteConnection, SqlitePool};
 
 use super::super::{RecordKey, StoreError, UniqueKey, WriteBatch};
 use super::read::key_at;
-use super::write::insert;
-use super::{from_json, id_text, json};
+use super::write::{forget, insert};
+use super::{from_json, id_text};
 
 /// Records that are looked at in one step.
 const RECORDS_AT_ONCE: i64 = 500;
@@ -35,18 +35,8 @@ pub(super) async fn holders(
 
 /// Replaces what the written records hold for themselves.
 pub(super) async fn replace(db: &mut SqliteConnection, tenant: &str, batch: &WriteBatch) -> Result<(), StoreError> {
-    let mut by_entity: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (record, _) in &batch.records {
-        by_entity.entry(&record.key.entity).or_default().push(id_text(&record.key.id));
-    }
-    for (entity, ids) in by_entity {
-        sqlx::query("DELETE FROM uniques WHERE tenant = ?1 AND entity = ?2 AND id IN (SELECT value FROM json_each(?3))")
-            .bind(tenant)
-            .bind(entity)
-            .bind(json(&ids)?)
-            .execute(&mut *db)
-            .await?;
-    }
+    let of_them = "DELETE FROM uniques WHERE tenant = ?1 AND entity = ?2 AND id IN (SELECT value FROM json_each(?3))";
+    forget(db, tenant, &batch.records, of_them).await?;
     hold(db, tenant, &batch.uniques).await
 }
 

@@ -1,5 +1,7 @@
 //! Writing one batch: a few statements of many rows each, in an order that the foreign keys allow.
 
+use std::collections::BTreeMap;
+
 use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -118,21 +120,30 @@ async fn records(db: &mut SqliteConnection, tenant: &str, records: &[(Record, Ve
     .await
 }
 
-/// Replaces what the written records refer to.
-async fn references(db: &mut SqliteConnection, tenant: &str, records: &[(Record, Vec<Reference>)]) -> Result<(), StoreError> {
-    let mut rows: Vec<(&RecordKey, &Reference)> = Vec::new();
-    let mut by_entity: std::collections::BTreeMap<&str, Vec<String>> = std::collections::BTreeMap::new();
-    for (record, references) in records {
+/// Deletes what a table has of the written records, by a statement that takes the tenant, an entity and a list of IDs.
+pub(super) async fn forget(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    records: &[(Record, Vec<Reference>)],
+    statement: &'static str,
+) -> Result<(), StoreError> {
+    let mut by_entity: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (record, _) in records {
         by_entity.entry(&record.key.entity).or_default().push(id_text(&record.key.id));
-        rows.extend(references.iter().map(|reference| (&record.key, reference)));
     }
     for (entity, ids) in by_entity {
-        sqlx::query("DELETE FROM refs WHERE tenant = ?1 AND from_entity = ?2 AND from_id IN (SELECT value FROM json_each(?3))")
-            .bind(tenant)
-            .bind(entity)
-            .bind(json(&ids)?)
-            .execute(&mut *db)
-            .await?;
+        sqlx::query(statement).bind(tenant).bind(entity).bind(json(&ids)?).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Replaces what the written records refer to.
+async fn references(db: &mut SqliteConnection, tenant: &str, records: &[(Record, Vec<Reference>)]) -> Result<(), StoreError> {
+    let of_them = "DELETE FROM refs WHERE tenant = ?1 AND from_entity = ?2 AND from_id IN (SELECT value FROM json_each(?3))";
+    forget(db, tenant, records, of_them).await?;
+    let mut rows: Vec<(&RecordKey, &Reference)> = Vec::new();
+    for (record, references) in records {
+        rows.extend(references.iter().map(|reference| (&record.key, reference)));
     }
     // A list may hold the same ID twice; the row says only that it is referred to.
     rows.sort_unstable();
