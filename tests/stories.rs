@@ -84,6 +84,8 @@ mod restored_conflicts;
 mod restores;
 #[path = "stories/resyncs.rs"]
 mod resyncs;
+#[path = "stories/retention.rs"]
+mod retention;
 #[path = "stories/rules.rs"]
 mod rules;
 #[path = "stories/schedule.rs"]

@@ -23,6 +23,7 @@ export type AuditEventName =
   | 'imported'
   | 'restored'
   | 'undone'
+  | 'purged'
   | 'repaired'
   | (string & {});
 

@@ -133,6 +133,14 @@ export interface Schema<R = AnyRecords> {
   entities: { readonly [E in EntityOf<R>]: EntitySchema<R> };
 }
 
+/** In days, 1 to 36500, or `false` for ever. What is older goes in idle time. */
+export interface Retention {
+  /** A row of the log of sessions; of 500 at most in any case. Default 90. */
+  syncLogDays?: number | false | undefined;
+  /** A decided conflict, with both its sides, from its last step on: later nothing of it can be restored. Default 365. */
+  conflictsDays?: number | false | undefined;
+}
+
 export interface SyncConfig<R = AnyRecords> {
   tenant: string | number;
   user: string | number;
@@ -155,6 +163,8 @@ export interface SyncConfig<R = AnyRecords> {
   coalesce?: boolean | undefined;
   /** What a person must give a `reason` for (`reason_required`), which the audit trail keeps. Default nothing. */
   audit?: { requireReason?: readonly ('resolve' | 'discard')[] | undefined } | undefined;
+  /** How long what is over is kept. `false`: for ever. What is open, and the mappings of IDs, are kept in any case. */
+  retention?: Retention | undefined;
   /**
    * By entity: decides its conflicts where the schema says `function`. Called outside of every transaction, during a session
    * and by one tab at a time. Two who open one client share the functions of the first.

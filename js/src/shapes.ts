@@ -224,6 +224,9 @@ export interface SyncReport {
   bytesDown: number;
   operationsUp: number;
   recordsDown: number;
+  /** What was kept for as long as the settings say, and went. */
+  sessionsPurged: number;
+  conflictsPurged: number;
   [count: string]: unknown;
 }
 

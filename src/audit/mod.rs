@@ -99,6 +99,13 @@ pub enum Event {
         /// The version it now stands on.
         version: Version,
     },
+    /// It was kept for as long as the settings say, and went. There is no such operation.
+    Purged {
+        /// The key of the conflict.
+        conflict: u64,
+        /// The hash of the text that was stored.
+        content: Hash,
+    },
     /// A stored row was mended. There is no such operation; the record is the row's, or the row's key.
     Repaired {
         /// The table, what was wrong, and what was done about it: `base/hash/dropped`.
@@ -150,6 +157,7 @@ enum Name {
     Imported,
     Restored,
     Undone,
+    Purged,
     Repaired,
 }
 
@@ -190,6 +198,9 @@ impl From<Entry> for EntryWire {
             Event::Imported { content } => (wire.event, wire.content) = (Name::Imported, Some(content)),
             Event::Restored { conflict } => (wire.event, wire.conflict) = (Name::Restored, Some(conflict)),
             Event::Undone { conflict } => (wire.event, wire.conflict) = (Name::Undone, Some(conflict)),
+            Event::Purged { conflict, content } => {
+                (wire.event, wire.conflict, wire.content) = (Name::Purged, Some(conflict), Some(content))
+            }
             Event::Repaired { code } => (wire.event, wire.code) = (Name::Repaired, Some(code)),
             Event::Settled => wire.event = Name::Settled,
             Event::Returned => wire.event = Name::Returned,
@@ -220,6 +231,7 @@ impl TryFrom<EntryWire> for Entry {
             Name::Imported => Event::Imported { content: content? },
             Name::Restored => Event::Restored { conflict: conflict.ok_or(MISSING)? },
             Name::Undone => Event::Undone { conflict: conflict.ok_or(MISSING)? },
+            Name::Purged => Event::Purged { conflict: conflict.ok_or(MISSING)?, content: content? },
             Name::Repaired => Event::Repaired { code: code.ok_or(MISSING)? },
             Name::Settled => Event::Settled,
             Name::Returned => Event::Returned,

@@ -109,6 +109,9 @@ pub struct Conflict {
     /// Of one that another device met: server time minus that device's time, ms, by which its operation's stamps are moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub met_at_offset_ms: Option<i64>,
+    /// Of one whose last step lies in the future by its stamp: since when that is known, ms. Its age counts from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead_since: Option<u64>,
     /// That a function of the app is to decide it while it is open, and how often that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asks: Option<u32>,

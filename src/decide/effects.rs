@@ -41,7 +41,7 @@ pub struct Effects {
     pub ended: Vec<u64>,
     /// How many conflicts were found.
     pub found: u64,
-    /// Conflicts found, renewed or ended.
+    /// Conflicts found, renewed, ended or purged.
     pub conflicts: Vec<u64>,
     /// Records that could not be read and went into quarantine.
     pub quarantined: u64,

@@ -184,6 +184,7 @@ fn kept(held: &HeldConflict) -> Conflict {
         resolved_at: None,
         steps: Vec::new(),
         met_at_offset_ms: Some(held.offset_ms),
+        ahead_since: None,
         asks: None,
     };
     kept.begin();

@@ -4,12 +4,13 @@ use super::cache::{Cache, Decision, Run, readable};
 use super::chain::Queued;
 use super::damaged::{queued, whole_outbox};
 use super::quarantine::Quarantined;
+use super::retention::{Purge, number_in};
 use super::rows::{Device, last_audit, number, seals};
 use super::state::SyncState;
 use crate::audit::{self, Event};
 use crate::outbox::Seals;
 use crate::plan::{Read, Table, Write, WriteBatch};
-use crate::value::{KeyRange, from_text};
+use crate::value::{KeyRange, Object, from_text};
 
 /// Opens the database of a tenant and a user, or finds that it is somebody else's.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Opened {
     pub last_seq: u64,
     /// Operations in the outbox.
     pub unfinished: u64,
+    /// When a purge last came to its end, or else when the database was made, ms by the device.
+    pub purged_at: u64,
     /// The declaration by which what lies in quarantine was looked at last; nothing if nothing lies there.
     pub looked_at: Option<String>,
 }
@@ -39,12 +42,16 @@ impl Decision for OpenDevice {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Opened)> {
         let outbox = Read::count(Table::Outbox, KeyRange::all());
         db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone(), Quarantined::count(), Quarantined::looked_at()]);
+        db.prefetch([Purge::note()]);
         let is_new = db.rows(&Device::read())?.is_empty();
         let batch = if is_new { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };
         // The name of the database says already whose it is: where the row is lost, it is opened under a new name of the
         // device, until a repair stores that.
         let stored: Option<Device> = readable(db, &Device::read())?;
+        let purged: Option<Object> = readable(db, &Purge::note())?;
+        let purged = purged.map(|note| number_in(&note, "at")).filter(|at| *at > 0);
         let opened = Opened {
+            purged_at: purged.or(stored.as_ref().map(|device| device.created)).unwrap_or(self.fresh.created),
             device: stored.unwrap_or_else(|| self.fresh.clone()),
             sync: SyncState::look(db)?,
             last_seq: db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key)),

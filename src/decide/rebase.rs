@@ -307,6 +307,7 @@ pub(super) fn record(
         resolved_at: None,
         steps: Vec::new(),
         met_at_offset_ms: None,
+        ahead_since: None,
         asks: (verdict.ask == Ask::Function).then_some(0),
     };
     conflict.begin();

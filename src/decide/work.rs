@@ -322,6 +322,11 @@ impl<'w> Work<'w> {
         self.write(Write::Put(Table::Conflicts, conflict_row(conflict)));
         self.effects.conflicts.push(conflict.id);
     }
+    /// Takes a conflict away.
+    pub(super) fn forget(&mut self, conflict: u64) {
+        self.write(Write::Delete(Table::Conflicts, conflict.into()));
+        self.effects.conflicts.push(conflict);
+    }
     /// Adds a line to the audit row.
     pub(super) fn note(&mut self, operation: &Operation, event: Event) {
         self.tell(&operation.id, &operation.entity, &operation.record, event);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::EngineError;
 use super::reason::Act;
+use crate::decide::Retention;
 use crate::protocol::limits::{NAME_BYTES_MAX, OPERATIONS_MAX, PAGE_RECORDS_MAX};
 use crate::schema::Schema;
 use crate::value::{base64url, digest, from_value};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub silence_ms: u64,
     /// What a person must say a reason for; by default nothing.
     pub require_reason: Vec<Act>,
+    /// How long sessions and decided conflicts are kept: 1 to 36,500 days or for ever, default 90 and 365 days.
+    pub retention: Retention,
     /// The entities with a conflict rule that is a function of the app.
     pub rules: Vec<String>,
     /// The entities with a validator that is a function of the app.
@@ -57,6 +60,7 @@ impl Settings {
     pub fn parse(text: &str) -> Result<Self, EngineError> {
         let value = crate::value::parse(text, &crate::value::Limits::RECORD)?;
         let Value::Object(mut fields) = value else { return Err(bad("", "must be an object")) };
+        flatten(&mut fields)?;
         let schema = fields.remove("schema").ok_or_else(|| bad("schema", "is missing"))?;
         let schema = Schema::parse(&schema.to_string()).map_err(|error| {
             let path = if error.path.is_empty() { "schema".to_owned() } else { format!("schema.{}", error.path) };
@@ -77,6 +81,10 @@ impl Settings {
             backoff_cap_ms: number(&mut fields, "backoffCapMs", 60_000, 1, 3_600_000)?,
             silence_ms: number(&mut fields, "silenceMs", 5_000, 1_000, 600_000)?,
             require_reason: require_reason(&mut fields)?,
+            retention: Retention {
+                sync_log: days(&mut fields, "retention.syncLogDays", 90)?,
+                conflicts: days(&mut fields, "retention.conflictsDays", 365)?,
+            },
             rules: rules(&mut fields, &schema)?,
             validators: named(&mut fields, "validators", &schema)?,
             rule_timeout_ms: number(&mut fields, "ruleTimeoutMs", 5_000, 100, 60_000)?,
@@ -88,6 +96,21 @@ impl Settings {
             None => Ok(settings),
         }
     }
+}
+
+/// Members of the settings that are objects become settings of their own, by their paths.
+fn flatten(fields: &mut Map<String, Value>) -> Result<(), EngineError> {
+    if let Some(unknown) = fields.keys().find(|key| key.contains('.')) {
+        return Err(bad(unknown, "is no setting"));
+    }
+    for group in ["audit", "retention"] {
+        match fields.remove(group) {
+            None => {}
+            Some(Value::Object(members)) => fields.extend(members.into_iter().map(|(name, value)| ([group, ".", &name].concat(), value))),
+            Some(_) => return Err(bad(group, "must be an object")),
+        }
+    }
+    Ok(())
 }
 
 fn bad(path: &str, reason: &str) -> EngineError {
@@ -164,21 +187,23 @@ fn flag(fields: &mut Map<String, Value>, key: &str, default: bool) -> Result<boo
 /// `audit: {requireReason: ['resolve', 'discard']}`.
 fn require_reason(fields: &mut Map<String, Value>) -> Result<Vec<Act>, EngineError> {
     const PATH: &str = "audit.requireReason";
-    let mut audit = match fields.remove("audit") {
-        None => return Ok(Vec::new()),
-        Some(Value::Object(audit)) => audit,
-        Some(_) => return Err(bad("audit", "must be an object")),
-    };
-    let acts = match audit.remove("requireReason") {
+    let acts = match fields.remove(PATH) {
         None => Vec::new(),
         Some(Value::Array(acts)) => acts,
         Some(_) => return Err(bad(PATH, "must be a list")),
     };
-    if let Some(unknown) = audit.keys().next() {
-        return Err(bad(&format!("audit.{unknown}"), "is no setting"));
-    }
     let act = |act: &Value| act.as_str().and_then(Act::parse).ok_or_else(|| bad(PATH, "knows 'resolve' and 'discard'"));
     acts.iter().map(act).collect()
+}
+
+/// Days as ms; `false` is for ever.
+fn days(fields: &mut Map<String, Value>, key: &str, default: u64) -> Result<Option<u64>, EngineError> {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    if fields.get(key) == Some(&Value::Bool(false)) {
+        fields.remove(key);
+        return Ok(None);
+    }
+    Ok(Some(number(fields, key, default, 1, 36_500)? * DAY_MS))
 }
 
 fn number(fields: &mut Map<String, Value>, key: &str, default: u64, min: u64, max: u64) -> Result<u64, EngineError> {
@@ -229,6 +254,10 @@ mod tests {
         let asking = with(|fields| drop(fields.insert("audit".to_owned(), json!({"requireReason": ["discard", "resolve"]}))))?;
         assert_eq!(asking.require_reason, [Act::Discard, Act::Resolve]);
         assert_eq!(settings.base_url, "https://example.test/api/v1/sync");
+        let days = |days: u64| Some(days * 86_400_000);
+        assert_eq!(settings.retention, Retention { sync_log: days(90), conflicts: days(365) });
+        let kept = with(|fields| drop(fields.insert("retention".to_owned(), json!({"syncLogDays": 7, "conflictsDays": false}))))?;
+        assert_eq!(kept.retention, Retention { sync_log: days(7), conflicts: None });
         Ok(())
     }
 
@@ -259,6 +288,10 @@ mod tests {
             ("audit.requireReason", json!({"requireReason": "resolve"})),
             ("audit.requireReason", json!({"requireReason": ["wipe"]})),
             ("audit.colour", json!({"colour": "green"})),
+            ("retention", json!([])),
+            ("retention.syncLogDays", json!({"syncLogDays": 0})),
+            ("retention.conflictsDays", json!({"conflictsDays": true})),
+            ("retention.colourDays", json!({"colourDays": 1})),
             ("colour", json!("green")),
         ];
         for (path, value) in cases {
@@ -266,6 +299,8 @@ mod tests {
             let error = with(|fields| drop(fields.insert(name.to_owned(), value.clone()))).expect_err(path);
             assert_eq!((error.code, &error.details["path"]), ("bad_setting", &json!(path)), "{value}");
         }
+        let flat = with(|fields| drop(fields.insert("retention.syncLogDays".to_owned(), json!(1)))).expect_err("no such setting");
+        assert_eq!((flat.code, &flat.details["path"]), ("bad_setting", &json!("retention.syncLogDays")));
         for local in ["http://localhost:3000/x", "http://127.0.0.1:1", "http://[::1]:8787/x", "/api/v1/sync"] {
             assert!(with(|fields| drop(fields.insert("baseUrl".to_owned(), json!(local)))).is_ok(), "{local}");
         }

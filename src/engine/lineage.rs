@@ -36,6 +36,7 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Ends what the server has applied and can lose no more.
     pub(super) async fn settle(&self, reply: &Reply) -> Result<(), SyncError> {
+        self.inner.server_now.set(reply.server_time);
         let durable = |item: &Item| matches!(item.row.state, State::Acknowledged { version } if version <= reply.durable);
         let operations: Vec<u64> = self.inner.queue.borrow().items().filter(|(_, item)| durable(item)).map(|(seq, _)| seq).collect();
         if operations.is_empty() {

@@ -29,6 +29,7 @@ mod quarantine;
 mod reason;
 mod records;
 mod relationships;
+mod retention;
 mod role;
 mod rules;
 mod schedule;
@@ -118,6 +119,12 @@ struct Inner<S, H> {
     totals: Cell<Totals>,
     last_result: RefCell<Option<SyncResult>>,
     last_success: Cell<Option<u64>>,
+    /// A session went well: what can wait until then has its time.
+    rest: Notify,
+    /// Now by the server, as it last said.
+    server_now: Cell<u64>,
+    /// When a purge last came to its end here, as far as this context knows.
+    purged_at: Cell<u64>,
 }
 
 /// How often an operation was sent without a final answer, and what came instead.
@@ -136,6 +143,8 @@ struct Attempt {
 struct Totals {
     operations_up: u64,
     records_down: u64,
+    sessions_purged: u64,
+    conflicts_purged: u64,
 }
 
 impl<S: Store, H: Host> Engine<S, H> {
@@ -192,6 +201,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             totals: Cell::default(),
             last_result: RefCell::default(),
             last_success: Cell::default(),
+            rest: Notify::default(),
+            server_now: Cell::default(),
+            purged_at: Cell::new(opened.purged_at),
             settings,
         };
         let engine = Self { inner: Rc::new(inner) };

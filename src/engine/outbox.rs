@@ -196,6 +196,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 | audit::Event::Restored { .. }
                 | audit::Event::Undone { .. }
                 | audit::Event::Exported
+                | audit::Event::Purged { .. }
                 | audit::Event::Repaired { .. } => {}
             }
         }

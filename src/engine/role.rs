@@ -163,6 +163,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
         };
         self.remember(&result);
+        if result.errors.is_empty() && self.is_purge_due() {
+            self.inner.rest.notify();
+        }
         self.inner.role.borrow_mut().leave();
         for other in driven.others {
             // Who no longer waits has been told so.

@@ -33,7 +33,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// database in step with the server. The caller spawns it once. A session under way at the close stops
     /// at its next wait for something outside, and tells its end.
     pub async fn run(&self) {
-        futures_util::join!(self.listen(), self.schedule());
+        futures_util::join!(self.listen(), self.schedule(), self.idle());
     }
 
     /// Something happened that makes a session worth trying now: the network came back, the page is shown.
@@ -199,6 +199,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         json!({
             "requests": counters.requests, "bytesUp": counters.bytes_up, "bytesDown": counters.bytes_down,
             "operationsUp": totals.operations_up, "recordsDown": totals.records_down,
+            "sessionsPurged": totals.sessions_purged, "conflictsPurged": totals.conflicts_purged,
             "transactions": counts.commits, "plans": counts.plans, "reads": counts.reads, "rowsWritten": counts.writes,
         })
     }

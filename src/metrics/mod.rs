@@ -118,6 +118,22 @@ pub fn fold(before: &Object, session: &mut Object) -> bool {
     true
 }
 
+/// How many of the sessions, from the first on, ended before a time: never the last, which is the counter of all. What is
+/// stamped later than now is as old as the one after it: the clock was wrong then.
+pub fn outlived(sessions: &[Object], now: u64, before: u64) -> usize {
+    let (mut gone, mut next) = (sessions.len().saturating_sub(1), now);
+    for (at, session) in sessions.iter().enumerate().rev() {
+        let ended = last(session);
+        if (1..=now).contains(&ended) {
+            next = ended;
+        }
+        if next >= before {
+            gone = gone.min(at);
+        }
+    }
+    gone
+}
+
 /// How long the longest of them took, ms.
 fn longest(row: &Object) -> u64 {
     row.get("longest").map_or(number(row, "duration"), |longest| longest.as_u64().unwrap_or_default())

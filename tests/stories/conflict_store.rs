@@ -10,7 +10,7 @@ use crate::raw::{damage, whole};
 use crate::world::{Device, Tab, World, tell};
 
 /// So many pets whose dose two devices changed: each is an open conflict here. Their real IDs.
-async fn open(world: &World, count: usize) -> (Device, Tab, Tab, Vec<String>) {
+pub async fn open(world: &World, count: usize) -> (Device, Tab, Tab, Vec<String>) {
     let device = world.device("anna");
     let (here, there) = (device.tab().await, world.device("ben").tab().await);
     for number in 0..count {
@@ -31,7 +31,7 @@ async fn find(tab: &Tab, filter: Value) -> Vec<Value> {
     tab.engine.find_conflicts(&filter.to_string()).await.expect("found")
 }
 
-fn ids(conflicts: &[Value]) -> Vec<u64> {
+pub fn ids(conflicts: &[Value]) -> Vec<u64> {
     conflicts.iter().map(|conflict| conflict["id"].as_u64().expect("a number")).collect()
 }
 

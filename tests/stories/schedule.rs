@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::world::{Fault, Tab, World, tell, turns};
 
 /// Runs the tab's engine beside a story, and time with it.
-async fn beside<T>(world: &World, tab: &Tab, story: impl Future<Output = T>) -> T {
+pub async fn beside<T>(world: &World, tab: &Tab, story: impl Future<Output = T>) -> T {
     let running = std::pin::pin!(tab.engine.run());
     let both = std::pin::pin!(async {
         match select(std::pin::pin!(story), running).await {

@@ -168,6 +168,7 @@ impl Look<'_> {
                 | Event::Restored { .. }
                 | Event::Undone { .. }
                 | Event::Exported
+                | Event::Purged { .. }
                 | Event::Repaired { .. } => {
                     (matches!(queued.get(&last), Some(State::Pending | State::Conflict { .. } | State::Parked { .. })), amended)
                 }
