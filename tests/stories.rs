@@ -16,6 +16,8 @@ mod telling;
 #[path = "stories/world.rs"]
 mod world;
 
+#[path = "stories/alerts.rs"]
+mod alerts;
 #[path = "stories/batches.rs"]
 mod batches;
 #[path = "stories/carried.rs"]

@@ -77,6 +77,7 @@ export interface Later {
   report: [];
   syncLog: [filter: string];
   syncSummary: [filter: string];
+  alerts: [];
   close: [];
   /** With `ndjson` or `csv` it answers with an {@link AuditPiece}; `more`: another piece of the same came before. */
   auditQuery: [format: '' | 'ndjson' | 'csv', filter: string, more?: 'more'];
@@ -118,6 +119,8 @@ export interface AtOnce {
   status: [];
   abort: [];
   setOffline: [offline: 'true' | 'false'];
+  /** In bytes. */
+  storage: [used: string, allowed: string];
   generateTempId: [entity: string];
   extractRelationships: [entity: string, data: string];
   validateRelationships: [entity: string, data: string];

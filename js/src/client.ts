@@ -27,6 +27,7 @@ import {
 } from './input.js';
 import { Integrity } from './integrity.js';
 import { entered, type Realm } from './load.js';
+import type { Alert } from './log-shapes.js';
 import { Queue } from './queue.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
 import { RelationshipManager } from './relationships.js';
@@ -40,7 +41,7 @@ import type {
   SyncedOutcome,
   SyncStatus,
 } from './shapes.js';
-import type { StorageLoss, StorageMark } from './storage-care.js';
+import { type StorageLoss, type StorageMark, watchStorage } from './storage-care.js';
 import { SyncEngine } from './sync-engine.js';
 import { SyncLog } from './sync-log.js';
 import { TempIdResolver } from './temp-ids.js';
@@ -108,6 +109,9 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     this.#identity = identity;
     this.#wishes = wishes;
     this.#stopAsking = backgroundSync ? askForSync(events) : () => undefined;
+    watchStorage(events, (used, allowed) => {
+      if (bridge.alive) bridge.now('storage', used, allowed);
+    });
     this.engine = new SyncEngine(bridge, events);
     this.tempIds = new TempIdResolver(bridge);
     this.relationships = new RelationshipManager(bridge);
@@ -236,6 +240,11 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   /** Listens to an event. The function that comes back ends it. */
   on<E extends EventName>(event: E, listener: (event: SyncEvents[E]) => void): () => void {
     return this.#events.on(event, listener);
+  }
+
+  /** What somebody should look at now. The event `alert` tells when each begins, and when it is over. */
+  async alerts(): Promise<Alert[]> {
+    return this.#bridge.call('alerts');
   }
 
   /** `true`: behave as if there were no network, until `false`. Saves go on as always. */

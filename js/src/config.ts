@@ -133,6 +133,26 @@ export interface Schema<R = AnyRecords> {
   entities: { readonly [E in EntityOf<R>]: EntitySchema<R> };
 }
 
+/** The limit of each alert, or `false` for none of that kind. */
+export interface AlertLimits {
+  /** Failed sessions in a row, from 1. Default 3. */
+  sessionsFailed?: number | false | undefined;
+  /** Operations that met a conflict among the last hundred: more than this share of them, 0 to 1. Default 0.1. */
+  conflictRate?: number | false | undefined;
+  /** Faults that a check found, or rows that stop a session: more than so many. Default 0. */
+  integrity?: number | false | undefined;
+  /** Used of what the browser allows, 0 to 1. Default 0.8. */
+  storageHigh?: number | false | undefined;
+  /** The same, at last. Default 0.95. */
+  storageCritical?: number | false | undefined;
+  /** How long an operation may be parked, in ms since it was written. Default 24 hours. */
+  parkedMs?: number | false | undefined;
+  /** How long an operation may be unsent, in ms. Default 24 hours. */
+  pendingMs?: number | false | undefined;
+  /** Breaches of the last `audit.complianceReport`: more than so many. Default 0. */
+  compliance?: number | false | undefined;
+}
+
 /** In days, 1 to 36500, or `false` for ever. What is older goes in idle time. */
 export interface Retention {
   /** A row of the log of sessions; of 500 at most in any case. Default 90. */
@@ -163,6 +183,8 @@ export interface SyncConfig<R = AnyRecords> {
   coalesce?: boolean | undefined;
   /** What a person must give a `reason` for (`reason_required`), which the audit trail keeps. Default nothing. */
   audit?: { requireReason?: readonly ('resolve' | 'discard')[] | undefined } | undefined;
+  /** From which value on an alert is told (event `alert`, `client.alerts()`); `false` turns one off. */
+  alerts?: AlertLimits | undefined;
   /** How long what is over is kept. `false`: for ever. What is open, and the mappings of IDs, are kept in any case. */
   retention?: Retention | undefined;
   /**

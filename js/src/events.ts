@@ -18,6 +18,7 @@ const NAMES: { readonly [E in EventName]: true } = {
   conflict: true,
   session: true,
   warning: true,
+  alert: true,
   outdated: true,
 };
 

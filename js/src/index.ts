@@ -8,12 +8,14 @@ export type * from './audit-shapes.js';
 export type { WasmSource } from './boundary.js';
 export { FieldSync, type WipeOptions } from './client.js';
 export type {
+  AlertLimits,
   ChangeSign,
   EntitySchema,
   FieldRule,
   FieldShape,
   Identity,
   Lane,
+  Retention,
   RuleFunction,
   Schema,
   SideRule,

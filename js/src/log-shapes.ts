@@ -58,6 +58,29 @@ export interface SyncLogEntry {
   deviceId: string;
 }
 
+/** What somebody should look at. docs/monitoring.md says what each is about. */
+export type AlertCode =
+  | 'sessions_failed'
+  | 'conflict_rate'
+  | 'integrity'
+  | 'storage_high'
+  | 'storage_critical'
+  | 'parked'
+  | 'pending'
+  | 'compliance'
+  | (string & {});
+
+/** Something that somebody should look at. */
+export interface Alert {
+  code: AlertCode;
+  /** Since when it holds, in ms by the device. */
+  since: number;
+  /** What was seen: a count, a share from 0 to 1, or an age in ms. */
+  value: number;
+  /** What would be in order. */
+  limit: number;
+}
+
 /** What sessions come to. */
 export interface SyncSummary {
   sessions: { total: number; success: number; partial: number; failed: number };

@@ -2,6 +2,7 @@
  * The shapes that the public methods take and give. Names and members are promised; a type may only widen.
  */
 import type { FieldSyncError } from './errors.js';
+import type { Alert } from './log-shapes.js';
 import type { Key, Stored } from './records.js';
 
 /** `error` if and only if the last session was not a success. */
@@ -310,6 +311,8 @@ export interface SyncEvents {
    * `damaged`: a stored row cannot be read; `entity` is a table where it is about no record.
    */
   warning: { type: 'warning'; code: string; entity: string; conflictId?: number; recordId?: Key };
+  /** Somebody should look; with `over`, need not any more. */
+  alert: { type: 'alert' } & Alert & { over?: true };
   /** Another tab runs a newer layout of the database: saves fail until this page is reloaded. */
   outdated: { type: 'outdated' };
 }

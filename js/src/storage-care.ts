@@ -6,6 +6,7 @@
  * mark without its database is a loss, and is told once. Workers have no `localStorage`, and who clears all data of a site
  * clears the mark too.
  */
+import type { Events } from './events.js';
 import type { SyncStatus } from './shapes.js';
 
 /** A database that was here and is no more. */
@@ -76,6 +77,24 @@ export async function persistStorage({ limitMs = 5_000 }: { limitMs?: number } =
     return null;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Tells how many bytes of the storage are used and allowed, now and whenever a session has ended, where the browser says so. */
+export function watchStorage(events: Pick<Events, 'on'>, tell: (used: string, allowed: string) => void): void {
+  const look = async () => {
+    const { usage, quota } = (await estimate()) ?? {};
+    if (usage !== undefined && quota !== undefined) tell(String(Math.round(usage)), String(Math.round(quota)));
+  };
+  events.on('session', () => void look());
+  void look();
+}
+
+async function estimate(): Promise<StorageEstimate | undefined> {
+  try {
+    return await globalThis.navigator?.storage?.estimate?.();
+  } catch {
+    return undefined;
   }
 }
 

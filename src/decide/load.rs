@@ -1,13 +1,17 @@
 //! Opening a database, and bringing the sender's picture of the outbox up to date.
 
+use serde_json::Value;
+
 use super::cache::{Cache, Decision, Run, readable};
 use super::chain::Queued;
 use super::damaged::{queued, whole_outbox};
 use super::quarantine::Quarantined;
 use super::retention::{Purge, number_in};
 use super::rows::{Device, last_audit, number, seals};
+use super::session::LogSession;
 use super::state::SyncState;
 use crate::audit::{self, Event};
+use crate::metrics::alerts_in;
 use crate::outbox::Seals;
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::value::{KeyRange, Object, from_text};
@@ -32,6 +36,8 @@ pub struct Opened {
     pub unfinished: u64,
     /// When a purge last came to its end, or else when the database was made, ms by the device.
     pub purged_at: u64,
+    /// The alerts that hold.
+    pub alerts: Vec<Value>,
     /// The declaration by which what lies in quarantine was looked at last; nothing if nothing lies there.
     pub looked_at: Option<String>,
 }
@@ -42,7 +48,7 @@ impl Decision for OpenDevice {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Opened)> {
         let outbox = Read::count(Table::Outbox, KeyRange::all());
         db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone(), Quarantined::count(), Quarantined::looked_at()]);
-        db.prefetch([Purge::note()]);
+        db.prefetch([Purge::note(), LogSession::last()]);
         let is_new = db.rows(&Device::read())?.is_empty();
         let batch = if is_new { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };
         // The name of the database says already whose it is: where the row is lost, it is opened under a new name of the
@@ -50,7 +56,9 @@ impl Decision for OpenDevice {
         let stored: Option<Device> = readable(db, &Device::read())?;
         let purged: Option<Object> = readable(db, &Purge::note())?;
         let purged = purged.map(|note| number_in(&note, "at")).filter(|at| *at > 0);
+        let session: Option<Object> = readable(db, &LogSession::last())?;
         let opened = Opened {
+            alerts: session.map(|session| alerts_in(&session)).unwrap_or_default(),
             purged_at: purged.or(stored.as_ref().map(|device| device.created)).unwrap_or(self.fresh.created),
             device: stored.unwrap_or_else(|| self.fresh.clone()),
             sync: SyncState::look(db)?,

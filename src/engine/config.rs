@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::EngineError;
 use super::reason::Act;
 use crate::decide::Retention;
+use crate::metrics::{KINDS, Numbers};
 use crate::protocol::limits::{NAME_BYTES_MAX, OPERATIONS_MAX, PAGE_RECORDS_MAX};
 use crate::schema::Schema;
 use crate::value::{base64url, digest, from_value};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub silence_ms: u64,
     /// What a person must say a reason for; by default nothing.
     pub require_reason: Vec<Act>,
+    /// From which value on somebody should look; nothing for a kind of alert that is turned off.
+    pub alerts: Numbers,
     /// How long sessions and decided conflicts are kept: 1 to 36,500 days or for ever, default 90 and 365 days.
     pub retention: Retention,
     /// The entities with a conflict rule that is a function of the app.
@@ -81,6 +84,7 @@ impl Settings {
             backoff_cap_ms: number(&mut fields, "backoffCapMs", 60_000, 1, 3_600_000)?,
             silence_ms: number(&mut fields, "silenceMs", 5_000, 1_000, 600_000)?,
             require_reason: require_reason(&mut fields)?,
+            alerts: alerts(&mut fields)?,
             retention: Retention {
                 sync_log: days(&mut fields, "retention.syncLogDays", 90)?,
                 conflicts: days(&mut fields, "retention.conflictsDays", 365)?,
@@ -103,7 +107,7 @@ fn flatten(fields: &mut Map<String, Value>) -> Result<(), EngineError> {
     if let Some(unknown) = fields.keys().find(|key| key.contains('.')) {
         return Err(bad(unknown, "is no setting"));
     }
-    for group in ["audit", "retention"] {
+    for group in ["alerts", "audit", "retention"] {
         match fields.remove(group) {
             None => {}
             Some(Value::Object(members)) => fields.extend(members.into_iter().map(|(name, value)| ([group, ".", &name].concat(), value))),
@@ -196,6 +200,23 @@ fn require_reason(fields: &mut Map<String, Value>) -> Result<Vec<Act>, EngineErr
     acts.iter().map(act).collect()
 }
 
+/// The limits of the alerts; `false` turns one off.
+fn alerts(fields: &mut Map<String, Value>) -> Result<Numbers, EngineError> {
+    let mut limits = Numbers::default();
+    for (limit, kind) in limits.iter_mut().zip(KINDS) {
+        let path = ["alerts.", kind.setting].concat();
+        *limit = match fields.remove(&path) {
+            None => Some(kind.limit),
+            Some(Value::Bool(false)) => None,
+            Some(set) => {
+                let set = set.as_f64().filter(|set| (kind.range.0..=kind.range.1).contains(set));
+                Some(set.ok_or_else(|| bad(&path, "must be false, or a number in its range"))?)
+            }
+        };
+    }
+    Ok(limits)
+}
+
 /// Days as ms; `false` is for ever.
 fn days(fields: &mut Map<String, Value>, key: &str, default: u64) -> Result<Option<u64>, EngineError> {
     const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -236,6 +257,7 @@ pub fn database_name(tenant: &str, user: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{PARKED, STORAGE};
 
     fn with(change: impl FnOnce(&mut Map<String, Value>)) -> Result<Settings, EngineError> {
         let mut settings = json!({"tenant": 7, "user": "anna", "baseUrl": "https://example.test/api/v1/sync/",
@@ -254,6 +276,9 @@ mod tests {
         let asking = with(|fields| drop(fields.insert("audit".to_owned(), json!({"requireReason": ["discard", "resolve"]}))))?;
         assert_eq!(asking.require_reason, [Act::Discard, Act::Resolve]);
         assert_eq!(settings.base_url, "https://example.test/api/v1/sync");
+        assert_eq!(settings.alerts, KINDS.map(|kind| Some(kind.limit)));
+        let set = with(|fields| drop(fields.insert("alerts".to_owned(), json!({"parkedMs": 0, "storageHigh": false}))))?;
+        assert_eq!((set.alerts[PARKED], set.alerts[STORAGE], set.alerts[STORAGE + 1]), (Some(0.0), None, Some(0.95)));
         let days = |days: u64| Some(days * 86_400_000);
         assert_eq!(settings.retention, Retention { sync_log: days(90), conflicts: days(365) });
         let kept = with(|fields| drop(fields.insert("retention".to_owned(), json!({"syncLogDays": 7, "conflictsDays": false}))))?;
@@ -288,6 +313,9 @@ mod tests {
             ("audit.requireReason", json!({"requireReason": "resolve"})),
             ("audit.requireReason", json!({"requireReason": ["wipe"]})),
             ("audit.colour", json!({"colour": "green"})),
+            ("alerts.conflictRate", json!({"conflictRate": 1.1})),
+            ("alerts.sessionsFailed", json!({"sessionsFailed": true})),
+            ("alerts.storage", json!({"storage": 0.5})),
             ("retention", json!([])),
             ("retention.syncLogDays", json!({"syncLogDays": 0})),
             ("retention.conflictsDays", json!({"conflictsDays": true})),

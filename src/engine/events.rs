@@ -59,6 +59,20 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         record_id: Option<RecordId>,
     },
+    /// Somebody should look, or need not any more.
+    Alert {
+        /// Which.
+        code: String,
+        /// Since when it holds, ms by the device.
+        since: u64,
+        /// What was seen.
+        value: f64,
+        /// What would be in order.
+        limit: f64,
+        /// It holds no more.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        over: bool,
+    },
     /// A session has ended.
     Session {
         /// As `sync()` returns it.

@@ -7,6 +7,7 @@
 //!
 //! Knows the traits of `store` and `platform`, never an adapter.
 
+mod alerts;
 mod audit;
 mod circle;
 mod config;
@@ -47,6 +48,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_channel::mpsc;
+use serde_json::Value;
 
 use crate::decide::{Decision, Device, Fresh, IndexConflicts, OpenDevice, Planned, SyncState};
 use crate::model::{ClientId, IdSource, OpId, RecordId};
@@ -119,6 +121,11 @@ struct Inner<S, H> {
     totals: Cell<Totals>,
     last_result: RefCell<Option<SyncResult>>,
     last_success: Cell<Option<u64>>,
+    /// The alerts that hold, as far as they were told here.
+    alerts: RefCell<Vec<Value>>,
+    /// What the app told of the storage (used, allowed), and how many breaches a report found last.
+    storage: Cell<Option<f64>>,
+    breaches: Cell<Option<f64>>,
     /// A session went well: what can wait until then has its time.
     rest: Notify,
     /// Now by the server, as it last said.
@@ -201,6 +208,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             totals: Cell::default(),
             last_result: RefCell::default(),
             last_success: Cell::default(),
+            alerts: RefCell::new(opened.alerts),
+            storage: Cell::default(),
+            breaches: Cell::default(),
             rest: Notify::default(),
             server_now: Cell::default(),
             purged_at: Cell::new(opened.purged_at),

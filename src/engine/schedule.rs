@@ -79,6 +79,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             if too_early || !settings.auto_sync || self.inner.offline.get() || self.is_paused().await {
                 if woken == Woken::ByTime {
                     self.notice().await;
+                    self.watch().await;
                 }
                 wait_ms = if early { left } else { settings.poll_ms };
                 continue;

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::events::Event;
 use super::session::{Direction, SyncError, SyncResult, Wanted};
 use super::{Cancel, Engine};
-use crate::decide::{Effects, LogSession, Settled};
+use crate::decide::{Effects, Settled};
+use crate::metrics::INTEGRITY;
 use crate::platform::network::{Counters, answer as answer_to};
 use crate::platform::{Clock, Host, Identity};
 use crate::protocol::{CheckpointState, InitializeRequest, InitializeResponse, PROTOCOL, RequestHead, paths};
@@ -229,13 +230,18 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     async fn finalise(&self, result: &SyncResult, before: Counters) {
         self.progress("finalize", 0, 1, 0);
-        let mut session = brief(result);
+        let (mut session, mut seen) = (brief(result), self.seen());
+        if result.errors.iter().any(|error| error.code == "integrity") {
+            seen[INTEGRITY] = Some(1.0);
+        }
         let now = self.inner.counters.get();
         session["met"] = result.met.into();
         session["bytesUp"] = (now.bytes_up - before.bytes_up).into();
         session["bytesDown"] = (now.bytes_down - before.bytes_down).into();
         // The log of sessions is a convenience: a store that cannot take it has already said so.
-        let _ = self.decide(Durability::Relaxed, LogSession { session }).await;
+        if let Ok(held) = self.decide(Durability::Relaxed, self.judged(Some(session), seen)).await {
+            self.alerted(held);
+        }
         self.progress("finalize", 1, 1, 0);
     }
 

@@ -3,7 +3,13 @@
 //!
 //! Knows `value` alone: rows come in as they are stored, by whatever release, and what one of them lacks counts as nothing.
 
+mod alerts;
+
 use serde_json::{Value, json};
+
+pub use alerts::{
+    COMPLIANCE, CONFLICT_RATE, INTEGRITY, KINDS, Kind, Numbers, PARKED, PENDING, SESSIONS_FAILED, STORAGE, alerts_in, carry, changes, judge,
+};
 
 use crate::value::{MAX_SAFE_INTEGER, Object, Sorted};
 

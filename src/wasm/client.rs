@@ -229,8 +229,9 @@ impl Client {
             "auditVerify" => engine.audit_verify(a).await?,
             "auditQuery" => engine.audit_query(a, b, c.is_empty()).await?,
             "auditTaken" => engine.audit_taken(a, b).await?.into(),
-            "auditReport" => engine.audit_report(a).await?,
+            "auditReport" => engine.compliance_report(a).await?,
             "syncLog" => engine.sync_log(a).await?.into(),
+            "alerts" => engine.alerts().await?.into(),
             "syncSummary" => engine.sync_summary(a).await?,
             "quarantine" => engine.quarantine(a).await?.into(),
             "close" => {
@@ -252,6 +253,10 @@ impl Client {
             }
             "setOffline" => {
                 engine.set_offline(a == "true");
+                Value::Null
+            }
+            "storage" => {
+                engine.storage(a, b);
                 Value::Null
             }
             "generateTempId" => engine.temp_id(a)?.to_value(),

@@ -1,0 +1,85 @@
+//! Alerts: what is seen is judged when a session ends, in the transaction that writes it down, and between sessions only where
+//! something is another. Each context tells once what begins to hold, and once that it is over.
+
+use serde_json::Value;
+
+use super::events::Event;
+use super::{Engine, EngineError};
+use crate::decide::LogSession;
+use crate::metrics::{COMPLIANCE, INTEGRITY, Numbers, PARKED, PENDING, STORAGE, changes, judge};
+use crate::outbox::State;
+use crate::platform::Host;
+use crate::store::{Durability, Store};
+
+impl<S: Store, H: Host> Engine<S, H> {
+    /// The alerts that hold now: `{code, since, value, limit}`.
+    pub async fn alerts(&self) -> Result<Vec<Value>, EngineError> {
+        self.refresh().await?;
+        let held = self.decide(Durability::Relaxed, self.judged(None, self.seen())).await?;
+        self.alerted(held.clone());
+        Ok(held)
+    }
+
+    /// The app knows how much of the storage is used, and of how much.
+    pub fn storage(&self, used: &str, allowed: &str) {
+        // Bytes of a disk: as good as exact.
+        let bytes = |text: &str| text.parse::<u64>().ok().map(|bytes| bytes as f64);
+        self.inner.storage.set(bytes(used).zip(bytes(allowed).filter(|bytes| *bytes > 0.0)).map(|(used, allowed)| used / allowed));
+    }
+
+    /// The report of the trail; its breaches are one alert.
+    pub async fn compliance_report(&self, limits: &str) -> Result<Value, EngineError> {
+        let report = self.audit_report(limits).await?;
+        self.inner.breaches.set(report["breaches"].as_array().map(|breaches| breaches.len() as f64));
+        self.watch().await;
+        Ok(report)
+    }
+
+    /// Looks, between sessions, whether anything is another.
+    pub(super) async fn watch(&self) {
+        let same = {
+            let held = self.inner.alerts.borrow();
+            let now = judge(&held, &self.seen(), &self.inner.settings.alerts, self.now());
+            changes(&held, &now).next().is_none()
+        };
+        if !same {
+            // A store that fails now fails the next session too, and that one is told.
+            let _ = self.alerts().await;
+        }
+    }
+
+    /// The decision on what is seen.
+    pub(super) fn judged(&self, session: Option<Value>, seen: Numbers) -> LogSession {
+        LogSession { session, seen, limits: self.inner.settings.alerts, now: self.now() }
+    }
+
+    /// What is seen without looking anywhere.
+    pub(super) fn seen(&self) -> Numbers {
+        let (inner, now) = (&self.inner, self.now());
+        let queue = inner.queue.borrow();
+        let age = |wanted: fn(&State) -> bool| {
+            let waiting = queue.items().filter(|(_, item)| wanted(&item.row.state));
+            let oldest = waiting.map(|(_, item)| item.row.created).min();
+            Some(oldest.map_or(0.0, |oldest| now.saturating_sub(oldest) as f64))
+        };
+        let mut seen = Numbers::default();
+        seen[INTEGRITY] = inner.stops.get().map(|_| 1.0);
+        (seen[STORAGE], seen[STORAGE + 1]) = (inner.storage.get(), inner.storage.get());
+        if inner.known.get().is_some() {
+            seen[PARKED] = age(|state| matches!(state, State::Parked { .. }));
+            seen[PENDING] = age(|state| *state == State::Pending);
+        }
+        seen[COMPLIANCE] = inner.breaches.get();
+        seen
+    }
+
+    /// These hold now: what changed is told.
+    pub(super) fn alerted(&self, held: Vec<Value>) {
+        let before = self.inner.alerts.replace(held.clone());
+        for (alert, over) in changes(&before, &held) {
+            let number = |name: &str| alert[name].as_f64().unwrap_or_default();
+            let (code, since) = (alert["code"].as_str().unwrap_or_default().to_owned(), alert["since"].as_u64().unwrap_or_default());
+            self.emit(Event::Alert { code, since, value: number("value"), limit: number("limit"), over });
+        }
+    }
+}
