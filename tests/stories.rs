@@ -66,6 +66,8 @@ mod items;
 mod lifetimes;
 #[path = "stories/log.rs"]
 mod log;
+#[path = "stories/looking_over.rs"]
+mod looking_over;
 #[path = "stories/mapping.rs"]
 mod mapping;
 #[path = "stories/merging.rs"]

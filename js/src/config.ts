@@ -219,6 +219,11 @@ export interface SyncConfig<R = AnyRecords> {
   /** How long a sender in another tab may be silent before its role is taken. Default 5000. */
   silenceMs?: number | undefined;
   /**
+   * After how long all that is stored is looked over again (`integrity.checkIntegrity`) in idle time, after sessions, in ms, from
+   * an hour to a year. What is found is the alert `integrity`. Default a day; 0 for never.
+   */
+  integrityCheckMs?: number | undefined;
+  /**
    * How often to look for changes without being asked: at the server, and, in a tab that does not sync by itself, only
    * in the stored data for what no other tab told. Default 30000.
    */

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::audit::last_check;
 use super::cache::{Cache, Decision, Run, readable};
 use super::chain::Queued;
 use super::damaged::{queued, whole_outbox};
@@ -36,6 +37,8 @@ pub struct Opened {
     pub unfinished: u64,
     /// When a purge last came to its end, or else when the database was made, ms by the device.
     pub purged_at: u64,
+    /// When all was last looked over, or else when the database was made, ms by the device.
+    pub checked_at: u64,
     /// The alerts that hold.
     pub alerts: Vec<Value>,
     /// The declaration by which what lies in quarantine was looked at last; nothing if nothing lies there.
@@ -48,18 +51,23 @@ impl Decision for OpenDevice {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Opened)> {
         let outbox = Read::count(Table::Outbox, KeyRange::all());
         db.prefetch([Device::read(), SyncState::read(), last_audit(), outbox.clone(), Quarantined::count(), Quarantined::looked_at()]);
-        db.prefetch([Purge::note(), LogSession::last()]);
+        db.prefetch([Purge::note(), LogSession::last(), last_check()]);
         let is_new = db.rows(&Device::read())?.is_empty();
         let batch = if is_new { vec![Write::Put(Table::State, self.fresh.row())] } else { Vec::new() };
         // The name of the database says already whose it is: where the row is lost, it is opened under a new name of the
         // device, until a repair stores that.
         let stored: Option<Device> = readable(db, &Device::read())?;
-        let purged: Option<Object> = readable(db, &Purge::note())?;
-        let purged = purged.map(|note| number_in(&note, "at")).filter(|at| *at > 0);
+        let mut noted = [0; 2];
+        for (at, note) in [Purge::note(), last_check()].iter().enumerate() {
+            let note: Option<Object> = readable(db, note)?;
+            let made = stored.as_ref().map_or(self.fresh.created, |device| device.created);
+            noted[at] = note.map(|note| number_in(&note, "at")).filter(|at| *at > 0).unwrap_or(made);
+        }
         let session: Option<Object> = readable(db, &LogSession::last())?;
         let opened = Opened {
             alerts: session.map(|session| alerts_in(&session)).unwrap_or_default(),
-            purged_at: purged.or(stored.as_ref().map(|device| device.created)).unwrap_or(self.fresh.created),
+            purged_at: noted[0],
+            checked_at: noted[1],
             device: stored.unwrap_or_else(|| self.fresh.clone()),
             sync: SyncState::look(db)?,
             last_seq: db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key)),

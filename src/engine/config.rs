@@ -54,6 +54,8 @@ pub struct Settings {
     pub validators: Vec<String>,
     /// How long a function of the app may take, ms: 100 to 60,000, default 5,000.
     pub rule_timeout_ms: u64,
+    /// After how long all that is stored is looked over again in idle time, ms: an hour to a year, default a day; 0 for never.
+    pub integrity_check_ms: u64,
     /// How often to look for changes without being asked, ms: 1,000 to 86,400,000, default 30,000.
     pub poll_ms: u64,
 }
@@ -92,6 +94,10 @@ impl Settings {
             rules: rules(&mut fields, &schema)?,
             validators: named(&mut fields, "validators", &schema)?,
             rule_timeout_ms: number(&mut fields, "ruleTimeoutMs", 5_000, 100, 60_000)?,
+            integrity_check_ms: match fields.get("integrityCheckMs") {
+                Some(never) if *never == 0 => fields.remove("integrityCheckMs").map_or(0, |_| 0),
+                _ => number(&mut fields, "integrityCheckMs", 86_400_000, 3_600_000, 31_536_000_000)?,
+            },
             poll_ms: number(&mut fields, "pollMs", 30_000, 1_000, 86_400_000)?,
             schema: Rc::new(schema),
         };

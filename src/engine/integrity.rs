@@ -80,9 +80,31 @@ impl<S: Store, H: Host> Engine<S, H> {
                 "ok": position.found == 0, "at": check.at, "checked": position.checked, "found": position.found,
                 "truncated": position.found > FAULTS_MAX,
             });
+            self.inner.checked_at.set(check.at);
             self.decide(Durability::Relaxed, Remember::Checked(check)).await?;
         }
         Ok(json!({"position": to_value(&position), "progress": progress, "faults": to_value(&faults), "result": result}))
+    }
+
+    /// Whether all was last looked over long ago. A check of the future is none.
+    pub(super) fn is_check_due(&self) -> bool {
+        let (last, every) = (self.inner.checked_at.get(), self.inner.settings.integrity_check_ms);
+        every > 0 && !(last..last.saturating_add(every)).contains(&self.now())
+    }
+
+    /// Looks all over in idle time: step by step, until a session begins. The next idle time goes on from there; what is found
+    /// at the end is an alert.
+    pub(super) async fn look_over(&self) -> Result<(), EngineError> {
+        while self.is_check_due() && !self.inner.role.borrow().is_running() && !self.inner.closed.is_raised() {
+            let position = self.inner.checking.borrow().clone();
+            let told = self.check_integrity(position.as_deref().unwrap_or("{}")).await?;
+            let goes_on = told["result"].is_null();
+            self.inner.checking.replace(goes_on.then(|| told["position"].to_string()));
+            if !goes_on {
+                self.alerts().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Mends what can be mended, or with `{"dryRun": true}` says what that would be: `{mended, left, hashed, resync, truncated}`.

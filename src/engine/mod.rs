@@ -132,6 +132,10 @@ struct Inner<S, H> {
     server_now: Cell<u64>,
     /// When a purge last came to its end here, as far as this context knows.
     purged_at: Cell<u64>,
+    /// When all was last looked over, ms by the device.
+    checked_at: Cell<u64>,
+    /// How far it is being looked over.
+    checking: RefCell<Option<String>>,
 }
 
 /// How often an operation was sent without a final answer, and what came instead.
@@ -214,6 +218,8 @@ impl<S: Store, H: Host> Engine<S, H> {
             rest: Notify::default(),
             server_now: Cell::default(),
             purged_at: Cell::new(opened.purged_at),
+            checked_at: Cell::new(opened.checked_at),
+            checking: RefCell::default(),
             settings,
         };
         let engine = Self { inner: Rc::new(inner) };

@@ -14,7 +14,10 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn idle(&self) {
         while let Either::Left(_) = select(pin!(self.inner.rest.taken()), pin!(self.inner.closed.raised())).await {
             // A store that fails now fails the next call too, and that one is told.
-            let _ = self.purge().await;
+            if self.is_purge_due() {
+                let _ = self.purge().await;
+            }
+            let _ = self.look_over().await;
         }
     }
 

@@ -163,7 +163,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
         };
         self.remember(&result);
-        if result.errors.is_empty() && self.is_purge_due() {
+        if result.errors.is_empty() && (self.is_purge_due() || self.is_check_due()) {
             self.inner.rest.notify();
         }
         self.inner.role.borrow_mut().leave();

@@ -15,7 +15,7 @@ use crate::world::{Tab, World, tell, turns};
 const DAY_MS: u64 = 86_400_000;
 
 /// The alerts that were told since this was asked last: code, and whether it is over.
-fn told(tab: &Tab) -> Vec<(String, bool)> {
+pub fn told(tab: &Tab) -> Vec<(String, bool)> {
     let mut told = Vec::new();
     while let Ok(event) = tab.events.borrow_mut().try_recv() {
         if let Event::Alert { code, over, .. } = event {
@@ -25,11 +25,11 @@ fn told(tab: &Tab) -> Vec<(String, bool)> {
     told
 }
 
-fn begun(code: &str) -> Vec<(String, bool)> {
+pub fn begun(code: &str) -> Vec<(String, bool)> {
     vec![(code.to_owned(), false)]
 }
 
-fn over(code: &str) -> Vec<(String, bool)> {
+pub fn over(code: &str) -> Vec<(String, bool)> {
     vec![(code.to_owned(), true)]
 }
 
