@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::TrailHead;
 use crate::model::{ClientId, Epoch, Version};
 
 /// The head of every request but `health`. Tenant and user are those of the database that the request
@@ -99,6 +100,9 @@ pub struct InitializeResponse {
     /// Whether conflicts are open that other clients met, and that the user may see.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub conflicts: bool,
+    /// Whether the server takes rows of the device's audit trail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
 }
 
 /// Asks what the server holds.
@@ -123,6 +127,9 @@ pub struct StatusResponse {
     pub open_conflicts: u64,
     /// The head of the server's audit chain.
     pub audit_head: String,
+    /// How far it has the trail of this client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trail: Option<TrailHead>,
 }
 
 /// The answer of `health`.

@@ -21,6 +21,8 @@ pub const CONFLICTS_MAX: usize = 500;
 /// Bytes of operations and records in an answer of conflicts, after which the rest comes with the next one; one conflict
 /// may exceed it. With room for the largest one, an answer is no longer than [`BODY_BYTES_MAX`].
 pub const CONFLICTS_BYTES_MAX: usize = 3 << 20;
+/// Rows of a trail in one request.
+pub const TRAIL_ROWS_MAX: usize = OPERATIONS_MAX;
 /// Bytes of the reason that is given for a decision.
 pub const REASON_BYTES_MAX: usize = 1_024;
 /// Levels of nesting in any message.

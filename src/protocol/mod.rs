@@ -9,6 +9,7 @@ mod envelope;
 mod fault;
 pub mod limits;
 mod local;
+mod trail;
 mod upload;
 
 pub use conflicts::{
@@ -19,6 +20,7 @@ pub use envelope::{
     CheckpointState, HealthResponse, InitializeRequest, InitializeResponse, Reply, RequestHead, ServerLimits, StatusRequest, StatusResponse,
 };
 pub use fault::{Fault, FaultBody};
+pub use trail::{TrailHead, TrailRequest, TrailResponse};
 pub use upload::{Broken, ConflictKind, Former, OperationResult, Outcome, Rejection, ServerState, Stand, UploadRequest, UploadResponse};
 
 /// The protocol spoken here. A server answers 426 to one that it does not speak.
@@ -38,6 +40,8 @@ pub mod paths {
     pub const CONFLICTS: &str = "conflicts";
     /// Ends a conflict at the server.
     pub const RESOLVE_CONFLICT: &str = "resolve-conflict";
+    /// Takes rows of the device's audit trail.
+    pub const AUDIT: &str = "audit";
     /// Says that the server is there; needs no token.
     pub const HEALTH: &str = "health";
 }

@@ -8,7 +8,7 @@ use fieldsync::model::{Action, Operation, Stamp, Version};
 use fieldsync::protocol::{
     ConflictsRequest, ConflictsResponse, DownloadEnd, DownloadHead, DownloadRequest, InitializeRequest, InitializeResponse, Outcome, Page,
     PageHead, RawPage, Reply, RequestHead, ResolveConflictRequest, ResolveConflictResponse, ServerState, StatusRequest, StatusResponse,
-    UploadRequest, UploadResponse,
+    TrailRequest, TrailResponse, UploadRequest, UploadResponse,
 };
 use fieldsync::schema::{ConflictRules, Schema};
 use fieldsync::value::{Delta, Limits, Object, Sorted, canonical, canonical_object, from_text, from_value, parse, to_text};
@@ -136,6 +136,8 @@ fn answers(bytes: &[u8]) {
         "ResolveConflictResponse" => drop(stable::<ResolveConflictResponse>(value)),
         "StatusRequest" => drop(stable::<StatusRequest>(value)),
         "StatusResponse" => drop(stable::<StatusResponse>(value)),
+        "TrailRequest" => drop(stable::<TrailRequest<Value>>(value)),
+        "TrailResponse" => drop(stable::<TrailResponse>(value)),
         _ => {}
     }
 }

@@ -15,6 +15,7 @@ mod judge;
 mod references;
 mod resolve;
 mod savepoint;
+mod trail;
 mod unique;
 mod working;
 
@@ -29,6 +30,7 @@ pub use effects::{audit_row, link, reused};
 pub use group::GroupRun;
 pub use incoming::Incoming;
 pub use resolve::{Decision, Said};
+pub use trail::{BrokenTrail, TakenRows};
 pub use working::Working;
 
 use crate::store::Wanted;

@@ -312,6 +312,7 @@ impl Working {
             groups: self.groups,
             conflicts,
             audit: audit.into_iter().collect(),
+            trail: None,
         })
     }
 }

@@ -80,6 +80,7 @@ pub fn router<S: ServerStore>(service: Arc<Service<S>>, tokens: Tokens, settings
         .route(&at(paths::STATUS), Call::Status.route())
         .route(&at(paths::CONFLICTS), Call::Conflicts.route())
         .route(&at(paths::RESOLVE_CONFLICT), Call::ResolveConflict.route())
+        .route(&at(paths::AUDIT), Call::Audit.route())
         .route(&at(paths::HEALTH), get(health::<S>))
         .fallback(async || refused(&Reason::NotFound.into()))
         .method_not_allowed_fallback(async || refused(&Reason::MethodNotAllowed.into()))
@@ -125,6 +126,7 @@ enum Call {
     Status,
     Conflicts,
     ResolveConflict,
+    Audit,
 }
 
 impl Call {
@@ -146,6 +148,7 @@ impl Call {
             Self::Status => json(service.status(identity, body).await),
             Self::Conflicts => json(service.conflicts(identity, body).await),
             Self::ResolveConflict => json(service.resolve_conflict(identity, body).await),
+            Self::Audit => json(service.audit(identity, body).await),
         }
     }
 }

@@ -10,6 +10,7 @@ mod gate;
 mod refusal;
 mod resolve;
 mod session;
+mod trail;
 mod upload;
 
 use std::fmt::Debug;

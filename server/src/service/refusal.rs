@@ -4,6 +4,7 @@ use fieldsync::model::Epoch;
 use fieldsync::protocol::{Fault, FaultBody, PROTOCOL};
 use serde_json::json;
 
+use crate::apply::BrokenTrail;
 use crate::seams::EntropyError;
 use crate::store::StoreError;
 
@@ -51,6 +52,9 @@ pub enum Reason {
     /// The body is not what the endpoint takes.
     #[error("the request is not valid: {0}")]
     Invalid(String),
+    /// A device's trail does not continue what is here of it.
+    #[error("the rows do not continue the trail of this device: {0}")]
+    Trail(BrokenTrail),
     /// The checkpoint was not made by this server for this tenant.
     #[error("the checkpoint is not valid")]
     InvalidCheckpoint,
@@ -107,6 +111,7 @@ impl Reason {
             Self::TooLarge { .. } => (413, "too_large", false),
             Self::UnsupportedMedia => (415, "unsupported_media", false),
             Self::Invalid(_) => (422, "invalid_request", false),
+            Self::Trail(_) => (422, "audit_refused", false),
             Self::InvalidCheckpoint => (422, "invalid_checkpoint", false),
             Self::UpgradeRequired => (426, "upgrade_required", false),
             Self::RateLimited { .. } => (429, "rate_limited", true),
@@ -157,6 +162,7 @@ impl Refusal {
         let details = match &self.reason {
             Reason::EpochChanged(epoch) => Some(json!({ "epoch": epoch })),
             Reason::TooLarge { max, unit } => Some(json!({ "max": max, "unit": unit })),
+            Reason::Trail(broken) => Some(broken.told()),
             Reason::UpgradeRequired => Some(json!({ "protocol": PROTOCOL })),
             _ => None,
         };

@@ -29,7 +29,7 @@ impl<S: ServerStore> Service<S> {
         tracing::info!(request = ?head.request_id, tenant = identity.tenant_mark(), pending = request.pending, ?checkpoint, "initialize");
         let reply = self.reply(&head, &holdings.state);
         let conflicts = self.others_wait(identity, &head).await?;
-        Ok(InitializeResponse { reply, limits: Self::limits(), checkpoint, schema: self.schema.version, conflicts })
+        Ok(InitializeResponse { reply, limits: Self::limits(), checkpoint, schema: self.schema.version, conflicts, audit: true })
     }
 
     /// What the server holds of the tenant and the client.
@@ -42,6 +42,7 @@ impl<S: ServerStore> Service<S> {
             receipts: holdings.receipts,
             open_conflicts: holdings.open_conflicts,
             audit_head: holdings.state.audit_head.to_string(),
+            trail: holdings.trail,
         })
     }
 

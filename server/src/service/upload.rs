@@ -34,10 +34,10 @@ struct Operations<'b> {
     stands: Vec<Stand>,
 }
 
-/// A list that stops being kept where the limit is crossed.
-struct Bounded<'b> {
-    texts: Vec<&'b RawValue>,
-    too_many: bool,
+/// A list of operations, or of as many rows of a trail, that stops being kept where the limit is crossed.
+pub(super) struct Bounded<'b> {
+    pub(super) texts: Vec<&'b RawValue>,
+    pub(super) too_many: bool,
 }
 
 impl<'de: 'b, 'b> Deserialize<'de> for Bounded<'b> {
@@ -46,7 +46,7 @@ impl<'de: 'b, 'b> Deserialize<'de> for Bounded<'b> {
         impl<'de> Visitor<'de> for Counting {
             type Value = Bounded<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of operations")
+                f.write_str("a list")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Bounded<'de>, A::Error> {
                 let mut texts = Vec::new();

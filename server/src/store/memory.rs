@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fieldsync::model::{ClientId, Epoch, OpId, TempId, Version};
+use fieldsync::protocol::TrailHead;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::conflicts::Listing;
@@ -42,6 +43,7 @@ pub struct Tenant {
     groups: BTreeMap<Version, Version>,
     conflicts: BTreeMap<String, Conflict>,
     audit: Vec<AuditRow>,
+    trails: BTreeMap<ClientId, TrailHead>,
 }
 
 impl MemoryStore {
@@ -133,6 +135,7 @@ impl ServerStore for MemoryStore {
             state: tenant.state.clone(),
             receipts: count(tenant.receipts.values().filter(|receipt| receipt.client == *client).count()),
             open_conflicts: count(tenant.conflicts.values().filter(|conflict| conflict.closed_by.is_none()).count()),
+            trail: tenant.trails.get(client).cloned(),
         })
     }
 
@@ -280,6 +283,7 @@ impl UploadTransaction for MemoryUpload {
             pruned: wanted.records.intersection(&tenant.pruned).cloned().collect(),
             counted: wanted.counted.intersection(&tenant.counted).cloned().collect(),
             counters: wanted.counters.iter().filter_map(|entity| Some((entity.clone(), *tenant.counters.get(entity)?))).collect(),
+            trail: tenant.trails.get(&self.client).filter(|_| wanted.trail).cloned(),
             ..Found::default()
         };
         for id in &wanted.successors {
@@ -324,6 +328,7 @@ impl UploadTransaction for MemoryUpload {
         tenant.groups.extend(batch.groups);
         tenant.conflicts.extend(batch.conflicts.into_iter().map(|conflict| (conflict.id.clone(), conflict)));
         tenant.audit.extend(batch.audit);
+        tenant.trails.extend(batch.trail.map(|trail| (self.client.clone(), trail)));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fieldsync::model::{ClientId, Kind, OpId, RecordId, Stamp, TempId, Version};
-use fieldsync::protocol::{ConflictKind, Outcome, ServerState};
+use fieldsync::protocol::{ConflictKind, Outcome, ServerState, TrailHead};
 use fieldsync::schema::{Holding, Reference};
 use fieldsync::value::{Hash, Object, Sorted};
 
@@ -187,6 +187,8 @@ pub struct Wanted {
     pub conflicts: BTreeSet<RecordKey>,
     /// The conflicts of these names, whoever met them, open or not.
     pub named: BTreeSet<String>,
+    /// Whether it is how far there is the asking client's trail.
+    pub trail: bool,
 }
 
 impl Wanted {
@@ -224,6 +226,8 @@ pub struct Found {
     pub conflicts: Vec<Conflict>,
     /// Conflicts asked for by name, each with the user whose client met it.
     pub named: Vec<(Conflict, String)>,
+    /// How far there is the client's trail, if any of it is.
+    pub trail: Option<TrailHead>,
 }
 
 /// Everything that one upload changes, written at once or not at all.
@@ -251,6 +255,8 @@ pub struct WriteBatch {
     pub conflicts: Vec<Conflict>,
     /// New audit rows.
     pub audit: Vec<AuditRow>,
+    /// How far there is the client's trail now; nothing where that is as before.
+    pub trail: Option<TrailHead>,
 }
 
 /// A record as a page carries it: its fields stay text.
@@ -307,6 +313,8 @@ pub struct Holdings {
     pub receipts: u64,
     /// Open conflicts of the tenant.
     pub open_conflicts: u64,
+    /// How far there is the client's trail, if any of it is.
+    pub trail: Option<TrailHead>,
 }
 
 /// Which conflicts are asked for. Nothing in a field leaves nothing out.

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use fieldsync::protocol::{
     ConflictsRequest, ConflictsResponse, Decided, DownloadEnd, DownloadHead, DownloadRequest, Fault, HealthResponse, InitializeRequest,
     InitializeResponse, Outcome, Page, PageHead, Reply, RequestHead, ResolveConflictRequest, ResolveConflictResponse, StatusResponse,
-    UploadRequest, UploadResponse, limits,
+    TrailHead, TrailRequest, TrailResponse, UploadRequest, UploadResponse, limits,
 };
 use fieldsync::value::Delta;
+use fieldsync_server::apply::TakenRows;
 use fieldsync_server::http::BASE_PATH;
 use fieldsync_server::key::SAMPLE_KEY;
 use fieldsync_server::service::Reason;
@@ -71,6 +72,8 @@ fn every_example_is_what_it_says() -> Told {
             "ResolveConflictResponse" => same::<ResolveConflictResponse>(example),
             "Decided" => same::<Decided>(example),
             "StatusResponse" => same::<StatusResponse>(example),
+            "TrailRequest" => same::<TrailRequest<Value>>(example),
+            "TrailResponse" => same::<TrailResponse>(example),
             "HealthResponse" => same::<HealthResponse>(example),
             "Fault" => same::<Fault>(example),
             other => Err(format!("'{other}' is no type of the wire").into()),
@@ -78,7 +81,7 @@ fn every_example_is_what_it_says() -> Told {
         assert!(matches!(same, Ok(true)), "{name}: {same:?}\n{example}");
         seen.insert(name.as_str());
     }
-    assert_eq!(seen.len(), 21, "every type has its example: {seen:?}");
+    assert_eq!(seen.len(), 23, "every type has its example: {seen:?}");
     Ok(())
 }
 
@@ -114,6 +117,7 @@ fn the_table_of_refusals_is_the_servers() -> Told {
         Reason::TooLarge { max: 1, unit: "bytes" },
         Reason::UnsupportedMedia,
         Reason::Invalid(String::new()),
+        Reason::Trail(TakenRows::of(&TrailHead::default(), None, &["7"]).expect_err("no row")),
         Reason::InvalidCheckpoint,
         Reason::CheckpointExpired,
         Reason::UpgradeRequired,

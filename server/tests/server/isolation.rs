@@ -74,6 +74,7 @@ async fn nothing_of_one_tenant_is_seen_or_touched_by_another() -> Told {
         (&south, "initialize", json!({"schema": 3, "pending": 0, "lastSeq": 0})),
         (&south, "status", json!({})),
         (&south, "conflicts", json!({})),
+        (&south, "audit", json!({"rows": []})),
         (&coordinator, "conflicts", json!({})),
         (&coordinator, "conflicts", json!({"entity": "client", "record": 2})),
     ] {
@@ -114,25 +115,26 @@ async fn a_foreign_database_leaves_a_trace_with_the_tenant_whose_token_it_used<S
         service.status(&north.identity(), body.as_bytes()).await.err(),
         service.conflicts(&north.identity(), body.as_bytes()).await.err(),
         service.resolve_conflict(&north.identity(), body.as_bytes()).await.err(),
+        service.audit(&north.identity(), body.as_bytes()).await.err(),
     ];
     for refusal in refusals {
         assert_eq!(refusal.ok_or("it is refused")?.reason.classify().1, "identity_mismatch");
     }
     let rows = service.store().audit_rows("north").await?;
-    assert_eq!((rows.len(), followed(&rows)), (7, Ok(())));
-    let content: Value = serde_json::from_str(&rows[6].content)?;
+    assert_eq!((rows.len(), followed(&rows)), (8, Ok(())));
+    let content: Value = serde_json::from_str(&rows[7].content)?;
     assert_eq!((&content["refused"], &content["request"]), (&json!("identity_mismatch"), &json!("r-foreign")));
     assert_eq!((&content["user"], &content["database"]["tenant"]), (&json!("anna"), &json!("south")));
     assert_eq!(service.store().audit_rows("south").await?.len(), 0, "nobody writes into another tenant's chain");
     let after = world.status(&north).await;
-    assert_eq!((&after["sequence"], &after["auditHead"]), (&before["sequence"], &json!(rows[6].hash)));
+    assert_eq!((&after["sequence"], &after["auditHead"]), (&before["sequence"], &json!(rows[7].hash)));
     assert_eq!(world.upload(&north, &[north.create(2, "client", "temp_2_a_client", json!({}))]).await.len(), 1);
     assert_eq!(followed(&service.store().audit_rows("north").await?), Ok(()));
     Ok(())
 }
 
 /// A store whose audit chain can be read.
-trait Audited: ServerStore {
+pub(crate) trait Audited: ServerStore {
     async fn audit_rows(&self, tenant: &str) -> Result<Vec<AuditRow>, Failure>;
 }
 

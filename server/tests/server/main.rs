@@ -25,6 +25,7 @@ mod roles;
 mod scopes;
 mod store_contract;
 mod together;
+mod trails;
 mod uniques;
 mod values;
 mod wire;

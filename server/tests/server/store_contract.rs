@@ -4,7 +4,7 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
 use fieldsync::model::{ClientId, Kind, OpId, RecordId, Stamp, TempId, Version};
-use fieldsync::protocol::{ConflictKind, Outcome, limits};
+use fieldsync::protocol::{ConflictKind, Outcome, TrailHead, limits};
 use fieldsync::schema::{Holding, Reference};
 use fieldsync::value::hash_bytes;
 use fieldsync_server::store::sqlite::{Setting, SqliteStore};
@@ -108,6 +108,7 @@ fn batch() -> Result<WriteBatch, Failure> {
         groups: vec![(Version(1), Version(2))],
         conflicts: vec![conflict()?],
         audit: vec![audit],
+        trail: Some(TrailHead { through: 7, head: hash_bytes(b"t") }),
     })
 }
 
@@ -123,6 +124,7 @@ fn everything() -> Result<Wanted, Failure> {
         uniques: [unique("a"), unique("b"), unique("c")].into(),
         conflicts: [key(1)].into(),
         named: ["c".to_owned(), "d".to_owned()].into(),
+        trail: true,
     })
 }
 
@@ -156,13 +158,16 @@ async fn what_is_committed_is_found_by_every_key<S: ServerStore>(world: World<S>
     assert_eq!(found.uniques, written.uniques);
     assert_eq!(found.conflicts, [conflict()?]);
     assert_eq!(found.named, [(conflict()?, "anna".to_owned())]);
+    assert_eq!(found.trail, written.trail);
     drop(transaction);
+    let found = store.begin("north", &client(2)?).await?.load(&everything()?).await?;
+    assert_eq!(found.trail, None, "it is the trail of a client");
     // A database holds many tenants; none sees another's rows.
     let mut foreign = store.begin("south", &client(1)?).await?;
     let found = foreign.load(&everything()?).await?;
     assert!(found.records.is_empty() && found.receipts.is_empty() && found.successors.is_empty() && found.temps.is_empty());
     assert!(found.counters.is_empty() && found.dependents.is_empty() && found.conflicts.is_empty() && found.named.is_empty());
-    assert!(found.counted.is_empty() && found.uniques.is_empty());
+    assert!(found.counted.is_empty() && found.uniques.is_empty() && found.trail.is_none());
     drop(foreign);
     assert_eq!(store.page("north", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 2);
     assert_eq!(store.page("south", &client(1)?, Version(0), &Scope::default(), PAGE).await?.rows.len(), 0);

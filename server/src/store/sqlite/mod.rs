@@ -305,7 +305,7 @@ impl UploadTransaction for SqliteUpload {
         read::load(&mut self.transaction, &self.tenant, &self.client, wanted).await
     }
     async fn commit(mut self, batch: WriteBatch) -> Result<(), StoreError> {
-        write::batch(&mut self.transaction, &self.tenant, &batch).await?;
+        write::batch(&mut self.transaction, &self.tenant, &self.client, &batch).await?;
         self.transaction.commit().await?;
         Ok(())
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::model::{ClientId, OpId, Stamp, TempId, Version};
+use fieldsync::protocol::TrailHead;
 use fieldsync::value::Sorted;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
@@ -41,9 +42,18 @@ pub(super) async fn holdings(db: &mut SqliteConnection, tenant: &str, client: &C
         .bind(client.as_str())
         .fetch_one(&mut *db)
         .await?;
-    let open: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM conflicts WHERE tenant = ?1 AND closed_by IS NULL").bind(tenant).fetch_one(db).await?;
-    Ok(Holdings { state, receipts: from_db(receipts)?, open_conflicts: from_db(open)? })
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM conflicts WHERE tenant = ?1 AND closed_by IS NULL")
+        .bind(tenant)
+        .fetch_one(&mut *db)
+        .await?;
+    Ok(Holdings { state, receipts: from_db(receipts)?, open_conflicts: from_db(open)?, trail: trail(db, tenant, client).await? })
+}
+
+/// How far there is the trail of a client.
+async fn trail(db: &mut SqliteConnection, tenant: &str, client: &ClientId) -> Result<Option<TrailHead>, StoreError> {
+    let row = sqlx::query("SELECT number, hash FROM trails WHERE tenant = ?1 AND client = ?2").bind(tenant).bind(client.as_str());
+    let row = row.fetch_optional(db).await?;
+    row.map(|row| Ok(TrailHead { through: from_db(row.try_get(0)?)?, head: hash_from(row.try_get(1)?)? })).transpose()
 }
 
 pub(super) async fn count_after(db: &mut SqliteConnection, tenant: &str, after: Version, scope: &Scope) -> Result<u64, StoreError> {
@@ -168,6 +178,9 @@ pub(super) async fn load(db: &mut SqliteConnection, tenant: &str, client: &Clien
         for row in rows.bind(tenant).bind(json(&wanted.counters)?).fetch_all(&mut *db).await? {
             found.counters.push((row.try_get(0)?, from_db(row.try_get(1)?)?));
         }
+    }
+    if wanted.trail {
+        found.trail = trail(db, tenant, client).await?;
     }
     for (entity, ids) in by_entity(&wanted.records) {
         let rows = sqlx::query(

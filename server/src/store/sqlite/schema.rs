@@ -2,9 +2,9 @@
 //! are values like any other. Change and audit rows refuse to be changed, by the database itself.
 
 /// Counts up with every change of the tables below. `marks`, `pruned` and the number `issued` in
-/// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups`, `counted` and
-/// `conflict_offsets` came later and are no change of layout: a server that does not know them only splits groups, takes no
-/// counts, and takes the clocks of devices for right when a conflict is resolved by the later stamp. `uniques` is filled anew at
+/// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups`, `counted`,
+/// `conflict_offsets` and `trails` came later and are no change of layout: a server that does not know them only splits groups, takes no
+/// counts, takes the clocks of devices for right when a conflict is resolved by the later stamp, and asks no device for its trail. `uniques` is filled anew at
 /// every start, for the constraints of the schema that is served then.
 pub(super) const LAYOUT: &str = "2";
 /// What makes of layout 1 this one, beside what `TABLES` adds: a temp ID outlives the tombstone of its record.
@@ -114,6 +114,10 @@ CREATE TABLE IF NOT EXISTS conflict_offsets (
 CREATE TABLE IF NOT EXISTS audit (
     tenant TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (tenant, number)
 ) STRICT;
+
+CREATE TABLE IF NOT EXISTS trails (
+    tenant TEXT NOT NULL, client TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (tenant, client)
+) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER IF NOT EXISTS changes_stay BEFORE UPDATE ON changes BEGIN SELECT RAISE(ABORT, 'change rows stay as they are'); END;
 CREATE TRIGGER IF NOT EXISTS changes_remain BEFORE DELETE ON changes BEGIN SELECT RAISE(ABORT, 'change rows remain'); END;

@@ -8,6 +8,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use super::super::rows::Conflict;
 use super::super::{AuditRow, ChangeRow, Receipt, Record, RecordKey, StoreError, WriteBatch};
 use super::{id_text, json, to_db, unique, word};
+use fieldsync::model::ClientId;
 use fieldsync::schema::Reference;
 
 /// Rows in one statement: with the widest table far below SQLite's 32,766 bound values.
@@ -15,7 +16,7 @@ const ROWS_MAX: usize = 500;
 
 type Values<'q, 's> = Separated<'q, Sqlite, &'s str>;
 
-pub(super) async fn batch(db: &mut SqliteConnection, tenant: &str, batch: &WriteBatch) -> Result<(), StoreError> {
+pub(super) async fn batch(db: &mut SqliteConnection, tenant: &str, client: &ClientId, batch: &WriteBatch) -> Result<(), StoreError> {
     tenant_state(db, tenant, batch).await?;
     records(db, tenant, &batch.records).await?;
     references(db, tenant, &batch.records).await?;
@@ -53,6 +54,20 @@ pub(super) async fn batch(db: &mut SqliteConnection, tenant: &str, batch: &Write
         row.push_bind(tenant.to_owned()).push_bind(to_db(audit.number)?).push_bind(audit.content.clone()).push_bind(audit.hash.to_string());
         Ok(())
     })
+    .await?;
+    insert(
+        db,
+        "INSERT INTO trails (tenant, client, number, hash) ",
+        batch.trail.as_slice(),
+        " ON CONFLICT (tenant, client) DO UPDATE SET number = excluded.number, hash = excluded.hash",
+        |row, trail| {
+            row.push_bind(tenant.to_owned())
+                .push_bind(client.to_string())
+                .push_bind(to_db(trail.through)?)
+                .push_bind(trail.head.to_string());
+            Ok(())
+        },
+    )
     .await
 }
 
