@@ -106,6 +106,8 @@ mod tabs;
 mod taken_back;
 #[path = "stories/trail.rs"]
 mod trail;
+#[path = "stories/trail_up.rs"]
+mod trail_up;
 #[path = "stories/transform_functions.rs"]
 mod transform_functions;
 #[path = "stories/transforms.rs"]

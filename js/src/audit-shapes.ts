@@ -3,7 +3,7 @@
  */
 
 import type { Key } from './records.js';
-import type { OperationKind } from './shapes.js';
+import type { OperationKind, SyncError } from './shapes.js';
 
 /** What happened to an operation. docs/audit.md explains each; more may come. */
 export type AuditEventName =
@@ -91,6 +91,8 @@ export interface VerifyOptions {
   /** The number of the first row to verify. Default: all. */
   from?: number | undefined;
   onProgress?: ((progress: VerifyProgress) => void) | undefined;
+  /** Whether the server is asked what it has of the trail. Default false. */
+  server?: boolean | undefined;
   /** Ends it after the page that is under way. */
   signal?: AbortSignal | undefined;
 }
@@ -118,6 +120,22 @@ export interface AuditVerification {
     number: number;
     reason: 'changed' | 'missing' | 'inserted' | 'misplaced' | 'unreadable' | 'truncated';
   };
+  /** With the option `server`. */
+  server?: AuditAtServer;
+}
+
+/** What the server has of the trail, held against it. */
+export interface AuditAtServer {
+  /** Whether the last row that it has is the one of that number here. */
+  ok: boolean;
+  /** The number of that row, 0 where it has none. */
+  through?: number;
+  /** Its hash, as the server has it. */
+  head?: string;
+  /** The hash of the last row in the tenant's chain at the server: kept elsewhere, it proves that one later. */
+  auditHead?: string;
+  /** Why the server could not be asked. */
+  error?: SyncError;
 }
 
 /** Takes rows to another system. What it does not resolve for comes again. */
@@ -139,6 +157,8 @@ export interface ComplianceReport {
   chain: AuditVerification;
   /** Up to which row, and when, the whole trail was last found in order before this report. */
   lastVerified: { number: number; at: number } | null;
+  /** Up to which row the server has the trail, and since when that is known. */
+  uploaded: { number: number; at: number } | null;
   /** When the stored rows were last checked, in ms, how many those were, and how many faults were found. */
   lastCheck: { at: number; rows: number; faults: number } | null;
   /** Operations with an end in the trail, and the ids of those that left the queue without one. */

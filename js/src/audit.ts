@@ -39,15 +39,17 @@ export class Audit {
 
   /**
    * Follows the trail, computes each hash from the row as it is stored, and names the first row that is not in order.
-   * `from` begins at a later row and takes the one before it as it is. Fails with `aborted` when `signal` ends it.
+   * `from` begins at a later row and takes the one before it as it is. With `server` the result has what the server holds of
+   * the trail, which finds what was written anew with every link in it right. Fails with `aborted` when `signal` ends it.
    */
   async verify(options?: VerifyOptions): Promise<AuditVerification> {
-    const { from, onProgress, signal } = optionsOf(options, {
+    const { from, server, onProgress, signal } = optionsOf(options, {
       from: 'other',
+      server: 'boolean',
       onProgress: 'function',
       signal: 'signal',
     });
-    let position = optionsText({ from }, 'invalid_value');
+    let position = optionsText({ from, server }, 'invalid_value');
     for (;;) {
       if (signal?.aborted) throw new FieldSyncError('aborted', 'The verification was stopped by its signal.');
       const text = await this.#bridge.text('auditVerify', position);

@@ -81,7 +81,7 @@ export interface Later {
   close: [];
   /** With `ndjson` or `csv` it answers with an {@link AuditPiece}; `more`: another piece of the same came before. */
   auditQuery: [format: '' | 'ndjson' | 'csv', filter: string, more?: 'more'];
-  /** Takes `{from}` or its last answer, an {@link AuditStep}. */
+  /** Takes `{from, server}` or its last answer, an {@link AuditStep}. */
   auditVerify: [position: string];
   /** Answers with the number up to which the sink has taken all. */
   auditTaken: [sink: string, through: string];

@@ -181,12 +181,19 @@ export interface SyncConfig<R = AnyRecords> {
   backgroundSync?: boolean | undefined;
   /** Whether a write may become part of an earlier unsent one of its record. Default true. */
   coalesce?: boolean | undefined;
-  /** What a person must give a `reason` for (`reason_required`), which the audit trail keeps. Default nothing. */
-  audit?: { requireReason?: readonly ('resolve' | 'discard')[] | undefined } | undefined;
   /** From which value on an alert is told (event `alert`, `client.alerts()`); `false` turns one off. */
   alerts?: AlertLimits | undefined;
   /** How long what is over is kept. `false`: for ever. What is open, and the mappings of IDs, are kept in any case. */
   retention?: Retention | undefined;
+  /** Of the audit trail (docs/audit.md). */
+  audit?:
+    | {
+        /** What a person must give a `reason` for (`reason_required`), which the trail keeps. Default nothing. */
+        requireReason?: readonly ('resolve' | 'discard')[] | undefined;
+        /** Whether its rows go up into the chain of a server that takes them. Default true. */
+        upload?: boolean | undefined;
+      }
+    | undefined;
   /**
    * By entity: decides its conflicts where the schema says `function`. Called outside of every transaction, during a session
    * and by one tab at a time. Two who open one client share the functions of the first.

@@ -67,6 +67,7 @@ export type ErrorCode =
   | 'epoch_changed'
   | 'checkpoint_expired'
   | 'server'
+  | 'audit_refused'
   | 'integrity'
   // the wasm instance
   | 'not_initialized'

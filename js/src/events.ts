@@ -16,6 +16,7 @@ const NAMES: { readonly [E in EventName]: true } = {
   change: true,
   queue: true,
   conflict: true,
+  audit: true,
   session: true,
   warning: true,
   alert: true,

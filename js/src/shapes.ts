@@ -305,6 +305,12 @@ export interface SyncEvents {
   change: { type: 'change'; entity: string; ids?: Key[]; source: 'local' | 'sync' | 'elsewhere' };
   queue: { type: 'queue' };
   conflict: { type: 'conflict'; id: number };
+  /**
+   * The server did not take the audit trail. `gap`: rows before this one are missing there and here. `fork`: it has another
+   * row of this number, or before it. `broken`: the row is not linked to the one before, or cannot be read. Else the code of
+   * a request that it refused as a whole. Once for each opening.
+   */
+  audit: { type: 'audit'; code: 'audit_refused'; reason: 'gap' | 'fork' | 'broken' | (string & {}); number: number };
   session: { type: 'session'; result: SessionSummary };
   /**
    * A function of the app failed, was late or answered what it may not. What it was asked about is not in here. With the code

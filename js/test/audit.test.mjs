@@ -41,6 +41,14 @@ describe('the audit trail', () => {
     await assert.rejects(client.audit.query({ since: Number.NaN }), { details: { path: 'since' } });
   });
 
+  test('the server is asked by an option, and what it has stands in the result', async () => {
+    const result = { rows: 2, through: 9, head: 'ab', ok: true, server: { ok: false, through: 9, head: 'cd' } };
+    script.auditVerify = () => JSON.stringify({ result, last: 9, done: true, server: true });
+    assert.deepEqual(await client.audit.verify({ server: true }), result);
+    assert.deepEqual(asked(world), [['auditVerify', '{"server":true}']]);
+    await assert.rejects(client.audit.verify({ server: 1 }), { code: 'invalid_value', details: { path: 'server' } });
+  });
+
   test('a verification goes from page to page, tells of each, and ends when it is stopped', async () => {
     const result = { rows: 2, through: 9, head: 'ab', ok: true };
     const steps = [

@@ -182,3 +182,26 @@ test('a path names what the record has of its own, as for the engine', async () 
     assert.equal(isMissing, value === undefined, path);
   }
 });
+
+test('trails of devices are taken once and in order, and what does not continue one is refused', async () => {
+  const ask = async (client, rows, begins) => {
+    const head = { tenant: 'test', requestId: 'r', client };
+    const answer = await (await server.serve({ endpoint: 'audit', body: { head, rows, begins } })).json();
+    return answer.trail ?? [answer.error.code, answer.error.details.reason, answer.error.details.number];
+  };
+  const row = (seq, previous, hash) => ({ seq, previous, user: 'anna', entries: [], hash });
+  const rows = [row(1, 0, 'a'), row(3, 1, 'b'), row(4, 3, 'c'), row(7, 4, 'd')];
+  assert.deepEqual(await ask('c', []), { through: 0, head: '0'.repeat(64) });
+  assert.deepEqual(await ask('c', rows.slice(0, 2)), { through: 3, head: 'b' });
+  assert.deepEqual(await ask('c', rows.slice(0, 3)), { through: 4, head: 'c' });
+  assert.deepEqual(await ask('other', [row(1, 0, 'x')]), { through: 1, head: 'x' });
+  assert.deepEqual(await ask('c', [row(4, 3, 'x')]), ['audit_refused', 'fork', 4]);
+  assert.deepEqual(await ask('c', [row(5, 3, 'x')]), ['audit_refused', 'fork', 5]);
+  assert.deepEqual(await ask('c', [row(9, 7, 'x')]), ['audit_refused', 'gap', 9]);
+  assert.deepEqual(await ask('c', [row(9, 7, 'e')], { through: 7, head: 'd' }), { through: 9, head: 'e' });
+  assert.deepEqual(
+    server.auditRows().map(({ hash }) => hash),
+    ['a', 'b', 'c', 'e', 'x'],
+  );
+  assert.deepEqual(server.auditRows({ tenant: 'another' }), []);
+});

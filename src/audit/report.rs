@@ -28,7 +28,7 @@ pub struct Verified {
     pub first_bad: Option<FirstBad>,
 }
 
-/// When the whole trail was last found in order.
+/// When the trail was found in order, or at the server, and up to where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// Up to this row.
@@ -110,6 +110,7 @@ struct Terminal {
 pub struct Report {
     chain: Verified,
     last_verified: Option<Seen>,
+    uploaded: Option<Seen>,
     last_check: Option<LastCheck>,
     terminal: Terminal,
     oldest_parked: Option<Waiting>,
@@ -122,7 +123,7 @@ impl Report {
     /// Judges at a moment, ms by the device. `ends` knows the trail up to where `unfinished` was looked at.
     pub fn new(
         chain: Verified,
-        (last_verified, last_check): (Option<Seen>, Option<LastCheck>),
+        (last_verified, uploaded, last_check): (Option<Seen>, Option<Seen>, Option<LastCheck>),
         ends: Ends,
         unfinished: Unfinished,
         ages: Ages,
@@ -148,7 +149,7 @@ impl Report {
             }
         }
         let (oldest_parked, oldest_pending) = (parked, pending);
-        Self { chain, last_verified, last_check, terminal, oldest_parked, oldest_pending, open_conflicts: conflicts, breaches }
+        Self { chain, last_verified, uploaded, last_check, terminal, oldest_parked, oldest_pending, open_conflicts: conflicts, breaches }
     }
 }
 
@@ -186,7 +187,7 @@ mod tests {
             let conflicts = Open { count: 1, oldest: Some(100 - age) };
             let unfinished =
                 Unfinished { operations: vec![operation.clone()], parked: waiting(100 - age), pending: waiting(100 - age), conflicts };
-            Report::new(chain, (None, check), ends, unfinished, Ages([9, 8, 7]), 100)
+            Report::new(chain, (None, Some(Seen { number: 2, at: 80 }), check), ends, unfinished, Ages([9, 8, 7]), 100)
         };
         assert_eq!(report(true, false, 7).breaches, Vec::<&str>::new());
         assert_eq!(report(true, false, 8).breaches, ["conflicts"]);
@@ -199,6 +200,7 @@ mod tests {
         );
         assert_eq!(shown["terminal"], json!({"audited": 0, "missing": ["0190a1b2-0000-7000-8000-000000000002"]}));
         assert_eq!(shown["oldestParked"], json!({"operationId": operation.as_str(), "since": 100}));
+        assert_eq!(shown["uploaded"], json!({"number": 2, "at": 80}));
         assert_eq!(shown["lastCheck"], json!({"at": 90, "rows": 7, "faults": 1}));
         assert_eq!((&shown["openConflicts"], &shown["lastVerified"]), (&json!({"count": 1, "oldest": 100}), &Value::Null));
     }

@@ -13,6 +13,8 @@ use crate::value::{Hash, Key, KeyRange, Object, from_value};
 
 /// Where the state has the row of the trail up to which all was in order when it was last verified from the beginning.
 pub(super) const VERIFIED: &str = "auditVerified";
+/// Where it has the row of the trail up to which the server has it.
+const UPLOADED: &str = "auditUploaded";
 /// Where it has when the whole store was last checked.
 pub(super) const CHECKED: &str = "checked";
 
@@ -43,7 +45,12 @@ impl Point {
     pub fn verified() -> Read {
         Read::Get(Table::State, VERIFIED.into())
     }
-    fn anchor() -> Read {
+    /// Reads how far the server has the trail.
+    pub fn uploaded() -> Read {
+        Read::Get(Table::State, UPLOADED.into())
+    }
+    /// Reads where the trail begins.
+    pub fn anchor() -> Read {
         Read::Get(Table::State, Self::ANCHOR.into())
     }
     /// As a row.
@@ -216,6 +223,8 @@ fn remembered(chain: &Chain, known: &mut Option<(u64, Hash)>) -> Option<FirstBad
 pub enum Remember {
     /// Everything up to here was in order.
     Verified(Point),
+    /// The server has everything up to here, by its own account.
+    Uploaded(Point),
     /// The whole store was checked.
     Checked(LastCheck),
     /// This sink took everything up to this row. What it took once stays taken.
@@ -223,12 +232,22 @@ pub enum Remember {
 }
 
 impl Decision for Remember {
-    /// How far it is now.
+    /// How far it is now; 0 where that is no row of this trail.
     type Out = u64;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, u64)> {
         let (row, number) = match self {
             Self::Verified(point) => (point.row(VERIFIED), point.number),
+            Self::Uploaded(point) => {
+                let own = Read::Get(Table::Audit, point.number.into());
+                db.prefetch([own.clone(), Point::anchor()]);
+                let anchor = Point::of(&stored(db, &Point::anchor())?).filter(|anchor| anchor.number == point.number);
+                let own = stored(db, &own)?.pop().map(|row| row.head()).or(anchor.map(|anchor| anchor.hash));
+                if own.as_ref() != Some(&point.hash) {
+                    return Ok((Vec::new(), 0));
+                }
+                (point.row(UPLOADED), point.number)
+            }
             Self::Checked(check) => (row(CHECKED.into(), check), check.at),
             Self::Taken(name, through) => {
                 let known: u64 = db.one(&Read::Get(Table::State, sink(name)))?.unwrap_or_default();

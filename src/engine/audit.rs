@@ -31,6 +31,7 @@ struct Step<'v> {
     whole: bool,
     last: u64,
     done: bool,
+    server: bool,
 }
 
 /// A piece of the trail as text, and what the filter of the next one says instead.
@@ -62,15 +63,21 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(to_value(&Piece { text: text(&rows, format == "csv", first), next }))
     }
 
-    /// Verifies the next page of the trail. `position` is `{"from": n}`, `{}`, or the last answer: `result` is that of all so
-    /// far, and the end's where `done` says so.
+    /// Verifies the next page of the trail. `position` is `{"from": n, "server": true}`, `{}`, or the last answer: `result` is
+    /// that of all so far, and the end's where `done` says so. With `server` it then has what the server holds of the trail.
     pub async fn audit_verify(&self, position: &str) -> Result<Value, EngineError> {
-        self.verify_page(position, false).await
+        let mut step = self.verify_page(position, false).await?;
+        if step["done"] == true && step["server"] == true {
+            step["result"]["server"] = self.trail_there().await;
+        }
+        Ok(step)
     }
 
     /// The same, of which a dry run remembers nothing.
     pub(super) async fn verify_page(&self, position: &str, dry: bool) -> Result<Value, EngineError> {
-        let position = following(&members("position", position, &Limits::RECORD)?)?;
+        let members = members("position", position, &Limits::RECORD)?;
+        let server = members.get("server") == Some(&Value::Bool(true));
+        let position = following(&members)?;
         let told = self.look(Rows(position.wants())).await?;
         let mut position = position.step(&told);
         if !dry {
@@ -78,7 +85,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         let before = position.chain.as_ref().and_then(|chain| chain.before.as_ref());
         let Following { whole, last, done, .. } = position;
-        Ok(to_value(&Step { result: verified(&position), before, whole, last, done }))
+        Ok(to_value(&Step { result: verified(&position), before, whole, last, done, server }))
     }
 
     /// Remembers where the whole trail was found in order.
@@ -140,8 +147,9 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         let check = self.rows(last_check()).await?;
         let check = check.first().and_then(|stored| from_text(&stored.text).ok());
-        let last_verified = before.map(|Point { number, at, .. }| Seen { number, at });
-        Ok(to_value(&Report::new(verified(&position), (last_verified, check), ends, unfinished, ages, self.now())))
+        let seen = |point: Option<Point>| point.map(|Point { number, at, .. }| Seen { number, at });
+        let uploaded = seen(Point::of(&self.rows(Point::uploaded()).await?));
+        Ok(to_value(&Report::new(verified(&position), (seen(before), uploaded, check), ends, unfinished, ages, self.now())))
     }
 
     fn unfinished(&self) -> Unfinished {

@@ -48,6 +48,8 @@ pub struct Settings {
     pub alerts: Numbers,
     /// How long sessions and decided conflicts are kept: 1 to 36,500 days or for ever, default 90 and 365 days.
     pub retention: Retention,
+    /// Whether the audit trail goes up to a server that takes it, default true.
+    pub audit_upload: bool,
     /// The entities with a conflict rule that is a function of the app.
     pub rules: Vec<String>,
     /// The entities with a validator that is a function of the app.
@@ -91,6 +93,7 @@ impl Settings {
                 sync_log: days(&mut fields, "retention.syncLogDays", 90)?,
                 conflicts: days(&mut fields, "retention.conflictsDays", 365)?,
             },
+            audit_upload: flag(&mut fields, "audit.upload", true)?,
             rules: rules(&mut fields, &schema)?,
             validators: named(&mut fields, "validators", &schema)?,
             rule_timeout_ms: number(&mut fields, "ruleTimeoutMs", 5_000, 100, 60_000)?,
@@ -281,6 +284,7 @@ mod tests {
         assert_eq!(settings.require_reason, []);
         let asking = with(|fields| drop(fields.insert("audit".to_owned(), json!({"requireReason": ["discard", "resolve"]}))))?;
         assert_eq!(asking.require_reason, [Act::Discard, Act::Resolve]);
+        assert!(settings.audit_upload && asking.audit_upload);
         assert_eq!(settings.base_url, "https://example.test/api/v1/sync");
         assert_eq!(settings.alerts, KINDS.map(|kind| Some(kind.limit)));
         let set = with(|fields| drop(fields.insert("alerts".to_owned(), json!({"parkedMs": 0, "storageHigh": false}))))?;
@@ -318,6 +322,7 @@ mod tests {
             ("audit", json!(true)),
             ("audit.requireReason", json!({"requireReason": "resolve"})),
             ("audit.requireReason", json!({"requireReason": ["wipe"]})),
+            ("audit.upload", json!({"upload": "yes"})),
             ("audit.colour", json!({"colour": "green"})),
             ("alerts.conflictRate", json!({"conflictRate": 1.1})),
             ("alerts.sessionsFailed", json!({"sessionsFailed": true})),

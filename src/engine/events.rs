@@ -73,6 +73,15 @@ pub enum Event {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         over: bool,
     },
+    /// The server did not take the audit trail: it has another one, or a part of it is missing or not in order.
+    Audit {
+        /// `audit_refused`.
+        code: &'static str,
+        /// `gap`, `fork`, `broken`, or why the request was refused as a whole.
+        reason: Value,
+        /// The row.
+        number: Value,
+    },
     /// A session has ended.
     Session {
         /// As `sync()` returns it.

@@ -39,6 +39,7 @@ mod session;
 mod shown;
 mod suspects;
 mod sync;
+mod trail;
 mod transforms;
 mod upload;
 mod validators;
@@ -106,6 +107,7 @@ struct Inner<S, H> {
     initialised: Cell<bool>,
     /// Whether the server has conflicts of other devices, by its own account; nothing where there is nothing to do about it.
     held: Cell<Option<bool>>,
+    trail: Cell<trail::Trail>,
     /// The ID under which this page first showed a record, by its present one. A JSON object, because that kind of map is
     /// in the module anyway.
     keys: RefCell<Object>,
@@ -199,6 +201,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             batch: Cell::new(batch),
             initialised: Cell::new(false),
             held: Cell::new(None),
+            trail: Cell::default(),
             keys: RefCell::default(),
             watches: RefCell::default(),
             events,

@@ -69,12 +69,15 @@ pub struct SyncError {
     /// The lineage that a request named, and the one of its answer.
     #[serde(skip)]
     pub(super) lineage: Option<Box<(Epoch, Epoch)>>,
+    /// What the server says of an audit trail that it did not take.
+    #[serde(skip)]
+    pub(super) refused: Option<Value>,
 }
 
 impl SyncError {
     /// One with a code of ours.
     pub(super) fn new(code: &str, message: &str, retryable: bool) -> Self {
-        Self { code: code.to_owned(), message: message.to_owned(), retryable, retry_after_ms: None, lineage: None }
+        Self { code: code.to_owned(), message: message.to_owned(), retryable, retry_after_ms: None, lineage: None, refused: None }
     }
     /// Another context was faster: nothing was lost, and looking again helps.
     pub(super) fn overtaken() -> Self {
@@ -118,12 +121,14 @@ impl From<TransportError> for SyncError {
                     422 if fault.code == "invalid_checkpoint" => ("checkpoint_expired", false),
                     // Without a fault of ours in it, it may be anybody's on the way.
                     400 | 415 | 422 if fault.code.is_empty() => ("network", true),
+                    422 if fault.code == "audit_refused" => ("audit_refused", false),
                     400 | 415 | 422 => ("invalid_request", false),
                     429 => ("rate_limited", true),
                     500..=599 => ("server", true),
                     _ => ("protocol", false),
                 };
-                Self { code: code.to_owned(), message, retryable, retry_after_ms, lineage: None }
+                let refused = fault.details.filter(|_| code == "audit_refused");
+                Self { code: code.to_owned(), message, retryable, retry_after_ms, lineage: None, refused }
             }
         }
     }

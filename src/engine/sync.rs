@@ -126,7 +126,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 inner.held.set(None);
             }
         }
-        Ok(())
+        if wanted.direction == Direction::Down { Ok(()) } else { self.upload_trail(cancel).await }
     }
 
     /// Sends what functions of the app decide, as long as that meets conflicts that they decide.
@@ -223,6 +223,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.inner.batch.set(batch);
         self.inner.initialised.set(true);
         self.inner.held.set((answer.conflicts || self.inner.state.borrow().held).then_some(answer.conflicts));
+        self.offer_trail(answer.audit);
         self.settle(&answer.reply).await?;
         self.progress("initialize", 1, 1, 0);
         Ok(())

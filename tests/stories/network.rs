@@ -146,6 +146,7 @@ impl Loopback {
             paths::INITIALIZE => service.initialize(&self.identity, &body).await.map_or_else(refused, json),
             paths::UPLOAD => service.upload(&self.identity, &body).await.map_or_else(refused, json),
             paths::STATUS => service.status(&self.identity, &body).await.map_or_else(refused, json),
+            paths::AUDIT => service.audit(&self.identity, &body).await.map_or_else(refused, json),
             paths::CONFLICTS => service.conflicts(&self.identity, &body).await.map_or_else(refused, json),
             paths::DOWNLOAD => match service.download(&self.identity, &body).await {
                 Err(refusal) => refused(refusal),

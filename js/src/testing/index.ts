@@ -18,6 +18,7 @@ export type { TestConfig, TestDevice } from './device.js';
 export type { Endpoint, Scripted, TestAnswer, TestNetwork, TestRequest } from './network.js';
 export type { RefusalRule, TestServer } from './server.js';
 export type { Operation, Refusal } from './tenant.js';
+export type { TrailRow } from './trail.js';
 
 export interface TestWorldOptions<R = AnyRecords> {
   /** What server and clients know of the app's records. */

@@ -4,7 +4,7 @@
  */
 import type { TestServer } from './server.js';
 
-export type Endpoint = 'initialize' | 'upload' | 'download' | 'status' | 'health';
+export type Endpoint = 'initialize' | 'upload' | 'download' | 'audit' | 'status' | 'health';
 
 /** A request as the client sent it. */
 export interface TestRequest {

@@ -12,6 +12,7 @@ import type { AnyRecords, Key } from '../records.js';
 import { download } from './download.js';
 import type { TestRequest } from './network.js';
 import { type Operation, type Outcome, type Refusal, Tenant } from './tenant.js';
+import { type TrailRow, Trails } from './trail.js';
 
 /** Says whether the server refuses an operation, and why. */
 export type RefusalRule = (operation: Operation) => Refusal | undefined;
@@ -20,6 +21,7 @@ export class TestServer {
   readonly #schema: Schema<never>;
   readonly #now: () => number;
   readonly #tenants = new Map<string, Tenant>();
+  readonly #trails = new Map<string, Trails>();
   readonly #epoch = crypto.randomUUID();
   readonly #tenant: string;
   #refuses: RefusalRule = () => undefined;
@@ -51,6 +53,11 @@ export class TestServer {
     this.#of(tenant).remove(this.#declared(entity), id, [this.#now(), 0]);
   }
 
+  /** The rows of devices' audit trails that came up. */
+  auditRows({ tenant = this.#tenant }: { tenant?: string } = {}): TrailRow[] {
+    return this.#trailsOf(tenant).rows();
+  }
+
   /** From now on refuses what the rule names; it parks the operation at the client. */
   refuse(rule: RefusalRule): void {
     this.#refuses = rule;
@@ -73,7 +80,7 @@ export class TestServer {
       case 'initialize': {
         const limits = { operationsMax: 1_000, bytesMax: 1 << 20, pageRecordsMax: 5_000 };
         const checkpoint = body.checkpoint === undefined ? 'none' : 'ok';
-        return json({ reply: reply(), limits, checkpoint, schema: this.#schema.version });
+        return json({ reply: reply(), limits, checkpoint, schema: this.#schema.version, audit: true });
       }
       case 'upload': {
         const results = this.#upload(tenant, head.client, body.operations);
@@ -81,10 +88,16 @@ export class TestServer {
       }
       case 'download':
         return download(tenant, head.client, body, reply());
+      case 'audit': {
+        const trails = this.#trailsOf(head.tenant);
+        const refused = trails.take(head.client, body.rows, body.begins);
+        if (refused) return this.#fault(422, 'audit_refused', head.requestId, refused);
+        return json({ reply: reply(), trail: trails.head(head.client) });
+      }
       case 'status':
         return json({
           ...{ reply: reply(), sequence: String(tenant.sequence), receipts: tenant.receipts.size },
-          ...{ openConflicts: 0, auditHead: '0'.repeat(64) },
+          ...{ openConflicts: 0, auditHead: '0'.repeat(64), trail: this.#trailsOf(head.tenant).head(head.client) },
         });
       default:
         return this.#fault(404, 'not_found', head.requestId);
@@ -110,14 +123,21 @@ export class TestServer {
     return known;
   }
 
+  #trailsOf(tenant: string): Trails {
+    const known = this.#trails.get(tenant) ?? new Trails();
+    this.#trails.set(tenant, known);
+    return known;
+  }
+
   #declared(entity: string): { entity: string; key: 'integer' | 'text' | 'uuid' } {
     const declared = (this.#schema.entities as Schema['entities'])[entity];
     if (!declared) throw new FieldSyncError('unknown_entity', `The schema declares no entity '${entity}'.`);
     return { entity, key: declared.key ?? 'integer' };
   }
 
-  #fault(status: number, code: string, requestId: string): Response {
-    return json({ error: { code, message: `the test server says ${code}`, retryable: false, requestId } }, status);
+  #fault(status: number, code: string, requestId: string, details?: object): Response {
+    const message = `the test server says ${code}`;
+    return json({ error: { code, message, retryable: false, requestId, ...(details && { details }) } }, status);
   }
 }
 

@@ -221,7 +221,7 @@ impl World {
     fn settings(&self, context: &Context) -> Settings {
         let plan = &self.database_of(context).plan;
         let settings = serde_json::json!({
-            "tenant": plan.tenant, "user": plan.user, "baseUrl": "/api/v1/sync", "autoSync": context.plan.auto_sync,
+            "tenant": plan.tenant, "user": plan.user, "baseUrl": "/api/v1/sync", "autoSync": context.plan.auto_sync, "audit": {"upload": false},
             "batchSize": plan.batch_size, "pageSize": plan.page_size, "batchSizeMax": plan.batch_max, "coalesce": plan.coalesce, "pollMs": plan.poll_ms, "timeoutMs": plan.timeout_ms,
             "schema": {"name": "clinic", "version": 1, "entities": {"client": {}}},
         });

@@ -1,0 +1,132 @@
+//! The audit trail on its way up, after everything else of a session: what the server does not have of it goes into the
+//! tenant's chain, so that nobody can write the past of this device anew without being found. No operation ever waits for it,
+//! and no session fails by it.
+
+use serde_json::{Value, json};
+
+use super::events::Event;
+use super::session::SyncError;
+use super::{Cancel, Engine};
+use crate::audit::Stored;
+use crate::decide::{Point, Remember, Rows, page_after, page_of};
+use crate::platform::Host;
+use crate::platform::network::answer as answer_to;
+use crate::protocol::{StatusResponse, TrailHead, TrailResponse, paths};
+use crate::store::{Durability, Store};
+use crate::value::{to_text, to_value};
+
+/// Requests in one session. What is beyond them comes with the next ones.
+const REQUESTS_MAX: usize = 20;
+/// Bytes of rows in a request: far below what a server reads. One row may exceed it.
+const BYTES_MAX: usize = 512 << 10;
+
+/// How the server stands to the trail of this database, as far as this context knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Trail {
+    /// It does not want it, or the settings do not.
+    #[default]
+    Unwanted,
+    /// It has it up to here; nothing where that was not looked at.
+    Taken(Option<u64>),
+    /// It did not take it, and that was told.
+    Refused,
+}
+
+impl<S: Store, H: Host> Engine<S, H> {
+    /// The server said whether it wants the trail.
+    pub(super) fn offer_trail(&self, wanted: bool) {
+        if wanted && self.inner.settings.audit_upload && self.inner.trail.get() == Trail::Unwanted {
+            self.inner.trail.set(Trail::Taken(None));
+        }
+    }
+
+    /// Sends the rows that the server does not have.
+    pub(super) async fn upload_trail(&self, cancel: &Cancel) -> Result<(), SyncError> {
+        let inner = &self.inner;
+        for _ in 0..REQUESTS_MAX {
+            let last = inner.known.get().unwrap_or_default();
+            let Trail::Taken(known) = inner.trail.get() else { break };
+            let from = match known {
+                Some(known) => known,
+                None => Point::of(&self.rows(Point::uploaded()).await?).map_or(0, |point| point.number),
+            };
+            if from == last {
+                inner.trail.set(Trail::Taken(Some(from)));
+                break;
+            }
+            match self.send_trail(from, cancel).await {
+                Ok(trail) if self.is_ours(&trail).await? => inner.trail.set(Trail::Taken(Some(trail.through))),
+                Ok(trail) => self.refused_trail(&json!({"reason": "fork", "number": trail.through})),
+                Err(error) if error.code == "aborted" || error.lineage.is_some() => return Err(error),
+                Err(error) => match &error.refused {
+                    // A server from a backup has less than it had: what is still here it is given again.
+                    Some(told) if told["reason"] == "gap" && told["through"].as_u64().is_some_and(|through| through < from) => {
+                        inner.trail.set(Trail::Taken(told["through"].as_u64()));
+                    }
+                    Some(told) => self.refused_trail(told),
+                    // It took too much at once, or does not know this request after all: asking again changes nothing.
+                    None if !error.retryable => self.refused_trail(&json!({"reason": error.code, "number": from})),
+                    None => break,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_trail(&self, from: u64, cancel: &Cancel) -> Result<TrailHead, SyncError> {
+        let told = self.look(Rows(vec![page_after(Some(from), false), Point::anchor()])).await?;
+        let (rows, anchor) = (page_of(&told[0]), Point::of(&told[1]));
+        let mut bytes = 0;
+        let fits = |row: &&Stored| {
+            let begins = bytes == 0;
+            bytes += row.text.len();
+            (begins || bytes <= BYTES_MAX) && row.object().is_some()
+        };
+        let texts: Vec<&str> = rows.iter().take_while(fits).map(|row| row.text.as_str()).collect();
+        if let (Some(row), true) = (rows.first(), texts.is_empty()) {
+            let refused = Some(json!({"reason": "broken", "number": row.key}));
+            return Err(SyncError { refused, ..SyncError::new("audit_refused", "a row of the audit trail cannot be read", false) });
+        }
+        // What went with a wipe before it was sent is told as what it is.
+        let begins = anchor.filter(|anchor| anchor.number >= from).map(|anchor| {
+            let begins = TrailHead { through: anchor.number, head: anchor.hash };
+            [",\"begins\":", &to_text(&begins)].concat()
+        });
+        let head = self.head();
+        let body = ["{\"head\":", &to_text(&head), ",\"rows\":[", &texts.join(","), "]", &begins.unwrap_or_default(), "}"].concat();
+        let answer = self.exchange(cancel, paths::AUDIT, body).await?;
+        let answer: TrailResponse = answer_to(&answer, &head.request_id)?;
+        Self::epoch(&head, &answer.reply)?;
+        Ok(answer.trail)
+    }
+
+    /// Whether what the server has ends in a row of this trail. Then that is remembered.
+    async fn is_ours(&self, trail: &TrailHead) -> Result<bool, SyncError> {
+        let point = Point { number: trail.through, hash: trail.head.clone(), at: self.now() };
+        Ok(self.decide(Durability::Relaxed, Remember::Uploaded(point)).await? == trail.through)
+    }
+
+    /// The trail stays here, and whoever listens is told. The next opening tries again.
+    fn refused_trail(&self, told: &Value) {
+        self.inner.trail.set(Trail::Refused);
+        self.emit(Event::Audit { code: "audit_refused", reason: told["reason"].clone(), number: told["number"].clone() });
+    }
+
+    /// What the server has of this trail, held against it: `{through, head, ok, auditHead}`, or `{ok, error}`.
+    pub(super) async fn trail_there(&self) -> Value {
+        let asked = async {
+            if self.inner.offline.get() {
+                return Err(SyncError::new("network", "this client is set offline", true));
+            }
+            let head = self.head();
+            let body = ["{\"head\":", &to_text(&head), "}"].concat();
+            let answer = self.exchange(&Cancel::default(), paths::STATUS, body).await?;
+            let answer: StatusResponse = answer_to(&answer, &head.request_id)?;
+            Self::epoch(&head, &answer.reply)?;
+            let trail = answer.trail.unwrap_or_default();
+            let ok = self.is_ours(&trail).await?;
+            Ok(json!({"through": trail.through, "head": trail.head, "ok": ok, "auditHead": answer.audit_head}))
+        };
+        asked.await.unwrap_or_else(|error: SyncError| json!({"ok": false, "error": to_value(&error)}))
+    }
+}

@@ -1,0 +1,278 @@
+//! The trail goes up into the tenant's chain: once, whatever is lost on the way, behind everything else, and so that a past
+//! that was written anew is found.
+
+use fieldsync::audit::Row as AuditRow;
+use fieldsync::engine::Event;
+use fieldsync::plan::{Row, Table, Write};
+use fieldsync::protocol::paths;
+use fieldsync::value::{Limits, parse, to_text};
+use serde_json::{Value, json};
+
+use crate::raw::{change, whole, write};
+use crate::world::{Device, Fault, Tab, World, tell};
+
+/// The rows of the device's trail, as they are stored.
+fn stored(device: &Device) -> Vec<Value> {
+    let rows = device.store.dump(Table::Audit);
+    rows.iter().map(|(_, text)| parse(text, &Limits::RECORD).expect("JSON")).collect()
+}
+
+/// What the tenant's chain has of trails, in its order.
+async fn chain(world: &World) -> Vec<Value> {
+    let rows = world.service().store().audit("clinic").await;
+    let contents = rows.iter().map(|row| serde_json::from_str::<Value>(&row.content).expect("JSON"));
+    contents.filter(|content| content.get("trail").is_some()).collect()
+}
+
+/// All rows in it.
+async fn taken(world: &World) -> Vec<Value> {
+    chain(world).await.iter().filter_map(|content| content["trail"]["rows"].as_array().cloned()).flatten().collect()
+}
+
+/// What was told of a trail that the server did not take.
+fn told(tab: &Tab) -> Vec<(Value, Value)> {
+    let mut told = Vec::new();
+    while let Ok(event) = tab.events.borrow_mut().try_recv() {
+        if let Event::Audit { code, reason, number } = event {
+            assert_eq!(code, "audit_refused");
+            told.push((reason, number));
+        }
+    }
+    told
+}
+
+async fn held_against(tab: &Tab) -> Value {
+    let mut position = json!({"server": true});
+    loop {
+        position = tab.engine.audit_verify(&position.to_string()).await.expect("verified");
+        if position["done"] == true {
+            return position["result"].clone();
+        }
+    }
+}
+
+/// Somebody writes the whole trail anew, as another user, with every link in it right.
+async fn forge(device: &Device) {
+    let mut anew: Vec<AuditRow> = Vec::new();
+    let rows = whole(&device.store, Table::Audit).await;
+    for row in &rows {
+        let row: AuditRow = serde_json::from_str(&row.text).expect("a row");
+        anew.push(AuditRow::after(anew.last(), row.seq, row.stamp, "eve", row.reason, row.entries));
+    }
+    let written = rows.into_iter().zip(&anew).map(|(row, anew)| Write::Put(Table::Audit, Row { text: to_text(anew), ..row }));
+    write(&device.store, written.collect()).await;
+}
+
+#[test]
+fn what_the_server_does_not_have_goes_up_after_each_session_and_nothing_twice() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        for at in 0..300 {
+            tab.create("client", json!({"name": at})).await;
+        }
+        assert!(tab.down().await.success);
+        assert_eq!(world.requests(paths::AUDIT), 0, "who only fetches sends nothing");
+        assert!(tab.sync().await.success);
+        assert_eq!((taken(&world).await, world.requests(paths::AUDIT)), (stored(&anna), 2), "in pages");
+        let order = world.requests.borrow().clone();
+        assert_eq!(order.last().map(String::as_str), Some(paths::AUDIT), "everything else comes first: {order:?}");
+        let again = anna.tab().await;
+        assert!(tab.sync().await.success && again.sync().await.success);
+        assert_eq!(world.requests(paths::AUDIT), 2, "nothing is new, also after a reload");
+        again.create("client", json!({"name": "B"})).await;
+        assert!(again.sync().await.success);
+        assert_eq!((taken(&world).await, world.requests(paths::AUDIT)), (stored(&anna), 3));
+
+        let last = stored(&anna).pop().expect("a row");
+        let held = held_against(&again).await;
+        let audit_head = world.service().store().audit("clinic").await.pop().expect("a row").hash;
+        let expected = json!({"through": last["seq"], "head": last["hash"], "ok": true, "auditHead": audit_head});
+        assert_eq!((&held["ok"], &held["server"]), (&json!(true), &expected));
+        let report = again.engine.audit_report("{}").await.expect("a report");
+        assert_eq!(report["uploaded"], json!({"number": last["seq"], "at": world.now()}));
+        assert_eq!((told(&tab), told(&again)), (vec![], vec![]));
+    });
+}
+
+#[test]
+fn what_is_lost_on_the_way_comes_again_and_no_session_fails_by_it() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        let faults = [
+            Fault::LoseRequest,
+            Fault::LoseAnswer,
+            Fault::CutAnswer,
+            Fault::Html,
+            Fault::Status(503, Some(5_000)),
+            Fault::Status(500, None),
+        ];
+        for fault in faults {
+            tab.create("client", json!({"name": "A"})).await;
+            tab.fault(paths::AUDIT, fault);
+            let result = tab.sync().await;
+            assert!(result.success && result.synced == 1, "{fault:?}: {result:?}");
+        }
+        let again = anna.tab().await;
+        assert!(again.sync().await.success, "whatever the next tab knows of it");
+        assert_eq!(taken(&world).await, stored(&anna), "each row once");
+        assert_eq!((told(&tab), told(&again)), (vec![], vec![]));
+        // One that never comes holds the sender up no longer than any other.
+        tab.create("client", json!({"name": "B"})).await;
+        tab.fault(paths::AUDIT, Fault::Stall);
+        assert!(world.until(tab.sync()).await.success);
+        assert!(tab.sync().await.success);
+        assert_eq!(taken(&world).await, stored(&anna));
+    });
+}
+
+#[test]
+fn a_server_or_an_app_that_does_not_want_it_is_sent_nothing() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab_with(json!({"audit": {"upload": false}})).await;
+        tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success);
+        assert_eq!((world.requests(paths::AUDIT), taken(&world).await.len()), (0, 0));
+        let nothing = json!({"through": 0, "head": "0".repeat(64), "ok": true});
+        let mut server = held_against(&tab).await["server"].clone();
+        assert!(server.as_object_mut().and_then(|server| server.remove("auditHead")).is_some());
+        assert_eq!(server, nothing, "nothing of it is there, and nothing of it is wrong");
+        tab.engine.set_offline(true);
+        let held = held_against(&tab).await;
+        assert_eq!(
+            (&held["ok"], &held["server"]["ok"], &held["server"]["error"]["code"]),
+            (&json!(true), &json!(false), &json!("network"))
+        );
+    });
+}
+
+#[test]
+fn a_past_that_was_written_anew_is_found_and_told_and_work_goes_on() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success);
+        let before = taken(&world).await;
+        forge(&anna).await;
+        let held = held_against(&tab).await;
+        assert_eq!((&held["ok"], &held["server"]["ok"]), (&json!(true), &json!(false)), "no check on the device alone finds it");
+
+        tab.create("client", json!({"name": "B"})).await;
+        for _ in 0..2 {
+            assert!(tab.sync().await.success);
+        }
+        let next = before.last().expect("a row")["seq"].as_u64().expect("a number") + 1;
+        assert_eq!(told(&tab), [(json!("fork"), json!(next))], "once");
+        assert_eq!((tab.queue().await.len(), world.changes().await.len()), (0, 2), "no operation waits for it");
+        assert_eq!(taken(&world).await, before, "nothing of it is taken");
+        let chain = chain(&world).await;
+        let refused = chain.last().expect("a row");
+        assert_eq!((&refused["refused"], &refused["trail"]["reason"]), (&json!("audit_refused"), &json!("fork")));
+        assert_eq!((&refused["client"], &refused["user"]), (&json!(tab.engine.client()), &json!("anna")));
+        // After a reload it is told again.
+        let again = anna.tab().await;
+        assert!(again.sync().await.success);
+        assert_eq!(told(&again), [(json!("fork"), json!(next))]);
+    });
+}
+
+#[test]
+fn a_device_that_lost_the_end_of_its_trail_is_found() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        tab.create("client", json!({"name": "A"})).await;
+        let profile: Vec<(Table, Vec<Row>)> = copied(&anna).await;
+        assert!(tab.sync().await.success);
+        drop(tab);
+        world.pass(60_000);
+        // Its profile is brought back from a copy of before.
+        let old = world.device("anna");
+        for (table, rows) in profile {
+            write(&old.store, rows.into_iter().map(|row| Write::Put(table, row)).collect()).await;
+        }
+        let tab = old.tab().await;
+        assert!(tab.sync().await.success, "its work is applied once");
+        assert_eq!((told(&tab).len(), world.changes().await.len()), (1, 1));
+    });
+}
+
+async fn copied(device: &Device) -> Vec<(Table, Vec<Row>)> {
+    let mut all = Vec::new();
+    for table in Table::ALL {
+        all.push((table, whole(&device.store, table).await));
+    }
+    all
+}
+
+#[test]
+fn a_wipe_before_all_went_up_is_a_gap_that_the_chain_tells() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success);
+        let through = stored(&anna).pop().expect("a row")["seq"].clone();
+        tab.create("client", json!({"name": "B"})).await;
+        tab.engine.wipe(true, Some("the tablet goes back")).await.expect("emptied");
+        let again = anna.tab().await;
+        assert!(again.sync().await.success);
+        let chain = chain(&world).await;
+        let last = &chain.last().expect("a row")["trail"];
+        assert_eq!((&last["after"], &last["rows"][0]["reason"]), (&through, &json!("the tablet goes back")));
+        assert_eq!(last["begins"], last["rows"][0]["previous"], "the row of the write went before it was sent");
+        assert_eq!((told(&again), &held_against(&again).await["server"]["ok"]), (vec![], &json!(true)));
+
+        // Where all had gone up there is none.
+        again.engine.wipe(true, None).await.expect("emptied");
+        let again = anna.tab().await;
+        again.create("client", json!({"name": "C"})).await;
+        assert!(again.sync().await.success);
+        let chain = self::chain(&world).await;
+        assert_eq!((chain.last().expect("a row")["trail"].get("begins"), told(&again)), (None, vec![]));
+        assert_eq!(taken(&world).await.last(), stored(&anna).last());
+    });
+}
+
+#[test]
+fn a_server_from_a_backup_is_given_the_trail_again() {
+    tell(async {
+        let world = World::with_backups();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success);
+        let backup = world.backup().await;
+        tab.create("client", json!({"name": "B"})).await;
+        assert!(tab.sync().await.success);
+        world.restore(&backup);
+        tab.create("client", json!({"name": "C"})).await;
+        assert!(tab.sync().await.success);
+        assert_eq!((taken(&world).await, told(&tab)), (stored(&anna), vec![]));
+    });
+}
+
+#[test]
+fn a_row_that_cannot_be_read_ends_what_goes_up_and_is_told() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        tab.create("client", json!({"name": "A"})).await;
+        tab.create("client", json!({"name": "B"})).await;
+        tab.create("client", json!({"name": "C"})).await;
+        let second = vec![whole(&anna.store, Table::Audit).await.remove(1)];
+        change(&anna.store, Table::Audit, second, |row| row.text[..row.text.len() / 2].to_owned()).await;
+        let result = tab.engine.sync(fieldsync::engine::Direction::Both, None).await;
+        assert!(result.success && result.synced == 3, "{result:?}");
+        assert_eq!((told(&tab), taken(&world).await.len()), (vec![(json!("broken"), json!(2))], 1));
+    });
+}
