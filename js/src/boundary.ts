@@ -59,8 +59,8 @@ export interface Later {
   countConflicts: [filter: string];
   previewConflict: [id: string, strategy: string];
   resolveConflicts: [strategy: string, filter: string, dry?: 'dry'];
-  restoreConflict: [id: string];
-  undoConflict: [id: string];
+  restoreConflict: [id: string, reason: string];
+  undoConflict: [id: string, reason: string];
   fetchConflicts: [];
   detectConflicts: [operationId: string];
   resolveConflict: [id: string, strategy: string];

@@ -189,7 +189,7 @@ export interface SyncConfig<R = AnyRecords> {
   audit?:
     | {
         /** What a person must give a `reason` for (`reason_required`), which the trail keeps. Default nothing. */
-        requireReason?: readonly ('resolve' | 'discard')[] | undefined;
+        requireReason?: readonly ('resolve' | 'discard' | 'restore' | 'undo')[] | undefined;
         /** Whether its rows go up into the chain of a server that takes them. Default true. */
         upload?: boolean | undefined;
       }

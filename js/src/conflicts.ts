@@ -14,7 +14,7 @@ import type {
   StrategyName,
 } from './conflict-shapes.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
-import { conflictIdOf, filterText, idText, name, optionsOf, strategyText } from './input.js';
+import { conflictIdOf, filterText, idText, name, optionsOf, reasonText, strategyText } from './input.js';
 import type { Key } from './records.js';
 import type { SyncError } from './shapes.js';
 
@@ -26,6 +26,11 @@ export interface BulkResolveOptions {
   /** Ends it after the hundred that is under way. What was decided stays decided. */
   signal?: AbortSignal | undefined;
   /** Why, for the audit trail. */
+  reason?: string | undefined;
+}
+
+export interface TakeBackOptions {
+  /** Why, for the audit trail: at most 1,000 characters. */
   reason?: string | undefined;
 }
 
@@ -138,8 +143,9 @@ export class Conflicts {
    * them, or the whole record. The server judges that as any change. Fails with `unknown_conflict`, with
    * `nothing_to_restore` if it is open or what lost is back already, and as a write does.
    */
-  async restore(conflict: Conflict | number): Promise<BroughtBack> {
-    return this.#bridge.call('restoreConflict', conflictIdOf(conflict));
+  async restore(conflict: Conflict | number, options?: TakeBackOptions): Promise<BroughtBack> {
+    const { reason } = optionsOf(options, { reason: 'other' });
+    return this.#bridge.call('restoreConflict', conflictIdOf(conflict), reasonText(reason));
   }
 
   /**
@@ -147,7 +153,8 @@ export class Conflicts {
    * stays, and is named. Fails with `unknown_conflict`, with `nothing_to_undo` if it is open or its last step was an undo,
    * and as a write does.
    */
-  async undo(conflict: Conflict | number): Promise<BroughtBack> {
-    return this.#bridge.call('undoConflict', conflictIdOf(conflict));
+  async undo(conflict: Conflict | number, options?: TakeBackOptions): Promise<BroughtBack> {
+    const { reason } = optionsOf(options, { reason: 'other' });
+    return this.#bridge.call('undoConflict', conflictIdOf(conflict), reasonText(reason));
   }
 }

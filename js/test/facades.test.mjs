@@ -201,6 +201,19 @@ describe('the facades', () => {
     assert.equal(world.calls.length, 4);
   });
 
+  test('who brings something back says why, where there is something to say', async () => {
+    for (const method of ['restoreConflict', 'undoConflict']) script[method] = () => '{"operationId":null,"kept":[]}';
+    await client.conflicts.restore(7, { reason: 'both were right' });
+    await client.conflicts.undo(7);
+    assert.deepEqual(world.calls, [
+      ['restoreConflict', '7', 'both were right'],
+      ['undoConflict', '7', ''],
+    ]);
+    const refused = (path) => ({ code: 'invalid_value', details: { path } });
+    await assert.rejects(client.conflicts.undo(7, { reason: 7 }), refused('reason'));
+    await assert.rejects(client.conflicts.restore(7, { why: 'no' }), refused('why'));
+  });
+
   test('many conflicts are decided part by part: each is told, and an abort ends it between two', async () => {
     const parts = [
       '{"resolved":[1,2],"failed":[],"previews":[],"after":2}',

@@ -39,6 +39,8 @@ pub struct TakeBack {
     pub conflict: u64,
     /// What is wanted.
     pub wish: Wish,
+    /// Why, where the person said so.
+    pub reason: Option<String>,
     /// The ID of the operation that may have to be written.
     pub operation: OpId,
     /// Now, ms by the device.
@@ -92,6 +94,7 @@ impl Decision for TakeBack {
         }
         let sync = SyncState::look(db)?;
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.because(self.reason.as_deref());
         work.seals(db)?;
         let place = Place { schema: &self.schema, entity: &conflict.entity };
         let id = present(db, &conflict.entity, &conflict.record)?;

@@ -205,7 +205,7 @@ fn require_reason(fields: &mut Map<String, Value>) -> Result<Vec<Act>, EngineErr
         Some(Value::Array(acts)) => acts,
         Some(_) => return Err(bad(PATH, "must be a list")),
     };
-    let act = |act: &Value| act.as_str().and_then(Act::parse).ok_or_else(|| bad(PATH, "knows 'resolve' and 'discard'"));
+    let act = |act: &Value| act.as_str().and_then(Act::parse).ok_or_else(|| bad(PATH, "knows 'resolve', 'discard', 'restore' and 'undo'"));
     acts.iter().map(act).collect()
 }
 
@@ -284,6 +284,9 @@ mod tests {
         assert_eq!(settings.require_reason, []);
         let asking = with(|fields| drop(fields.insert("audit".to_owned(), json!({"requireReason": ["discard", "resolve"]}))))?;
         assert_eq!(asking.require_reason, [Act::Discard, Act::Resolve]);
+        let asking =
+            with(|fields| drop(fields.insert("audit".to_owned(), json!({"requireReason": ["discard", "resolve", "undo", "restore"]}))))?;
+        assert_eq!(asking.require_reason, [Act::Discard, Act::Resolve, Act::Undo, Act::Restore]);
         assert!(settings.audit_upload && asking.audit_upload);
         assert_eq!(settings.base_url, "https://example.test/api/v1/sync");
         assert_eq!(settings.alerts, KINDS.map(|kind| Some(kind.limit)));

@@ -198,19 +198,19 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// Brings back what had lost a conflict, by a write on the record as it is now.
-    pub async fn restore_conflict(&self, id: u64) -> Result<Value, EngineError> {
-        self.take_back(id, Wish::Restore).await
+    pub async fn restore_conflict(&self, id: u64, reason: Option<&str>) -> Result<Value, EngineError> {
+        self.take_back(id, Wish::Restore, self.reason(Act::Restore, reason)?).await
     }
 
     /// Takes the last step of a conflict back, its resolution or a restore. What was written since stays.
-    pub async fn undo_conflict(&self, id: u64) -> Result<Value, EngineError> {
-        self.take_back(id, Wish::Undo).await
+    pub async fn undo_conflict(&self, id: u64, reason: Option<&str>) -> Result<Value, EngineError> {
+        self.take_back(id, Wish::Undo, self.reason(Act::Undo, reason)?).await
     }
 
-    async fn take_back(&self, id: u64, wish: Wish) -> Result<Value, EngineError> {
+    async fn take_back(&self, id: u64, wish: Wish, reason: Option<String>) -> Result<Value, EngineError> {
         let (settings, generation) = (&self.inner.settings, self.inner.state.borrow().generation);
         let (schema, user) = (settings.schema.clone(), settings.user.clone());
-        let decision = TakeBack { schema, conflict: id, wish, operation: self.op_id(), now: self.now(), user, generation };
+        let decision = TakeBack { schema, conflict: id, wish, reason, operation: self.op_id(), now: self.now(), user, generation };
         let done = self.decide(Durability::Strict, decision).await??;
         self.absorb(&done.effects, "local");
         self.inner.poke.notify();

@@ -16,6 +16,10 @@ pub enum Act {
     Resolve,
     /// Unsent work is given up.
     Discard,
+    /// What lost a conflict is brought back.
+    Restore,
+    /// The last step of a conflict is taken back.
+    Undo,
 }
 
 impl Act {
@@ -24,6 +28,8 @@ impl Act {
         match name {
             "resolve" => Some(Self::Resolve),
             "discard" => Some(Self::Discard),
+            "restore" => Some(Self::Restore),
+            "undo" => Some(Self::Undo),
             _ => None,
         }
     }

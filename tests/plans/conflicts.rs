@@ -268,6 +268,7 @@ fn a_restore_that_was_committed_and_not_heard_of_is_not_done_twice() {
     let met: Conflict = serde_json::from_str(text).expect("a conflict");
     let operation = desk.op_id();
     let take_back = |wish| TakeBack {
+        reason: None,
         schema: desk.schema.clone(),
         conflict: met.id,
         wish,

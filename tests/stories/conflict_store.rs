@@ -128,7 +128,7 @@ fn counts_tell_of_each_sort() {
         let all = here.engine.conflicts().await.expect("read");
         here.engine.resolve(ids(&all)[0], r#"{"type": "server-wins"}"#).await.expect("resolved");
         here.engine.resolve(ids(&all)[1], r#"{"type": "client-wins"}"#).await.expect("resolved");
-        here.engine.undo_conflict(ids(&all)[1]).await.expect("undone");
+        here.engine.undo_conflict(ids(&all)[1], None).await.expect("undone");
         let expected = json!({
             "total": 4, "open": 2, "resolved": 1, "undone": 1, "byKind": {"update-update": 4}, "byEntity": {"pet": 4},
             "byResolution": {"server-wins": 1, "client-wins": 1}, "oldestOpen": all[2]["detectedAt"],

@@ -104,12 +104,12 @@ fn for_the_server_the_record_goes_and_can_be_brought_back() {
             assert_eq!(told.collect::<Vec<_>>(), ["written", "conflict", "discarded"]);
             assert!(ben.sync().await.success && ben.sync().await.success);
             // What lost is kept whole; it comes back once its values are free.
-            let error = ben.engine.restore_conflict(key).await.expect_err("still taken");
+            let error = ben.engine.restore_conflict(key, None).await.expect_err("still taken");
             assert_eq!((error.code, &error.details["fields"]), ("unique_violation", &json!([field])));
             let there = if entity == "owner" { "1".to_owned() } else { theirs };
             anna.update(entity, &there, json!({field: "b"})).await;
             assert!(anna.sync().await.success && ben.sync().await.success);
-            ben.engine.restore_conflict(key).await.expect("restored");
+            ben.engine.restore_conflict(key, None).await.expect("restored");
             let result = ben.sync().await;
             assert!(result.success && result.conflicts == 0, "{result:?}");
             assert!(ben.queue().await.is_empty() && anna.sync().await.success);

@@ -234,11 +234,11 @@ fn a_restored_delete_takes_no_more_along_than_one_request_holds() {
         let lost = here.engine.conflicts().await.expect("read")[0]["id"].as_u64().expect("a key");
         let stalls: Vec<Value> = (0..1_000).map(|_| json!({"kind": "create", "entity": "stall", "data": {"farmId": other}})).collect();
         here.engine.transaction(&Value::from(stalls).to_string()).await.expect("written");
-        let refused = here.engine.restore_conflict(lost).await.expect_err("a thousand and the farm itself");
+        let refused = here.engine.restore_conflict(lost, None).await.expect_err("a thousand and the farm itself");
         assert_eq!((refused.code, here.queue().await.len()), ("too_large", 1_000));
         let one = here.all("stall").await.pop().expect("there")["id"].to_string();
         here.delete("stall", &one).await;
-        here.engine.restore_conflict(lost).await.expect("a thousand");
+        here.engine.restore_conflict(lost, None).await.expect("a thousand");
         assert_eq!((here.all("stall").await.len(), here.all("farm").await[0]["id"].to_string()), (1, farm));
     });
 }

@@ -49,14 +49,14 @@ fn what_a_person_gave_up_beside_what_was_disputed_comes_back_with_it() {
                 let (here, there, id, key) = decided("pet", base, mine, theirs, how).await;
                 assert_eq!(now([&here, &there], "pet", &id).await, stands);
                 if undone {
-                    here.engine.undo_conflict(key).await.expect("undone");
+                    here.engine.undo_conflict(key, None).await.expect("undone");
                 } else {
-                    here.engine.restore_conflict(key).await.expect("restored");
+                    here.engine.restore_conflict(key, None).await.expect("restored");
                 }
                 // What only the other side had changed was never the local side's to give back.
                 assert_eq!(now([&here, &there], "pet", &id).await, json!({"name": "Rex", "dose": 2, "age": 5, "note": "mine"}));
                 if !undone {
-                    here.engine.undo_conflict(key).await.expect("undone");
+                    here.engine.undo_conflict(key, None).await.expect("undone");
                     assert_eq!(now([&here, &there], "pet", &id).await, stands);
                 }
             });
@@ -73,9 +73,9 @@ fn a_sale_that_was_given_up_counts_again_beside_the_others() {
         assert_eq!(now([&here, &there], "product", &id).await, json!({"shelf": "c", "stock": 8, "labels": ["a", "c"]}));
         there.update("product", &id, json!({"stock": 6})).await;
         assert_eq!(now([&there, &here], "product", &id).await["stock"], 6);
-        here.engine.restore_conflict(key).await.expect("restored");
+        here.engine.restore_conflict(key, None).await.expect("restored");
         assert_eq!(now([&here, &there], "product", &id).await, json!({"shelf": "b", "stock": 5, "labels": ["c", "b"]}));
-        here.engine.undo_conflict(key).await.expect("undone");
+        here.engine.undo_conflict(key, None).await.expect("undone");
         assert_eq!(now([&here, &there], "product", &id).await, json!({"shelf": "c", "stock": 6, "labels": ["c", "a"]}));
     });
 }
@@ -98,9 +98,9 @@ fn of_a_refused_change_all_comes_back_once_the_value_is_free() {
         anna.update("owner", "1", json!({"email": "y"})).await;
         assert_eq!(now([&anna, &ben], "owner", "2").await, json!({"email": "b", "name": "Bo"}));
         assert!(ben.sync().await.success);
-        ben.engine.restore_conflict(key).await.expect("restored");
+        ben.engine.restore_conflict(key, None).await.expect("restored");
         assert_eq!(now([&ben, &anna], "owner", "2").await, json!({"email": "z", "name": "Bob", "phone": 7}));
-        ben.engine.undo_conflict(key).await.expect("undone");
+        ben.engine.undo_conflict(key, None).await.expect("undone");
         assert_eq!(now([&ben, &anna], "owner", "2").await, json!({"email": "b", "name": "Bo"}));
     });
 }
@@ -125,14 +125,14 @@ fn a_count_in_an_item_comes_back_and_leaves_other_items_alone() {
         assert_eq!(now([&there, &here], "product", &id).await, json!({"parts": parts}));
         let (key, conflict) = only(&here).await;
         assert_eq!(conflict["affectedFields"], json!(["parts.a.n", "parts.b.n"]));
-        here.engine.restore_conflict(key).await.expect("restored");
+        here.engine.restore_conflict(key, None).await.expect("restored");
         let counts =
             |a: u64, b: u64| json!({"parts": [{"id": "a", "n": a}, {"id": "b", "n": b}, {"id": "c", "n": 3}, {"id": "d", "n": 9}]});
         assert_eq!(now([&here, &there], "product", &id).await, counts(2, 2));
         // An undo knows the items apart as well.
         there.update("product", &id, counts(5, 2)).await;
         assert_eq!(now([&there, &here], "product", &id).await, counts(5, 2));
-        let undone = here.engine.undo_conflict(key).await.expect("undone");
+        let undone = here.engine.undo_conflict(key, None).await.expect("undone");
         assert_eq!(undone["kept"], json!(["parts.a.n"]));
         assert_eq!(now([&here, &there], "product", &id).await, counts(5, 3));
     });
@@ -165,7 +165,7 @@ fn fields_are_told_apart_whatever_their_names() {
             }
             there.update("client", "1", later.clone()).await;
             assert_eq!(now([&there, &here], "client", "1").await, later);
-            here.engine.restore_conflict(key).await.expect("restored");
+            here.engine.restore_conflict(key, None).await.expect("restored");
             later[field] = mine[field].clone();
             assert_eq!(now([&here, &there], "client", "1").await, later);
         });

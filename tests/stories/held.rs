@@ -160,7 +160,7 @@ fn somebody_decides_on_the_record_as_it_is_by_now() {
         assert_eq!(ended["serverData"]["name"], "Max", "what it was decided on is kept");
         let steps: Vec<&str> = ended["steps"].as_array().expect("steps").iter().filter_map(|step| step["step"].as_str()).collect();
         assert_eq!(steps, ["found", "renewed", "resolved"]);
-        second.engine.restore_conflict(id).await.expect("restored");
+        second.engine.restore_conflict(id, None).await.expect("restored");
         assert!(second.sync().await.success && stage.ben.sync().await.success);
         assert_eq!(stage.dose(&stage.ben).await, 2, "what lost is the other device's word");
     });

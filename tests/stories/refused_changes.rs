@@ -161,9 +161,9 @@ fn a_record_that_was_deleted_and_may_not_come_back_yet_is_kept_whole() {
         anna.update("owner", "2", json!({"email": "b"})).await;
         assert!(anna.sync().await.success && ben.sync().await.success);
         let key = conflict["id"].as_u64().expect("a key");
-        ben.engine.restore_conflict(key).await.expect("restored");
+        ben.engine.restore_conflict(key, None).await.expect("restored");
         everybody_has([&ben, &anna], json!([["a", "Bo"], ["b", "Cy"]])).await;
-        ben.engine.undo_conflict(key).await.expect("undone");
+        ben.engine.undo_conflict(key, None).await.expect("undone");
         everybody_has([&ben, &anna], json!([["b", "Cy"]])).await;
     });
 }

@@ -45,7 +45,7 @@ fn a_decided_conflict_goes_after_its_time_and_the_trail_proves_which() {
         here.engine.resolve(all[0], r#"{"type": "client-wins"}"#).await.expect("resolved");
         here.engine.resolve(all[1], r#"{"type": "server-wins"}"#).await.expect("resolved");
         world.pass(300 * DAY_MS);
-        here.engine.undo_conflict(all[1]).await.expect("undone");
+        here.engine.undo_conflict(all[1], None).await.expect("undone");
         rest(&world, &here).await;
         assert_eq!(kept(&here).await, all, "not before its time");
         let hashes = [all[0], all[1]].map(|id| hash_bytes(stored(&device, id).as_bytes()));
@@ -59,7 +59,7 @@ fn a_decided_conflict_goes_after_its_time_and_the_trail_proves_which() {
         assert_eq!(told, [(json!(all[0]), json!(hashes[0])), (json!(all[1]), json!(hashes[1]))]);
         assert_eq!(verify(&here, None).await["ok"], true);
         assert_eq!(here.engine.report()["conflictsPurged"], 2);
-        let gone = here.engine.undo_conflict(all[0]).await.expect_err("it went");
+        let gone = here.engine.undo_conflict(all[0], None).await.expect_err("it went");
         assert_eq!(gone.code, "unknown_conflict");
         here.engine.resolve(all[2], r#"{"type": "client-wins"}"#).await.expect("what is open can be decided, however old it is");
     });

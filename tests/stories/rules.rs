@@ -232,11 +232,11 @@ fn what_lost_in_a_list_or_a_group_comes_back_and_that_is_undone() {
         );
         let key = conflict["id"].as_u64().expect("a key");
 
-        here.engine.restore_conflict(key).await.expect("restored");
+        here.engine.restore_conflict(key, None).await.expect("restored");
         // Of the list only what both had changed: what either put in is nobody's loss.
         let lost = json!({"parts": [{"id": 1, "n": 2}, {"id": 2, "n": 2}, {"id": 3, "n": 3}], "price": 2, "currency": "SEK"});
         assert_eq!(settled([&here, &there], &id).await, lost);
-        here.engine.undo_conflict(key).await.expect("undone");
+        here.engine.undo_conflict(key, None).await.expect("undone");
         assert_eq!(settled([&here, &there], &id).await, merged);
     });
 }

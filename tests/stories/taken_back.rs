@@ -105,25 +105,25 @@ fn a_loser_can_be_read_and_restored_and_the_restore_undone() {
             assert_eq!(plain(Some(kept.clone())), loser, "{meeting:?}");
 
             // It is restored, as an ordinary write.
-            let answer = here.engine.restore_conflict(key).await.expect("restored");
+            let answer = here.engine.restore_conflict(key, None).await.expect("restored");
             assert_eq!(answer["kept"], json!([]));
             assert_eq!(here.queue().await[0]["operationId"], answer["operationId"], "it waits to be sent as any other");
             assert_eq!(plain(here.get("pet", &id).await), loser, "it shows here at once");
             assert_eq!(settled([&here, &there], &id).await, both(loser.clone()), "restored: {meeting:?}");
             let (_, conflict) = only(&here).await;
             assert_eq!((steps(&conflict), &conflict["state"]), (vec!["found", "resolved", "restored"], &json!("resolved")));
-            let twice = here.engine.restore_conflict(key).await.expect_err("it is back already");
+            let twice = here.engine.restore_conflict(key, None).await.expect_err("it is back already");
             assert_eq!(twice.code, "nothing_to_restore");
 
             // And the restore is undone, after it was sent.
-            let answer = here.engine.undo_conflict(key).await.expect("undone");
+            let answer = here.engine.undo_conflict(key, None).await.expect("undone");
             assert_eq!(answer["kept"], json!([]));
             assert_eq!(settled([&here, &there], &id).await, both(winner), "undone: {meeting:?}");
             let (_, conflict) = only(&here).await;
             assert_eq!((steps(&conflict), &conflict["state"]), (vec!["found", "resolved", "restored", "undone"], &json!("resolved")));
             assert_eq!(conflict["steps"][3]["operationId"], answer["operationId"]);
             assert_eq!((&conflict["steps"][3]["by"], &conflict["steps"][3]["how"]), (&json!("anna"), &json!("restore")));
-            let undone = here.engine.undo_conflict(key).await.expect_err("an undo is not undone");
+            let undone = here.engine.undo_conflict(key, None).await.expect_err("an undo is not undone");
             assert_eq!(undone.code, "nothing_to_undo");
         });
     }
@@ -143,8 +143,8 @@ fn both_are_named_in_the_audit_trail_with_the_conflict() {
         there.update("pet", &id, json!({"name": "there"})).await;
         assert!(there.sync().await.success && here.sync().await.success);
         let (key, _) = only(&here).await;
-        let restored = here.engine.restore_conflict(key).await.expect("restored");
-        let undone = here.engine.undo_conflict(key).await.expect("undone");
+        let restored = here.engine.restore_conflict(key, None).await.expect("restored");
+        let undone = here.engine.undo_conflict(key, None).await.expect("undone");
         let trail = device.store.dump(Table::Audit);
         let entries = |event: &str| -> Vec<Value> {
             let rows = trail.iter().map(|(_, text)| serde_json::from_str::<Value>(text).expect("JSON"));
@@ -175,9 +175,10 @@ fn a_resolution_is_undone_whether_it_was_sent_or_not() {
             here.sync().await;
             let (key, conflict) = only(&here).await;
             assert_eq!(steps(&conflict), ["found"]);
-            for (refused, code) in
-                [(here.engine.undo_conflict(key).await, "nothing_to_undo"), (here.engine.restore_conflict(key).await, "nothing_to_restore")]
-            {
+            for (refused, code) in [
+                (here.engine.undo_conflict(key, None).await, "nothing_to_undo"),
+                (here.engine.restore_conflict(key, None).await, "nothing_to_restore"),
+            ] {
                 assert_eq!(refused.expect_err("it is open").code, code);
             }
             world.pass(1_000);
@@ -186,15 +187,15 @@ fn a_resolution_is_undone_whether_it_was_sent_or_not() {
                 settled([&here, &there], &id).await;
             }
             world.pass(1_000);
-            let answer = here.engine.undo_conflict(key).await.expect("undone");
+            let answer = here.engine.undo_conflict(key, None).await.expect("undone");
             assert_eq!(answer["kept"], json!([]));
             let expected = json!({"dose": undone_dose, "name": "Rex"});
             assert_eq!(settled([&here, &there], &id).await, both(expected), "{strategy}, sent: {sent}");
             let (_, conflict) = only(&here).await;
             assert_eq!((steps(&conflict), &conflict["state"]), (vec!["found", "resolved", "undone"], &json!("undone")));
             assert_eq!(conflict["steps"][2]["how"], "resolution");
-            assert_eq!(here.engine.undo_conflict(key).await.expect_err("once").code, "nothing_to_undo");
-            assert_eq!(here.engine.restore_conflict(key).await.expect_err("it is back").code, "nothing_to_restore");
+            assert_eq!(here.engine.undo_conflict(key, None).await.expect_err("once").code, "nothing_to_undo");
+            assert_eq!(here.engine.restore_conflict(key, None).await.expect_err("it is back").code, "nothing_to_restore");
         });
     }
 }
@@ -210,12 +211,12 @@ fn an_undo_leaves_alone_what_was_written_since_and_says_so() {
         assert!(there.sync().await.success);
         settled([&here, &there], &id).await;
         let (key, _) = only(&here).await;
-        here.engine.restore_conflict(key).await.expect("restored");
+        here.engine.restore_conflict(key, None).await.expect("restored");
         assert_eq!(settled([&here, &there], &id).await, both(json!({"name": "here", "colour": "black"})));
         world.pass(1_000);
         there.update("pet", &id, json!({"name": "later"})).await;
         settled([&there, &here], &id).await;
-        let answer = here.engine.undo_conflict(key).await.expect("undone");
+        let answer = here.engine.undo_conflict(key, None).await.expect("undone");
         assert_eq!(answer["kept"], json!(["name"]));
         assert_eq!(settled([&here, &there], &id).await, both(json!({"name": "later", "colour": "white"})));
         let (_, conflict) = only(&here).await;
@@ -234,11 +235,11 @@ fn a_record_that_came_back_and_was_written_since_is_not_deleted_by_an_undo() {
         assert!(there.sync().await.success);
         settled([&here, &there], &id).await;
         let (key, _) = only(&here).await;
-        here.engine.restore_conflict(key).await.expect("restored");
+        here.engine.restore_conflict(key, None).await.expect("restored");
         settled([&here, &there], &id).await;
         there.update("pet", &id, json!({"age": 2})).await;
         settled([&there, &here], &id).await;
-        let answer = here.engine.undo_conflict(key).await.expect("undone");
+        let answer = here.engine.undo_conflict(key, None).await.expect("undone");
         assert_eq!((&answer["kept"], &answer["operationId"]), (&json!(["*"]), &Value::Null));
         assert_eq!(settled([&here, &there], &id).await, both(json!({"name": "here", "age": 2})));
     });
@@ -255,7 +256,7 @@ fn a_restore_is_judged_as_any_write() {
         assert!(there.sync().await.success);
         settled([&here, &there], &id).await;
         let (key, _) = only(&here).await;
-        here.engine.restore_conflict(key).await.expect("restored");
+        here.engine.restore_conflict(key, None).await.expect("restored");
         world.pass(1_000);
         there.update("pet", &id, json!({"name": "later"})).await;
         assert!(there.sync().await.success);
@@ -277,9 +278,9 @@ fn a_record_that_others_need_is_not_deleted_by_a_restore() {
         let pet: Value = serde_json::from_str(&id).expect("an ID");
         here.create("appointment", json!({"petId": pet})).await;
         let (key, before) = only(&here).await;
-        assert_eq!(here.engine.restore_conflict(key).await.expect_err("refused").code, "has_dependents");
+        assert_eq!(here.engine.restore_conflict(key, None).await.expect_err("refused").code, "has_dependents");
         assert_eq!(only(&here).await.1, before, "and nothing was stored");
-        assert_eq!(here.engine.undo_conflict(99).await.expect_err("refused").code, "unknown_conflict");
+        assert_eq!(here.engine.undo_conflict(99, None).await.expect_err("refused").code, "unknown_conflict");
     });
 }
 
@@ -299,11 +300,11 @@ fn what_comes_back_refers_to_records_by_the_ids_that_they_have_now() {
         let (key, _) = only(&here).await;
         let [_, shown] = settled([&there, &here], &id).await;
         assert_eq!(shown["clientId"], here.real_id("client", &other_id(&here, "other").await).await);
-        here.engine.restore_conflict(key).await.expect("restored");
+        here.engine.restore_conflict(key, None).await.expect("restored");
         let [shown, _] = settled([&here, &there], &id).await;
         let owner = here.real_id("client", &owner).await;
         assert_eq!(shown["clientId"], owner);
-        let answer = here.engine.undo_conflict(key).await.expect("undone");
+        let answer = here.engine.undo_conflict(key, None).await.expect("undone");
         assert_eq!(answer["kept"], json!([]), "nobody wrote it since");
         let [shown, _] = settled([&here, &there], &id).await;
         assert!(shown["clientId"] != owner);

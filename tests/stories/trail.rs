@@ -273,6 +273,18 @@ fn a_person_says_why_and_the_trail_keeps_it() {
         tab.engine.resolve(open, r#"{"type": "client-wins", "reason": "the vet said so"}"#).await.expect("decided");
         let told = rows(&tab, json!({"operation": conflict["operation"]["id"], "event": "superseded"})).await;
         assert_eq!(told[0]["reason"], "the vet said so");
+        let again = anna.tab_with(json!({"audit": {"requireReason": ["restore", "undo"]}})).await;
+        let refused = again.engine.restore_conflict(open, None).await.expect_err("why?");
+        assert_eq!((refused.code, &refused.details["path"]), ("reason_required", &json!("reason")));
+        assert_eq!(again.engine.undo_conflict(open, Some(" ")).await.expect_err("why?").code, "reason_required");
+        assert_eq!(again.engine.restore_conflict(open, Some(&format!("{long}ä"))).await.expect_err("too long").code, "invalid_value");
+        let untouched = rows(&again, json!({"order": "desc", "limit": 1})).await;
+        again.engine.restore_conflict(open, Some("both were right")).await.expect("brought back");
+        again.engine.undo_conflict(open, Some("no, the vet was")).await.expect("taken back");
+        let told = rows(&again, json!({"after": untouched[0]["number"]})).await;
+        let told: Vec<_> =
+            told.iter().map(|row| (&row["reason"], &row["entries"].as_array().expect("entries").last().expect("one")["event"])).collect();
+        assert_eq!(told, [(&json!("both were right"), &json!("restored")), (&json!("no, the vet was"), &json!("undone"))]);
         assert_eq!(bad(&tab).await, Value::Null);
     });
 }

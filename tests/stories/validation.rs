@@ -277,7 +277,7 @@ fn what_a_function_or_a_restore_would_write_is_held_against_it_too() {
         assert_eq!(lost["resolvedBy"], "rule");
         loose.engine.close();
         let next = device.tab_with(settings(2, &strict())).await;
-        let error = next.engine.restore_conflict(lost["id"].as_u64().expect("a key")).await.expect_err("refused");
+        let error = next.engine.restore_conflict(lost["id"].as_u64().expect("a key"), None).await.expect_err("refused");
         assert_eq!((error.code, &error.details["faults"][0]["rule"]), ("invalid_record", &json!("maxLength")));
     });
 }

@@ -58,7 +58,7 @@ impl World {
         let ended = engine.find_conflicts(r#"{"state": "resolved"}"#).await?;
         let Some(conflict) = ended.get(place(pick, ended.len())) else { return Ok(()) };
         let id = conflict["id"].as_u64().unwrap_or(0);
-        let done = if undo { engine.undo_conflict(id).await? } else { engine.restore_conflict(id).await? };
+        let done = if undo { engine.undo_conflict(id, None).await? } else { engine.restore_conflict(id, None).await? };
         self.sim.mark(if undo { "decision taken back" } else { "loser brought back" });
         self.sim.tell(|| format!("context {}: {} conflict {id}: {done}", context.owner, if undo { "undoes" } else { "restores" }));
         if let Some(operation) = done["operationId"].as_str() {
