@@ -106,6 +106,8 @@ mod tabs;
 mod taken_back;
 #[path = "stories/trail.rs"]
 mod trail;
+#[path = "stories/trail_kept.rs"]
+mod trail_kept;
 #[path = "stories/trail_up.rs"]
 mod trail_up;
 #[path = "stories/transform_functions.rs"]

@@ -110,6 +110,8 @@ export interface VerifyProgress {
 export interface AuditVerification {
   /** Rows that were in order. */
   rows: number;
+  /** The number of the row behind which the trail begins, where earlier ones went with a wipe or by `retention.auditDays`. */
+  begins?: number;
   /** The number of the last of them. */
   through: number;
   /** Its hash: kept elsewhere, it proves later that nothing before it was changed since. */

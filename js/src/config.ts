@@ -159,6 +159,11 @@ export interface Retention {
   syncLogDays?: number | false | undefined;
   /** A decided conflict, with both its sides, from its last step on: later nothing of it can be restored. Default 365. */
   conflictsDays?: number | false | undefined;
+  /**
+   * A row of the audit trail. What is unfinished keeps every row about it; where the trail goes up, only what the server has
+   * goes, and where a sink takes it, only what that took. Default 365.
+   */
+  auditDays?: number | false | undefined;
 }
 
 export interface SyncConfig<R = AnyRecords> {

@@ -228,6 +228,7 @@ export interface SyncReport {
   /** What was kept for as long as the settings say, and went. */
   sessionsPurged: number;
   conflictsPurged: number;
+  auditPurged: number;
   [count: string]: unknown;
 }
 

@@ -101,9 +101,9 @@ pub enum Event {
     },
     /// It was kept for as long as the settings say, and went. There is no such operation.
     Purged {
-        /// The key of the conflict.
-        conflict: u64,
-        /// The hash of the text that was stored.
+        /// The key of the conflict; nothing where it is the trail up to the row that is named in the record's place.
+        conflict: Option<u64>,
+        /// The hash of the text that was stored, or of that row.
         content: Hash,
     },
     /// A stored row was mended. There is no such operation; the record is the row's, or the row's key.
@@ -198,9 +198,7 @@ impl From<Entry> for EntryWire {
             Event::Imported { content } => (wire.event, wire.content) = (Name::Imported, Some(content)),
             Event::Restored { conflict } => (wire.event, wire.conflict) = (Name::Restored, Some(conflict)),
             Event::Undone { conflict } => (wire.event, wire.conflict) = (Name::Undone, Some(conflict)),
-            Event::Purged { conflict, content } => {
-                (wire.event, wire.conflict, wire.content) = (Name::Purged, Some(conflict), Some(content))
-            }
+            Event::Purged { conflict, content } => (wire.event, wire.conflict, wire.content) = (Name::Purged, conflict, Some(content)),
             Event::Repaired { code } => (wire.event, wire.code) = (Name::Repaired, Some(code)),
             Event::Settled => wire.event = Name::Settled,
             Event::Returned => wire.event = Name::Returned,
@@ -231,7 +229,7 @@ impl TryFrom<EntryWire> for Entry {
             Name::Imported => Event::Imported { content: content? },
             Name::Restored => Event::Restored { conflict: conflict.ok_or(MISSING)? },
             Name::Undone => Event::Undone { conflict: conflict.ok_or(MISSING)? },
-            Name::Purged => Event::Purged { conflict: conflict.ok_or(MISSING)?, content: content? },
+            Name::Purged => Event::Purged { conflict, content: content? },
             Name::Repaired => Event::Repaired { code: code.ok_or(MISSING)? },
             Name::Settled => Event::Settled,
             Name::Returned => Event::Returned,

@@ -17,6 +17,9 @@ const AGE_MS: u64 = 24 * 60 * 60 * 1_000;
 pub struct Verified {
     /// Rows that were in order.
     pub rows: u64,
+    /// The number of the row behind which the trail begins, where earlier ones went with a wipe or because they were old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begins: Option<u64>,
     /// The number of the last of them.
     pub through: u64,
     /// Its hash.
@@ -178,7 +181,7 @@ mod tests {
         let report = |ok: bool, written: bool, age: u64| {
             let check = Some(LastCheck { at: 90, rows: 7, faults: u64::from(!ok) });
             let first_bad = (!ok).then_some(FirstBad { number: 3, reason: Reason::Missing });
-            let chain = Verified { rows: 2, through: 2, head: None, ok, first_bad };
+            let chain = Verified { rows: 2, begins: None, through: 2, head: None, ok, first_bad };
             let mut ends = Ends::default();
             if written {
                 let row = json!({"entries": [{"operation": "0190a1b2-0000-7000-8000-000000000002", "event": "written"}]});

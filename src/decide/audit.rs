@@ -33,7 +33,7 @@ pub struct Point {
 }
 
 impl Point {
-    /// The row before the first that is kept: the rows up to it went with a wipe.
+    /// The row before the first that is kept: the rows up to it went with a wipe, or because they were old.
     pub(super) const ANCHOR: &'static str = "auditAnchor";
     /// The place that is stored, if one is and can be read.
     pub fn of(stored: &[Stored]) -> Option<Self> {
@@ -129,6 +129,8 @@ pub struct Following {
     pub rows: u64,
     /// Where it came; nothing before the first step.
     pub chain: Option<Chain>,
+    /// The number of the last row that went with a wipe, or because it was old; 0 where none did.
+    pub begins: u64,
     /// Whether all rows before `from` are known to be in order.
     pub whole: bool,
     /// The number of the last row that there is.
@@ -177,7 +179,7 @@ impl Following {
         });
         if let Some(anchor) = Point::of(anchor).filter(|anchor| anchor.number > chain.through) {
             chain = Chain::at(anchor.number, anchor.hash);
-            self.whole = true;
+            (self.whole, self.begins) = (true, anchor.number);
         }
         known = known.filter(|(number, _)| chain.through <= *number);
         let mut bad = remembered(&chain, &mut known);
@@ -266,7 +268,7 @@ pub(super) fn audited(session: &Stored) -> u64 {
     session.object().and_then(|session| session.get("audit")?.as_u64()).unwrap_or_default()
 }
 
-fn sinks() -> Read {
+pub(super) fn sinks() -> Read {
     Read::range(Table::State, KeyRange { lower: Some((sink(""), false)), upper: Some(("sink0".into(), true)) })
 }
 

@@ -38,6 +38,8 @@ pub struct Retention {
     pub sync_log: Option<u64>,
     /// A conflict, from its last step on.
     pub conflicts: Option<u64>,
+    /// A row of the audit trail.
+    pub audit: Option<u64>,
 }
 
 /// Where a purge is: among the conflicts that were found long ago, or among those with a stamp of the future.
@@ -196,5 +198,5 @@ fn is_busy(db: &mut Cache, entity: &str, id: &RecordId) -> Run<bool> {
 
 /// What the trail tells: which conflict went, and the hash of the text that was stored.
 fn purge_of(conflict: &Conflict, row: &Row) -> Event {
-    Event::Purged { conflict: conflict.id, content: hash_bytes(row.text.as_bytes()) }
+    Event::Purged { conflict: Some(conflict.id), content: hash_bytes(row.text.as_bytes()) }
 }

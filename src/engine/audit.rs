@@ -240,7 +240,7 @@ fn ids_in(entity: &str, record: &RecordId, rows: &[(u64, Object)]) -> Vec<Record
 fn verified(position: &Following) -> Verified {
     let (rows, ok, first_bad) = (position.rows, position.is_ok(), position.first_bad);
     let (through, head) = position.chain.as_ref().map_or((0, None), |chain| (chain.through, Some(chain.head.clone())));
-    Verified { rows, through, head, ok, first_bad }
+    Verified { rows, begins: Some(position.begins).filter(|begins| *begins > 0), through, head, ok, first_bad }
 }
 
 /// Where a verification goes on: `{from}` before its first step, later the last answer.
@@ -255,7 +255,13 @@ fn following(position: &Object) -> Result<Following, EngineError> {
     let hash = |value: Option<&Value>| value.and_then(|hash| from_value::<Hash>(hash).ok());
     let number = |name: &str| result[name].as_u64().unwrap_or_default();
     let chain = hash(result.get("head")).map(|head| Chain { through: number("through"), head, before: hash(position.get("before")) });
-    Ok(Following { rows: number("rows"), chain, whole: position.get("whole") == Some(&Value::Bool(true)), ..Following::default() })
+    Ok(Following {
+        rows: number("rows"),
+        begins: number("begins"),
+        chain,
+        whole: position.get("whole") == Some(&Value::Bool(true)),
+        ..Following::default()
+    })
 }
 
 fn bad((path, what): BadFilter) -> EngineError {

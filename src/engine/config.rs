@@ -47,6 +47,9 @@ pub struct Settings {
     /// From which value on somebody should look; nothing for a kind of alert that is turned off.
     pub alerts: Numbers,
     /// How long sessions and decided conflicts are kept: 1 to 36,500 days or for ever, default 90 and 365 days.
+    /// Whether the audit trail goes up to a server that takes it, default true.
+    pub audit_upload: bool,
+    /// How long sessions, decided conflicts and the audit trail are kept: 1 to 36,500 days or for ever, default 90, 365 and 365.
     pub retention: Retention,
     /// Whether the audit trail goes up to a server that takes it, default true.
     pub audit_upload: bool,
@@ -92,6 +95,7 @@ impl Settings {
             retention: Retention {
                 sync_log: days(&mut fields, "retention.syncLogDays", 90)?,
                 conflicts: days(&mut fields, "retention.conflictsDays", 365)?,
+                audit: days(&mut fields, "retention.auditDays", 365)?,
             },
             audit_upload: flag(&mut fields, "audit.upload", true)?,
             rules: rules(&mut fields, &schema)?,
@@ -293,9 +297,11 @@ mod tests {
         let set = with(|fields| drop(fields.insert("alerts".to_owned(), json!({"parkedMs": 0, "storageHigh": false}))))?;
         assert_eq!((set.alerts[PARKED], set.alerts[STORAGE], set.alerts[STORAGE + 1]), (Some(0.0), None, Some(0.95)));
         let days = |days: u64| Some(days * 86_400_000);
-        assert_eq!(settings.retention, Retention { sync_log: days(90), conflicts: days(365) });
-        let kept = with(|fields| drop(fields.insert("retention".to_owned(), json!({"syncLogDays": 7, "conflictsDays": false}))))?;
-        assert_eq!(kept.retention, Retention { sync_log: days(7), conflicts: None });
+        assert_eq!(settings.retention, Retention { sync_log: days(90), conflicts: days(365), audit: days(365) });
+        let kept = with(|fields| {
+            drop(fields.insert("retention".to_owned(), json!({"syncLogDays": 7, "conflictsDays": false, "auditDays": 3650})))
+        })?;
+        assert_eq!(kept.retention, Retention { sync_log: days(7), conflicts: None, audit: days(3_650) });
         Ok(())
     }
 

@@ -158,6 +158,7 @@ struct Totals {
     records_down: u64,
     sessions_purged: u64,
     conflicts_purged: u64,
+    audit_purged: u64,
 }
 
 impl<S: Store, H: Host> Engine<S, H> {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 
 use super::{Engine, EngineError};
-use crate::decide::{Purge, Retention};
+use crate::decide::{Purge, PurgeTrail, Retention};
 use crate::platform::Host;
 use crate::store::{Durability, Store};
 
@@ -41,7 +41,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             totals.conflicts_purged += done.conflicts;
             inner.totals.set(totals);
             if done.next.is_none() {
-                inner.purged_at.set(done.at);
+                if self.purge_trail().await? {
+                    inner.purged_at.set(done.at);
+                }
                 return Ok(());
             }
             if inner.role.borrow().is_running() {
@@ -49,5 +51,25 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
             purge.at = done.next;
         }
+    }
+
+    /// The same for the trail. Whether it came to its end: a session goes first.
+    async fn purge_trail(&self) -> Result<bool, EngineError> {
+        let (inner, now) = (&self.inner, self.now());
+        let Some(kept) = inner.settings.retention.audit else { return Ok(true) };
+        let before = now.min(inner.server_now.get()).saturating_sub(kept);
+        while !inner.role.borrow().is_running() {
+            let (schema, user) = (inner.settings.schema.clone(), inner.settings.user.clone());
+            let decision = PurgeTrail { schema, before, uploaded: inner.settings.audit_upload, name: self.op_id(), now, user };
+            let (gone, effects) = self.decide(Durability::Relaxed, decision).await?;
+            if gone == 0 {
+                return Ok(true);
+            }
+            self.absorb(&effects, "sync");
+            let mut totals = inner.totals.get();
+            totals.audit_purged += gone;
+            inner.totals.set(totals);
+        }
+        Ok(false)
     }
 }

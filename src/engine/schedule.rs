@@ -200,7 +200,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         json!({
             "requests": counters.requests, "bytesUp": counters.bytes_up, "bytesDown": counters.bytes_down,
             "operationsUp": totals.operations_up, "recordsDown": totals.records_down,
-            "sessionsPurged": totals.sessions_purged, "conflictsPurged": totals.conflicts_purged,
+            "sessionsPurged": totals.sessions_purged, "conflictsPurged": totals.conflicts_purged, "auditPurged": totals.audit_purged,
             "transactions": counts.commits, "plans": counts.plans, "reads": counts.reads, "rowsWritten": counts.writes,
         })
     }

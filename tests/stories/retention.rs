@@ -133,7 +133,9 @@ fn it_goes_in_parts_and_not_again_for_some_hours() {
         rest(&world, &here).await;
         assert_eq!(kept(&here).await, [] as [u64; 0]);
         let rows = here.engine.audit_query("", r#"{"event": "purged"}"#, true).await.expect("read");
-        let parts: Vec<_> = rows.as_array().into_iter().flatten().filter_map(|row| Some(row["entries"].as_array()?.len())).collect();
+        // Rows of the trail are old by then, too, and go behind them.
+        let entries = rows.as_array().into_iter().flatten().filter_map(|row| row["entries"].as_array());
+        let parts: Vec<_> = entries.filter(|entries| entries[0]["conflict"].is_number()).map(Vec::len).collect();
         assert_eq!((parts, all.len()), (vec![100, 100, 30], 230));
         let note = || device.store.dump(Table::State).into_iter().find(|(key, _)| *key == "purged".into());
         for (hours, again) in [(1, false), (6, true)] {
