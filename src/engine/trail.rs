@@ -43,14 +43,15 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Sends the rows that the server does not have.
     pub(super) async fn upload_trail(&self, cancel: &Cancel) -> Result<(), SyncError> {
         let inner = &self.inner;
-        for _ in 0..REQUESTS_MAX {
+        for asked in 0..REQUESTS_MAX {
             let last = inner.known.get().unwrap_or_default();
             let Trail::Taken(known) = inner.trail.get() else { break };
             let from = match known {
                 Some(known) => known,
                 None => Point::of(&self.rows(Point::uploaded()).await?).map_or(0, |point| point.number),
             };
-            if from == last {
+            // It may have more than this context knows of; it may also have what is here no more, and then it is asked.
+            if from == last || (from > last && asked > 0) {
                 inner.trail.set(Trail::Taken(Some(from)));
                 break;
             }
@@ -64,8 +65,10 @@ impl<S: Store, H: Host> Engine<S, H> {
                         inner.trail.set(Trail::Taken(told["through"].as_u64()));
                     }
                     Some(told) => self.refused_trail(told),
-                    // It took too much at once, or does not know this request after all: asking again changes nothing.
-                    None if !error.retryable => self.refused_trail(&json!({"reason": error.code, "number": from})),
+                    // Asking again changes nothing.
+                    None if matches!(error.code.as_str(), "too_large" | "invalid_request") => {
+                        self.refused_trail(&json!({"reason": error.code, "number": from}));
+                    }
                     None => break,
                 },
             }

@@ -109,6 +109,8 @@ fn what_is_lost_on_the_way_comes_again_and_no_session_fails_by_it() {
             Fault::Html,
             Fault::Status(503, Some(5_000)),
             Fault::Status(500, None),
+            Fault::Foreign(404),
+            Fault::Mismatch,
         ];
         for fault in faults {
             tab.create("client", json!({"name": "A"})).await;
@@ -125,7 +127,17 @@ fn what_is_lost_on_the_way_comes_again_and_no_session_fails_by_it() {
         tab.fault(paths::AUDIT, Fault::Stall);
         assert!(world.until(tab.sync()).await.success);
         assert!(tab.sync().await.success);
-        assert_eq!(taken(&world).await, stored(&anna));
+        assert_eq!((taken(&world).await, told(&tab)), (stored(&anna), vec![]));
+        // What is refused as a whole would be refused again.
+        let through = stored(&anna).pop().expect("a row")["seq"].clone();
+        for _ in 0..2 {
+            tab.create("client", json!({"name": "C"})).await;
+            tab.fault(paths::AUDIT, Fault::Status(413, None));
+            assert!(tab.sync().await.success);
+        }
+        assert_eq!(told(&tab), [(json!("too_large"), through)], "once");
+        assert!(again.sync().await.success);
+        assert_eq!(taken(&world).await, stored(&anna), "whoever opens it anew sends it");
     });
 }
 
