@@ -119,6 +119,7 @@ export interface AtOnce {
   status: [];
   abort: [];
   setOffline: [offline: 'true' | 'false'];
+  metrics: [];
   /** In bytes. */
   storage: [used: string, allowed: string];
   generateTempId: [entity: string];

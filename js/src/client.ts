@@ -27,7 +27,7 @@ import {
 } from './input.js';
 import { Integrity } from './integrity.js';
 import { entered, type Realm } from './load.js';
-import type { Alert } from './log-shapes.js';
+import type { Alert, SyncMetrics } from './log-shapes.js';
 import { Queue } from './queue.js';
 import type { AnyRecords, Changes, EntityOf, Key, NewRecord, Query, RecordsOf, Stored, Write } from './records.js';
 import { RelationshipManager } from './relationships.js';
@@ -245,6 +245,11 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   /** What somebody should look at now. The event `alert` tells when each begins, and when it is over. */
   async alerts(): Promise<Alert[]> {
     return this.#bridge.call('alerts');
+  }
+
+  /** What was measured since this client was opened: what waits, the sessions, the last batches, and a sample a minute. */
+  metrics(): SyncMetrics {
+    return this.#bridge.now('metrics');
   }
 
   /** `true`: behave as if there were no network, until `false`. Saves go on as always. */

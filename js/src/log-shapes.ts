@@ -54,8 +54,51 @@ export interface SyncLogEntry {
   /** Of the bodies of requests and of answers, of several sessions in all. */
   bytesUp: number;
   bytesDown: number;
+  /** Batches of operations that went up, and how long it took to build, send and apply all of them, ms. */
+  batches: number;
+  build: number;
+  send: number;
+  apply: number;
   userId: string;
   deviceId: string;
+}
+
+/** How much waited at one moment. */
+export interface QueueSample {
+  at: number;
+  /** Operations by what they wait for. */
+  pending: number;
+  conflicts: number;
+  parked: number;
+  /** When the oldest of them was written. */
+  oldestPending: number | null;
+  oldestParked: number | null;
+}
+
+/** A batch of operations that went up, and whose outcomes are stored. */
+export interface BatchMetrics {
+  at: number;
+  operations: number;
+  /** Of the request's body. */
+  bytesUp: number;
+  /** Lines of operations that met one. */
+  conflicts: number;
+  /** How long it took to pick and seal it, from the request to its answer, and to store the outcomes: ms. */
+  build: number;
+  send: number;
+  apply: number;
+}
+
+/** What this client measured since it was opened in this page. Nothing of it is stored. */
+export interface SyncMetrics {
+  /** Now. */
+  queue: QueueSample;
+  /** The sessions of this client; `client.syncLog.summary()` adds up all that are kept. */
+  sessions: SyncSummary;
+  /** The last 100, the oldest first. */
+  batches: BatchMetrics[];
+  /** One a minute at most, the last 60, the oldest first. */
+  samples: QueueSample[];
 }
 
 /** What somebody should look at. docs/monitoring.md says what each is about. */
@@ -93,6 +136,11 @@ export interface SyncSummary {
   quarantined: number;
   bytesUp: number;
   bytesDown: number;
+  /** Batches of operations that went up, and how long it took to build, send and apply all of them, ms. */
+  batches: number;
+  build: number;
+  send: number;
+  apply: number;
   /** Sessions that went well, of all: 0 to 1. `null` without a session. */
   successRate: number | null;
   /** Operations that met a conflict, of those sent: 0 to 1. `null` where none was sent. */

@@ -56,21 +56,26 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// What is seen without looking anywhere.
     pub(super) fn seen(&self) -> Numbers {
         let (inner, now) = (&self.inner, self.now());
-        let queue = inner.queue.borrow();
-        let age = |wanted: fn(&State) -> bool| {
-            let waiting = queue.items().filter(|(_, item)| wanted(&item.row.state));
-            let oldest = waiting.map(|(_, item)| item.row.created).min();
-            Some(oldest.map_or(0.0, |oldest| now.saturating_sub(oldest) as f64))
-        };
+        let age = |oldest: Option<u64>| Some(oldest.map_or(0.0, |oldest| now.saturating_sub(oldest) as f64));
         let mut seen = Numbers::default();
         seen[INTEGRITY] = inner.stops.get().map(|_| 1.0);
         (seen[STORAGE], seen[STORAGE + 1]) = (inner.storage.get(), inner.storage.get());
         if inner.known.get().is_some() {
-            seen[PARKED] = age(|state| matches!(state, State::Parked { .. }));
-            seen[PENDING] = age(|state| *state == State::Pending);
+            let [parked, pending] = self.oldest();
+            (seen[PARKED], seen[PENDING]) = (age(parked), age(pending));
         }
         seen[COMPLIANCE] = inner.breaches.get();
         seen
+    }
+
+    /// When the oldest operation was written that is parked, and the oldest that is unsent, ms by the device.
+    pub(super) fn oldest(&self) -> [Option<u64>; 2] {
+        let queue = self.inner.queue.borrow();
+        let oldest = |wanted: fn(&State) -> bool| {
+            let waiting = queue.items().filter(|(_, item)| wanted(&item.row.state));
+            waiting.map(|(_, item)| item.row.created).min()
+        };
+        [oldest(|state| matches!(state, State::Parked { .. })), oldest(|state| *state == State::Pending)]
     }
 
     /// These hold now: what changed is told.

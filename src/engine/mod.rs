@@ -21,6 +21,7 @@ mod integrity;
 mod items;
 mod lineage;
 mod log;
+mod measures;
 mod notify;
 mod options;
 mod orphans;
@@ -123,6 +124,8 @@ struct Inner<S, H> {
     totals: Cell<Totals>,
     last_result: RefCell<Option<SyncResult>>,
     last_success: Cell<Option<u64>>,
+    /// What was measured since it was opened.
+    measures: RefCell<measures::Measures>,
     /// The alerts that hold, as far as they were told here.
     alerts: RefCell<Vec<Value>>,
     /// What the app told of the storage (used, allowed), and how many breaches a report found last.
@@ -216,6 +219,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             totals: Cell::default(),
             last_result: RefCell::default(),
             last_success: Cell::default(),
+            measures: RefCell::default(),
             alerts: RefCell::new(opened.alerts),
             storage: Cell::default(),
             breaches: Cell::default(),

@@ -188,6 +188,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             failed: 0,
             conflicts: 0,
             met: 0,
+            batches: [0; 4],
             downloaded: 0,
             quarantined: 0,
             operations: Vec::new(),

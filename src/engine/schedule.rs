@@ -70,6 +70,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let (mut hold, mut firm) = (Hold::default(), false);
         loop {
             let woken = self.woken(wait_ms).await;
+            self.sample();
             let left = hold.left(self.now());
             let early = left > 0;
             let too_early = early && (woken == Woken::ByWrite || (woken == Woken::ByReconnect && firm));

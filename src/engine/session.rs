@@ -149,6 +149,9 @@ pub struct SyncResult {
     /// Of the operations sent those that met one.
     #[serde(skip)]
     pub met: u64,
+    /// Its batches: how many, and how long it took to build, send and apply them, ms.
+    #[serde(skip)]
+    pub batches: [u64; 4],
     /// Records downloaded.
     pub downloaded: u64,
     /// Records that could not be read and went into quarantine.

@@ -237,9 +237,13 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         let now = self.inner.counters.get();
         session["met"] = result.met.into();
+        for (name, sum) in ["batches", "build", "send", "apply"].into_iter().zip(result.batches) {
+            session[name] = sum.into();
+        }
         session["bytesUp"] = (now.bytes_up - before.bytes_up).into();
         session["bytesDown"] = (now.bytes_down - before.bytes_down).into();
         // The log of sessions is a convenience: a store that cannot take it has already said so.
+        self.inner.measures.borrow_mut().ended(&session);
         if let Ok(held) = self.decide(Durability::Relaxed, self.judged(Some(session), seen)).await {
             self.alerted(held);
         }

@@ -40,6 +40,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let (mut done, mut bytes, mut not_now) = (0, 0, Vec::new());
         let mut met: Vec<(OpId, u32)> = Vec::new();
         while !cancel.is_cancelled() {
+            let opened = self.now();
             let batch = self.next_batch(wanted, &not_now);
             if batch.is_empty() {
                 if self.open_circle(result).await? {
@@ -77,10 +78,12 @@ impl<S: Store, H: Host> Engine<S, H> {
             let alone = inner.queue.borrow().unit(batch[0]).len() >= batch.len();
             let unfinished = match sent {
                 Ok((reply, outcomes, size)) => {
+                    let answered = self.now();
                     bytes += size;
                     self.resize(|size| if slow { size.halve(batch.len()) } else { size.grow(batch.len()) });
                     let conflicts = self.lines(&going, &outcomes);
                     let unfinished = self.apply(&going, Some(&reply.epoch), reply.durable, outcomes, result).await?;
+                    self.measured(result, [opened, began, answered], (going.len(), size, conflicts.len()));
                     self.settle(&reply).await?;
                     for line in conflicts {
                         not_now.extend(self.again(line, &mut met));

@@ -173,7 +173,8 @@ pub fn entry(id: u64, row: &Object, user: &str, device: &str) -> Value {
         "uploaded": number(row, "synced"), "downloaded": number(row, "downloaded"), "failed": number(row, "failed"),
         "conflicts": number(row, "conflicts"), "quarantined": number(row, "quarantined"), "status": status(row),
         "errorCode": error.map(|error| &error["code"]), "errorMessage": error.map(|error| &error["message"]),
-        "bytesUp": number(row, "bytesUp"), "bytesDown": number(row, "bytesDown"), "userId": user, "deviceId": device,
+        "bytesUp": number(row, "bytesUp"), "bytesDown": number(row, "bytesDown"), "batches": number(row, "batches"),
+        "build": number(row, "build"), "send": number(row, "send"), "apply": number(row, "apply"), "userId": user, "deviceId": device,
     })
 }
 
@@ -203,7 +204,7 @@ struct Seen {
 }
 
 /// What is added up: as stored, and as told.
-const SUMS: [(&str, &str); 9] = [
+const SUMS: [(&str, &str); 13] = [
     ("duration", "duration"),
     ("operations", "operations"),
     ("synced", "uploaded"),
@@ -213,6 +214,10 @@ const SUMS: [(&str, &str); 9] = [
     ("quarantined", "quarantined"),
     ("bytesUp", "bytesUp"),
     ("bytesDown", "bytesDown"),
+    ("batches", "batches"),
+    ("build", "build"),
+    ("send", "send"),
+    ("apply", "apply"),
 ];
 
 impl Summary {

@@ -255,6 +255,7 @@ impl Client {
                 engine.set_offline(a == "true");
                 Value::Null
             }
+            "metrics" => engine.metrics(),
             "storage" => {
                 engine.storage(a, b);
                 Value::Null

@@ -4,7 +4,8 @@ use fieldsync::plan::{Row, Table, Write};
 use serde_json::{Value, json};
 
 use crate::raw::write;
-use crate::world::{Tab, World, tell};
+use crate::schedule::beside;
+use crate::world::{Tab, World, tell, turns};
 
 async fn log(tab: &Tab, filter: Value) -> Vec<Value> {
     tab.engine.sync_log(&filter.to_string()).await.expect("read")
@@ -46,6 +47,60 @@ fn every_session_leaves_a_row_and_a_summary_says_what_they_come_to() {
         );
         let refused = tab.engine.sync_log(r#"{"limit": 0}"#).await.expect_err("refused");
         assert_eq!((refused.code, &refused.details["path"]), ("invalid_value", &json!("limit")));
+    });
+}
+
+#[test]
+fn what_a_batch_took_is_told_of_it_of_its_session_and_of_all() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab_with(json!({"batchSizeMax": 50})).await;
+        for _ in 0..120 {
+            tab.create("client", json!({"name": "Ann"})).await;
+        }
+        let written = world.now();
+        world.pass(5_000);
+        let waiting = tab.engine.metrics();
+        assert_eq!((&waiting["queue"]["pending"], &waiting["queue"]["oldestPending"]), (&json!(120), &json!(written)));
+        let gate = tab.hold_upload();
+        let (result, ()) = futures_util::join!(tab.sync(), async {
+            gate.reached().await;
+            world.pass(700);
+            gate.open();
+        });
+        assert!(result.success);
+        tab.engine.set_offline(true);
+        assert!(!tab.sync().await.success);
+        let told = tab.engine.metrics();
+        let of = |name: &str| told["batches"].as_array().into_iter().flatten().map(|batch| batch[name].clone()).collect::<Vec<_>>();
+        assert_eq!((of("operations"), of("send")), (vec![json!(50), json!(50), json!(20)], vec![json!(700), json!(0), json!(0)]), "{told}");
+        assert!(of("bytesUp").iter().all(|bytes| bytes.as_u64() > Some(1_000)));
+        assert_eq!((&told["sessions"]["successRate"], &told["sessions"]["uploaded"]), (&json!(0.5), &json!(120)));
+        assert_eq!((&told["queue"]["pending"], &told["queue"]["oldestPending"]), (&json!(0), &Value::Null));
+        let rows = log(&tab, json!({})).await;
+        assert_eq!((&rows[0]["batches"], &rows[0]["send"], &rows[0]["apply"]), (&json!(3), &json!(700), &json!(0)));
+        let summary = tab.engine.sync_summary("{}").await.expect("added up");
+        assert_eq!((&summary["batches"], &summary["send"]), (&json!(3), &json!(700)));
+    });
+}
+
+#[test]
+fn how_much_waits_is_sampled_once_a_minute_for_an_hour() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab_with(json!({"pollMs": 10_000})).await;
+        tab.create("client", json!({"name": "Ann"})).await;
+        let from = world.now();
+        beside(&world, &tab, async {
+            while world.now() < from + 90 * 60_000 {
+                turns(100).await;
+            }
+        })
+        .await;
+        let told = tab.engine.metrics();
+        let times: Vec<u64> = told["samples"].as_array().into_iter().flatten().filter_map(|sample| sample["at"].as_u64()).collect();
+        assert_eq!((times.len(), &told["samples"][0]["pending"]), (60, &json!(1)));
+        assert!(times.windows(2).all(|pair| (60_000..75_000).contains(&(pair[1] - pair[0]))), "{times:?}");
     });
 }
 
