@@ -22,6 +22,8 @@ export interface Starter {
   started(again: boolean): void;
   /** Another one died, and this one could not be started. */
   failed(error: FieldSyncError): void;
+  /** A call has ended; `error`: it was refused. */
+  called?(method: string, ms: number, error?: FieldSyncError): void;
 }
 
 interface Living {
@@ -65,12 +67,20 @@ export class Bridge {
 
   /** The answer as it comes. */
   text<M extends keyof Later>(method: M, ...args: Later[M]): Promise<string> {
-    return this.#later((engine) => engine.call(method, ...args));
+    return this.#told(method, (engine) => engine.call(method, ...args));
   }
 
   /** Runs a session. */
   async sync<T>(direction: Direction, entity?: string, operations?: string, signal?: AbortSignal): Promise<T> {
-    return JSON.parse(await this.#later((engine) => engine.sync(direction, entity, operations, signal)));
+    return JSON.parse(await this.#told('sync', (engine) => engine.sync(direction, entity, operations, signal)));
+  }
+
+  #told(method: string, run: (engine: Engine) => Promise<string>): Promise<string> {
+    const began = Date.now();
+    const answer = this.#later(run);
+    const ended = (error?: FieldSyncError) => this.#starter.called?.(method, Date.now() - began, error);
+    answer.then(() => ended(), ended);
+    return answer;
   }
 
   #later(run: (engine: Engine) => Promise<string>): Promise<string> {

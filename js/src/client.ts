@@ -12,6 +12,7 @@ import type { EngineEvent } from './boundary.js';
 import { Bridge } from './bridge.js';
 import { readConfig, type Settings, type SyncConfig } from './config.js';
 import { Conflicts } from './conflicts.js';
+import { Diagnostics, type LogEntry } from './diagnostics.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { Events, reportUncaught } from './events.js';
 import {
@@ -91,6 +92,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly #wishes: Wishes;
   readonly #table: Table;
   readonly #mark: StorageMark | undefined;
+  readonly #log: Diagnostics;
   #closed = false;
 
   private constructor(
@@ -100,7 +102,9 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     wishes: Wishes,
     table: Table,
     { mark, loss }: Awaited<ReturnType<typeof StorageMark.look>>,
+    log: Diagnostics,
   ) {
+    this.#log = log;
     this.storageLoss = loss;
     this.#mark = mark;
     this.#table = table;
@@ -151,6 +155,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
 
   static async #start<R extends RecordsOf<R>>(settings: Settings, realm: Realm): Promise<FieldSync<R>> {
     const { text, token, functions } = settings;
+    const log = new Diagnostics(settings.log);
     await realm.init({});
     const care = await realm.look(...settings.who);
     const events = new Events();
@@ -169,13 +174,19 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
               last = event.status;
               care.mark?.see(event.status);
             }
-            events.deliver(shown(event));
+            const told = shown(event);
+            log.heard(told);
+            events.deliver(told);
           },
         });
         if (wishes.offline) engine.now('setOffline', 'true');
         return engine;
       },
+      ...(log.isOn && {
+        called: (method: string, ms: number, error?: FieldSyncError) => log.called(method, ms, error?.code),
+      }),
       started: (again) => {
+        log.note('started', ['info', 'client', { again }]);
         events.release();
         if (!again) return;
         // Whatever happened meanwhile, here or in other tabs, nobody told: whoever shows something looks again.
@@ -184,6 +195,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
         events.deliver({ type: 'status', ...bridge.now<SyncStatus>('status') });
       },
       failed: ({ code, message, retryable }) => {
+        log.note('failed', ['error', 'client', { code, retryable }]);
         events.release();
         if (code === 'outdated') events.deliver({ type: 'outdated' });
         // Whoever only listens would wait for ever for the end of what the dead one had begun.
@@ -191,7 +203,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
       },
     });
     care.mark?.see(bridge.now<SyncStatus>('status'));
-    return new FieldSync<R>(bridge, events, settings, wishes, tableOf(realm), care);
+    return new FieldSync<R>(bridge, events, settings, wishes, tableOf(realm), care, log);
   }
 
   /** Stores a new record and queues it. Without an `id` it gets one. */
@@ -250,6 +262,11 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   /** What was measured since this client was opened: what waits, the sessions, the last batches, and a sample a minute. */
   metrics(): SyncMetrics {
     return this.#bridge.now('metrics');
+  }
+
+  /** What the diagnostic log has kept since this client was opened, the oldest first. Empty unless the setting `log` asks. */
+  diagnostics(): LogEntry[] {
+    return this.#log.entries();
   }
 
   /** `true`: behave as if there were no network, until `false`. Saves go on as always. */

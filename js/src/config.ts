@@ -5,6 +5,8 @@
 import type { FunctionSort } from './boundary.js';
 import type { Conflict, ConflictStrategy, StrategyName } from './conflict-shapes.js';
 import { badSetting } from './errors.js';
+import { Diagnostics, type LogSettings } from './diagnostics.js';
+import { FieldSyncError } from './errors.js';
 import { optionsText } from './input.js';
 import type { AnyRecords, EntityOf, Key } from './records.js';
 import { type FieldFunctions, readTransforms, type TransformSchema } from './transforms.js';
@@ -186,6 +188,10 @@ export interface SyncConfig<R = AnyRecords> {
   backgroundSync?: boolean | undefined;
   /** Whether a write may become part of an earlier unsent one of its record. Default true. */
   coalesce?: boolean | undefined;
+  /** What a person must give a `reason` for (`reason_required`), which the audit trail keeps. Default nothing. */
+  audit?: { requireReason?: readonly ('resolve' | 'discard')[] | undefined } | undefined;
+  /** The diagnostic log, `client.diagnostics()`: without payloads, kept in memory alone. Default off. */
+  log?: LogSettings | undefined;
   /** From which value on an alert is told (event `alert`, `client.alerts()`); `false` turns one off. */
   alerts?: AlertLimits | undefined;
   /** How long what is over is kept. `false`: for ever. What is open, and the mappings of IDs, are kept in any case. */
@@ -248,6 +254,7 @@ export interface Settings {
   text: string;
   token: TokenProvider | undefined;
   functions: AppFunctions;
+  log: LogSettings | undefined;
   /** Their names, as far as they can be read. */
   entities: string[];
   /** Whether the service worker may be asked for. */
@@ -267,6 +274,7 @@ export function readConfig(config: SyncConfig<never>): Settings {
   if (typeof config !== 'object' || config === null) throw badSetting('', 'the configuration is an object');
   const { token, backgroundSync = true, rules, validators, transforms, ...others } = config;
   const { turns, fields } = readTransforms(transforms);
+  const { token, backgroundSync = true, rules, validators, log, ...others } = config;
   const functions: AppFunctions = {
     rule: functionsOf('rules', rules),
     validator: functionsOf('validators', validators),
@@ -280,6 +288,8 @@ export function readConfig(config: SyncConfig<never>): Settings {
     ...(transforms && { transforms: fields }),
   };
   if (token !== undefined && typeof token !== 'function') throw badSetting('token', 'the token provider is a function');
+  const fault = Diagnostics.fault(log);
+  if (fault !== undefined) throw badSetting(fault, `${fault} is no setting, or none of its values`);
   if (typeof backgroundSync !== 'boolean') throw badSetting('backgroundSync', 'backgroundSync is true or false');
   for (const setting of ['tenant', 'user'] as const) {
     const value: unknown = plain[setting];
@@ -291,12 +301,13 @@ export function readConfig(config: SyncConfig<never>): Settings {
   const { tenant, user, ...rest } = plain;
   const who: [string, string] = [String(tenant), String(user)];
   const identity = JSON.stringify(who);
-  const comparable = JSON.stringify({ ...rest, backgroundSync });
+  const comparable = JSON.stringify({ ...rest, backgroundSync, log });
   const entities = Object.keys(plain.schema?.entities ?? {});
   return {
     text,
     token,
     functions,
+    log,
     entities,
     backgroundSync: backgroundSync && rest.autoSync !== false,
     who,

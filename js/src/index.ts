@@ -25,6 +25,7 @@ export type {
 } from './config.js';
 export type * from './conflict-shapes.js';
 export { type BulkResolveOptions, Conflicts } from './conflicts.js';
+export type { LogEntry, LogLevel, LogNamespace, LogSettings } from './diagnostics.js';
 export { type ErrorCode, type ErrorDetails, FieldSyncError } from './errors.js';
 export {
   applyMergePatch,
