@@ -58,7 +58,7 @@ import {
   type merge,
   type PatchOperation,
 } from '../src/index.js';
-import { type Assignable, expect } from './equal.js';
+import { type Assignable, expect, type Same } from './equal.js';
 
 type Session = (options?: {
   signal?: AbortSignal;
@@ -224,6 +224,23 @@ interface AskedLog {
   summary: (filter?: { since?: number; until?: number }) => Promise<{ successRate: number | null }>;
 }
 expect<Assignable<SyncLog, AskedLog>>(true);
+// What is measured and told, with limits that can be set or turned off.
+interface AskedMonitoring {
+  alerts: () => Promise<{ code: string; since: number; value: number; limit: number }[]>;
+  metrics: () => {
+    queue: { pending: number; oldestPending: number | null };
+    sessions: { successRate: number | null; conflictRate: number | null };
+    batches: { operations: number; bytesUp: number; build: number; send: number; apply: number }[];
+  };
+  diagnostics: () => { at: number; level: string; namespace: string; what: string }[];
+}
+expect<Assignable<FieldSync, AskedMonitoring>>(true);
+expect<Assignable<{ syncLogDays: 30; conflictsDays: false }, SyncConfig['retention']>>(true);
+expect<Same<Assignable<{ openDays: 30 }, SyncConfig['retention']>, false>>(true);
+expect<Assignable<{ sessionsFailed: false; storageHigh: 0.7 }, SyncConfig['alerts']>>(true);
+expect<Same<Assignable<{ sessionsFailed: 'many' }, SyncConfig['alerts']>, false>>(true);
+expect<Assignable<{ level: 'debug'; namespaces: ['call'] }, SyncConfig['log']>>(true);
+expect<Same<Assignable<{ level: 'loud' }, SyncConfig['log']>, false>>(true);
 expect<Assignable<typeof FieldSync.open, (config: SyncConfig) => Promise<FieldSync>>>(true);
 expect<Assignable<SyncEngine, AskedEngine>>(true);
 expect<Assignable<Queue, AskedQueue>>(true);
