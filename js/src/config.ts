@@ -4,9 +4,8 @@
  */
 import type { FunctionSort } from './boundary.js';
 import type { Conflict, ConflictStrategy, StrategyName } from './conflict-shapes.js';
-import { badSetting } from './errors.js';
 import { Diagnostics, type LogSettings } from './diagnostics.js';
-import { FieldSyncError } from './errors.js';
+import { badSetting, FieldSyncError } from './errors.js';
 import { optionsText } from './input.js';
 import type { AnyRecords, EntityOf, Key } from './records.js';
 import { type FieldFunctions, readTransforms, type TransformSchema } from './transforms.js';
@@ -188,8 +187,6 @@ export interface SyncConfig<R = AnyRecords> {
   backgroundSync?: boolean | undefined;
   /** Whether a write may become part of an earlier unsent one of its record. Default true. */
   coalesce?: boolean | undefined;
-  /** What a person must give a `reason` for (`reason_required`), which the audit trail keeps. Default nothing. */
-  audit?: { requireReason?: readonly ('resolve' | 'discard')[] | undefined } | undefined;
   /** The diagnostic log, `client.diagnostics()`: without payloads, kept in memory alone. Default off. */
   log?: LogSettings | undefined;
   /** From which value on an alert is told (event `alert`, `client.alerts()`); `false` turns one off. */

@@ -46,9 +46,6 @@ pub struct Settings {
     pub require_reason: Vec<Act>,
     /// From which value on somebody should look; nothing for a kind of alert that is turned off.
     pub alerts: Numbers,
-    /// How long sessions and decided conflicts are kept: 1 to 36,500 days or for ever, default 90 and 365 days.
-    /// Whether the audit trail goes up to a server that takes it, default true.
-    pub audit_upload: bool,
     /// How long sessions, decided conflicts and the audit trail are kept: 1 to 36,500 days or for ever, default 90, 365 and 365.
     pub retention: Retention,
     /// Whether the audit trail goes up to a server that takes it, default true.
