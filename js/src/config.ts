@@ -5,7 +5,7 @@
 import type { FunctionSort } from './boundary.js';
 import type { Conflict, ConflictStrategy, StrategyName } from './conflict-shapes.js';
 import { Diagnostics, type LogSettings } from './diagnostics.js';
-import { badSetting, FieldSyncError } from './errors.js';
+import { badSetting } from './errors.js';
 import { optionsText } from './input.js';
 import type { AnyRecords, EntityOf, Key } from './records.js';
 import { type FieldFunctions, readTransforms, type TransformSchema } from './transforms.js';
@@ -269,9 +269,8 @@ export type AppFunctions = { readonly [S in FunctionSort]: { readonly [entity: s
 
 export function readConfig(config: SyncConfig<never>): Settings {
   if (typeof config !== 'object' || config === null) throw badSetting('', 'the configuration is an object');
-  const { token, backgroundSync = true, rules, validators, transforms, ...others } = config;
+  const { token, backgroundSync = true, rules, validators, transforms, log, ...others } = config;
   const { turns, fields } = readTransforms(transforms);
-  const { token, backgroundSync = true, rules, validators, log, ...others } = config;
   const functions: AppFunctions = {
     rule: functionsOf('rules', rules),
     validator: functionsOf('validators', validators),

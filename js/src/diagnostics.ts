@@ -110,6 +110,10 @@ function factsOf(event: SyncEvent): Told {
       const { code, entity, conflictId, recordId } = event;
       return ['warn', 'data', { code, entity, conflictId, recordId }];
     }
+    case 'audit': {
+      const { code, reason, number } = event;
+      return ['warn', 'session', { code, reason, number }];
+    }
     case 'alert': {
       const { code, value, limit, over = false } = event;
       return [over ? 'info' : 'warn', 'session', { code, value, limit, over }];
