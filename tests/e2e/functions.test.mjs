@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { openStage } from './support-stage.mjs';
+import { openStage, sync } from './support-stage.mjs';
 
 const SCHEMA = {
   name: 'clinic',
@@ -43,10 +43,6 @@ describe('a rule that is a function', { timeout: 120_000 }, () => {
   });
   after(() => stage?.close());
 
-  const sync = async (tab) => {
-    const { success, errors } = await tab.evaluate(() => globalThis.app.client.engine.sync());
-    assert.ok(success, JSON.stringify(errors));
-  };
   /** Both changed the dose of a pet, and the other has sent that. */
   const disputed = async (name) => {
     await here.evaluate(
