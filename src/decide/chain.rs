@@ -201,17 +201,24 @@ fn replaced_base(new: &[(&Operation, Operation)], base: &Base) -> Option<Base> {
     replaced(new, base.follows()?).map(|by| Base::After(by.id.clone()))
 }
 
-/// Lets deletes that follow on the records of a group be members of it where it is issued anew, with what was written between
-/// and what goes along, if nothing of it was sent: behind the group they could wait for it while it waits for them, because
-/// a record goes only after what refers to it. Gives their IDs.
-fn joining(db: &mut Cache, work: &Work<'_>, sealed: &Seals, members: &mut Vec<Queued>, rows: &mut Vec<OverlayRow>) -> Run<Vec<OpId>> {
+/// Lets what follows on the records of a group be a member of it where the group is issued anew, if it takes references away
+/// and nothing of it was sent: behind the group it could wait for that while that waits for it, because a record goes only
+/// after what refers to it. With it comes what was written together with it. Gives the IDs of the new members.
+fn joining(
+    db: &mut Cache,
+    work: &Work<'_>,
+    old: &Operation,
+    sealed: &Seals,
+    members: &mut Vec<Queued>,
+    rows: &mut Vec<OverlayRow>,
+) -> Run<Vec<OpId>> {
     let is_open = |(stored, other): &Queued| stored.state == State::Pending && !stored.is_imported() && !sealed.contains(other.seq);
     let (mut more, mut around_more): (Vec<Queued>, Vec<OverlayRow>) = Default::default();
     for row in rows.iter() {
         let pending = whole_operations(db, work, row)?;
         let is_member = |(_, operation): &Queued| members.iter().any(|(_, member)| member.id == operation.id);
         let after = pending.iter().rposition(is_member).map_or(0, |at| at + 1);
-        if pending[after..].last().is_none_or(|(_, last)| last.action != Action::Delete) {
+        if pending[after..].iter().all(|(stored, _)| stored.drops.is_empty()) {
             continue;
         }
         for (_, operation) in &pending[after..] {
@@ -226,7 +233,14 @@ fn joining(db: &mut Cache, work: &Work<'_>, sealed: &Seals, members: &mut Vec<Qu
         return Ok(Vec::new());
     }
     let joined = more.iter().map(|(_, operation)| operation.id.clone()).collect();
-    members.extend(more);
+    // Before what may wait for it, and behind what it follows.
+    let is_followed = |(stored, member): &Queued| {
+        member.id != old.id && more.iter().any(|(other, operation)| other.row == stored.row && operation.entity == member.entity)
+    };
+    let last = members.iter().rposition(is_followed).map_or(0, |at| at + 1);
+    let own = members.iter().position(|(_, member)| member.id == old.id && member.action == Action::Delete);
+    let at = own.map_or(members.len(), |own| own.max(last));
+    members.splice(at..at, more);
     for other in around_more {
         if !rows.iter().any(|row| row.is(&other)) {
             rows.push(other);
@@ -241,7 +255,7 @@ pub(super) fn reissue(db: &mut Cache, work: &mut Work<'_>, row: &mut OverlayRow,
     let Instead { old, by, onto, clock } = instead;
     let sealed = work.seals(db)?.clone();
     let (mut members, mut others) = around(db, work, old)?;
-    let joined = if old.group.is_some() { joining(db, work, &sealed, &mut members, &mut others)? } else { Vec::new() };
+    let joined = if old.group.is_some() { joining(db, work, old, &sealed, &mut members, &mut others)? } else { Vec::new() };
     // Whole, whether the base holds them or not: what stands in their places must do all that they were to do.
     let pending = whole_operations(db, work, row)?;
     let mut followed: Vec<OpId> = Vec::new();

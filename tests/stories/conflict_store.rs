@@ -206,6 +206,25 @@ fn many_are_decided_in_bounded_transactions() {
 }
 
 #[test]
+fn many_are_decided_for_a_reason_that_the_trail_keeps_of_each() {
+    tell(async {
+        let world = World::new();
+        let (device, _, _, _) = open(&world, 2).await;
+        let here = device.tab_with(json!({"audit": {"requireReason": ["resolve"]}})).await;
+        let refused = here.engine.resolve_many(r#"{"type": "client-wins"}"#, "{}", false).await.expect_err("why?");
+        assert_eq!((refused.code, find(&here, json!({"state": "open"})).await.len()), ("reason_required", 2));
+        let why = r#"{"type": "client-wins", "reason": "the vet said so"}"#;
+        let done = here.engine.resolve_many(why, "{}", false).await.expect("decided");
+        assert_eq!(done["resolved"].as_array().map(Vec::len), Some(2));
+        for conflict in here.engine.conflicts().await.expect("read") {
+            let about = json!({"operation": conflict["operation"]["id"], "event": "superseded"}).to_string();
+            let told = here.engine.audit_query("", &about, true).await.expect("told");
+            assert_eq!(told[0]["reason"], "the vet said so");
+        }
+    });
+}
+
+#[test]
 fn conflicts_of_one_group_are_decided_one_after_another() {
     tell(async {
         let world = World::new();

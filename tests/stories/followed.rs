@@ -147,6 +147,23 @@ fn what_was_kept_and_deleted_since_goes_with_the_delete_that_is_sent_again() {
 }
 
 #[test]
+fn what_was_kept_and_refers_to_another_since_lets_the_delete_go_that_is_sent_again() {
+    tell(async {
+        let (world, here, there, stall, parked) = kept().await;
+        let other = value(&here.create("farm", json!({"name": "Buchen"})).await);
+        here.update("stall", &stall, json!({"farmId": other})).await;
+        here.update("stall", &stall, json!({"name": "south"})).await;
+        here.engine.retry(&parked, None).await.expect("sent again");
+        all_in_sync([&here, &there, &here]).await;
+        let left = seen(&here).await;
+        assert_eq!((waiting(&here).await, &left), (Vec::new(), &seen(&there).await));
+        let farms: Vec<&Value> = left["farm"].as_array().expect("a list").iter().map(|farm| &farm["name"]).collect();
+        assert_eq!((farms, &left["stall"][0]["name"]), (vec![&json!("Buchen")], &json!("south")), "{left}");
+        assert_eq!(open_there(&world).await, 0);
+    });
+}
+
+#[test]
 fn a_delete_that_was_given_up_and_is_written_again_takes_along_what_was_kept() {
     tell(async {
         let (_world, here, there, stall, parked) = kept().await;
