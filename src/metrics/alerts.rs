@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{STATUSES, first_error, number, status};
-use crate::value::{Object, from_value};
+use crate::value::{Object, from_value, to_value};
 
 /// One kind of alert.
 #[derive(Clone, Copy, Debug)]
@@ -99,20 +99,21 @@ pub fn carry(before: &Object, session: &mut Object) -> (f64, f64) {
         true => number(before, "failures") + 1,
         false => 0,
     };
-    let mut recent: Vec<[u64; 2]> = before.get("recent").and_then(|recent| from_value(recent).ok()).unwrap_or_default();
+    let mut recent: Vec<(u64, u64)> = before.get("recent").and_then(|recent| from_value(recent).ok()).unwrap_or_default();
     let [sent, met] = [number(session, "operations"), number(session, "met")];
-    match recent.last_mut().filter(|last| last[0] < TOGETHER) {
-        Some(last) => *last = [last[0] + sent, last[1] + met],
-        None if sent > 0 => recent.push([sent, met]),
+    match recent.last_mut().filter(|last| last.0 < TOGETHER) {
+        Some(last) => *last = (last.0 + sent, last.1 + met),
+        None if sent > 0 => recent.push((sent, met)),
         None => {}
     }
-    let sum = |of: &[[u64; 2]], at: usize| of.iter().map(|counts| counts[at]).sum::<u64>();
-    while recent.len() > 1 && sum(&recent[1..], 0) >= RECENT {
+    let sum = |of: &[(u64, u64)]| of.iter().fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1));
+    while recent.len() > 1 && sum(&recent[1..]).0 >= RECENT {
         recent.remove(0);
     }
-    let rate = sum(&recent, 1) as f64 / sum(&recent, 0).max(RECENT) as f64;
+    let (sent, met) = sum(&recent);
+    let rate = met as f64 / sent.max(RECENT) as f64;
     session.insert("failures".to_owned(), failures.into());
-    session.insert("recent".to_owned(), json!(recent));
+    session.insert("recent".to_owned(), to_value(&recent));
     (failures as f64, rate)
 }
 
