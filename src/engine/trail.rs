@@ -2,6 +2,7 @@
 //! tenant's chain, so that nobody can write the past of this device anew without being found. No operation ever waits for it,
 //! and no session fails by it.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::events::Event;
@@ -11,7 +12,7 @@ use crate::audit::Stored;
 use crate::decide::{Point, Remember, Rows, page_after, page_of};
 use crate::platform::Host;
 use crate::platform::network::answer as answer_to;
-use crate::protocol::{StatusResponse, TrailHead, TrailResponse, paths};
+use crate::protocol::{Reply, TrailHead, paths};
 use crate::store::{Durability, Store};
 use crate::value::{to_text, to_value};
 
@@ -30,6 +31,17 @@ pub(super) enum Trail {
     Taken(Option<u64>),
     /// It did not take it, and that was told.
     Refused,
+}
+
+/// Of a [`crate::protocol::TrailResponse`] and a [`crate::protocol::StatusResponse`] what is wanted here: one reader for both.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct There {
+    reply: Reply,
+    #[serde(default)]
+    trail: TrailHead,
+    #[serde(default)]
+    audit_head: String,
 }
 
 impl<S: Store, H: Host> Engine<S, H> {
@@ -95,12 +107,18 @@ impl<S: Store, H: Host> Engine<S, H> {
             let begins = TrailHead { through: anchor.number, head: anchor.hash };
             [",\"begins\":", &to_text(&begins)].concat()
         });
+        let more = [",\"rows\":[", &texts.join(","), "]", &begins.unwrap_or_default()].concat();
+        Ok(self.ask_trail(cancel, paths::AUDIT, &more).await?.trail)
+    }
+
+    /// What the server says of the trail when it is asked for this.
+    async fn ask_trail(&self, cancel: &Cancel, path: &'static str, more: &str) -> Result<There, SyncError> {
         let head = self.head();
-        let body = ["{\"head\":", &to_text(&head), ",\"rows\":[", &texts.join(","), "]", &begins.unwrap_or_default(), "}"].concat();
-        let answer = self.exchange(cancel, paths::AUDIT, body).await?;
-        let answer: TrailResponse = answer_to(&answer, &head.request_id)?;
-        Self::epoch(&head, &answer.reply)?;
-        Ok(answer.trail)
+        let body = ["{\"head\":", &to_text(&head), more, "}"].concat();
+        let answer = self.exchange(cancel, path, body).await?;
+        let there: There = answer_to(&answer, &head.request_id)?;
+        Self::epoch(&head, &there.reply)?;
+        Ok(there)
     }
 
     /// Whether what the server has ends in a row of this trail. Then that is remembered.
@@ -121,14 +139,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             if self.inner.offline.get() {
                 return Err(SyncError::new("network", "this client is set offline", true));
             }
-            let head = self.head();
-            let body = ["{\"head\":", &to_text(&head), "}"].concat();
-            let answer = self.exchange(&Cancel::default(), paths::STATUS, body).await?;
-            let answer: StatusResponse = answer_to(&answer, &head.request_id)?;
-            Self::epoch(&head, &answer.reply)?;
-            let trail = answer.trail.unwrap_or_default();
+            let There { trail, audit_head, .. } = self.ask_trail(&Cancel::default(), paths::STATUS, "").await?;
             let ok = self.is_ours(&trail).await?;
-            Ok(json!({"through": trail.through, "head": trail.head, "ok": ok, "auditHead": answer.audit_head}))
+            Ok(json!({"through": trail.through, "head": trail.head, "ok": ok, "auditHead": audit_head}))
         };
         asked.await.unwrap_or_else(|error: SyncError| json!({"ok": false, "error": to_value(&error)}))
     }
