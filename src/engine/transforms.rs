@@ -146,8 +146,9 @@ impl<S: Store, H: Host> Engine<S, H> {
             let items = going.iter().filter_map(|op| queue.get(op.seq).map(|item| (op.seq, item)));
             let without = items.filter(|(_, item)| item.row.wire.is_none());
             let of = |(seq, item): (u64, &Item)| {
-                // What was sealed before there was a transform went up as it is.
-                let plain = seals.contains(seq) && state.was_plain(&schema, &item.operation.entity);
+                // What was sealed before there was a transform went up as it is; what was written before has the server's form.
+                let before = seals.contains(seq) || item.operation.schema < schema.version;
+                let plain = before && state.was_plain(&schema, &item.operation.entity);
                 (seq, item.row.body.clone(), plain)
             };
             without.map(of).collect()
