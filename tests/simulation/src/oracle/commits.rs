@@ -190,8 +190,9 @@ impl Commits {
             (chain.version, chain.deleted) = (change.version, change.kind == Kind::Delete);
             known.changes.push(change.clone());
         }
-        for (group, Members { of, first_of, there }) in groups {
-            hold(Invariant::I3, of == there.len() && first_of.iter().all(|first| *first == of), &|| {
+        for (group, Members { of, first_of, firsts, there }) in groups {
+            let whole = first_of.iter().all(|first| *first == of) || are_whole(bodies, &firsts);
+            hold(Invariant::I3, of == there.len() && whole, &|| {
                 format!("of the {of} operations of the group {group}, once {first_of:?}, {there:?} took effect together")
             });
         }
@@ -219,6 +220,8 @@ struct Members<'b> {
     of: usize,
     /// And how many did under the names that these had at first.
     first_of: BTreeSet<usize>,
+    /// These names.
+    firsts: BTreeSet<&'b OpId>,
     there: BTreeSet<&'b OpId>,
 }
 
@@ -240,9 +243,22 @@ fn groups<'b>(bodies: &'b Bodies, batch: &WriteBatch) -> BTreeMap<&'b OpId, Memb
         let members = found.entry(operation.group.as_ref().map_or(&operation.id, |group| &group.id)).or_default();
         members.of = of(operation);
         members.first_of.insert(of(first));
+        members.firsts.insert(&first.id);
         members.there.insert(&operation.id);
     }
     found
+}
+
+/// Whether of each group that operations were sent in at first all are there. A group that is issued anew may take others in,
+/// whole ones as well: it grows, and none is ever taken apart.
+fn are_whole(bodies: &Bodies, firsts: &BTreeSet<&OpId>) -> bool {
+    let group = |operation: &Operation| operation.group.as_ref().map(|group| group.id.clone());
+    let sent = |id: &OpId| bodies.get(id).map(|(operation, _)| operation);
+    let groups: BTreeSet<OpId> = firsts.iter().filter_map(|first| group(sent(first)?)).collect();
+    bodies.values().all(|(operation, _)| {
+        let is_first = operation.supersedes.as_ref().and_then(sent).is_none();
+        !is_first || firsts.contains(&operation.id) || !group(operation).is_some_and(|group| groups.contains(&group))
+    })
 }
 
 impl Tenant {
