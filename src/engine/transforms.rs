@@ -94,7 +94,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn has_form(&self, entity: &str, record: &Object) -> Result<(), EngineError> {
         self.record_in(Form::Wire, entity, record).await.map(drop).map_err(|error| {
             let details = json!({"entity": entity, "path": error.0});
-            EngineError::with(FAILED, &error.to_string(), details)
+            EngineError::with("transform_failed", &error.to_string(), details)
         })
     }
 
