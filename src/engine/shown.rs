@@ -7,7 +7,7 @@ use crate::conflict::{Conflict, ConflictState, FoundBy, Step};
 use crate::decide::{Preview, RecordState, RecordView};
 use crate::model::{Action, Base, Kind, OpId, Operation, RecordId, TempId, Version};
 use crate::outbox::{Item, Standing, State};
-use crate::protocol::ConflictKind;
+use crate::protocol::{ConflictKind, Outcome};
 use crate::schema::Fault;
 use crate::value::{Delta, Object, to_value};
 
@@ -100,6 +100,18 @@ fn payload(operation: &Operation) -> Payload<'_> {
 /// An operation, and the record's version at the server after it, where that is known.
 pub(super) fn operation(operation: &Operation, state: &str, server_version: Option<Version>) -> Value {
     to_value(&shown_operation(operation, state, server_version))
+}
+
+/// An operation, and what the server said of it.
+pub(super) fn outcome(operation: &Operation, outcome: &Outcome) -> Value {
+    let (state, version) = match outcome.original() {
+        Outcome::Applied { version, .. } => ("applied", Some(*version)),
+        Outcome::Conflict { server, .. } => ("conflict", Some(server.version).filter(|version| *version != Version::LOST)),
+        Outcome::Rejected { .. } => ("rejected", None),
+        Outcome::Blocked { .. } => ("blocked", None),
+        Outcome::Deferred { .. } | Outcome::Duplicate { .. } => ("deferred", None),
+    };
+    self::operation(operation, state, version)
 }
 
 #[derive(Serialize)]

@@ -289,7 +289,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     ) -> Result<Vec<u64>, SyncError> {
         let shown: Vec<Value> = {
             let queue = self.inner.queue.borrow();
-            let shown = |(op, outcome): (&Going, &Outcome)| queue.get(op.seq).map(|item| show_outcome(&item.operation, outcome));
+            let shown = |(op, outcome): (&Going, &Outcome)| queue.get(op.seq).map(|item| shown::outcome(&item.operation, outcome));
             going.iter().zip(&outcomes).filter_map(shown).collect()
         };
         let ended: Vec<Value> = going.iter().zip(&outcomes).filter_map(|(op, outcome)| show_result(op, outcome)).collect();
@@ -392,15 +392,4 @@ fn show_result(op: &Going, outcome: &Outcome) -> Option<Value> {
         shown["message"] = message;
     }
     Some(shown)
-}
-
-fn show_outcome(operation: &crate::model::Operation, outcome: &Outcome) -> Value {
-    let (state, version) = match outcome.original() {
-        Outcome::Applied { version, .. } => ("applied", Some(*version)),
-        Outcome::Conflict { server, .. } => ("conflict", Some(server.version).filter(|version| *version != Version::LOST)),
-        Outcome::Rejected { .. } => ("rejected", None),
-        Outcome::Blocked { .. } => ("blocked", None),
-        Outcome::Deferred { .. } | Outcome::Duplicate { .. } => ("deferred", None),
-    };
-    shown::operation(operation, state, version)
 }

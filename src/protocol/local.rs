@@ -13,13 +13,16 @@ impl ServerState {
 }
 
 impl Outcome {
-    /// In the form of the app; by the entity's name here. One that tells of a record which has no form here decides nothing:
-    /// its operation is sent again.
+    /// In the form of the app; by the entity's name here. A conflict with a record that has no form here is shown to nobody: its
+    /// operation is parked. Sent again as it is, it would be given this answer for ever; a retry meets what the record is then.
     pub fn here(self, schema: &Schema, entity: &str, asked: &mut Asked<'_>) -> Self {
         let path = |path: String| schema.path_here(entity, &path);
         match self {
             Self::Conflict { conflict_id, kind, real_id, server, done, constraint } => {
-                let Ok(server) = server.here(schema, entity, asked) else { return Self::Deferred { retry_after_ms: 0 } };
+                let server = match server.here(schema, entity, asked) {
+                    Ok(server) => server,
+                    Err(error) => return Self::unshown(&error, path),
+                };
                 let constraint = constraint.map(|broken| {
                     let data = broken.data.and_then(|data| schema.turned(entity, Form::Local, &data, asked).ok());
                     Box::new(Broken { fields: broken.fields.into_iter().map(path).collect(), data, ..*broken })
@@ -33,16 +36,20 @@ impl Outcome {
                 }
                 Self::Rejected { error: Rejection { path: error.path.map(path), faults, ..error } }
             }
-            Self::Duplicate { original } => match original.here(schema, entity, asked) {
-                unsaid @ Self::Deferred { .. } => unsaid,
-                original => Self::Duplicate { original: Box::new(original) },
-            },
+            Self::Duplicate { original } => Self::Duplicate { original: Box::new(original.here(schema, entity, asked)) },
             Self::Blocked { waits_for } => {
                 let name = |text: String| TempId::parse(&text).map_or(text, |temp| schema.temp_in(Form::Local, temp).to_string());
                 Self::Blocked { waits_for: waits_for.into_iter().map(name).collect() }
             }
             plain @ (Self::Applied { .. } | Self::Deferred { .. }) => plain,
         }
+    }
+}
+
+impl Outcome {
+    fn unshown(error: &NoForm, path: impl Fn(String) -> String) -> Self {
+        let (code, message) = ("transform_failed".to_owned(), error.to_string());
+        Self::Rejected { error: Rejection { code, message, path: Some(path(error.0.clone())), faults: Vec::new() } }
     }
 }
 

@@ -319,3 +319,32 @@ fn unsent_work_in_a_file_goes_up_from_another_device_in_the_same_form() {
         assert!(third.sync().await.success);
     });
 }
+
+#[test]
+fn a_conflict_with_a_record_that_has_no_form_here_is_parked_and_met_anew() {
+    tell(async {
+        let stage = Stage::set().await;
+        stage.anna.create("pet", json!({"name": "Rex", "born": 0, "species": "dog"})).await;
+        assert!(stage.anna.sync().await.success);
+        let id = stage.there().await["id"].to_string();
+        stage.dora.update("animals", &id, json!({"birth_date": "1970-01-01T00:00:01Z", "species": "X"})).await;
+        assert!(stage.dora.sync().await.success);
+        stage.world.pass(1_000);
+        stage.anna.update("pet", &id, json!({"born": 2_000})).await;
+        let result = stage.anna.up().await;
+        assert_eq!((result.conflicts, result.failed), (0, 1), "nobody is shown what cannot be");
+        let item = stage.anna.queue().await.remove(0);
+        let reason = &item["reason"];
+        assert_eq!((&item["state"], &reason["code"], &reason["path"]), (&json!("parked"), &json!("transform_failed"), &json!("species")));
+        stage.dora.update("animals", &id, json!({"species": "C"})).await;
+        assert!(stage.dora.sync().await.success);
+        stage.anna.engine.retry(item["operationId"].as_str().expect("an ID"), None).await.expect("sent again");
+        assert_eq!(stage.anna.up().await.conflicts, 1);
+        let conflict = stage.anna.engine.conflicts().await.expect("read").remove(0);
+        assert_eq!((&conflict["serverData"]["born"], &conflict["serverData"]["species"]), (&json!(1_000), &json!("cat")));
+        let key = conflict["id"].as_u64().expect("a key");
+        stage.anna.engine.resolve(key, r#"{"type": "client-wins"}"#).await.expect("decided");
+        assert!(stage.anna.sync().await.success && stage.anna.queue().await.is_empty());
+        assert_eq!(stage.there().await["birth_date"], "1970-01-01T00:00:02.000Z");
+    });
+}
