@@ -108,6 +108,8 @@ bugs! {
     UndoneOver,
     /// A conflict that another device met is decided on the record as it was when it was told of.
     HeldOnOldState,
+    /// What was written while a conflict was open is decided with it, and not kept with what lost.
+    MeanwhileForgotten,
     /// What an operation was written on is taken for what its record stands on by now.
     GroundForgotten,
     /// The server remembers no updates.

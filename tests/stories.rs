@@ -70,6 +70,8 @@ mod log;
 mod looking_over;
 #[path = "stories/mapping.rs"]
 mod mapping;
+#[path = "stories/meanwhile.rs"]
+mod meanwhile;
 #[path = "stories/merging.rs"]
 mod merging;
 #[path = "stories/orphans.rs"]

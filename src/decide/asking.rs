@@ -3,10 +3,14 @@
 //! dies in between leaves the mark, and the next one asks; and a function by which tabs die is asked no more after
 //! [`ASKED_MAX`] times.
 
+use std::rc::Rc;
+
 use super::cache::{Cache, Decision, Run, all_readable};
+use super::held::renewed;
 use super::rows::conflict_row;
 use crate::conflict::{Conflict, Filter, filter::of_asking};
 use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::schema::Schema;
 
 /// So often a function is asked about one conflict. Then a person decides.
 const ASKED_MAX: u32 = 3;
@@ -16,6 +20,8 @@ const LOOKED_AT: u32 = 2;
 /// Marks the next conflict as asked about, right before it is, and leaves others to a person.
 #[derive(Clone, Debug)]
 pub struct Asking {
+    /// The app's schema.
+    pub schema: Rc<Schema>,
     /// The entities for which there is a function here.
     pub entities: Vec<String>,
     /// Those that a function does not decide, as they were shown to it, and why.
@@ -50,8 +56,11 @@ impl Decision for Asking {
         db.prefetch(reads.iter().cloned());
         let (mut batch, mut out) = (Vec::new(), Asked::default());
         for read in &reads {
-            for mut conflict in all_readable::<Conflict>(db, read)? {
-                let answered = self.left.iter().find(|(left, _)| left.id == conflict.id && conflict.is_as_asked(left));
+            let stored: Vec<Conflict> = all_readable(db, read)?;
+            let mut shown = stored.clone();
+            renewed(db, &self.schema, &mut shown)?;
+            for (mut conflict, mut shown) in stored.into_iter().zip(shown) {
+                let answered = self.left.iter().find(|(left, _)| left.id == conflict.id && shown.is_as_asked(left));
                 let asked = conflict.asks.unwrap_or_default();
                 match answered.map(|(_, why)| *why).or((asked >= ASKED_MAX).then_some(Asked::UNSETTLED)) {
                     Some(why) => {
@@ -63,7 +72,8 @@ impl Decision for Asking {
                     None => {
                         conflict.asks = Some(asked + 1);
                         batch.push(Write::Put(Table::Conflicts, conflict_row(&conflict)));
-                        out.asked = Some(conflict);
+                        shown.asks = conflict.asks;
+                        out.asked = Some(shown);
                     }
                 }
             }

@@ -47,7 +47,7 @@ impl Fresh {
 }
 
 /// The stored rows of a record's operations, with the changes made so far.
-fn whole_operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<Queued>> {
+pub(super) fn whole_operations(db: &mut Cache, work: &Work<'_>, row: &OverlayRow) -> Run<Vec<Queued>> {
     db.prefetch(row.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
     let mut found = Vec::new();
     for op in &row.ops {

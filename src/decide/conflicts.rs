@@ -174,7 +174,7 @@ impl ListConflicts {
         let wanted = self.filter.limit.map_or(usize::MAX, size);
         let more_after = last.filter(|_| looked.len() < wanted);
         looked.truncate(wanted);
-        renewed(db, &mut looked)?;
+        renewed(db, &self.schema, &mut looked)?;
         Ok(Ok(ConflictPage { found: looked, more_after }))
     }
 }
@@ -188,7 +188,7 @@ impl Decision for ListConflicts {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         if let Some(id) = self.only {
             let mut found: Vec<Conflict> = db.all(&Read::Get(Table::Conflicts, id.into()))?;
-            renewed(db, &mut found)?;
+            renewed(db, &self.schema, &mut found)?;
             return Ok((Vec::new(), Ok(ConflictPage { found, more_after: None })));
         }
         Ok((Vec::new(), self.page(db)?))

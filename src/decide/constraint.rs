@@ -5,9 +5,10 @@
 //! has nothing there that could stand: it is created anew, or given up as in [`super::items`].
 
 use super::cache::{Cache, Run};
-use super::chain::{Instead, Onto, around, reissue};
+use super::chain::{Instead, Onto, reissue};
 use super::intent::{Place, WriteError};
 use super::items::{give_up, whole_queue};
+use super::meanwhile::{Later, absorb, told};
 use super::outcomes::{Outcomes, ask};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, record};
@@ -60,7 +61,6 @@ impl Resolve {
         let (Resolution::Merge(Some(exactly)), Some(declared)) = (&self.resolution, declared) else { return Ok(None) };
         let sync = SyncState::look(db)?;
         // All that is looked at here and later, so that it comes in few rounds: who is missing waits below.
-        let _ = around(db, work, &conflict.operation);
         db.prefetch([IdRow::read(&conflict.entity, &conflict.record)]);
         if let Some(other) = &conflict.other {
             let in_base = BaseRow::read(sync.generation, &conflict.entity, &other.id);
@@ -90,12 +90,18 @@ impl Resolve {
     }
 
     /// Ends the conflict of a record that the server refused to create.
-    pub(super) fn unborn(&self, db: &mut Cache, work: &mut Work<'_>, mut conflict: Conflict) -> Run<Result<bool, ResolveError>> {
+    pub(super) fn unborn(
+        &self,
+        db: &mut Cache,
+        work: &mut Work<'_>,
+        mut conflict: Conflict,
+        (met, taken): (Operation, Vec<Later>),
+    ) -> Run<Result<bool, ResolveError>> {
         let unknown = |id| Ok(Err(ResolveError::Unknown(id)));
-        let Some((stored, old)) = work.outbox(db, conflict.operation.seq)? else { return unknown(conflict.id) };
+        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return unknown(conflict.id) };
         let data = match (&self.resolution, &conflict.operation.action) {
             (Resolution::ServerWins, _) if !self.gives_up => return Ok(Err(ResolveError::NoReason)),
-            (Resolution::ServerWins, _) => return self.never_born(db, work, conflict),
+            (Resolution::ServerWins, _) => return self.never_born(db, work, conflict, met),
             (Resolution::Merge(Some(exactly)), _) => exactly.clone(),
             (_, Action::Create { data }) => data.clone(),
             (_, Action::Update { .. } | Action::Delete) => return unknown(conflict.id),
@@ -104,18 +110,19 @@ impl Resolve {
         if let Some(error) = refusal(&self.schema, &conflict.entity, &action, Some(&data)) {
             return Ok(Err(error.into()));
         }
-        // What it will need later too, so that it all comes in few rounds: who is missing waits below.
-        let _ = around(db, work, &old);
         let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return unknown(conflict.id) };
         let sync = SyncState::look(db)?;
         let by = Operation { action, base: Base::None, stamp: work.stamp(), stamps: Sorted::new(), ..conflict.operation.clone() };
         row.conflict = None;
+        let gone = absorb(db, work, &mut row, &stored, &conflict, taken)?;
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let instead = Instead { old: &conflict.operation, by, onto: Onto::AsItWas { behind: None }, clock };
         reissue(db, work, &mut row, instead, &self.fresh)?;
         work.put(row);
         let by = work.in_place_of(&conflict.operation.id);
+        told(work, &gone, by.as_ref());
         conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), by, Some(&data), Some(&self.schema));
+        conflict.operation = met;
         work.conflict(&conflict);
         Ok(Ok(true))
     }
@@ -127,7 +134,7 @@ impl Resolve {
     }
 
     /// Gives the record up, with the transaction that it is part of. Refused while anything else that is unsent needs it.
-    fn never_born(&self, db: &mut Cache, work: &mut Work<'_>, mut conflict: Conflict) -> Run<Result<bool, ResolveError>> {
+    fn never_born(&self, db: &mut Cache, work: &mut Work<'_>, mut conflict: Conflict, met: Operation) -> Run<Result<bool, ResolveError>> {
         let queue = whole_queue(db, &self.schema)?;
         let own = &conflict.operation;
         let given_up = queue.dependents(own.seq);
@@ -147,6 +154,7 @@ impl Resolve {
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         give_up(db, work, &items, &self.user, clock, Some(conflict.id))?;
         conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), None, None, Some(&self.schema));
+        conflict.operation = met;
         work.conflict(&conflict);
         Ok(Ok(true))
     }

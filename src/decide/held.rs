@@ -11,6 +11,7 @@ use super::cache::{Cache, Decision, Run};
 use super::cascade::following;
 use super::effects::Effects;
 use super::intent::{Place, WriteError};
+use super::meanwhile::shown_with;
 use super::overlay::{OpRef, OverlayRow};
 use super::rebase::{ServerClock, after};
 use super::resolve::{Resolution, Resolve, ResolveError};
@@ -121,9 +122,11 @@ fn key_of(name: &str) -> u64 {
     NAMED_FROM | digits.fold(0, |key, digit| key << 4 | u64::from(digit))
 }
 
-/// Shows open conflicts that other devices met with the record as it is here by now, which is what somebody decides on:
-/// pages bring news of the record, and none of the conflict.
-pub(super) fn renewed(db: &mut Cache, found: &mut [Conflict]) -> Run<()> {
+/// Shows open conflicts as they are by now, which is what somebody decides on: those of this device with what was written here
+/// meanwhile, those that other devices met with the record as it is here, because pages bring news of that, and none of the
+/// conflict.
+pub(super) fn renewed(db: &mut Cache, schema: &Schema, found: &mut [Conflict]) -> Run<()> {
+    shown_with(db, schema, found)?;
     let mut held: Vec<&mut Conflict> = found.iter_mut().collect();
     held.retain(|conflict| conflict.met_at_offset_ms.is_some() && conflict.state == ConflictState::Open);
     if held.is_empty() {

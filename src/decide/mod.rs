@@ -29,6 +29,7 @@ mod intent;
 mod items;
 mod load;
 mod look;
+mod meanwhile;
 mod mend;
 mod merge;
 mod orphans;

@@ -8,6 +8,7 @@ use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, Onto, around, reissue, stood_on};
 use super::effects::Effects;
 use super::intent::WriteError;
+use super::meanwhile::{Later, absorb, meanwhile, told};
 use super::rebase::{ServerClock, after};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
@@ -165,6 +166,11 @@ impl Resolve {
         let Some(mut conflict) = found.filter(|conflict| conflict.state == ConflictState::Open) else {
             return Ok(Err(ResolveError::Unknown(id)));
         };
+        let met = conflict.operation.clone();
+        let taken = match conflict.met_at_offset_ms {
+            Some(_) => Vec::new(),
+            None => self.with_meanwhile(db, work, &mut conflict)?,
+        };
         if self.asked.as_ref().is_some_and(|asked| !conflict.is_as_asked(asked)) {
             return Ok(Ok(false));
         }
@@ -186,11 +192,9 @@ impl Resolve {
             return Ok(Err(error.into()));
         }
         if conflict.is_of_new() {
-            return self.unborn(db, work, conflict);
+            return self.unborn(db, work, conflict, (met, taken));
         }
         let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Err(ResolveError::Unknown(id))) };
-        // What it will need later too, so that it all comes in few rounds: who is missing waits below.
-        let _ = around(db, work, &conflict.operation);
         let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(Err(ResolveError::Unknown(id))) };
         let sync = SyncState::look(db)?;
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
@@ -214,6 +218,7 @@ impl Resolve {
         }
         let stood = after(server.data.clone(), &by.action);
         row.conflict = None;
+        let gone = absorb(db, work, &mut row, &stored, &conflict, taken)?;
         let known = row.version;
         let instead = Instead { old: &conflict.operation, by, onto: Onto::Judged(&server), clock };
         reissue(db, work, &mut row, instead, &self.fresh)?;
@@ -227,10 +232,23 @@ impl Resolve {
             conflict.renew(self.fresh.now);
         }
         let by = work.in_place_of(&conflict.operation.id);
+        told(work, &gone, by.as_ref());
         let who = if self.asked.is_some() { "rule" } else { &self.user };
         conflict.resolve(self.fresh.now, who, self.resolution.name(), by, stood.as_ref(), Some(&self.schema));
+        conflict.operation = met;
         work.conflict(&conflict);
         Ok(Ok(true))
+    }
+
+    /// Puts into a conflict of this device what was written on its record meanwhile.
+    fn with_meanwhile(&self, db: &mut Cache, work: &Work<'_>, conflict: &mut Conflict) -> Run<Vec<Later>> {
+        // What it will need later too, so that it all comes in few rounds: who is missing waits below.
+        let _ = around(db, work, &conflict.operation);
+        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Vec::new()) };
+        let Some(row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(Vec::new()) };
+        let waiting = row.waiting.clone().filter(|state| state.version >= conflict.server.version);
+        let server = waiting.unwrap_or_else(|| conflict.server.clone());
+        meanwhile(db, work, &row, conflict, &server)
     }
 
     /// What the end of a conflict comes to, after it was taken.

@@ -189,6 +189,8 @@ impl<'w> Work<'w> {
     /// Writes an overlay row.
     pub(super) fn put(&mut self, row: OverlayRow) {
         self.touch(&row.entity, &row.id);
+        // Its open conflict is shown with what was written since.
+        self.effects.conflicts.extend(row.conflict.filter(|open| !self.effects.conflicts.contains(open)));
         let (entity, key) = (row.entity.clone(), row.key.clone());
         self.change(&entity, &key, Some(row));
     }
@@ -320,7 +322,7 @@ impl<'w> Work<'w> {
     /// Stores a conflict.
     pub(super) fn conflict(&mut self, conflict: &Conflict) {
         self.write(Write::Put(Table::Conflicts, conflict_row(conflict)));
-        self.effects.conflicts.push(conflict.id);
+        self.effects.conflicts.extend(Some(conflict.id).filter(|id| !self.effects.conflicts.contains(id)));
     }
     /// Takes a conflict away.
     pub(super) fn forget(&mut self, conflict: u64) {

@@ -41,7 +41,7 @@ pub enum Event {
     },
     /// The outbox is another.
     Queue,
-    /// A conflict was found or has ended.
+    /// A conflict was found, has ended, or something was written on its record meanwhile.
     Conflict {
         /// Its key.
         id: u64,

@@ -34,7 +34,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             return Ok(false);
         }
         loop {
-            let decision = Asking { entities: entities.clone(), left, now: self.now() };
+            let decision = Asking { schema: self.inner.settings.schema.clone(), entities: entities.clone(), left, now: self.now() };
             let round = self.decide(Durability::Relaxed, decision).await?;
             for (conflict, why) in &round.left {
                 // Whoever left the others has told why.

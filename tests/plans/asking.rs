@@ -22,7 +22,8 @@ fn desk() -> Desk {
 }
 
 fn ask(desk: &Desk, entities: &[&str], left: Vec<(Conflict, &'static str)>) -> Asked {
-    desk.decide(Asking { entities: entities.iter().map(|entity| (*entity).to_owned()).collect(), left, now: 1_700_000_000_000 })
+    let entities = entities.iter().map(|entity| (*entity).to_owned()).collect();
+    desk.decide(Asking { schema: desk.schema.clone(), entities, left, now: 1_700_000_000_000 })
 }
 
 fn answer(desk: &Desk, asked: &Conflict) -> Resolved {

@@ -115,7 +115,7 @@ fn for_the_server_the_record_goes_and_can_be_brought_back() {
             assert!(ben.queue().await.is_empty() && anna.sync().await.success);
             let mut names: Vec<String> = anna.all(entity).await.iter().map(|record| record["name"].to_string()).collect();
             names.sort();
-            assert_eq!(names, ["\"Ada\"", "\"Bo\""]);
+            assert_eq!(names, ["\"Ada\"", "\"Bob\""], "with what was written after the refusal");
         });
     }
 }

@@ -85,7 +85,9 @@ fn what_waited_behind_an_open_conflict_is_judged_with_the_decision() {
         let world = World::new();
         let (here, there, id) = shared(&world).await;
         here.update("pet", &id.to_string(), json!({"dose": 2})).await;
-        here.update("pet", &id.to_string(), json!({"name": "Max"})).await;
+        // Of a transaction: no part of it is decided with the conflict.
+        let update = json!({"kind": "update", "entity": "pet", "id": id, "set": {"name": "Max"}});
+        transaction(&here, json!([update, {"kind": "create", "entity": "client", "data": {"name": "Ada"}}])).await;
         world.pass(1_000);
         there.update("pet", &id.to_string(), json!({"dose": 3, "name": "Tom"})).await;
         assert!(there.sync().await.success && here.down().await.errors.is_empty());

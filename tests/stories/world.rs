@@ -318,6 +318,16 @@ impl Tab {
         }
         told
     }
+    /// The conflicts of which something was told since this was asked last.
+    pub fn conflicts_told(&self) -> Vec<u64> {
+        let mut told = Vec::new();
+        while let Ok(event) = self.events.borrow_mut().try_recv() {
+            if let Event::Conflict { id } = event {
+                told.push(id);
+            }
+        }
+        told
+    }
     /// The server refuses every upload that holds this text with this status; with nothing, it does so no more.
     pub fn poison(&self, poison: Option<(&'static str, u16)>) {
         self.poison.replace(poison);

@@ -15,7 +15,7 @@ const EARLIER: u64 = 20_000;
 const LATER: u64 = 60_000;
 
 pub(super) fn all() -> Vec<Scenario> {
-    vec![twice_in_one(), two_behind_another(), carried()]
+    vec![twice_in_one(), two_behind_another(), carried(), meanwhile()]
 }
 
 /// A device that knows what is there and fetches seldom.
@@ -81,5 +81,38 @@ fn carried() -> Scenario {
     stage.end(
         "carried to later work",
         "Work is carried to a device of the same person that has written the same field since, and sends both.",
+    )
+}
+
+fn meanwhile() -> Scenario {
+    let mut stage = Stage::new(LATER);
+    stage.plan.resolve_at_end = false;
+    let (vet, office) = (stage.device("anna"), stage.device("ben"));
+    stage.by_hand(vet);
+    stage.settings(vet).coalesce = false;
+    stage.create(OPEN, vet, "pet", "rex", json!({"dose": "one", "name": "Rex"}));
+    // A person who was not heard asks once more.
+    for at in [OPEN, 4_000] {
+        stage.step(at, vet, Step::Sync);
+    }
+    stage.see(OPEN, office, "rex", json!({}));
+    stage.update(6_500, office, "rex", json!({"dose": "three"}));
+    stage.update(6_500, vet, "rex", json!({"dose": "two"}));
+    for at in [40_000, 42_000] {
+        stage.step(at, vet, Step::Sync);
+    }
+    stage.update(44_000, vet, "rex", json!({"dose": "four"}));
+    stage.update(44_000, vet, "rex", json!({"room": "2"}));
+    stage.step(46_000, vet, Step::Resolve { name: "rex".to_owned(), strategy: json!({"type": "server-wins"}) });
+    for at in [48_000, 50_000] {
+        stage.step(at, vet, Step::Sync);
+    }
+    stage.expect("rex", json!({"dose": "three", "name": "Rex", "room": "2"}));
+    stage.needs("conflict for a person", 1);
+    stage.needs("conflict resolved by hand", 1);
+    stage.end(
+        "written while a conflict is open",
+        "Somebody writes on in what is in conflict, and beside it, and decides for the other side: one decision is enough, and what \
+         lost is kept.",
     )
 }
