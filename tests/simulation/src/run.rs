@@ -290,8 +290,21 @@ fn idle(world: &Rc<World>) -> bool {
     !world.sim.is_violated()
 }
 
+/// The same at a moment when nothing is on its way: what the server waits for is asked for again and again, and says only
+/// between two questions what holds it.
+fn queues_at_rest(world: &Rc<World>) -> Vec<Result<Vec<Value>, String>> {
+    let asked = |queue: &Result<Vec<Value>, String>| queue.iter().flatten().any(|item| item["state"] == "syncing");
+    for _ in 0..ASK_AGAIN_MS / LOOK_MS {
+        let queues = queues(world);
+        if !queues.iter().any(asked) {
+            return queues;
+        }
+    }
+    queues(world)
+}
+
 fn compare(world: &Rc<World>) {
-    let queues = queues(world);
+    let queues = queues_at_rest(world);
     for (queue, database) in queues.iter().zip(&world.databases) {
         for item in queue.iter().flatten() {
             world.sim.tell(|| format!("{} still has {item}", database.name));

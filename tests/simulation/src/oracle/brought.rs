@@ -81,8 +81,8 @@ fn restored(conflict: &Conflict, was: Option<&Object>, is: Option<&Object>) -> R
         Action::Update { delta: lost } => becomes(conflict, "restore", was, is, lost),
         // The whole record comes back; what others have put into it meanwhile stays.
         Action::Create { data } => {
-            let has = |is: &Object| data.iter().all(|(field, value)| renamed(value) || is.get(field) == Some(value));
-            is.is_some_and(has).then_some(()).ok_or_else(|| format!("conflict {} brings back {is:?} for {data:?}", conflict.id))
+            let has = is.is_some_and(|is| data.iter().all(|(field, value)| holds(is.get(field), value)));
+            has.then_some(()).ok_or_else(|| format!("conflict {} brings back {is:?} for {data:?}", conflict.id))
         }
         Action::Delete => is.is_none().then_some(()).ok_or_else(|| format!("conflict {} deletes, and {is:?} stands", conflict.id)),
     }
@@ -144,6 +144,14 @@ fn at(record: Option<&Object>, place: &Pointer) -> Change {
     record.and_then(|record| place.find(record)).map_or(Change::Unset, |value| Change::Set(value.clone()))
 }
 
+/// Whether all of a value stands there, beside whatever others have put into it.
+fn holds(is: Option<&Value>, value: &Value) -> bool {
+    match (is, value) {
+        (Some(Value::Object(is)), Value::Object(value)) => value.iter().all(|(key, value)| holds(is.get(key), value)),
+        (is, value) => renamed(value) || is == Some(value),
+    }
+}
+
 /// Whether it names a record by an ID that may be another by now.
 fn may_be_renamed(change: &Change) -> bool {
     matches!(change, Change::Set(value) if renamed(value))
@@ -169,6 +177,18 @@ mod tests {
             "base": {}, "local": {"a": 1, "b": 1}, "server": {"version": "2", "data": {"a": 2, "b": 2}, "stamp": [1, 0]},
             "fields": ["a", "b"], "detectedAt": 1, "state": "resolved", "steps": [{"step": "resolved", "at": 1, "lost": lost, "left": left}]});
         serde_json::from_value(conflict).expect("a conflict")
+    }
+
+    #[test]
+    fn a_record_that_comes_back_stands_beside_what_others_put_into_it() {
+        let lost = json!({"notes": {"text": "here"}, "phone": ["1"]});
+        let mut conflict = decided(json!({}));
+        conflict.steps[0].lost = Some(Action::Create { data: lost.as_object().cloned().expect("an object") });
+        let back = |is: Value| restored(&conflict, None, is.as_object());
+        assert_eq!(back(json!({"notes": {"text": "here", "n": 4}, "phone": ["1"], "name": "there"})), Ok(()));
+        for less in [json!({"notes": {"n": 4}, "phone": ["1"]}), json!({"notes": {"text": "here"}, "phone": ["1", "2"]}), json!({})] {
+            assert!(back(less.clone()).is_err(), "{less}");
+        }
     }
 
     #[test]
