@@ -17,6 +17,13 @@ use crate::value::Object;
 /// The most IDs that a refusal names.
 const DEPENDENTS_NAMED_MAX: usize = 20;
 
+/// So many levels of records go along: those that refer to the one that goes, those that refer to these, and so on.
+const LEVELS_MAX: usize = 3;
+
+fn too_deep() -> WriteError {
+    WriteError::Value { code: "too_large", reason: "a delete takes along at most three levels of records: delete in parts".to_owned() }
+}
+
 /// What follows a delete.
 #[derive(Debug, Default)]
 pub(super) struct Following {
@@ -47,6 +54,7 @@ pub(super) fn following(
     let mut goes = Seen::default();
     goes.insert(place.entity, id);
     let (mut gone, mut cleared, mut in_the_way): (Vec<OverlayRow>, Vec<OverlayRow>, Vec<(String, RecordId)>) = Default::default();
+    let mut depth = 0;
     let mut level = vec![(place.entity.to_owned(), id.clone())];
     while !level.is_empty() {
         let mut found: Vec<(usize, OverlayRow)> = Vec::new();
@@ -75,6 +83,11 @@ pub(super) fn following(
         }
         if gone.len() + cleared.len() > OPERATIONS_MAX {
             return Ok(Err(too_many()));
+        }
+        // Each level is a round of reading, of which a transaction has few.
+        depth += 1;
+        if depth > LEVELS_MAX && !next.is_empty() {
+            return Ok(Err(too_deep()));
         }
         level = next;
     }

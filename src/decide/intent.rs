@@ -9,7 +9,7 @@ use super::state::SyncState;
 use super::work::Work;
 use crate::model::{Action, RecordId};
 use crate::plan::{Read, Table};
-use crate::schema::{Entity, Fault, Reference, Schema, check_references, map_references, references, references_set};
+use crate::schema::{Entity, Fault, OnDelete, Reference, Schema, check_references, map_references, on_delete, references, references_set};
 use crate::value::{Delta, FieldPath, KeyRange, Limits, Object};
 
 /// What the app wants.
@@ -273,18 +273,20 @@ impl<'p> Place<'p> {
         gone.map(|old| (old.entity, old.id)).collect()
     }
 
-    /// The records that visibly refer to one, itself left out.
+    /// Asks for the rows in which the records that refer to one are found.
+    fn prefetch_referring(&self, db: &mut Cache, sync: &SyncState, id: &RecordId) {
+        for (from, path) in self.schema.referring_to(self.entity) {
+            db.prefetch([OverlayRow::read_referring(from, path.as_str(), id), read_below(sync, from, path, id)]);
+        }
+    }
+
+    /// The records that visibly refer to one, itself left out. Of those that go along with it the same is asked already: it
+    /// comes in the round in which these are known.
     pub(super) fn referring(&self, db: &mut Cache, work: &Work<'_>, sync: &SyncState, id: &RecordId) -> Run<Vec<OverlayRow>> {
         let paths: Vec<_> = self.schema.referring_to(self.entity).collect();
         let in_overlay = |(from, path): &(&str, &FieldPath)| OverlayRow::read_referring(from, path.as_str(), id);
-        let in_base = |(from, path): &(&str, &FieldPath)| {
-            if sync.is_indexed(from, path.as_str()) {
-                BaseRow::read_index(sync.generation, from, path.as_str(), KeyRange::only(id.to_key()))
-            } else {
-                Read::range(Table::Base, BaseRow::range(sync.generation, from))
-            }
-        };
-        db.prefetch(paths.iter().map(in_overlay).chain(paths.iter().map(in_base)));
+        let in_base = |(from, path): &(&str, &FieldPath)| read_below(sync, from, path, id);
+        self.prefetch_referring(db, sync, id);
         let mut found: Vec<OverlayRow> = Vec::new();
         let refers_now = |row: &OverlayRow| {
             let document = serde_json::Value::Object(row.view.clone().unwrap_or_default());
@@ -306,6 +308,16 @@ impl<'p> Place<'p> {
             below.extend(db.all::<BaseRow>(&in_base(place))?.into_iter().filter(refers).map(|row| (place.0, row)));
         }
         db.prefetch(below.iter().map(|(entity, row)| OverlayRow::read_by_id(entity, &row.id)));
+        let here = found.iter().filter_map(|row| Some((row.entity.as_str(), &row.id, row.view.as_ref()?)));
+        for (entity, row, data) in here.chain(below.iter().map(|(entity, row)| (*entity, &row.id, &row.data))) {
+            let rule = self
+                .schema
+                .entity(entity)
+                .and_then(|declared| on_delete(declared, data, &|target, held| target == self.entity && held == id));
+            if rule == Some(OnDelete::Cascade) {
+                Place { schema: self.schema, entity }.prefetch_referring(db, sync, row);
+            }
+        }
         for (entity, row) in below {
             // What the overlay says of a record hides what the base says.
             if work.overlay_by_id(db, entity, &row.id)?.is_none() {
@@ -316,6 +328,15 @@ impl<'p> Place<'p> {
         seen.insert(self.entity, id);
         found.retain(|row| seen.insert(&row.entity, &row.id));
         Ok(found)
+    }
+}
+
+/// The rows of `base` in which whoever refers to a record at this path is found.
+fn read_below(sync: &SyncState, from: &str, path: &FieldPath, id: &RecordId) -> Read {
+    if sync.is_indexed(from, path.as_str()) {
+        BaseRow::read_index(sync.generation, from, path.as_str(), KeyRange::only(id.to_key()))
+    } else {
+        Read::range(Table::Base, BaseRow::range(sync.generation, from))
     }
 }
 

@@ -102,13 +102,24 @@ impl<'d, 'w> Writing<'d, 'w> {
             };
             let others = cleared.into_iter().map(clear).chain(gone.into_iter().map(|row| (row, Action::Delete)));
             let fresh = Fresh::after(id, self.write.now);
+            let mut missing = false;
             for (other, action) in others {
                 let (follower, own) = ((other.entity.clone(), other.id.clone()), self.work.take_id(&fresh));
-                if self.change(&own, other, action, grouped)?.is_err() {
-                    // One that cannot be changed so, because it is not as it may be already, stands in the way after all.
-                    let dependents = vec![follower];
-                    return Ok(Err(WriteError::HasDependents { entity: row.entity, id: row.id, dependents }));
+                match self.change(&own, other, action, grouped) {
+                    // All that go name their rows, so that those come in one round, however many they are.
+                    Err(Stop::Wait) => missing = true,
+                    changed => {
+                        if changed?.is_err() && !missing {
+                            // One that cannot be changed so, because it is not as it may be already, stands in the way after all.
+                            let dependents = vec![follower];
+                            return Ok(Err(WriteError::HasDependents { entity: row.entity, id: row.id, dependents }));
+                        }
+                    }
                 }
+            }
+            if missing {
+                self.change(id, row, action, grouped)?.ok();
+                return Err(Stop::Wait);
             }
         }
         self.change(id, row, action, grouped)

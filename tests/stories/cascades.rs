@@ -231,3 +231,58 @@ fn the_trail_tells_of_each_record_that_went() {
         assert_eq!(told, [r#""cow""#, r#""cow""#, r#""stall""#, r#""farm""#]);
     });
 }
+
+/// Folders in folders, which all go with the outermost.
+fn folders() -> Value {
+    json!({"name": "files", "version": 1, "entities": {"folder": {"references": {"in": "folder"}, "onDelete": {"in": "cascade"}}}})
+}
+
+#[test]
+fn however_many_go_along_with_unsent_changes_they_are_read_together() {
+    tell(async {
+        let (_world, here, there) = two(&folders(), &json!({})).await;
+        let top = here.create("folder", json!({"name": "all"})).await;
+        let mut within = Vec::new();
+        for number in 0..6 {
+            within.push(here.create("folder", json!({"in": value(&top), "number": number})).await);
+        }
+        all_in_sync([&here, &there, &here]).await;
+        for id in &within {
+            here.update("folder", id, json!({"set": {"name": "changed"}})).await;
+        }
+        for number in 6..12 {
+            here.create("folder", json!({"in": value(&top), "number": number})).await;
+        }
+        here.delete("folder", &top).await;
+        all_in_sync([&here, &there, &here]).await;
+        assert_eq!((here.all("folder").await, there.all("folder").await), (Vec::new(), Vec::new()));
+    });
+}
+
+#[test]
+fn a_tree_goes_with_its_root_or_not_at_all() {
+    tell(async {
+        for depth in 1..=6 {
+            let (_world, here, there) = two(&folders(), &json!({})).await;
+            let root = here.create("folder", json!({"name": "root"})).await;
+            let mut tree = vec![root.clone()];
+            for _ in 0..depth {
+                let within = here.create("folder", json!({"in": value(tree.last().expect("the root"))})).await;
+                tree.push(within);
+            }
+            all_in_sync([&here, &there, &here]).await;
+            for id in &tree[1..] {
+                here.update("folder", id, json!({"set": {"name": "changed"}})).await;
+            }
+            if depth > 3 {
+                let refused = here.engine.delete("folder", &root).await.expect_err("it goes too deep");
+                assert_eq!((refused.code, here.all("folder").await.len()), ("too_large", depth + 1), "{refused}");
+                // In parts it goes.
+                here.delete("folder", &tree[depth - 2]).await;
+            }
+            here.delete("folder", &root).await;
+            all_in_sync([&here, &there, &here]).await;
+            assert_eq!((here.all("folder").await, there.all("folder").await), (Vec::new(), Vec::new()), "{depth} levels");
+        }
+    });
+}
