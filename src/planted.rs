@@ -112,6 +112,10 @@ bugs! {
     MeanwhileForgotten,
     /// What an operation was written on is taken for what its record stands on by now.
     GroundForgotten,
+    /// What a restored server lost of the trail is not sent again.
+    TrailNotSentAgain,
+    /// Rows of the trail go that tell of what is unfinished.
+    TrailLetGoOpen,
     /// The server remembers no updates.
     ServerNoReceipt,
     /// The server takes an update whatever version it was written on.
@@ -122,6 +126,12 @@ bugs! {
     ServerCountsTwice,
     /// The server lets an update bring back a deleted record.
     ServerResurrects,
+    /// The server deletes a record, and leaves what came to it that its writer did not know.
+    ServerAlongLeft,
+    /// The server lets a second record have what only one may have.
+    ServerUniqueIgnored,
+    /// The server takes into a field what is declared to be no value of it.
+    ServerFieldsIgnored,
     /// The server's page says that it ends at the newest change, though it was cut off.
     ServerPageCut,
     /// The server takes a checkpoint from before what it has forgotten.

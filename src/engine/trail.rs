@@ -10,6 +10,7 @@ use super::session::SyncError;
 use super::{Cancel, Engine};
 use crate::audit::Stored;
 use crate::decide::{Point, Remember, Rows, page_after, page_of};
+use crate::planted::{Bug, is};
 use crate::platform::Host;
 use crate::platform::network::answer as answer_to;
 use crate::protocol::{Reply, TrailHead, paths};
@@ -73,7 +74,10 @@ impl<S: Store, H: Host> Engine<S, H> {
                 Err(error) if error.code == "aborted" || error.lineage.is_some() => return Err(error),
                 Err(error) => match &error.refused {
                     // A server from a backup has less than it had: what is still here it is given again.
-                    Some(told) if told["reason"] == "gap" && told["through"].as_u64().is_some_and(|through| through < from) => {
+                    Some(told)
+                        if told["reason"] == "gap"
+                            && told["through"].as_u64().is_some_and(|through| through < from && !is(Bug::TrailNotSentAgain)) =>
+                    {
                         inner.trail.set(Trail::Taken(told["through"].as_u64()));
                     }
                     Some(told) => self.refused_trail(told),

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use fieldsync::model::{Kind, Operation, RecordId};
+use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::limits::OPERATIONS_MAX;
 use fieldsync::schema::{OnDelete, on_delete, references, unset_references};
 use fieldsync::value::Sorted;
@@ -17,6 +18,9 @@ use crate::store::{Record, RecordKey};
 /// The changes that go along with the delete of a record: versions are given by who asks. Or why it cannot be deleted.
 pub(super) fn along(view: &Working, context: &Context<'_>, operation: &Operation, key: &RecordKey) -> Result<Vec<Write>, Stop> {
     let mut goes: BTreeSet<RecordKey> = [key.clone()].into();
+    if is(Bug::ServerAlongLeft) {
+        return Ok(Vec::new());
+    }
     let (mut gone, mut cleared): (Vec<&Record>, Vec<&Record>) = (Vec::new(), Vec::new());
     let mut level = vec![key.clone()];
     while !level.is_empty() {

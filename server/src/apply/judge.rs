@@ -333,7 +333,7 @@ impl Case<'_> {
     fn allowed(&self, data: Object) -> Result<Object, Stop> {
         let data = within_limits(data)?;
         let faults = faults(self.entity, &data);
-        if faults.is_empty() { Ok(data) } else { Err(Stop::invalid(&self.operation.entity, faults)) }
+        if faults.is_empty() || is(Bug::ServerFieldsIgnored) { Ok(data) } else { Err(Stop::invalid(&self.operation.entity, faults)) }
     }
 
     fn next_version(&self) -> Version {

@@ -3,6 +3,7 @@
 //! before a constraint was declared can be changed.
 
 use fieldsync::model::Version;
+use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::{Broken, ConflictKind, Outcome, ServerState};
 use fieldsync::value::Object;
 
@@ -37,7 +38,7 @@ pub(super) fn taken_from(
     let Some(declared) = context.schema.entity(&key.entity) else { return Ok(None) };
     for holding in declared.taken(before.and_then(|before| before.data.as_ref()), data) {
         let unique = UniqueKey { entity: key.entity.clone(), holding };
-        let Some(holder) = view.holder(&unique, key)? else { continue };
+        let Some(holder) = view.holder(&unique, key)?.filter(|_| !is(Bug::ServerUniqueIgnored)) else { continue };
         // Asked for here, so that it is there when the conflict is opened.
         view.record(holder)?;
         let (key, fields) = (before.map(|before| before.key.clone()), declared.unique_fields(&unique.holding.name));

@@ -2,6 +2,7 @@
 //! are on at all and how often (swarm testing: Groce and others, 2012). A run with few kinds of faults goes
 //! deep where a run with all of them never comes.
 
+use crate::declared::Declared;
 use crate::executor::Owner;
 use crate::fault::{Death, Fault, Faults, Rates, Site};
 use crate::plan::{Action, ContextPlan, DatabasePlan, DevicePlan, Plan, What};
@@ -125,6 +126,9 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
     let often = if workload == Workload::Eventful { 4 } else { 1 };
     let mut actions = actions(&mut random, contexts.len(), length, backups, often);
     decisions(&mut Random::new(seed, 6), contexts.len(), length, often, &mut actions);
+    let declared = if workload == Workload::Puts { Declared::default() } else { Declared::draw(seed) };
+    actions.extend(declared.days(seed, contexts.len(), length));
+    actions.sort_by_key(|action| action.at);
     let mut faults = rates(&mut random);
     // From a source of its own: no other draw depends on it.
     let mut rotten = Random::new(seed, 4);
@@ -148,6 +152,7 @@ pub(crate) fn plan(seed: u64, workload: Workload) -> Plan {
         backups,
         new_entity: workload != Workload::Puts,
         resolve_at_end: random.chance(500),
+        declared,
         expected: Vec::new(),
     }
 }

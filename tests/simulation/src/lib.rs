@@ -6,6 +6,7 @@
 
 mod act;
 mod conflicts;
+pub mod declared;
 mod draw;
 mod executor;
 pub mod exhaustive;

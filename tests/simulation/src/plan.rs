@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::declared::Declared;
 use crate::executor::Owner;
 use crate::fault::{Death, Fault, Faults, Site};
 use crate::script::{Expected, Step};
@@ -241,6 +242,9 @@ pub struct Plan {
     pub new_entity: bool,
     /// Whether somebody resolves what is in conflict at the end.
     pub resolve_at_end: bool,
+    /// What its schema declares beyond the plainest.
+    #[serde(default)]
+    pub declared: Declared,
     /// What must have come of a script in the end.
     #[serde(default)]
     pub expected: Vec<Expected>,

@@ -108,6 +108,7 @@ pub fn run(plan: &Plan, wanted: Wanted) -> Outcome {
         outcome.operations += history.calls;
         outcome.saved += history.saved.len() as u64;
     }
+    outcome.marks.extend(lock(&world.server.watch).commits.marks.clone());
     for (invariant, count) in &lock(&world.server.watch).commits.checks {
         *outcome.checks.entry(*invariant).or_insert(0) += count;
     }

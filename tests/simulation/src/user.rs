@@ -47,7 +47,7 @@ pub(crate) struct History {
 }
 
 /// What a call may be refused with, beside success.
-const REFUSALS: [&str; 20] = [
+const REFUSALS: [&str; 22] = [
     "storage_full",
     "storage_aborted",
     "storage_unavailable",
@@ -68,6 +68,8 @@ const REFUSALS: [&str; 20] = [
     "unsent_work",
     "nothing_to_restore",
     "nothing_to_undo",
+    "unique_violation",
+    "invalid_record",
 ];
 
 /// Texts that break what is not careful.
@@ -79,6 +81,11 @@ impl World {
         self.sim.tell(|| format!("context {}: refused: {} {error}", context.owner, error.code));
         let expected = REFUSALS.contains(&error.code) || self.database_of(context).is_damaged(error.code);
         self.sim.check(Invariant::Sound, expected, || format!("context {}: {} {error} {}", context.owner, error.code, error.details));
+        match error.code {
+            "unique_violation" => self.sim.mark("value taken here"),
+            "invalid_record" => self.sim.mark("record invalid here"),
+            _ => {}
+        }
         *self.database_of(context).history.borrow_mut().refused.entry(error.code).or_insert(0) += 1;
     }
 
@@ -97,6 +104,7 @@ impl World {
                 if entity == "pet" {
                     data.insert("dose".to_owned(), json!(links % 10));
                 }
+                data.extend(self.plan.declared.fields(entity, number));
                 // Now and then the record that somebody else already refers to.
                 let promised = history.borrow_mut().promised.get_mut(entity).filter(|_| links.is_multiple_of(3)).and_then(Vec::pop);
                 if let Some(id) = promised {
@@ -123,6 +131,7 @@ impl World {
                     set.extend(self.links(context, engine, entity, field >> 8)?);
                 }
                 let unset: &[&str] = if field % 13 == 0 && name != "phone" { &["phone"] } else { &[] };
+                set.extend(self.plan.declared.fields(entity, number));
                 let expected = set.get(name).cloned();
                 let replays = database.rows.replays.get();
                 let saved = engine.update(entity, &id, &json!({"set": set, "unset": unset}).to_string()).await?;

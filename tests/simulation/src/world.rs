@@ -29,27 +29,6 @@ use crate::user::History;
 /// The engine as it runs here.
 pub(crate) type SimEngine = Engine<SimStore, SimHost>;
 
-/// The entities of every run.
-pub(crate) const SCHEMA: &str = r#"{"name": "clinic", "version": 1, "entities": {
-    "client": {"indexes": ["name"]},
-    "pet": {"references": {"clientId": "client", "motherId": "pet"}, "conflicts": {"fields": {"dose": "manual"}}},
-    "appointment": {"references": {"petId": "pet", "clientId": "client"}},
-    "note": {"references": {"appointmentId": "appointment"}, "key": "text"},
-    "tag": {"key": "uuid"},
-    "product": {"conflicts": {"default": "client-wins", "fields": {"stock": "counter", "labels": "set", "parts": {"list": "id"}}}},
-    "order": {"references": {"lines[].productId": "product", "clientId": "client"}, "conflicts": {"default": "server-wins"}}}}"#;
-
-/// The same, a release later: another index and another entity.
-pub(crate) const SCHEMA_NEXT: &str = r#"{"name": "clinic", "version": 2, "entities": {
-    "client": {"indexes": ["name", "phone"]},
-    "pet": {"indexes": ["name"], "references": {"clientId": "client", "motherId": "pet"}, "conflicts": {"fields": {"dose": "manual"}}},
-    "appointment": {"references": {"petId": "pet", "clientId": "client"}},
-    "note": {"references": {"appointmentId": "appointment"}, "key": "text"},
-    "tag": {"key": "uuid"},
-    "product": {"conflicts": {"default": "client-wins", "fields": {"stock": "counter", "labels": "set", "parts": {"list": "id"}}}},
-    "order": {"references": {"lines[].productId": "product", "clientId": "client"}, "conflicts": {"default": "server-wins"}},
-    "invoice": {"references": {"clientId": "client"}}}}"#;
-
 /// A database of a device.
 pub(crate) struct Database {
     pub(crate) plan: DatabasePlan,
@@ -105,8 +84,7 @@ pub(crate) fn canary(tenant: &str) -> String {
 impl World {
     pub(crate) fn new(plan: &Plan, wanted: Wanted) -> Rc<Self> {
         let sim = Sim::new(plan, wanted.story);
-        let parse = |text| Rc::new(Schema::parse(text).expect("the schema of the simulation is one"));
-        let (schema, earlier) = (parse(SCHEMA_NEXT), parse(SCHEMA));
+        let (schema, earlier) = (plan.declared.schema(true), plan.declared.schema(false));
         let watermark = if plan.backups { Watermark::Backup } else { Watermark::Commit };
         let server = Rc::new(Server::new(plan.seed, &schema, watermark, wanted.sqlite));
         let canaries: BTreeMap<String, String> =
@@ -220,11 +198,14 @@ impl World {
 
     fn settings(&self, context: &Context) -> Settings {
         let plan = &self.database_of(context).plan;
-        let settings = serde_json::json!({
-            "tenant": plan.tenant, "user": plan.user, "baseUrl": "/api/v1/sync", "autoSync": context.plan.auto_sync, "audit": {"upload": false},
+        let mut settings = serde_json::json!({
+            "tenant": plan.tenant, "user": plan.user, "baseUrl": "/api/v1/sync", "autoSync": context.plan.auto_sync, "audit": {"upload": self.plan.declared.trail},
             "batchSize": plan.batch_size, "pageSize": plan.page_size, "batchSizeMax": plan.batch_max, "coalesce": plan.coalesce, "pollMs": plan.poll_ms, "timeoutMs": plan.timeout_ms,
             "schema": {"name": "clinic", "version": 1, "entities": {"client": {}}},
         });
+        if self.plan.declared.trail {
+            settings["retention"] = serde_json::json!({"syncLogDays": 1, "conflictsDays": 1, "auditDays": 1});
+        }
         let mut settings = Settings::parse(&settings.to_string()).expect("the settings of the simulation are ones");
         settings.schema = if context.upgraded.get() { self.schema.clone() } else { self.earlier.clone() };
         settings
@@ -327,7 +308,8 @@ impl World {
         let upgraded = self.contexts.iter().any(|context| context.upgraded.get());
         for context in &self.contexts {
             self.sim.executor.thaw(context.owner);
-            if context.upgraded.get() != upgraded || context.database.get() != context.plan.database {
+            // A trail that was refused once, for its size too, goes up from the next opening on.
+            if self.plan.declared.trail || context.upgraded.get() != upgraded || context.database.get() != context.plan.database {
                 self.close(context.owner);
             }
             context.upgraded.set(upgraded);

@@ -5,12 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Version};
-use fieldsync::protocol::Outcome;
+use fieldsync::protocol::{ConflictKind, Outcome};
+use fieldsync::value::Hash;
 use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
+
+use serde_json::Value;
 
 use crate::oracle::items::Items;
 use crate::oracle::lines::{Bodies, Lines};
+use crate::oracle::related;
 use crate::oracle::silent::Past;
+use crate::oracle::trails::Trails;
 use crate::sim::Invariant;
 
 /// What the server said of an operation.
@@ -43,6 +48,10 @@ pub(crate) struct Tenant {
     past: Past,
     /// Whether the server ever went back to a backup of it, and lost what came since.
     pub(crate) restored: bool,
+    /// The trails of its devices.
+    pub(crate) trails: Trails,
+    /// Up to here the server has no tombstones any more.
+    pub(crate) forgotten: Version,
 }
 
 /// All tenants, what is known of operations, and the first broken promise.
@@ -67,6 +76,11 @@ pub(crate) struct Commits {
     /// The lineage that the last restore began.
     pub(crate) epoch: Option<String>,
     pub(crate) broken: Option<(Invariant, String)>,
+    /// The rows of their trails that devices have stored; and those that any server has taken.
+    pub(crate) rows: BTreeSet<Hash>,
+    pub(crate) taken: BTreeSet<Hash>,
+    /// Rare events.
+    pub(crate) marks: BTreeMap<&'static str, u64>,
     /// How often each promise was looked at.
     pub(crate) checks: BTreeMap<Invariant, u64>,
 }
@@ -109,7 +123,7 @@ impl Commits {
 
     /// Sees a batch that is about to be committed.
     pub(crate) fn see(&mut self, tenant: &str, batch: &WriteBatch) {
-        let Self { tenants, stands, broken, checks, carried, met_again, lines, items, .. } = self;
+        let Self { tenants, stands, broken, checks, marks, rows, taken, carried, met_again, lines, items, .. } = self;
         let bodies = &lines.bodies;
         let known = tenants.entry(tenant.to_owned()).or_default();
         let mut hold = |invariant, holds: bool, what: &dyn Fn() -> String| {
@@ -118,6 +132,14 @@ impl Commits {
                 broken.get_or_insert((invariant, what()));
             }
         };
+        for row in batch.audit.iter().filter_map(|row| serde_json::from_str::<Value>(&row.content).ok()) {
+            let held = known.trails.take(&row, rows);
+            hold(Invariant::I12, held.is_ok(), &|| held.clone().err().unwrap_or_default());
+            if row["trail"]["rows"].is_array() {
+                *marks.entry("trail taken").or_insert(0) += 1;
+                taken.extend(known.trails.rows.iter().cloned());
+            }
+        }
         for receipt in &batch.receipts {
             // Whoever was put on a state in the place of an operation that met one knew that one, if the same device
             // was told of it, and what was decided on it is not asked again. Not so, once, if it stands on a version of
@@ -167,6 +189,24 @@ impl Commits {
             hold(Invariant::I15, operation.author == change.user, &|| {
                 format!("{} of {} was applied for {}", change.operation, operation.author, change.user)
             });
+            if related::goes_along(batch, change, operation) {
+                let chain = known.chains.entry(change.key.clone()).or_default();
+                let holds = lines
+                    .schema
+                    .as_ref()
+                    .map_or(Ok(()), |schema| related::along(schema, &known.past, batch, change, operation, chain.version));
+                hold(Invariant::I10, holds.is_ok(), &|| holds.clone().err().unwrap_or_default());
+                known.past.enter_along(batch, change, operation);
+                *marks
+                    .entry(if change.kind == Kind::Delete { "went along at the server" } else { "reference ended at the server" })
+                    .or_insert(0) += 1;
+                (chain.version, chain.deleted) = (change.version, change.kind == Kind::Delete);
+                known.changes.push(change.clone());
+                continue;
+            }
+            if operation.seen.is_some() && operation.group.is_some() {
+                *marks.entry("deleted with what refers to it").or_insert(0) += 1;
+            }
             let left = known.stands_on(operation, stands);
             let chain = known.chains.entry(change.key.clone()).or_default();
             let stood = (chain.version != Version(0)).then_some(chain.version);
@@ -197,7 +237,11 @@ impl Commits {
             });
         }
         known.sequence = known.sequence.max(batch.state.sequence);
-        let mut effects: Vec<&OpId> = batch.changes.iter().map(|change| &change.operation).collect();
+        for found in lines.schema.iter().flat_map(|schema| related::look(schema, &known.past, batch)) {
+            hold(Invariant::I10, found.is_ok(), &|| found.clone().err().unwrap_or_default());
+        }
+        let own = |change: &&ChangeRow| bodies.get(&change.operation).is_none_or(|(by, _)| !related::goes_along(batch, change, by));
+        let mut effects: Vec<&OpId> = batch.changes.iter().filter(own).map(|change| &change.operation).collect();
         effects.sort_unstable();
         hold(Invariant::I3, effects.windows(2).all(|pair| pair[0] != pair[1]), &|| {
             "an operation took effect twice in one batch".to_owned()
@@ -208,6 +252,8 @@ impl Commits {
 /// The version of the state that an operation is in conflict with.
 fn met(outcome: &Outcome) -> Option<Version> {
     match outcome {
+        // What another record has is no state of this one: it is asked again for as long as the other has it.
+        Outcome::Conflict { kind: ConflictKind::Constraint, .. } => None,
         Outcome::Conflict { server, .. } => Some(server.version),
         _ => None,
     }
@@ -265,7 +311,10 @@ impl Tenant {
     /// The version that an operation by itself is lost with.
     fn rests_on(&self, batch: &WriteBatch, receipt: &Receipt, bodies: &Bodies, stands: &BTreeMap<OpId, Version>) -> Option<Version> {
         let (Outcome::Applied { real_id, .. }, (operation, _)) = (&receipt.outcome, bodies.get(&receipt.operation)?) else { return None };
-        if let Some(change) = batch.changes.iter().find(|change| change.operation == receipt.operation) {
+        let own = |change: &&ChangeRow| {
+            change.operation == receipt.operation && change.key.id == *real_id && change.key.entity == operation.entity
+        };
+        if let Some(change) = batch.changes.iter().find(own) {
             return Some(change.version);
         }
         let key = RecordKey { entity: operation.entity.clone(), id: real_id.clone() };

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::oracle::commits::Commits;
 use crate::oracle::stored::{Stored, number, record_id};
-use crate::oracle::waiting;
+use crate::oracle::{trails, waiting};
 use crate::seams::server::{at_once, lock};
 use crate::sim::{Invariant, Sim};
 use crate::user::Saved;
@@ -116,6 +116,7 @@ impl Look<'_> {
         let words = commits.tenants.get(&self.database.plan.tenant);
         let mut conflicts = String::new();
         self.database.rows.with(Table::Conflicts, |table| table.rows().for_each(|row| conflicts.push_str(&row.text)));
+        watch.ended.values().for_each(|ended| conflicts.push_str(ended));
         // Every mark that reached the server in an operation that it applied, or that can still be seen here.
         let mut visible = BTreeSet::new();
         marks(&conflicts, &mut visible);
@@ -199,8 +200,8 @@ impl Look<'_> {
             // other names elsewhere, under which it is given up too; but under each of them somebody wrote it.
             let here = watch.forgotten.contains(id) || events.iter().any(|event| matches!(event, Event::Written { .. }));
             let brought = events.iter().any(|event| matches!(event, Event::Imported { .. })) || events.iter().all(Event::is_given_up);
-            // A conflict was taken back, and nothing had to be written for that.
-            let nothing = events.iter().all(|event| matches!(event, Event::Restored { .. } | Event::Undone { .. }));
+            // A conflict was taken back, or something was let go, and nothing had to be written for that.
+            let nothing = events.iter().all(|event| matches!(event, Event::Restored { .. } | Event::Undone { .. } | Event::Purged { .. }));
             let written = here || nothing || brought && elsewhere.is_some_and(|elsewhere| elsewhere.contains(id));
             self.sim.check(Invariant::I12, written, || format!("{}: {id} was never written: {events:?}", self.database.name));
         }
@@ -330,6 +331,9 @@ impl Look<'_> {
         });
         let mut chain = anchor.map_or_else(Chain::beginning, |anchor| Chain::at(anchor.number, anchor.hash));
         let mut ends = Ends::default();
+        if self.world.plan.declared.trail {
+            trails::taken(self.world, self.database, &rows);
+        }
         for (at, row) in rows.iter().enumerate() {
             let followed = chain.follow(row, rows.get(at + 1));
             self.sim.check(Invariant::I12, followed.is_ok(), || format!("{}: the trail breaks: {followed:?}", self.database.name));

@@ -22,6 +22,8 @@ pub(crate) type Bodies = BTreeMap<OpId, (Operation, String)>;
 pub(crate) struct Lines {
     pub(crate) bodies: Bodies,
     pub(super) rules: BTreeMap<String, ConflictRules>,
+    /// What is declared of records, as the server knows it.
+    pub(super) schema: Option<Schema>,
     /// The lineage of the server that stands now.
     lineage: String,
     /// The lineage that their sender knew when they first came.
@@ -104,6 +106,7 @@ impl Lines {
     pub(crate) fn learn(&mut self, schema: &Schema) {
         let entities = schema.entities.iter().map(|(name, entity)| (name.clone(), entity.conflicts.clone()));
         self.rules.extend(entities);
+        self.schema = Some(schema.clone());
     }
     /// A request comes.
     pub(crate) fn request(&mut self, head: &RequestHead) {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use fieldsync::model::{Action, Operation, Stamp, Version};
 use fieldsync::protocol::limits::CLOCK_TOLERANCE_MS;
 use fieldsync::schema::Rule;
-use fieldsync::value::{Object, Pointer};
+use fieldsync::value::{Delta, Object, Pointer};
 use fieldsync_server::store::{ChangeRow, RecordKey, WriteBatch};
 use serde_json::Value;
 
@@ -98,6 +98,27 @@ impl Past {
         let looked_at = lost.into_iter().chain(self.look(lines, &left, &change.key)).collect();
         self.records.entry(change.key.clone()).or_default().push(left);
         looked_at
+    }
+
+    /// Enters what goes along with a delete: nobody wrote it, so what it goes over is judged by what the schema says of it.
+    pub(crate) fn enter_along(&mut self, batch: &WriteBatch, change: &ChangeRow, operation: &Operation) {
+        let there = batch.records.iter().map(|(record, _)| record).find(|record| record.key == change.key);
+        let data = there.and_then(|record| record.data.clone());
+        let was = self.data(&change.key).and_then(Value::as_object).cloned().unwrap_or_default();
+        let action = data.as_ref().map_or(Action::Delete, |data| Action::Update { delta: Delta::diff(&was, data) });
+        let record = change.key.id.clone();
+        let by = Operation { entity: change.key.entity.clone(), record, action, ..operation.clone() };
+        let clock = Clock { offset_ms: 0, latest_ms: change.received_ms };
+        let left = Left { version: change.version, by, clock, data: data.map_or(Value::Null, Value::Object) };
+        self.records.entry(change.key.clone()).or_default().push(left);
+    }
+    /// A record as it stands; nothing if it is gone.
+    pub(super) fn data(&self, key: &RecordKey) -> Option<&Value> {
+        self.records.get(key)?.last().map(|left| &left.data).filter(|data| !data.is_null())
+    }
+    /// All that stand.
+    pub(super) fn living(&self) -> impl Iterator<Item = (&RecordKey, &Value)> {
+        self.records.keys().filter_map(|key| Some((key, self.data(key)?)))
     }
 
     fn look(&self, lines: &Lines, left: &Left, key: &RecordKey) -> Vec<Result<(), String>> {

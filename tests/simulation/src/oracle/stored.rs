@@ -17,6 +17,7 @@ use crate::oracle::brought;
 use crate::oracle::decisions::Decisions;
 use crate::oracle::items::written;
 use crate::oracle::records::Records;
+use crate::oracle::trails;
 use crate::oracle::written::OverlaySeen;
 use crate::seams::server::{Watch, lock};
 use crate::seams::store::Rows;
@@ -37,6 +38,11 @@ pub(crate) struct Stored {
     pub(super) name: String,
     pub(super) last: Option<(u64, Hash)>,
     pub(crate) trail: BTreeMap<OpId, Vec<Event>>,
+    /// Its rows, and those that were let go.
+    pub(super) audit: BTreeMap<u64, AuditRow>,
+    pub(super) purged: BTreeMap<u64, AuditRow>,
+    /// Conflicts that were decided, as they were last: what they kept may be let go with them.
+    pub(crate) ended: BTreeMap<Key, String>,
     /// Of a write that became part of another operation: how many events that one had then.
     pub(crate) joined: BTreeMap<OpId, usize>,
     pub(crate) outbox: BTreeMap<u64, Queued>,
@@ -78,6 +84,9 @@ impl Stored {
             decisions: Decisions::default(),
             last: None,
             trail: BTreeMap::new(),
+            audit: BTreeMap::new(),
+            purged: BTreeMap::new(),
+            ended: BTreeMap::new(),
             joined: BTreeMap::new(),
             outbox: BTreeMap::new(),
             overlay: BTreeMap::new(),
@@ -99,9 +108,17 @@ impl Stored {
 
     /// Begins anew with what is stored: after a loss of power.
     pub(crate) fn read_again(&mut self, rows: &Rows) {
-        let forgotten = std::mem::take(&mut self.forgotten);
+        let (forgotten, mut purged) = (std::mem::take(&mut self.forgotten), std::mem::take(&mut self.purged));
+        let ended = std::mem::take(&mut self.ended);
         self.forget();
-        self.forgotten = forgotten;
+        (self.forgotten, self.ended) = (forgotten, ended);
+        // What was let go is here no more, unless that was lost with the power.
+        let first = rows.with(Table::Audit, |found| found.rows().next().map(|row| number(&row.key)));
+        purged.retain(|seq, _| first.is_none_or(|first| *seq < first));
+        for entry in purged.values().flat_map(|row| &row.entries) {
+            self.trail.entry(entry.operation.clone()).or_default().push(entry.event.clone());
+        }
+        self.purged = purged;
         for table in Table::ALL {
             rows.with(table, |found| found.rows().for_each(|row| drop(self.put(None, table, row))));
         }
@@ -145,7 +162,9 @@ impl Stored {
 
     /// Sees a commit before it is applied.
     pub(crate) fn see(&mut self, sim: &Sim, batch: &[Write]) {
-        if batch.iter().any(|write| matches!(write, Write::DeleteRange(Table::Audit, _))) {
+        if trails::lets_go(batch) {
+            self.purged(sim, batch);
+        } else if batch.iter().any(|write| matches!(write, Write::DeleteRange(Table::Audit, _))) {
             self.wiped(sim, batch);
         }
         let page = batch.iter().any(|write| matches!(write, Write::Put(Table::State, row) if row.key == "sync".into()));

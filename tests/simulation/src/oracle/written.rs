@@ -4,7 +4,7 @@
 use std::collections::btree_map;
 
 use fieldsync::audit::{Event, Row as AuditRow};
-use fieldsync::conflict::Conflict;
+use fieldsync::conflict::{Conflict, ConflictState};
 use fieldsync::model::{RecordId, Version};
 use fieldsync::outbox::OutboxRow;
 use fieldsync::plan::{Row, Table};
@@ -56,6 +56,8 @@ impl Stored {
                 }
                 let link = link(&audit, previous.map(|(_, hash)| hash));
                 let (seq, holds) = (audit.seq, link == audit.hash);
+                lock(&self.truth.watch).commits.rows.insert(audit.hash.clone());
+                self.audit.insert(seq, audit.clone());
                 self.last = Some((audit.seq, audit.hash));
                 if let Some(sim) = sim {
                     self.last_coalesced = audit.entries.iter().any(|entry| matches!(entry.event, Event::Coalesced { by: Some(_), .. }));
@@ -162,6 +164,9 @@ impl Stored {
             },
             Table::Conflicts => {
                 let conflict: Conflict = serde_json::from_str(&row.text).map_err(unreadable)?;
+                if conflict.state != ConflictState::Open {
+                    self.ended.insert(row.key.clone(), row.text.clone());
+                }
                 if let (Some(sim), Some("rule")) = (sim, conflict.resolved_by.as_deref()) {
                     sim.mark("conflict by rule");
                 }
@@ -216,7 +221,7 @@ fn named(event: &Event) -> Option<&'static str> {
 }
 
 /// The link of an audit row, computed by what the documentation says of it.
-fn link(row: &AuditRow, previous: Option<&Hash>) -> Hash {
+pub(super) fn link(row: &AuditRow, previous: Option<&Hash>) -> Hash {
     let mut content = to_value(row);
     if let Some(fields) = content.as_object_mut() {
         fields.remove("hash");

@@ -31,6 +31,7 @@ impl Stage {
             backups: false,
             new_entity: true,
             resolve_at_end: true,
+            declared: crate::declared::Declared::default(),
             expected: Vec::new(),
         };
         Self { plan, needs: Vec::new(), never: Vec::new() }

@@ -283,6 +283,16 @@ impl Way {
                 Ok(answer) => self.reply(slot, serde_json::to_vec(&answer).unwrap_or_default()).await,
                 Err(refusal) => self.refuse(slot, &refusal).await,
             },
+            paths::AUDIT => {
+                let done = service.audit(&identity, &body).await;
+                if let Some((invariant, what)) = lock(&self.server.watch).commits.broken.take() {
+                    self.sim.violate(invariant, what);
+                }
+                match done {
+                    Ok(answer) => self.reply(slot, serde_json::to_vec(&answer).unwrap_or_default()).await,
+                    Err(refusal) => self.refuse(slot, &refusal).await,
+                }
+            }
             paths::CONFLICTS => match service.conflicts(&identity, &body).await {
                 Ok(answer) => self.reply(slot, serde_json::to_vec(&answer).unwrap_or_default()).await,
                 Err(refusal) => self.refuse(slot, &refusal).await,

@@ -223,7 +223,9 @@ impl Server {
     pub(crate) fn prune(&self) {
         let service = self.service();
         for tenant in at_once(service.store().tenants()).unwrap_or_default() {
-            let _ = at_once(service.store().forget(&tenant, Version(self.sequence(&tenant))));
+            let through = Version(self.sequence(&tenant));
+            let _ = at_once(service.store().forget(&tenant, through));
+            lock(&self.watch).commits.tenants.entry(tenant).or_default().forgotten = through;
         }
     }
 

@@ -25,6 +25,7 @@ fn quiet(seed: u64) -> RunPlan {
         backups: false,
         new_entity: false,
         resolve_at_end: false,
+        declared: crate::declared::Declared::default(),
         expected: Vec::new(),
     }
 }
