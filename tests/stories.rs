@@ -108,6 +108,8 @@ mod tabs;
 mod taken_back;
 #[path = "stories/trail.rs"]
 mod trail;
+#[path = "stories/trail_content.rs"]
+mod trail_content;
 #[path = "stories/trail_kept.rs"]
 mod trail_kept;
 #[path = "stories/trail_up.rs"]

@@ -38,6 +38,17 @@ export interface AuditEntry {
   kind?: OperationKind;
   /** The SHA-256 of what was written, without showing it. */
   content?: string;
+  /** The paths of the fields that were written, where `audit.content` is `fields`. */
+  fields?: string[];
+  /** What was written, where `audit.content` is `payload`. */
+  payload?: { kind: OperationKind; data?: Record<string, unknown>; delta?: Record<string, unknown> };
+  /**
+   * Where the record looks different behind the act: the SHA-256 of its fields before, without one where it was not there. Of
+   * several entries about a record the last has it.
+   */
+  before?: string;
+  /** The same of what it is since. */
+  after?: string;
   /** The record's version at the server. */
   version?: string;
   /** The conflict's `id`. */
@@ -58,6 +69,8 @@ export interface AuditRow {
   at: number;
   /** The same in ms, and a counter within them. */
   stamp: [ms: number, counter: number];
+  /** The server's time minus that of the device, in ms, as far as it was known then. */
+  offset?: number;
   user: string;
   /** The name of this database on this device; it is not in the hash. */
   device: string;

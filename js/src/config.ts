@@ -198,6 +198,11 @@ export interface SyncConfig<R = AnyRecords> {
     | {
         /** What a person must give a `reason` for (`reason_required`), which the trail keeps. Default nothing. */
         requireReason?: readonly ('resolve' | 'discard' | 'restore' | 'undo')[] | undefined;
+        /**
+         * How much of what is written its rows show, by entity, or by `'*'` for all others: `hash`, the SHA-256; `fields`, the paths
+         * of the fields too; `payload`, all of it, which then also goes up. Default `hash`.
+         */
+        content?: { readonly [E in EntityOf<R> | '*']?: 'hash' | 'fields' | 'payload' } | undefined;
         /** Whether its rows go up into the chain of a server that takes them. Default true. */
         upload?: boolean | undefined;
       }

@@ -136,9 +136,9 @@ mod tests {
     fn row(last: Option<&Row>, seq: u64) -> Row {
         let operation = OpId::parse("0190a1b2-0000-7000-8000-000000000001").expect("an ID");
         let event = Event::Applied { version: Version(seq) };
-        let entry = Entry { operation, entity: "pet".to_owned(), record: RecordId::Integer(7), event };
+        let entry = Entry::new(operation, "pet", RecordId::Integer(7), event);
         let reason = (seq == 6).then(|| "asked by \u{fb33} \u{1f600}".to_owned());
-        Row::after(last, seq, Stamp { ms: seq, n: 0 }, "anna", reason, vec![entry])
+        Row::after(last, seq, Stamp { ms: seq, n: 0 }, None, "anna", reason, vec![entry])
     }
 
     fn stored(rows: &[Row]) -> Vec<Stored> {

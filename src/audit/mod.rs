@@ -5,7 +5,7 @@
 //! Each row holds the hash of the one before: `h(n) = SHA-256(0x01 ‖ h(n-1) ‖ canonical(row n without its
 //! hash))`. The leading byte keeps a row from being taken for anything else that is hashed here.
 //!
-//! Knows `value` and `model`.
+//! Knows `value`, `model` and `schema`.
 
 mod chain;
 mod ends;
@@ -15,6 +15,7 @@ mod row;
 mod table;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use chain::{Chain, FirstBad, Reason, Stored};
 pub use ends::Ends;
@@ -23,8 +24,9 @@ pub use report::{Ages, LastCheck, Open, Report, Seen, Unfinished, Verified, Wait
 pub use row::Row;
 pub use table::{shown, text};
 
-use crate::model::{Kind, OpId, RecordId, Version};
-use crate::value::Hash;
+use crate::model::{Action, Kind, OpId, RecordId, Version};
+use crate::schema::Content;
+use crate::value::{Hash, Object, canonical_object, hash_bytes, to_value};
 
 /// What happened to one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +138,47 @@ pub struct Entry {
     pub record: RecordId,
     /// What happened.
     pub event: Event,
+    /// Where the record looks different behind the act, what it was: the hash of its fields; nothing where it was not there. Of
+    /// several entries about one record the last has it.
+    pub before: Option<Hash>,
+    /// What it is since; nothing where it is not there any more.
+    pub after: Option<Hash>,
+    /// The paths of the fields that were written, where the settings say so.
+    pub fields: Option<Vec<String>>,
+    /// What was written, where they say so.
+    pub payload: Option<Value>,
+}
+
+impl Entry {
+    /// What happened, without more about it.
+    pub fn new(operation: OpId, entity: &str, record: RecordId, event: Event) -> Self {
+        let (before, after, fields, payload) = (None, None, None, None);
+        Self { operation, entity: entity.to_owned(), record, event, before, after, fields, payload }
+    }
+    /// Shows as much of what was written as the settings say. The hash of it stands there in any case.
+    pub fn show(&mut self, action: &Action, content: Content) {
+        if !matches!(self.event, Event::Written { .. } | Event::Amended { .. } | Event::Imported { .. }) {
+            return;
+        }
+        match content {
+            Content::Hash => {}
+            Content::Payload => self.payload = Some(to_value(action)),
+            Content::Fields => {
+                self.fields = match action {
+                    Action::Create { data } => Some(data.keys().cloned().collect()),
+                    Action::Update { delta } => Some(delta.changes().map(|(pointer, _)| pointer.dotted()).collect()),
+                    Action::Delete => None,
+                }
+            }
+        }
+    }
+    /// Proves what the record was and is, if that is not the same.
+    pub fn prove(&mut self, was: Option<&Object>, is: Option<&Object>) {
+        if was != is {
+            let hash = |fields: &Object| hash_bytes(canonical_object(fields).as_bytes());
+            (self.before, self.after) = (was.map(hash), is.map(hash));
+        }
+    }
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -180,13 +223,23 @@ struct EntryWire {
     code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     by: Option<OpId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Hash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<Hash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fields: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload: Option<Value>,
 }
 
 impl From<Entry> for EntryWire {
     fn from(entry: Entry) -> Self {
         let (kind, content, version, conflict, code, by) = (None, None, None, None, None, None);
-        let Entry { operation, entity, record, event } = entry;
-        let mut wire = Self { operation, entity, record, event: Name::Written, kind, content, version, conflict, code, by };
+        let Entry { operation, entity, record, event, before, after, fields, payload } = entry;
+        let name = Name::Written;
+        let mut wire =
+            Self { operation, entity, record, event: name, kind, content, version, conflict, code, by, before, after, fields, payload };
         match event {
             Event::Written { kind, content } => (wire.kind, wire.content) = (Some(kind), Some(content)),
             Event::Applied { version } => (wire.event, wire.version) = (Name::Applied, Some(version)),
@@ -215,7 +268,8 @@ impl TryFrom<EntryWire> for Entry {
     type Error = &'static str;
     fn try_from(wire: EntryWire) -> Result<Self, Self::Error> {
         const MISSING: &str = "an audit entry lacks a fact of its event";
-        let EntryWire { operation, entity, record, kind, content, version, conflict, code, by, event } = wire;
+        let EntryWire { operation, entity, record, kind, content, version, conflict, code, by, event, before, after, fields, payload } =
+            wire;
         let (known, content) = (version, content.ok_or(MISSING));
         let version = known.ok_or(MISSING);
         let event = match event {
@@ -238,6 +292,6 @@ impl TryFrom<EntryWire> for Entry {
             Name::Exported => Event::Exported,
             Name::Rebased => Event::Rebased { version: version? },
         };
-        Ok(Self { operation, entity, record, event })
+        Ok(Self { operation, entity, record, event, before, after, fields, payload })
     }
 }

@@ -18,6 +18,10 @@ pub struct Row {
     pub previous: Option<u64>,
     /// When, by the device.
     pub stamp: Stamp,
+    /// The server's time minus that of the device, ms, as far as it was known then; nothing before a first answer, and in rows of
+    /// earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i64>,
     /// Whose database it is.
     pub user: String,
     /// Why a person did it, where they said so.
@@ -31,9 +35,17 @@ pub struct Row {
 
 impl Row {
     /// The row that follows `last`. `seq` is the highest sequence number that the plan used.
-    pub fn after(last: Option<&Self>, seq: u64, stamp: Stamp, user: &str, reason: Option<String>, entries: Vec<Entry>) -> Self {
+    pub fn after(
+        last: Option<&Self>,
+        seq: u64,
+        stamp: Stamp,
+        offset: Option<i64>,
+        user: &str,
+        reason: Option<String>,
+        entries: Vec<Entry>,
+    ) -> Self {
         let previous = Some(last.map_or(0, |last| last.seq));
-        let mut row = Self { seq, previous, stamp, user: user.to_owned(), reason, entries, hash: Hash::zero() };
+        let mut row = Self { seq, previous, stamp, offset, user: user.to_owned(), reason, entries, hash: Hash::zero() };
         let mut content = crate::value::to_value(&row);
         if let Some(content) = content.as_object_mut() {
             content.remove("hash");

@@ -6,7 +6,7 @@ use super::filter::{entries, time};
 use crate::value::{Object, canonical, to_text};
 
 /// The first line of the table.
-const HEAD: &str = "number,at,stamp,user,device,reason,operation,entity,record,event,facts,hash\r\n";
+const HEAD: &str = "number,at,stamp,offset,user,device,reason,operation,entity,record,event,before,after,facts,hash\r\n";
 
 /// A stored row as it is shown: its sequence is its number, and it says when and on which device.
 pub fn shown(mut row: Object, device: &str) -> Object {
@@ -34,12 +34,12 @@ pub fn text(rows: &[Object], csv: bool, begins: bool) -> String {
 /// The lines of a row as it is shown: one for each entry, or one without any. What an event has besides its operation
 /// stands in `facts`, as JSON.
 fn lines(row: &Object) -> String {
-    const OWN: [&str; 4] = ["operation", "entity", "record", "event"];
+    const OWN: [&str; 6] = ["operation", "entity", "record", "event", "before", "after"];
     let mut text = String::new();
     let nothing = [Value::Null];
     let entries = if entries(row).is_empty() { &nothing[..] } else { entries(row) };
     for entry in entries {
-        for name in ["number", "at", "stamp", "user", "device", "reason"] {
+        for name in ["number", "at", "stamp", "offset", "user", "device", "reason"] {
             cell(&mut text, row.get(name).unwrap_or(&Value::Null));
             text.push(',');
         }
@@ -82,17 +82,17 @@ mod tests {
 
     #[test]
     fn each_entry_is_a_line_and_no_cell_is_a_formula() {
-        let row = json!({"seq": 3, "stamp": [7, 1], "user": "=HYPERLINK(1)", "reason": "two\r\nlines, \"quoted\"", "hash": "ab", "entries": [
-            {"operation": "o", "entity": "pet", "record": -7, "event": "written", "kind": "create", "content": "c,d"},
+        let row = json!({"seq": 3, "stamp": [7, 1], "offset": -5, "user": "=HYPERLINK(1)", "reason": "two\r\nlines, \"quoted\"", "hash": "ab", "entries": [
+            {"operation": "o", "entity": "pet", "record": -7, "event": "written", "kind": "create", "content": "c,d", "after": "a1"},
             {"operation": "o", "entity": "@pet", "record": "+1", "event": "settled"}]});
         let row = shown(row.as_object().expect("an object").clone(), "d");
         assert_eq!((&row["number"], &row["at"], &row["device"], row.get("seq")), (&json!(3), &json!(7), &json!("d"), None));
-        let before = "3,7,\"[7,1]\",'=HYPERLINK(1),d,\"two\r\nlines, \"\"quoted\"\"\",o";
+        let before = "3,7,\"[7,1]\",'-5,'=HYPERLINK(1),d,\"two\r\nlines, \"\"quoted\"\"\",o";
         assert_eq!(
             lines(&row),
             format!(
-                "{before},pet,'-7,written,\"{{\"\"content\"\":\"\"c,d\"\",\"\"kind\"\":\"\"create\"\"}}\",ab\r\n\
-                 {before},'@pet,'+1,settled,,ab\r\n"
+                "{before},pet,'-7,written,,a1,\"{{\"\"content\"\":\"\"c,d\"\",\"\"kind\"\":\"\"create\"\"}}\",ab\r\n\
+                 {before},'@pet,'+1,settled,,,,ab\r\n"
             )
         );
         let columns = |line: &str| line.matches(',').count();

@@ -117,6 +117,14 @@ impl Cache {
     pub fn settle(&mut self) -> Run<()> {
         if self.wanted.is_empty() { Ok(()) } else { Err(Stop::Wait) }
     }
+    /// The rows of a table that were read, whatever was asked.
+    pub(super) fn seen(&self, wanted: Table) -> impl Iterator<Item = &Row> {
+        let answers = self.answers.iter().filter(move |(read, _)| table(read) == wanted);
+        answers.flat_map(|(_, answer)| match answer {
+            Answer::Rows(rows) => &rows[..],
+            Answer::Count(_) => &[],
+        })
+    }
     fn absorb(&mut self, asked: Vec<Read>, seen: &View) {
         // Both are sorted: one walk puts them together.
         let mut before = std::mem::take(&mut self.answers).into_iter().peekable();

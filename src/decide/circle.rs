@@ -8,6 +8,7 @@ use super::effects::Effects;
 use super::merge::is_open;
 use super::overlay::OpRef;
 use super::rows::{last_audit, seals};
+use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
 use crate::model::{Action, Base, OpId, Operation};
@@ -37,7 +38,7 @@ impl Decision for OpenCircle {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let stored = Read::Get(Table::Outbox, self.circle.seq.into());
-        db.prefetch([last_audit(), seals(), stored]);
+        db.prefetch([last_audit(), SyncState::read(), seals(), stored]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.seals(db)?;
         let found =
@@ -66,7 +67,7 @@ impl Decision for OpenCircle {
         work.note(&update, Event::Written { kind: update.action.kind(), content: update.fingerprint() });
         work.queue(&update, OutboxRow::new(&update, row.key.clone(), Vec::new(), self.now));
         work.put(row);
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Some(effects)))
     }
 }

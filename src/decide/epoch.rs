@@ -133,7 +133,7 @@ impl Decision for ChangeEpoch {
         }
         sync.covering = Some(SyncState::wanted(&self.schema));
         work.write(Write::Put(Table::State, sync.row()));
-        let (batch, mut effects) = work.finish()?;
+        let (batch, mut effects) = work.finish(db)?;
         effects.sync = Some(Box::new(sync));
         Ok((batch, Some(effects)))
     }

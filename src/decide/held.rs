@@ -105,7 +105,7 @@ impl Decision for KeepHeld {
             sync.held = open;
             work.write(Write::Put(Table::State, sync.row()));
         }
-        let (batch, mut effects) = work.finish()?;
+        let (batch, mut effects) = work.finish(db)?;
         effects.sync = Some(Box::new(sync));
         Ok((batch, Some(effects)))
     }

@@ -134,7 +134,7 @@ impl Decision for MapId {
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Mapping)> {
         let entity = self.temp.entity();
         let temp = RecordId::from(self.temp.clone());
-        db.prefetch([last_audit(), IdRow::read(entity, &temp)]);
+        db.prefetch([last_audit(), SyncState::read(), IdRow::read(entity, &temp)]);
         if let Some(known) = db.one::<IdRow>(&IdRow::read(entity, &temp))? {
             let answer = if known.id == self.real { Mapping::Stored(Box::default()) } else { Mapping::Taken(known.id) };
             return Ok((Vec::new(), answer));
@@ -149,7 +149,7 @@ impl Decision for MapId {
             row.id = self.real.clone();
             work.put(row);
         }
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Mapping::Stored(Box::new(effects))))
     }
 }

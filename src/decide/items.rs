@@ -79,7 +79,7 @@ impl Decision for Retry {
         let State::Parked { unheard, .. } = stored.state else { return refused(ItemError::NotParked) };
         if unheard && self.changes.is_none() {
             send_again(db, &mut work, &old)?;
-            let (batch, effects) = work.finish()?;
+            let (batch, effects) = work.finish(db)?;
             return Ok((batch, Ok(effects)));
         }
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
@@ -120,7 +120,7 @@ impl Decision for Retry {
         let instead = Instead { old: &old, by, onto, clock };
         reissue(db, &mut work, &mut row, instead, &self.fresh)?;
         work.put(row);
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Ok(effects)))
     }
 }
@@ -239,7 +239,7 @@ impl Decision for Discard {
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.now };
         give_up(db, &mut work, &items, &self.user, clock, None)?;
         let ids = items.iter().map(|item| item.operation.id.clone()).collect();
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Ok((ids, effects))))
     }
 }

@@ -49,7 +49,7 @@ impl Mend {
         if first.is_none() && rows.iter().all(|(_, found)| found.wrong.is_none() && !found.unhashed) {
             return Ok(WriteBatch::new());
         }
-        db.prefetch([last_audit(), seals()]);
+        db.prefetch([last_audit(), SyncState::read(), seals()]);
         let mut work = Work::anew(db, around.schema, &self.user, self.now)?;
         let mut mended = false;
         // Every row names what it wants to see, so that the number of rounds does not grow with the faults.
@@ -87,7 +87,7 @@ impl Mend {
         if part.resync {
             Self::fetch_anew(&mut work, around);
         }
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         if self.dry {
             return Ok(WriteBatch::new());
         }

@@ -293,7 +293,7 @@ impl EndOrphan {
         if operations.is_empty() {
             return refused(OrphanError::NotQueued);
         }
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Ok(Some(Ended { action: "queued", operations, gone: Vec::new(), effects }))))
     }
 }

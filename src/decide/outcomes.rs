@@ -78,13 +78,14 @@ impl Decision for Outcomes {
             _ => false,
         };
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.measured(self.offset_ms);
         work.seals(db)?;
         each(&self.sent, |sent| self.one(db, &mut work, sent))?;
         if first_meeting {
             sync.epoch.clone_from(&self.epoch);
             work.write(Write::Put(Table::State, sync.row()));
         }
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Some(effects)))
     }
 }

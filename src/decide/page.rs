@@ -81,6 +81,7 @@ impl Decision for ApplyPage {
         }
         let generation = sync.filling.as_ref().map_or(sync.generation, |filling| filling.generation);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.measured(self.offset_ms);
         work.seals(db)?;
         let (known, rows) = self.known(db, &overlay_rows)?;
         let none_aside = db.count(&Quarantined::count())? == 0;
@@ -108,7 +109,7 @@ impl Decision for ApplyPage {
         }
         self.advance(&mut sync);
         work.write(Write::Put(Table::State, sync.row()));
-        let (batch, mut effects) = work.finish()?;
+        let (batch, mut effects) = work.finish(db)?;
         effects.sync = Some(Box::new(sync));
         Ok((batch, PageResult::Applied(Box::new(effects))))
     }

@@ -10,6 +10,7 @@ use super::audit::{Point, page_after, sinks, stored};
 use super::cache::{Cache, Decision, Run};
 use super::effects::Effects;
 use super::rows::{last_audit, number};
+use super::state::SyncState;
 use super::work::Work;
 use crate::audit::{Chain, Event, Stored, time};
 use crate::model::{OpId, RecordId};
@@ -44,7 +45,7 @@ impl Decision for PurgeTrail {
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
         let (page, unfinished) = (page_after(None, false), first(Table::Outbox));
-        db.prefetch([last_audit(), page.clone(), unfinished.clone(), sinks(), Point::uploaded(), Point::anchor()]);
+        db.prefetch([last_audit(), SyncState::read(), page.clone(), unfinished.clone(), sinks(), Point::uploaded(), Point::anchor()]);
         let key = |stored: &[Stored]| stored.first().map(|row| row.key);
         let last = db.rows(&last_audit())?.first().map(|row| number(&row.key));
         // Neither the last row, nor any since the oldest operation was written that is unfinished.
@@ -69,7 +70,7 @@ impl Decision for PurgeTrail {
         work.write(Write::DeleteRange(Table::Audit, KeyRange { lower: None, upper: Some((chain.through.into(), false)) }));
         let anchor = Point { number: chain.through, hash: chain.head, at: self.now };
         work.write(Write::Put(Table::State, anchor.row(Point::ANCHOR)));
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, (gone as u64, effects)))
     }
 }

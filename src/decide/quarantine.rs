@@ -151,7 +151,7 @@ impl Decision for LookAtQuarantine {
         if all && self.limit.is_none_or(|limit| u32::try_from(found.len()).is_ok_and(|few| few < limit)) {
             work.write(Quarantined::look(&self.schema));
         }
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, InQuarantine { found, effects }))
     }
 }

@@ -151,7 +151,7 @@ impl Decision for Resolve {
         if self.dry {
             return Ok((Vec::new(), resolved));
         }
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Resolved { effects, ..resolved }))
     }
 }

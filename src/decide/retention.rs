@@ -17,6 +17,7 @@ use super::effects::Effects;
 use super::ids::present;
 use super::overlay::OverlayRow;
 use super::rows::{conflict_row, last_audit, row};
+use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Filter, filter};
@@ -130,7 +131,7 @@ impl Decision for Purge {
         let at = self.at.unwrap_or_default();
         let log = self.retention.sync_log.filter(|_| self.at.is_none());
         let conflicts = self.conflicts(at);
-        db.prefetch([last_audit(), Self::note()]);
+        db.prefetch([last_audit(), SyncState::read(), Self::note()]);
         db.prefetch(log.map(|_| all_sessions()));
         db.prefetch(conflicts.iter().map(|(read, _)| read.clone()));
         let note: Object = readable(db, &Self::note())?.unwrap_or_default();
@@ -179,7 +180,7 @@ impl Decision for Purge {
             let note = json!({"at": purged.at, "sessions": sessions, "conflicts": conflicts});
             work.write(Write::Put(Table::State, row("purged".into(), &note)));
         }
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Purged { effects, ..purged }))
     }
 }

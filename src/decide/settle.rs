@@ -52,6 +52,6 @@ impl Decision for Settle {
             work.note(&stored.operation().map_err(unreadable)?, Event::Settled);
             work.end(*seq);
         }
-        work.finish()
+        work.finish(db)
     }
 }

@@ -146,7 +146,7 @@ impl Decision for TakeBack {
         let operation = step.operation.clone();
         conflict.steps.push(step);
         work.conflict(&conflict);
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Ok(TakenBack { operation, kept: back.kept, effects })))
     }
 }

@@ -117,7 +117,7 @@ impl Decision for Export {
             let OutboxRow { body, row, drops, replaces, created, wire, .. } = stored;
             out.operations.push(Carried { body, row, id, version, base, ground, drops, replaces, created, wire });
         }
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, (out, effects)))
     }
 }
@@ -178,7 +178,7 @@ impl Decision for Import {
             new += usize::from(self.one(db, &mut work, &sync, carried, operation)?);
             Ok(())
         })?;
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, (new, effects)))
     }
 }

@@ -8,6 +8,7 @@ use super::cache::{Cache, Decision, Run};
 use super::damaged::whole_outbox;
 use super::effects::{Effects, Settled};
 use super::rows::{Device, last_audit, number, outbox_rows};
+use super::state::SyncState;
 use super::work::Work;
 use crate::audit::Event;
 use crate::outbox::State;
@@ -35,7 +36,7 @@ impl Decision for Wipe {
     type Out = Result<(usize, Effects), usize>;
 
     fn decide(&self, db: &mut Cache) -> Run<(WriteBatch, Self::Out)> {
-        db.prefetch([last_audit(), Device::read(), outbox_rows()]);
+        db.prefetch([last_audit(), SyncState::read(), Device::read(), outbox_rows()]);
         let mut work = Work::anew(db, &self.schema, &self.user, self.now)?;
         work.because(self.reason.as_deref());
         let mut unsent = 0;
@@ -50,6 +51,7 @@ impl Decision for Wipe {
             return Ok((Vec::new(), Err(unsent)));
         }
         let last = db.rows(&last_audit())?.first().map_or(0, |row| number(&row.key));
+        // What is written and shows values is unsent as long as it is the last row: none of them stays.
         let tells = unsent > 0 || self.reason.is_some();
         let (kept, device) = (if tells { last + 1 } else { last }, db.rows(&Device::read())?.first().cloned());
         let anchor = before(db, kept, self.now)?;
@@ -63,7 +65,7 @@ impl Decision for Wipe {
         }
         batch.extend(device.map(|row| Write::Put(Table::State, row)));
         batch.extend(anchor.map(|anchor| Write::Put(Table::State, anchor.row(Point::ANCHOR))));
-        let (written, effects) = work.finish()?;
+        let (written, effects) = work.finish(db)?;
         batch.extend(written);
         Ok((batch, Ok((unsent, effects))))
     }

@@ -9,6 +9,7 @@ use super::chain::Fresh;
 use super::effects::{Effects, Settled};
 use super::overlay::{OverlayRow, once};
 use super::rows::{BaseRow, IdRow, Seen, conflict_row, last_audit, number, row, seals};
+use super::state::SyncState;
 use crate::audit::{self, Entry, Event, Stored};
 use crate::conflict::{Conflict, Filter, filter::of_record};
 use crate::model::{IdSource, OpId, Operation, RecordId, Stamp};
@@ -16,13 +17,14 @@ use crate::outbox::{OutboxRow, Seals, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::schema::Schema;
-use crate::value::Key;
+use crate::value::{Key, Object};
 
-/// An overlay row as it shall be; nothing if it goes.
+/// An overlay row as it shall be; nothing if it goes, and then the record as it is without it.
 #[derive(Debug)]
 struct Changed {
     key: Key,
     row: Option<OverlayRow>,
+    left: Option<Object>,
 }
 
 /// The changes of one decision.
@@ -33,6 +35,8 @@ pub(super) struct Work<'w> {
     now: u64,
     last: Option<audit::Row>,
     stamp: Stamp,
+    /// The server's time minus that of the device, if it ever answered.
+    offset: Option<i64>,
     next_seq: u64,
     ids: IdSource,
     seals: Option<Seals>,
@@ -53,33 +57,38 @@ pub(super) struct Work<'w> {
 impl<'w> Work<'w> {
     /// Begins at the last audit row.
     pub(super) fn begin(db: &mut Cache, schema: &'w Schema, user: &'w str, now: u64) -> Run<Self> {
+        db.prefetch([SyncState::read()]);
         let last: Option<audit::Row> = db.one(&last_audit())?;
-        Ok(Self::after(last, schema, user, now))
+        Self::after(db, last, schema, user, now)
     }
     /// The same for what a person wants done even behind an audit row that cannot be read: what is told then is linked to the
     /// text that stands there, so that a verification names that row, and goes on behind it.
     pub(super) fn anew(db: &mut Cache, schema: &'w Schema, user: &'w str, now: u64) -> Run<Self> {
+        db.prefetch([SyncState::read()]);
         let last = match db.one(&last_audit()) {
             Err(Stop::Corrupt(_)) => {
                 let row = db.rows(&last_audit())?.first().cloned();
                 let stored = row.map(|row| Stored { key: number(&row.key), text: row.text }).unwrap_or_default();
                 let before: Option<audit::Row> = readable(db, &below(stored.key))?;
                 let stamp = before.map_or_else(Stamp::default, |before| before.stamp);
-                Some(audit::Row { hash: stored.head(), ..audit::Row::after(None, stored.key, stamp, user, None, Vec::new()) })
+                Some(audit::Row { hash: stored.head(), ..audit::Row::after(None, stored.key, stamp, None, user, None, Vec::new()) })
             }
             known => known?,
         };
-        Ok(Self::after(last, schema, user, now))
+        Self::after(db, last, schema, user, now)
     }
-    fn after(last: Option<audit::Row>, schema: &'w Schema, user: &'w str, now: u64) -> Self {
+    fn after(db: &mut Cache, last: Option<audit::Row>, schema: &'w Schema, user: &'w str, now: u64) -> Run<Self> {
+        // A state that cannot be read stops who needs it, and hides only this here.
+        let sync: Option<SyncState> = readable(db, &SyncState::read())?;
         let stamp = Stamp::after(last.as_ref().map(|row| row.stamp), now);
         let next_seq = last.as_ref().map_or(1, |row| row.seq + 1);
-        Self {
+        Ok(Self {
             schema,
             user,
             now,
             last,
             stamp,
+            offset: sync.filter(|sync| sync.epoch.is_some()).map(|sync| sync.offset_ms),
             next_seq,
             ids: IdSource::default(),
             seals: None,
@@ -93,7 +102,11 @@ impl<'w> Work<'w> {
             entries: Vec::new(),
             reason: None,
             effects: Effects::default(),
-        }
+        })
+    }
+    /// The offset was measured anew, and is not stored yet.
+    pub(super) fn measured(&mut self, offset_ms: i64) {
+        self.offset = Some(offset_ms);
     }
     /// The stamp of this decision.
     pub(super) fn stamp(&self) -> Stamp {
@@ -182,7 +195,7 @@ impl<'w> Work<'w> {
             Some(at) => self.overlay[at].row = row,
             None => {
                 self.overlay_at.put(entity, key, self.overlay.len());
-                self.overlay.push(Changed { key: OverlayRow::key_of(entity, key), row });
+                self.overlay.push(Changed { key: OverlayRow::key_of(entity, key), row, left: None });
             }
         }
     }
@@ -202,6 +215,9 @@ impl<'w> Work<'w> {
     /// Takes an overlay row away.
     pub(super) fn drop_overlay(&mut self, row: &OverlayRow) {
         self.change(&row.entity, &row.key, None);
+        if let Some(at) = self.overlay_at.get(&row.entity, &row.key) {
+            self.overlay[at].left.clone_from(&row.view);
+        }
     }
     /// Notes that a record looks different now.
     pub(super) fn touch(&mut self, entity: &str, id: &RecordId) {
@@ -332,11 +348,14 @@ impl<'w> Work<'w> {
     /// Adds a line to the audit row.
     pub(super) fn note(&mut self, operation: &Operation, event: Event) {
         self.tell(&operation.id, &operation.entity, &operation.record, event);
+        let declared = self.schema.entity(&operation.entity);
+        if let Some((entry, declared)) = self.entries.last_mut().zip(declared) {
+            entry.show(&operation.action, declared.content);
+        }
     }
     /// Adds a line about a record, under the name of an operation that need not be there.
     pub(super) fn tell(&mut self, operation: &OpId, entity: &str, record: &RecordId, event: Event) {
-        let (operation, entity, record) = (operation.clone(), entity.to_owned(), record.clone());
-        self.entries.push(Entry { operation, entity, record, event });
+        self.entries.push(Entry::new(operation.clone(), entity, record.clone(), event));
     }
     /// Says why a person does this: it stands in the audit row, also where that has no line.
     pub(super) fn because(&mut self, reason: Option<&str>) {

@@ -114,7 +114,7 @@ impl Decision for LocalWrite {
             return Ok((Vec::new(), Ok(Written { records, operations, effects: Effects::default() })));
         }
         writing.enqueue();
-        let (batch, effects) = work.finish()?;
+        let (batch, effects) = work.finish(db)?;
         Ok((batch, Ok(Written { records, operations, effects })))
     }
 }

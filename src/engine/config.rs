@@ -10,7 +10,7 @@ use super::reason::Act;
 use crate::decide::Retention;
 use crate::metrics::{KINDS, Numbers};
 use crate::protocol::limits::{NAME_BYTES_MAX, OPERATIONS_MAX, PAGE_RECORDS_MAX};
-use crate::schema::Schema;
+use crate::schema::{Content, Schema};
 use crate::value::{base64url, digest, from_value};
 
 /// Everything that can be set.
@@ -69,11 +69,12 @@ impl Settings {
         let Value::Object(mut fields) = value else { return Err(bad("", "must be an object")) };
         flatten(&mut fields)?;
         let schema = fields.remove("schema").ok_or_else(|| bad("schema", "is missing"))?;
-        let schema = Schema::parse(&schema.to_string()).map_err(|error| {
+        let mut schema = Schema::parse(&schema.to_string()).map_err(|error| {
             let path = if error.path.is_empty() { "schema".to_owned() } else { format!("schema.{}", error.path) };
             EngineError::with("invalid_schema", &error.to_string(), json!({"path": path}))
         })?;
         transforms(&mut fields, &schema)?;
+        content(&mut fields, &mut schema)?;
         let settings = Self {
             tenant: name(&mut fields, "tenant")?,
             user: name(&mut fields, "user")?,
@@ -210,6 +211,29 @@ fn require_reason(fields: &mut Map<String, Value>) -> Result<Vec<Act>, EngineErr
     acts.iter().map(act).collect()
 }
 
+/// `audit: {content: {'*': 'fields', invoice: 'payload'}}`: an entity's own word, or else that of `*`.
+fn content(fields: &mut Map<String, Value>, schema: &mut Schema) -> Result<(), EngineError> {
+    const PATH: &str = "audit.content";
+    let mut said = match fields.remove(PATH) {
+        None => return Ok(()),
+        Some(Value::Object(said)) => said,
+        Some(_) => return Err(bad(PATH, "must be an object")),
+    };
+    let mut word = |name: &str| match said.remove(name).map(|word| from_value::<Content>(&word)) {
+        None => Ok(None),
+        Some(Ok(content)) => Ok(Some(content)),
+        Some(Err(_)) => Err(bad(&[PATH, ".", name].concat(), "must be 'hash', 'fields' or 'payload'")),
+    };
+    let all = word("*")?.unwrap_or_default();
+    for (name, entity) in schema.entities.iter_mut() {
+        entity.content = word(name)?.unwrap_or(all);
+    }
+    match said.keys().next() {
+        Some(unknown) => Err(bad(&[PATH, ".", unknown].concat(), "is no entity of the schema")),
+        None => Ok(()),
+    }
+}
+
 /// The limits of the alerts; `false` turns one off.
 fn alerts(fields: &mut Map<String, Value>) -> Result<Numbers, EngineError> {
     let mut limits = Numbers::default();
@@ -289,6 +313,13 @@ mod tests {
             with(|fields| drop(fields.insert("audit".to_owned(), json!({"requireReason": ["discard", "resolve", "undo", "restore"]}))))?;
         assert_eq!(asking.require_reason, [Act::Discard, Act::Resolve, Act::Undo, Act::Restore]);
         assert!(settings.audit_upload && asking.audit_upload);
+        let content = |said: Value| {
+            let set = with(|fields| drop(fields.insert("audit".to_owned(), json!({"content": said}))));
+            set.map(|set| set.schema.entity("pet").map(|pet| pet.content))
+        };
+        assert_eq!(content(json!({}))?, Some(Content::Hash), "no value stands in the trail that nobody wants there");
+        assert_eq!(content(json!({"*": "fields"}))?, Some(Content::Fields));
+        assert_eq!(content(json!({"*": "fields", "pet": "payload"}))?, Some(Content::Payload));
         assert_eq!(settings.base_url, "https://example.test/api/v1/sync");
         assert_eq!(settings.alerts, KINDS.map(|kind| Some(kind.limit)));
         let set = with(|fields| drop(fields.insert("alerts".to_owned(), json!({"parkedMs": 0, "storageHigh": false}))))?;
@@ -329,6 +360,10 @@ mod tests {
             ("audit.requireReason", json!({"requireReason": "resolve"})),
             ("audit.requireReason", json!({"requireReason": ["wipe"]})),
             ("audit.upload", json!({"upload": "yes"})),
+            ("audit.content", json!({"content": "fields"})),
+            ("audit.content.*", json!({"content": {"*": "all"}})),
+            ("audit.content.pet", json!({"content": {"*": "hash", "pet": true}})),
+            ("audit.content.dragon", json!({"content": {"dragon": "hash"}})),
             ("audit.colour", json!({"colour": "green"})),
             ("alerts.conflictRate", json!({"conflictRate": 1.1})),
             ("alerts.sessionsFailed", json!({"sessionsFailed": true})),

@@ -40,6 +40,19 @@ pub enum OnDelete {
     SetNull,
 }
 
+/// How much the audit trail shows of what is written to records of an entity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// The hash of it.
+    #[default]
+    Hash,
+    /// That, and the paths of the fields.
+    Fields,
+    /// That, and all of it.
+    Payload,
+}
+
 /// One entity type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
@@ -68,6 +81,9 @@ pub struct Entity {
     /// The form in which its records go over the wire, where that is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transform: Option<Transform>,
+    /// What the audit trail shows of it. It is no part of the declaration: the settings say it.
+    #[serde(skip)]
+    pub content: Content,
 }
 
 /// A queue within the outbox.

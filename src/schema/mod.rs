@@ -11,7 +11,7 @@ mod transform;
 mod unique;
 mod wire;
 
-pub use declare::{Entity, KeyPolicy, Lane, OnDelete, Schema, SchemaError};
+pub use declare::{Content, Entity, KeyPolicy, Lane, OnDelete, Schema, SchemaError};
 pub use fields::{Fault, FieldShape, FieldType, faults};
 pub use references::{
     Reference, ReferenceError, check_references, fold_delta, map_references, on_delete, references, references_set, unfold_delta,

@@ -57,7 +57,7 @@ async fn forge(device: &Device) {
     let rows = whole(&device.store, Table::Audit).await;
     for row in &rows {
         let row: AuditRow = serde_json::from_str(&row.text).expect("a row");
-        anew.push(AuditRow::after(anew.last(), row.seq, row.stamp, "eve", row.reason, row.entries));
+        anew.push(AuditRow::after(anew.last(), row.seq, row.stamp, row.offset, "eve", row.reason, row.entries));
     }
     let written = rows.into_iter().zip(&anew).map(|(row, anew)| Write::Put(Table::Audit, Row { text: to_text(anew), ..row }));
     write(&device.store, written.collect()).await;

@@ -111,7 +111,7 @@ mod tests {
     fn trail(user: &str) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for seq in [1, 2, 4, 7] {
-            rows.push(Row::after(rows.last(), seq, Stamp { ms: seq, n: 0 }, user, None, Vec::new()));
+            rows.push(Row::after(rows.last(), seq, Stamp { ms: seq, n: 0 }, None, user, None, Vec::new()));
         }
         rows
     }
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(take(&at(&rows[1]), None, &other), Err((Why::Fork, 2)), "the same number, another row");
         assert_eq!(take(&at(&rows[1]), None, &other[2..]), Err((Why::Fork, 4)), "it follows another row");
         assert_eq!(
-            take(&at(&rows[3]), None, &[Row::after(Some(&rows[1]), 8, Stamp::default(), "anna", None, Vec::new())]),
+            take(&at(&rows[3]), None, &[Row::after(Some(&rows[1]), 8, Stamp::default(), None, "anna", None, Vec::new())]),
             Err((Why::Fork, 8))
         );
         assert_eq!(take(&nothing, None, &[rows[0].clone(), other[1].clone()]), Err((Why::Broken, 2)));

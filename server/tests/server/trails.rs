@@ -21,7 +21,7 @@ on_both_stores!(
 fn trail(device: &Device, rows: u64) -> Vec<Row> {
     let mut trail: Vec<Row> = Vec::new();
     for at in 0..rows {
-        trail.push(Row::after(trail.last(), at * 2 + 1, Stamp { ms: at, n: 0 }, &device.user, None, Vec::new()));
+        trail.push(Row::after(trail.last(), at * 2 + 1, Stamp { ms: at, n: 0 }, None, &device.user, None, Vec::new()));
     }
     trail
 }
