@@ -166,6 +166,8 @@ export interface ComplianceLimits {
   parkedMs?: number | undefined;
   pendingMs?: number | undefined;
   conflictMs?: number | undefined;
+  /** How long ago the last purge may be where something is past its time (`retention`). */
+  retentionMs?: number | undefined;
 }
 
 export interface ComplianceReport {
@@ -174,8 +176,15 @@ export interface ComplianceReport {
   lastVerified: { number: number; at: number } | null;
   /** Up to which row the server has the trail, and since when that is known. */
   uploaded: { number: number; at: number } | null;
+  /** That the server did not take the rows behind it: why, at which row, and when. Null as soon as it takes some. */
+  refused: { reason: string; number: number; at: number } | null;
   /** When the stored rows were last checked, in ms, how many those were, and how many faults were found. */
   lastCheck: { at: number; rows: number; faults: number } | null;
+  /**
+   * When a purge last came to its end, and how many rows of each sort are past the time of the settings and could go, of those
+   * that a purge looks at first.
+   */
+  retention: { at: number; syncLog: number; conflicts: number; audit: number };
   /** Operations with an end in the trail, and the ids of those that left the queue without one. */
   terminal: { audited: number; missing: string[] };
   /** `since`: when it was written, in ms. */
@@ -183,6 +192,9 @@ export interface ComplianceReport {
   oldestPending: { operationId: string; since: number } | null;
   /** `oldest`: when that one was found, in ms. */
   openConflicts: { count: number; oldest: number | null };
-  /** What is not as it shall be: `chain`, `terminal`, `integrity` (the last check found faults), or what is older than its limit. */
-  breaches: ('chain' | 'terminal' | 'integrity' | 'parked' | 'pending' | 'conflicts')[];
+  /**
+   * What is not as it shall be: `chain`, `terminal`, `integrity` (the last check found faults), `upload` (the server refused the trail),
+   * or what is older than its limit.
+   */
+  breaches: ('chain' | 'terminal' | 'integrity' | 'upload' | 'parked' | 'pending' | 'conflicts' | 'retention')[];
 }

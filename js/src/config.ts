@@ -152,6 +152,8 @@ export interface AlertLimits {
   pendingMs?: number | false | undefined;
   /** Breaches of the last `audit.complianceReport`: more than so many. Default 0. */
   compliance?: number | false | undefined;
+  /** Whether the server refused the audit trail (1) or not (0): more than that. Default 0. */
+  auditRefused?: number | false | undefined;
 }
 
 /** In days, 1 to 36500, or `false` for ever. What is older goes in idle time. */

@@ -111,6 +111,7 @@ export type AlertCode =
   | 'parked'
   | 'pending'
   | 'compliance'
+  | 'audit_refused'
   | (string & {});
 
 /** Something that somebody should look at. */

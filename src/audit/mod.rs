@@ -20,7 +20,7 @@ use serde_json::Value;
 pub use chain::{Chain, FirstBad, Reason, Stored};
 pub use ends::Ends;
 pub use filter::{BadFilter, Filter, Next, time};
-pub use report::{Ages, LastCheck, Open, Report, Seen, Unfinished, Verified, Waiting};
+pub use report::{Ages, Kept, LastCheck, Noted, Open, Report, Seen, Unfinished, Verified, Waiting};
 pub use row::Row;
 pub use table::{shown, text};
 

@@ -2,6 +2,7 @@
 //! waits for longer than it may.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::filter::BadFilter;
 use super::{Ends, FirstBad};
@@ -51,6 +52,35 @@ pub struct LastCheck {
     pub faults: u64,
 }
 
+/// Whether what is kept for a time only goes when that is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    /// When a purge last came to its end, or else when the database was made, ms by the device.
+    pub at: u64,
+    /// Sessions that are past their time and could go: of what one purge looks at first, as the others here.
+    pub sync_log: u64,
+    /// Decided conflicts.
+    pub conflicts: u64,
+    /// Rows of the trail.
+    pub audit: u64,
+}
+
+/// What was noted before the report.
+#[derive(Clone, Debug, Default)]
+pub struct Noted {
+    /// Up to where the trail was last found in order.
+    pub verified: Option<Seen>,
+    /// Up to where the server has it.
+    pub uploaded: Option<Seen>,
+    /// That the server did not take it: `{reason, number, at}`.
+    pub refused: Option<Value>,
+    /// The last check.
+    pub check: Option<LastCheck>,
+    /// What is kept.
+    pub kept: Kept,
+}
+
 /// An operation that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,15 +113,15 @@ pub struct Unfinished {
     pub conflicts: Open,
 }
 
-/// The ages that are allowed, ms: parked, pending, conflicts.
+/// The ages that are allowed, ms: parked, pending, conflicts; and of the last purge where something is past its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ages([u64; 3]);
+pub struct Ages([u64; 4]);
 
 impl Ages {
-    /// Reads `{parkedMs, pendingMs, conflictMs}`.
+    /// Reads `{parkedMs, pendingMs, conflictMs, retentionMs}`.
     pub fn parse(mut members: Object) -> Result<Self, BadFilter> {
-        let mut ages = [AGE_MS; 3];
-        for (age, name) in ages.iter_mut().zip(["parkedMs", "pendingMs", "conflictMs"]) {
+        let mut ages = [AGE_MS; 4];
+        for (age, name) in ages.iter_mut().zip(["parkedMs", "pendingMs", "conflictMs", "retentionMs"]) {
             if let Some(value) = members.remove(name) {
                 *age = value.as_u64().ok_or_else(|| (name.to_owned(), "must be a whole number, not below 0"))?;
             }
@@ -114,7 +144,9 @@ pub struct Report {
     chain: Verified,
     last_verified: Option<Seen>,
     uploaded: Option<Seen>,
+    refused: Option<Value>,
     last_check: Option<LastCheck>,
+    retention: Kept,
     terminal: Terminal,
     oldest_parked: Option<Waiting>,
     oldest_pending: Option<Waiting>,
@@ -124,18 +156,13 @@ pub struct Report {
 
 impl Report {
     /// Judges at a moment, ms by the device. `ends` knows the trail up to where `unfinished` was looked at.
-    pub fn new(
-        chain: Verified,
-        (last_verified, uploaded, last_check): (Option<Seen>, Option<Seen>, Option<LastCheck>),
-        ends: Ends,
-        unfinished: Unfinished,
-        ages: Ages,
-        now: u64,
-    ) -> Self {
+    pub fn new(chain: Verified, noted: Noted, ends: Ends, unfinished: Unfinished, ages: Ages, now: u64) -> Self {
         let Unfinished { operations, parked, pending, conflicts } = unfinished;
+        let Noted { verified: last_verified, uploaded, refused, check: last_check, kept } = noted;
         let terminal = Terminal { audited: ends.audited(), missing: ends.missing(&operations) };
         let since = |waiting: &Option<Waiting>| waiting.as_ref().map(|waiting| waiting.since);
-        let waiting = [since(&parked), since(&pending), conflicts.oldest];
+        let overdue = kept.sync_log + kept.conflicts + kept.audit > 0;
+        let waiting = [since(&parked), since(&pending), conflicts.oldest, overdue.then_some(kept.at)];
         let mut breaches = Vec::new();
         if !chain.ok {
             breaches.push("chain");
@@ -146,13 +173,27 @@ impl Report {
         if last_check.as_ref().is_some_and(|check| check.faults > 0) {
             breaches.push("integrity");
         }
-        for (at, name) in ["parked", "pending", "conflicts"].into_iter().enumerate() {
+        if refused.is_some() {
+            breaches.push("upload");
+        }
+        for (at, name) in ["parked", "pending", "conflicts", "retention"].into_iter().enumerate() {
             if waiting[at].is_some_and(|since| now.saturating_sub(since) > ages.0[at]) {
                 breaches.push(name);
             }
         }
-        let (oldest_parked, oldest_pending) = (parked, pending);
-        Self { chain, last_verified, uploaded, last_check, terminal, oldest_parked, oldest_pending, open_conflicts: conflicts, breaches }
+        Self {
+            chain,
+            last_verified,
+            uploaded,
+            refused,
+            last_check,
+            retention: kept,
+            terminal,
+            oldest_parked: parked,
+            oldest_pending: pending,
+            open_conflicts: conflicts,
+            breaches,
+        }
     }
 }
 
@@ -160,7 +201,7 @@ impl Report {
 mod tests {
     use super::super::Reason;
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn ages(members: Value) -> Result<Ages, BadFilter> {
         Ages::parse(members.as_object().expect("an object").clone())
@@ -168,8 +209,13 @@ mod tests {
 
     #[test]
     fn ages_have_defaults_and_a_bad_one_is_told_by_its_name() {
-        assert_eq!(ages(json!({"pendingMs": 5})), Ok(Ages([AGE_MS, 5, AGE_MS])));
-        for (members, path) in [(json!({"parkedMs": -1}), "parkedMs"), (json!({"conflictMs": "1"}), "conflictMs"), (json!({"a": 1}), "a")] {
+        assert_eq!(ages(json!({"pendingMs": 5})), Ok(Ages([AGE_MS, 5, AGE_MS, AGE_MS])));
+        for (members, path) in [
+            (json!({"parkedMs": -1}), "parkedMs"),
+            (json!({"conflictMs": "1"}), "conflictMs"),
+            (json!({"retentionMs": null}), "retentionMs"),
+            (json!({"a": 1}), "a"),
+        ] {
             assert_eq!(ages(members).expect_err("refused").0, path);
         }
     }
@@ -190,12 +236,17 @@ mod tests {
             let conflicts = Open { count: 1, oldest: Some(100 - age) };
             let unfinished =
                 Unfinished { operations: vec![operation.clone()], parked: waiting(100 - age), pending: waiting(100 - age), conflicts };
-            Report::new(chain, (None, Some(Seen { number: 2, at: 80 }), check), ends, unfinished, Ages([9, 8, 7]), 100)
+            let kept = Kept { at: 100 - age, audit: 10, ..Kept::default() };
+            let refused = (!ok).then(|| json!({"reason": "fork", "number": 2, "at": 90}));
+            let noted = Noted { verified: None, uploaded: Some(Seen { number: 2, at: 80 }), refused, check, kept };
+            Report::new(chain, noted, ends, unfinished, Ages([9, 8, 7, 10]), 100)
         };
         assert_eq!(report(true, false, 7).breaches, Vec::<&str>::new());
         assert_eq!(report(true, false, 8).breaches, ["conflicts"]);
         assert_eq!(report(true, false, 9).breaches, ["pending", "conflicts"]);
-        assert_eq!(report(false, true, 10).breaches, ["chain", "terminal", "integrity", "parked", "pending", "conflicts"]);
+        let all = ["chain", "terminal", "integrity", "upload", "parked", "pending", "conflicts"];
+        assert_eq!(report(false, true, 10).breaches, all);
+        assert_eq!(report(false, true, 11).breaches, [&all[..], &["retention"]].concat(), "past its time, and no purge since");
         let shown = crate::value::to_value(&report(false, true, 0));
         assert_eq!(
             shown["chain"],
@@ -204,6 +255,8 @@ mod tests {
         assert_eq!(shown["terminal"], json!({"audited": 0, "missing": ["0190a1b2-0000-7000-8000-000000000002"]}));
         assert_eq!(shown["oldestParked"], json!({"operationId": operation.as_str(), "since": 100}));
         assert_eq!(shown["uploaded"], json!({"number": 2, "at": 80}));
+        assert_eq!(shown["refused"], json!({"reason": "fork", "number": 2, "at": 90}));
+        assert_eq!(shown["retention"], json!({"at": 100, "syncLog": 0, "conflicts": 0, "audit": 10}));
         assert_eq!(shown["lastCheck"], json!({"at": 90, "rows": 7, "faults": 1}));
         assert_eq!((&shown["openConflicts"], &shown["lastVerified"]), (&json!({"count": 1, "oldest": 100}), &Value::Null));
     }

@@ -15,6 +15,8 @@ use crate::value::{Hash, Key, KeyRange, Object, from_value};
 pub(super) const VERIFIED: &str = "auditVerified";
 /// Where it has the row of the trail up to which the server has it.
 const UPLOADED: &str = "auditUploaded";
+/// Where it has that the server did not take it.
+const REFUSED: &str = "auditRefused";
 /// Where it has when the whole store was last checked.
 pub(super) const CHECKED: &str = "checked";
 
@@ -227,6 +229,8 @@ pub enum Remember {
     Verified(Point),
     /// The server has everything up to here, by its own account.
     Uploaded(Point),
+    /// The server did not take what follows: `{reason, number, at}`. Until it takes something.
+    Refused(Value),
     /// The whole store was checked.
     Checked(LastCheck),
     /// This sink took everything up to this row. What it took once stays taken.
@@ -248,8 +252,10 @@ impl Decision for Remember {
                 if own.as_ref() != Some(&point.hash) {
                     return Ok((Vec::new(), 0));
                 }
-                (point.row(UPLOADED), point.number)
+                let batch = vec![Write::Put(Table::State, point.row(UPLOADED)), Write::Delete(Table::State, REFUSED.into())];
+                return Ok((batch, point.number));
             }
+            Self::Refused(told) => (row(REFUSED.into(), told), 0),
             Self::Checked(check) => (row(CHECKED.into(), check), check.at),
             Self::Taken(name, through) => {
                 let known: u64 = db.one(&Read::Get(Table::State, sink(name)))?.unwrap_or_default();
@@ -274,6 +280,11 @@ pub(super) fn sinks() -> Read {
 
 fn sink(name: &str) -> Key {
     ["sink/", name].concat().as_str().into()
+}
+
+/// Reads that the server did not take the trail.
+pub fn refusal() -> Read {
+    Read::Get(Table::State, REFUSED.into())
 }
 
 /// Reads when the whole store was last checked.

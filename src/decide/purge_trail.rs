@@ -37,6 +37,8 @@ pub struct PurgeTrail {
     pub now: u64,
     /// Whose database it is.
     pub user: String,
+    /// Whether it shall only be said what would go.
+    pub dry: bool,
 }
 
 impl Decision for PurgeTrail {
@@ -63,6 +65,9 @@ impl Decision for PurgeTrail {
         let gone = stored(db, &page)?.iter().take_while(goes).count();
         if gone < ROWS_MIN {
             return Ok((Vec::new(), (0, Effects::default())));
+        }
+        if self.dry {
+            return Ok((Vec::new(), (gone as u64, Effects::default())));
         }
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         let row = RecordId::Integer(i64::try_from(chain.through).unwrap_or(i64::MAX));

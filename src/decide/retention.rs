@@ -67,6 +67,8 @@ pub struct Purge {
     pub server_now: u64,
     /// Whose database it is.
     pub user: String,
+    /// Whether it shall only be said what would go.
+    pub dry: bool,
 }
 
 /// What went.
@@ -136,7 +138,7 @@ impl Decision for Purge {
         db.prefetch(conflicts.iter().map(|(read, _)| read.clone()));
         let note: Object = readable(db, &Self::note())?.unwrap_or_default();
         let [last, sessions, conflicts_before] = ["at", "sessions", "conflicts"].map(|name| number_in(&note, name));
-        if self.at.is_none() && last > 0 && !Self::is_due(last, self.now) {
+        if !self.dry && self.at.is_none() && last > 0 && !Self::is_due(last, self.now) {
             // Another context was faster.
             return Ok((Vec::new(), Purged { at: last, ..Purged::default() }));
         }
@@ -173,6 +175,9 @@ impl Decision for Purge {
                 }
                 Ok(())
             })?;
+        }
+        if self.dry {
+            return Ok((Vec::new(), Purged { at: last, ..purged }));
         }
         purged.at = if purged.next.is_none() { self.now } else { last };
         if purged.at != last || purged.sessions + purged.conflicts > 0 {

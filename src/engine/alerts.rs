@@ -4,9 +4,10 @@
 use serde_json::Value;
 
 use super::events::Event;
+use super::trail::Trail;
 use super::{Engine, EngineError};
 use crate::decide::LogSession;
-use crate::metrics::{COMPLIANCE, INTEGRITY, Numbers, PARKED, PENDING, STORAGE, changes, judge};
+use crate::metrics::{AUDIT_REFUSED, COMPLIANCE, INTEGRITY, Numbers, PARKED, PENDING, STORAGE, changes, judge};
 use crate::outbox::State;
 use crate::platform::Host;
 use crate::store::{Durability, Store};
@@ -65,6 +66,11 @@ impl<S: Store, H: Host> Engine<S, H> {
             (seen[PARKED], seen[PENDING]) = (age(parked), age(pending));
         }
         seen[COMPLIANCE] = inner.breaches.get();
+        seen[AUDIT_REFUSED] = match inner.trail.get() {
+            Trail::Refused => Some(1.0),
+            Trail::Taken(Some(_)) => Some(0.0),
+            Trail::Taken(None) | Trail::Unwanted => None,
+        };
         seen
     }
 

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::options::{invalid, members};
 use super::{Engine, EngineError};
 use crate::audit::{
-    Ages, BadFilter, Chain, Ends, Filter, Next, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text, time,
+    Ages, BadFilter, Chain, Ends, Filter, Next, Noted, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text, time,
 };
 use crate::decide::{
-    Following, Point, Remember, ResolveId, Rows, all_conflicts, last_check, open_conflicts, page_after, page_of, rows_about,
+    Following, Point, Remember, ResolveId, Rows, all_conflicts, last_check, open_conflicts, page_after, page_of, refusal, rows_about,
 };
 use crate::model::RecordId;
 use crate::outbox::State;
@@ -107,7 +107,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// Whether the trail is in order, whether everything that was written is accounted for, and what waits for too long.
-    /// `limits` are `{parkedMs, pendingMs, conflictMs}`.
+    /// `limits` are `{parkedMs, pendingMs, conflictMs, retentionMs}`.
     pub async fn audit_report(&self, limits: &str) -> Result<Value, EngineError> {
         let ages = Ages::parse(members("limits", limits, &Limits::RECORD)?).map_err(bad)?;
         let (mut position, mut ends, mut after, mut before) = (Following::default(), Ends::default(), 0, None);
@@ -145,11 +145,20 @@ impl<S: Store, H: Host> Engine<S, H> {
                 }
             }
         }
-        let check = self.rows(last_check()).await?;
-        let check = check.first().and_then(|stored| from_text(&stored.text).ok());
+        let told = self.look(Rows(vec![Point::uploaded(), last_check(), refusal()])).await?;
         let seen = |point: Option<Point>| point.map(|Point { number, at, .. }| Seen { number, at });
-        let uploaded = seen(Point::of(&self.rows(Point::uploaded()).await?));
-        Ok(to_value(&Report::new(verified(&position), (seen(before), uploaded, check), ends, unfinished, ages, self.now())))
+        let refused = told[2].first().and_then(Stored::object).map(|mut told| {
+            told.remove("sum");
+            Value::Object(told)
+        });
+        let noted = Noted {
+            verified: seen(before),
+            uploaded: seen(Point::of(&told[0])),
+            refused,
+            check: told[1].first().and_then(|stored| from_text(&stored.text).ok()),
+            kept: self.kept().await?,
+        };
+        Ok(to_value(&Report::new(verified(&position), noted, ends, unfinished, ages, self.now())))
     }
 
     fn unfinished(&self) -> Unfinished {

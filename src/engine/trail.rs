@@ -70,7 +70,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
             match self.send_trail(from, cancel).await {
                 Ok(trail) if self.is_ours(&trail).await? => inner.trail.set(Trail::Taken(Some(trail.through))),
-                Ok(trail) => self.refused_trail(&json!({"reason": "fork", "number": trail.through})),
+                Ok(trail) => self.refused_trail(&json!({"reason": "fork", "number": trail.through})).await,
                 Err(error) if error.code == "aborted" || error.lineage.is_some() => return Err(error),
                 Err(error) => match &error.refused {
                     // A server from a backup has less than it had: what is still here it is given again.
@@ -80,10 +80,10 @@ impl<S: Store, H: Host> Engine<S, H> {
                     {
                         inner.trail.set(Trail::Taken(told["through"].as_u64()));
                     }
-                    Some(told) => self.refused_trail(told),
+                    Some(told) => self.refused_trail(told).await,
                     // Asking again changes nothing.
                     None if matches!(error.code.as_str(), "too_large" | "invalid_request") => {
-                        self.refused_trail(&json!({"reason": error.code, "number": from}));
+                        self.refused_trail(&json!({"reason": error.code, "number": from})).await;
                     }
                     None => break,
                 },
@@ -131,9 +131,12 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(self.decide(Durability::Relaxed, Remember::Uploaded(point)).await? == trail.through)
     }
 
-    /// The trail stays here, and whoever listens is told. The next opening tries again.
-    fn refused_trail(&self, told: &Value) {
+    /// The trail stays here, whoever listens is told, and the report knows it. The next opening tries again.
+    async fn refused_trail(&self, told: &Value) {
         self.inner.trail.set(Trail::Refused);
+        let noted = json!({"reason": told["reason"], "number": told["number"], "at": self.now()});
+        // A store that fails now fails the session too.
+        let _ = self.decide(Durability::Relaxed, Remember::Refused(noted)).await;
         self.emit(Event::Audit { code: "audit_refused", reason: told["reason"].clone(), number: told["number"].clone() });
     }
 

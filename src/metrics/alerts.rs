@@ -31,7 +31,7 @@ const DAY_MS: f64 = 86_400_000.0;
 const LONG_MS: f64 = 36_500.0 * DAY_MS;
 
 /// All kinds.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 9] = [
     kind("sessions_failed", "sessionsFailed", 3.0, (1.0, 1_000_000.0), true),
     kind("conflict_rate", "conflictRate", 0.1, (0.0, 1.0), false),
     kind("integrity", "integrity", 0.0, (0.0, 1_000_000.0), false),
@@ -40,6 +40,7 @@ pub const KINDS: [Kind; 8] = [
     kind("parked", "parkedMs", DAY_MS, (0.0, LONG_MS), false),
     kind("pending", "pendingMs", DAY_MS, (0.0, LONG_MS), false),
     kind("compliance", "compliance", 0.0, (0.0, 1_000_000.0), false),
+    kind("audit_refused", "auditRefused", 0.0, (0.0, 1_000_000.0), false),
 ];
 
 /// A number for each kind; nothing where it is not known, or is turned off.
@@ -59,6 +60,8 @@ pub const PARKED: usize = 5;
 pub const PENDING: usize = 6;
 /// Of the report.
 pub const COMPLIANCE: usize = 7;
+/// Of the trail that the server does not take.
+pub const AUDIT_REFUSED: usize = 8;
 
 /// The alerts that hold now: `{code, since, value, limit}`. Of what is not known now, one that held goes on.
 pub fn judge(held: &[Value], seen: &Numbers, limits: &Numbers, now: u64) -> Vec<Value> {
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!(codes(&all), KINDS.map(|kind| kind.code));
         assert_eq!(all[2], json!({"code": "integrity", "since": 5, "value": 0.001, "limit": 0.0}));
         let later = judge(&all, &seen(&[(PARKED, 2.0 * DAY_MS), (INTEGRITY, 0.0)]), &LIMITS, 9);
-        assert_eq!((later.len(), &later[4]["since"], &later[4]["value"]), (7, &json!(5), &json!(2.0 * DAY_MS)), "what is not seen goes on");
+        assert_eq!((later.len(), &later[4]["since"], &later[4]["value"]), (8, &json!(5), &json!(2.0 * DAY_MS)), "what is not seen goes on");
         let told: Vec<_> = changes(&all, &later).map(|(alert, over)| (alert["code"].clone(), over)).collect();
         assert_eq!(told, [(json!("integrity"), true)]);
         assert_eq!(changes(&[], &all).filter(|(_, over)| !over).count(), KINDS.len());

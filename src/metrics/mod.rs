@@ -8,7 +8,8 @@ mod alerts;
 use serde_json::{Value, json};
 
 pub use alerts::{
-    COMPLIANCE, CONFLICT_RATE, INTEGRITY, KINDS, Kind, Numbers, PARKED, PENDING, SESSIONS_FAILED, STORAGE, alerts_in, carry, changes, judge,
+    AUDIT_REFUSED, COMPLIANCE, CONFLICT_RATE, INTEGRITY, KINDS, Kind, Numbers, PARKED, PENDING, SESSIONS_FAILED, STORAGE, alerts_in, carry,
+    changes, judge,
 };
 
 use crate::value::{MAX_SAFE_INTEGER, Object, Sorted};

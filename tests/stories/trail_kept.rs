@@ -98,6 +98,32 @@ fn old_rows_go_and_what_is_left_is_proved_from_where_they_ended() {
 }
 
 #[test]
+fn the_report_says_what_is_past_its_time_and_not_what_something_else_keeps() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab_with(keeping(json!({}))).await;
+        let made = world.now();
+        month(&world, &tab, 20).await;
+        let all = numbers(&anna);
+        let report = tab.engine.audit_report("{}").await.expect("a report");
+        let kept = json!({"at": made, "syncLog": 0, "conflicts": 0, "audit": all.len() - 1});
+        assert_eq!((&report["retention"], &report["breaches"]), (&kept, &json!(["retention"])), "no idle time since");
+        assert_eq!(numbers(&anna), all, "a report takes nothing away");
+        let later = json!({"retentionMs": 32 * DAY_MS}).to_string();
+        assert_eq!(tab.engine.audit_report(&later).await.expect("a report")["breaches"], json!([]));
+        assert_eq!(tab.engine.audit_taken("siem", "1").await, Ok(1));
+        let held = tab.engine.audit_report("{}").await.expect("a report");
+        assert_eq!((&held["retention"]["audit"], &held["breaches"]), (&json!(0), &json!([])), "a sink has not taken it");
+        assert_eq!(tab.engine.audit_taken("siem", &all[19].to_string()).await, Ok(all[19]));
+        rest(&world, &tab).await;
+        let report = tab.engine.audit_report("{}").await.expect("a report");
+        assert_eq!((&report["retention"]["audit"], &report["breaches"]), (&json!(0), &json!([])));
+        assert!(report["retention"]["at"].as_u64() > Some(made));
+    });
+}
+
+#[test]
 fn what_has_no_other_place_yet_stays() {
     tell(async {
         let world = World::new();

@@ -191,6 +191,37 @@ fn a_past_that_was_written_anew_is_found_and_told_and_work_goes_on() {
         let again = anna.tab().await;
         assert!(again.sync().await.success);
         assert_eq!(told(&again), [(json!("fork"), json!(next))]);
+        let report = anna.tab().await.engine.compliance_report("{}").await.expect("a report");
+        assert_eq!((&report["refused"]["reason"], &report["refused"]["number"]), (&json!("fork"), &json!(next)), "stored: {report}");
+        assert_eq!(report["breaches"], json!(["upload"]));
+    });
+}
+
+#[test]
+fn a_refused_trail_is_an_alert_and_a_breach_until_the_server_takes_it() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab().await;
+        let alerts = async |tab: &Tab| -> Vec<Value> {
+            tab.engine.alerts().await.expect("judged").iter().map(|alert| alert["code"].clone()).collect()
+        };
+        tab.create("client", json!({"name": "A"})).await;
+        tab.fault(paths::AUDIT, Fault::Status(413, None));
+        let at = world.now();
+        assert!(tab.sync().await.success);
+        assert_eq!(alerts(&tab).await, ["audit_refused"]);
+        let report = tab.engine.compliance_report("{}").await.expect("a report");
+        assert_eq!(report["refused"], json!({"reason": "too_large", "number": 0, "at": at}));
+        assert_eq!(report["breaches"], json!(["upload"]));
+        tab.engine.close();
+        let again = anna.tab().await;
+        assert_eq!(alerts(&again).await, ["compliance", "audit_refused"], "they hold over a reload");
+        assert!(again.sync().await.success);
+        assert_eq!(alerts(&again).await, ["compliance"], "until the next report");
+        let report = again.engine.compliance_report("{}").await.expect("a report");
+        assert_eq!((&report["refused"], &report["breaches"]), (&Value::Null, &json!([])));
+        assert_eq!(alerts(&again).await, Vec::<Value>::new());
     });
 }
 
