@@ -122,6 +122,8 @@ mod transforms;
 mod uniques;
 #[path = "stories/unjudged.rs"]
 mod unjudged;
+#[path = "stories/validated_decisions.rs"]
+mod validated_decisions;
 #[path = "stories/validation.rs"]
 mod validation;
 #[path = "stories/validators.rs"]

@@ -63,6 +63,9 @@ pub struct Resolve {
     pub gives_up: bool,
     /// That a function of the app decides, and the conflict as it was shown to that: another one is left for the next time.
     pub asked: Option<Box<Conflict>>,
+    /// What the app's functions were shown that the records would be, of each conflict: if it comes to anything else, nothing is
+    /// stored.
+    pub shown: Option<Rc<Vec<(u64, Option<Object>)>>>,
     /// IDs for the operations that will stand in the places of those in conflict and their groups.
     pub fresh: Fresh,
     /// Whose database it is, and who decides.
@@ -140,7 +143,7 @@ impl Decision for Resolve {
         each(&self.conflicts, |id| {
             match self.one(db, &mut work, *id, &mut groups)? {
                 Ok(true) => {
-                    let preview = if self.dry { self.preview(db, &work, *id)? } else { None };
+                    let preview = if self.dry || self.shown.is_some() { self.preview(db, &work, *id)? } else { None };
                     resolved.ended.push((*id, preview));
                 }
                 Ok(false) => resolved.left.push(*id),
@@ -148,9 +151,15 @@ impl Decision for Resolve {
             }
             Ok(())
         })?;
+        let came_to = || resolved.ended.iter().map(|(id, preview)| (*id, preview.as_ref().and_then(|preview| preview.record.as_ref())));
+        if self.shown.as_ref().is_some_and(|shown| !came_to().eq(shown.iter().map(|(id, record)| (*id, record.as_ref())))) {
+            let left = self.conflicts.clone();
+            return Ok((Vec::new(), Resolved { left, ..Resolved::default() }));
+        }
         if self.dry {
             return Ok((Vec::new(), resolved));
         }
+        resolved.ended.iter_mut().for_each(|(_, preview)| *preview = None);
         let (batch, effects) = work.finish(db)?;
         Ok((batch, Resolved { effects, ..resolved }))
     }

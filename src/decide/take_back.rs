@@ -8,7 +8,7 @@ use super::cache::{Cache, Decision, Run};
 use super::effects::Effects;
 use super::ids::present;
 use super::intent::{Intent, Place, WriteError, check_size, too_many};
-use super::overlay::OverlayRow;
+use super::overlay::{OverlayRow, RecordView};
 use super::rebase::{after, map_temps};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
@@ -20,6 +20,7 @@ use crate::conflict::{Back, Conflict, ConflictState, Step, StepKind, steps};
 use crate::model::{Action, OpId, RecordId};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::schema::{Schema, fold_delta, unfold_delta};
+use crate::value::Object;
 
 /// What is wanted of a conflict that was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,10 @@ pub struct TakeBack {
     pub user: String,
     /// The generation of `base` as last seen.
     pub generation: u64,
+    /// Whether nothing shall be stored.
+    pub dry: bool,
+    /// What the app's functions were shown that the record would be: if it comes to anything else, nothing is stored.
+    pub shown: Option<Rc<Vec<Option<Object>>>>,
 }
 
 /// What was brought back.
@@ -58,6 +63,8 @@ pub struct TakenBack {
     pub operation: Option<OpId>,
     /// The fields, dotted, that were left alone because they were written since; `*` is the whole record.
     pub kept: Vec<String>,
+    /// The record as it is then, if an operation does it.
+    pub record: Option<(String, RecordView)>,
     /// What to show.
     pub effects: Effects,
 }
@@ -90,7 +97,7 @@ impl Decision for TakeBack {
         if !db.rows(&by_operation)?.is_empty() {
             // The connection died after the commit and before we were told: the step is there.
             let step = conflict.steps.pop().unwrap_or_else(|| Step::new(StepKind::Undone, self.now));
-            return Ok((Vec::new(), Ok(TakenBack { operation: step.operation, kept: step.kept, effects: Effects::default() })));
+            return Ok((Vec::new(), Ok(TakenBack { operation: step.operation, kept: step.kept, ..TakenBack::default() })));
         }
         let sync = SyncState::look(db)?;
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
@@ -130,24 +137,32 @@ impl Decision for TakeBack {
                 Event::Undone { conflict: conflict.id }
             }
         };
-        let record = row.id.clone();
+        let (record, mut left) = (row.id.clone(), None);
         if let Some(action) = back.action {
             let write = self.write();
             let mut writing = Writing::of(&write, db, &mut work, &sync);
             match writing.act(&self.operation, row, action)? {
                 // What goes along can be too much for one request.
                 Ok(_) if !writing.fits() => return refused(too_many().into()),
-                Ok((_, operation)) => step.operation = operation,
+                Ok((record, operation)) => (left, step.operation) = (record, operation),
                 Err(error) => return refused(error.into()),
             }
             writing.enqueue();
+        }
+        let data = left.as_ref().map(|record| &record.data);
+        if self.shown.as_ref().is_some_and(|shown| shown.iter().map(Option::as_ref).ne([data])) {
+            return refused(WriteError::Unsettled.into());
+        }
+        let left = left.map(|record| (conflict.entity.clone(), record));
+        if self.dry {
+            return Ok((Vec::new(), Ok(TakenBack { record: left, ..TakenBack::default() })));
         }
         work.tell(&self.operation, &conflict.entity, &record, event);
         let operation = step.operation.clone();
         conflict.steps.push(step);
         work.conflict(&conflict);
         let (batch, effects) = work.finish(db)?;
-        Ok((batch, Ok(TakenBack { operation, kept: back.kept, effects })))
+        Ok((batch, Ok(TakenBack { operation, kept: back.kept, record: left, effects })))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::decide::{
 };
 use crate::model::RecordId;
 use crate::platform::Host;
-use crate::store::{Durability, Store};
+use crate::store::Store;
 use crate::value::{Object, to_value};
 
 /// So many are decided in one transaction.
@@ -108,16 +108,16 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Ends an open conflict.
     pub async fn resolve(&self, id: u64, strategy: &str) -> Result<(), EngineError> {
-        let done = self.decide(Durability::Strict, self.resolution(vec![id], strategy, false)?).await?;
+        let (done, refused) = self.ended(self.resolution(vec![id], strategy, false)?).await?;
         self.decided(&done);
-        done.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error.into()))
+        refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// What the end of an open conflict would come to: the record, and what would be sent. Nothing is stored.
     pub async fn preview(&self, id: u64, strategy: &str) -> Result<Value, EngineError> {
-        let mut shown = self.decide(Durability::Relaxed, self.resolution(vec![id], strategy, true)?).await?;
-        if let Some((_, error)) = shown.refused.pop() {
-            return Err(error.into());
+        let (shown, mut refused) = self.ended(self.resolution(vec![id], strategy, true)?).await?;
+        if let Some((_, error)) = refused.pop() {
+            return Err(error);
         }
         let mut previews = self.previews(&shown).await?;
         Ok(previews.pop().unwrap_or_default())
@@ -143,7 +143,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let after = ids.last().copied();
         while !ids.is_empty() {
             let decision = self.resolution(ids, strategy, dry)?;
-            let done = self.decide(Durability::Strict, decision).await?;
+            let (done, refused) = self.ended(decision).await?;
             if !dry {
                 self.decided(&done);
             }
@@ -151,8 +151,8 @@ impl<S: Store, H: Host> Engine<S, H> {
             for (id, _) in done.ended {
                 ended.push(id.into());
             }
-            for (id, error) in done.refused {
-                failed.push(json!({"id": id, "error": EngineError::from(error).told()}));
+            for (id, error) in refused {
+                failed.push(json!({"id": id, "error": error.told()}));
             }
             ids = done.left;
         }
@@ -172,7 +172,18 @@ impl<S: Store, H: Host> Engine<S, H> {
         let gives_up = dry || self.reason(Act::Discard, reason.as_deref()).is_ok();
         let reason = if dry { None } else { self.reason(Act::Resolve, reason.as_deref())? };
         let (schema, user) = (settings.schema.clone(), settings.user.clone());
-        Ok(Resolve { schema, conflicts, resolution: resolution(strategy)?, dry, reason, gives_up, asked: None, fresh: self.fresh(), user })
+        Ok(Resolve {
+            schema,
+            conflicts,
+            resolution: resolution(strategy)?,
+            dry,
+            reason,
+            gives_up,
+            asked: None,
+            shown: None,
+            fresh: self.fresh(),
+            user,
+        })
     }
 
     pub(super) fn decided(&self, done: &Resolved) {
@@ -210,8 +221,9 @@ impl<S: Store, H: Host> Engine<S, H> {
     async fn take_back(&self, id: u64, wish: Wish, reason: Option<String>) -> Result<Value, EngineError> {
         let (settings, generation) = (&self.inner.settings, self.inner.state.borrow().generation);
         let (schema, user) = (settings.schema.clone(), settings.user.clone());
-        let decision = TakeBack { schema, conflict: id, wish, reason, operation: self.op_id(), now: self.now(), user, generation };
-        let done = self.decide(Durability::Strict, decision).await??;
+        let (operation, now) = (self.op_id(), self.now());
+        let decision = TakeBack { schema, conflict: id, wish, reason, operation, now, user, generation, dry: false, shown: None };
+        let done = self.taken_back(decision).await?;
         self.absorb(&done.effects, "local");
         self.inner.poke.notify();
         Ok(json!({"operationId": done.operation.as_ref().map(|id| id.as_str()), "kept": done.kept}))

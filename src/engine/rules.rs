@@ -87,13 +87,14 @@ impl<S: Store, H: Host> Engine<S, H> {
             reason: None,
             gives_up: true,
             asked: Some(Box::new(conflict.clone())),
+            shown: None,
             fresh: self.fresh(),
             user: settings.user.clone(),
         };
-        let mut done = self.decide(Durability::Strict, decision).await?;
+        let (done, mut refused) = self.ended(decision).await?;
         self.decided(&done);
         // Decided by a person meanwhile, or renewed: then it is found again, or not.
-        let refused = done.refused.pop().map(|(_, error)| EngineError::from(error)).filter(|error| error.code != "unknown_conflict");
+        let refused = refused.pop().map(|(_, error)| error).filter(|error| error.code != "unknown_conflict");
         Ok(refused.map_or(Ok(!done.ended.is_empty()), Err))
     }
 }

@@ -1,5 +1,5 @@
 //! Validators that are functions of the app. A local write is shown to them before it is enqueued, and takes effect only if
-//! it still comes to what they saw; a page's records are shown to them before its transaction. A broken function refuses what
+//! it still comes to what they saw; so is what the decision of a conflict, a restore or an undo would leave. A page's records are shown to them before its transaction. A broken function refuses what
 //! is written here, and takes what comes down: that is kept at the server in any case, and would be missing here.
 
 use std::rc::Rc;
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::functions::{ANSWER_BOUNDS, Matter, Sort};
 use super::session::SyncError;
 use super::{Cancel, Engine, EngineError};
-use crate::decide::{Incoming, LocalWrite, Wanted, WriteError, Written, with_id};
-use crate::model::RecordId;
+use crate::decide::{Incoming, LocalWrite, Resolve, Resolved, TakeBack, TakeBackError, TakenBack, Wanted, WriteError, Written, with_id};
+use crate::model::{Action, RecordId};
 use crate::platform::Host;
 use crate::schema::Fault;
 use crate::store::{Durability, Store};
@@ -46,20 +46,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             let would_be = self.decide(Durability::Relaxed, dry).await.map_err(|error| (None, error))?.map_err(told)?;
             for (at, (Wanted { entity, .. }, record)) in write.wanted.iter().zip(&would_be.records).enumerate() {
                 let Some(record) = record.as_ref() else { continue };
-                if self.is_turned_by_functions(entity) {
-                    self.has_form(entity, &record.data).await.map_err(|error| (Some(at), error))?;
-                }
-                if !self.is_validated(entity) {
-                    continue;
-                }
-                let faults = self.validate(entity, &record.id, &with_id(&record.data, &record.id)).await;
-                let faults = faults.map_err(|why| {
-                    let details = json!({"entity": entity, "reason": why});
-                    (Some(at), EngineError::with("validator_failed", "the app's validator did not answer as it should", details))
-                })?;
-                if !faults.is_empty() {
-                    return Err((Some(at), WriteError::Invalid { entity: entity.clone(), faults }.into()));
-                }
+                self.agreed(entity, &record.id, &record.data).await.map_err(|error| (Some(at), error))?;
             }
             let asked: Vec<Option<Object>> = would_be.records.into_iter().map(|record| record.map(|record| record.data)).collect();
             let settled = LocalWrite { asked: Some(Rc::new(asked)), ..write.clone() };
@@ -69,6 +56,90 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
         }
         Err(told((None, WriteError::Unsettled)))
+    }
+
+    /// Whether the app's functions have nothing against a record as it would be.
+    async fn agreed(&self, entity: &str, id: &RecordId, data: &Object) -> Result<(), EngineError> {
+        if self.is_turned_by_functions(entity) {
+            self.has_form(entity, data).await?;
+        }
+        if !self.is_validated(entity) {
+            return Ok(());
+        }
+        let faults = self.validate(entity, id, &with_id(data, id)).await.map_err(|why| {
+            let details = json!({"entity": entity, "reason": why});
+            EngineError::with("validator_failed", "the app's validator did not answer as it should", details)
+        })?;
+        if faults.is_empty() { Ok(()) } else { Err(WriteError::Invalid { entity: entity.to_owned(), faults }.into()) }
+    }
+
+    /// Whether there is any function that could have something against a record.
+    fn asks_functions(&self) -> bool {
+        let settings = &self.inner.settings;
+        !settings.validators.is_empty() || settings.schema.functions().next().is_some()
+    }
+
+    /// Ends conflicts as is wanted, but for those of which the functions refuse what their records would be: those stay open. What
+    /// the server's side alone leaves is not asked about: nothing is written then.
+    pub(super) async fn ended(&self, mut wanted: Resolve) -> Result<(Resolved, Vec<(u64, EngineError)>), EngineError> {
+        let (mut refused, mut tries) = (Vec::new(), ASKED_MAX);
+        loop {
+            let asks = self.asks_functions();
+            let mut done = Resolved::default();
+            if asks {
+                done = self.decide(Durability::Relaxed, Resolve { dry: true, shown: None, ..wanted.clone() }).await?;
+                let mut against = Vec::new();
+                for (id, preview) in &done.ended {
+                    let preview = preview.as_ref().and_then(|shown| shown.operation.as_ref().zip(shown.record.as_ref()));
+                    let Some((operation, record)) = preview.filter(|(operation, _)| operation.action != Action::nothing()) else {
+                        continue;
+                    };
+                    if let Err(error) = self.agreed(&operation.entity, &operation.record, record).await {
+                        against.push((*id, error));
+                    }
+                }
+                if !against.is_empty() {
+                    wanted.conflicts.retain(|id| !against.iter().any(|(refused, _)| refused == id));
+                    refused.append(&mut against);
+                    if wanted.conflicts.is_empty() {
+                        return Ok((Resolved::default(), refused));
+                    }
+                    continue;
+                }
+                let shown = done.ended.iter().map(|(id, preview)| (*id, preview.as_ref().and_then(|preview| preview.record.clone())));
+                wanted.shown = Some(Rc::new(shown.collect()));
+            }
+            if !(asks && wanted.dry) {
+                done = self.decide(if wanted.dry { Durability::Relaxed } else { Durability::Strict }, wanted.clone()).await?;
+                tries -= 1;
+                if asks && wanted.asked.is_none() && !done.left.is_empty() && done.left == wanted.conflicts {
+                    if tries > 0 {
+                        continue;
+                    }
+                    return Err(WriteError::Unsettled.into());
+                }
+            }
+            refused.extend(std::mem::take(&mut done.refused).into_iter().map(|(id, error)| (id, error.into())));
+            return Ok((done, refused));
+        }
+    }
+
+    /// Brings something back, once the functions have nothing against what the record would be.
+    pub(super) async fn taken_back(&self, mut wanted: TakeBack) -> Result<TakenBack, EngineError> {
+        for _ in 0..ASKED_MAX {
+            if self.asks_functions() {
+                let would_be = self.decide(Durability::Relaxed, TakeBack { dry: true, shown: None, ..wanted.clone() }).await??;
+                if let Some((entity, record)) = &would_be.record {
+                    self.agreed(entity, &record.id, &record.data).await?;
+                }
+                wanted.shown = Some(Rc::new(vec![would_be.record.map(|(_, record)| record.data)]));
+            }
+            match self.decide(Durability::Strict, wanted.clone()).await? {
+                Err(TakeBackError::Write(WriteError::Unsettled)) => {}
+                done => return Ok(done?),
+            }
+        }
+        Err(WriteError::Unsettled.into())
     }
 
     /// Shows the records of a page to the app's functions, and keeps aside what those refuse.

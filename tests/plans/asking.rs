@@ -34,6 +34,7 @@ fn answer(desk: &Desk, asked: &Conflict) -> Resolved {
         dry: false,
         reason: None,
         gives_up: true,
+        shown: None,
         asked: Some(Box::new(asked.clone())),
         fresh: Fresh { now: 1_700_000_000_000, random: [7; 10] },
         user: "anna".to_owned(),

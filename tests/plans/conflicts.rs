@@ -276,6 +276,8 @@ fn a_restore_that_was_committed_and_not_heard_of_is_not_done_twice() {
         now: 1_700_000_000_001,
         user: "anna".to_owned(),
         generation: 0,
+        dry: false,
+        shown: None,
     };
     let first = desk.decide(take_back(Wish::Restore)).expect("restored");
     assert_eq!((first.operation.as_ref(), first.effects.queued.len()), (Some(&operation), 1));
@@ -300,6 +302,7 @@ fn a_record_that_was_given_up_is_not_given_up_twice() {
         schema: desk.schema.clone(),
         conflicts: vec![conflict],
         resolution: Resolution::ServerWins,
+        shown: None,
         asked: None,
         dry: false,
         reason: None,

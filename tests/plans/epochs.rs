@@ -341,6 +341,7 @@ fn a_decision_stands_on_no_version_of_the_old_lineage() {
         dry: false,
         reason: None,
         gives_up: true,
+        shown: None,
         asked: None,
         fresh,
         user: "anna".to_owned(),
