@@ -9,7 +9,7 @@ use super::held::NAMED_FROM;
 use super::rows::{number, row};
 use crate::audit::{Chain, FirstBad, LastCheck, Open, Reason, Stored};
 use crate::plan::{Read, Row, Table, Write, WriteBatch};
-use crate::value::{Hash, Key, KeyRange, Object, from_value};
+use crate::value::{Hash, Key, KeyRange, Object, from_value, to_value};
 
 /// Where the state has the row of the trail up to which all was in order when it was last verified from the beginning.
 pub(super) const VERIFIED: &str = "auditVerified";
@@ -276,6 +276,43 @@ pub(super) fn audited(session: &Stored) -> u64 {
 
 pub(super) fn sinks() -> Read {
     Read::range(Table::State, KeyRange { lower: Some((sink(""), false)), upper: Some(("sink0".into(), true)) })
+}
+
+/// Where the trail goes on behind a row that cannot be read: what lies between is a gap, and told as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The row.
+    pub row: u64,
+    /// From here on it is proved again.
+    pub until: Point,
+}
+
+impl Gap {
+    const NAMES: [&'static str; 2] = ["auditGap/", "auditGap0"];
+
+    /// Reads all of them.
+    pub fn all() -> Read {
+        let [from, to] = Self::NAMES.map(Key::from);
+        Read::range(Table::State, KeyRange { lower: Some((from, false)), upper: Some((to, true)) })
+    }
+    /// Those that are stored.
+    pub fn of(rows: &[Stored]) -> Vec<Self> {
+        let one = |row: &Stored| Some(Self { row: row.object()?.get("row")?.as_u64()?, until: Point::of(std::slice::from_ref(row))? });
+        rows.iter().filter_map(one).collect()
+    }
+    /// Behind a row that cannot be read, and the one that follows it: that is linked to the text which stands there, or else, because
+    /// nobody knows any more what it was linked to, it is taken as it is.
+    pub(super) fn behind(bad: &Stored, next: Option<&Stored>, now: u64) -> Self {
+        let not_linked = |row: &&Stored| row.hash().is_some() && Chain::at(bad.key, bad.head()).follow(row, None).is_err();
+        let from = next.filter(not_linked).unwrap_or(bad);
+        Self { row: bad.key, until: Point { number: from.key, hash: from.head(), at: now } }
+    }
+    /// As a row.
+    pub(super) fn stored(&self) -> Row {
+        let mut content = to_value(&self.until);
+        content["row"] = self.row.into();
+        row([Self::NAMES[0], &self.row.to_string()].concat().as_str().into(), &content)
+    }
 }
 
 fn sink(name: &str) -> Key {

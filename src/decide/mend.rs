@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::audit::{Gap, page_after, stored};
 use super::cache::{Cache, Run, each, readable};
 use super::chain::renew_view;
 use super::check::Checked;
@@ -12,7 +13,7 @@ use super::overlay::{OpRef, OverlayRow};
 use super::rows::{BaseRow, Device, IdRow, last_audit, number, outbox_rows, seals, seals_row};
 use super::state::SyncState;
 use super::work::Work;
-use crate::audit::Event;
+use crate::audit::{Event, Stored};
 use crate::conflict::Conflict;
 use crate::integrity::{Mended, Wrong, with_sum};
 use crate::model::{Action, Base, OpId, Operation, RecordId};
@@ -142,8 +143,7 @@ impl Mend {
             },
             (Table::Outbox, Wrong::Unreadable) => GIVE_UP,
             (Table::Outbox, _) => UNSENT,
-            // The line that tells of it is the row behind it.
-            (Table::Audit, Wrong::Unreadable) if around.last == number(&stored.key) => Mended::By("continued"),
+            (Table::Audit, Wrong::Unreadable) => self.go_on(db, work, around, stored)?,
             (Table::Sessions, _) => {
                 work.write(Write::Delete(Table::Sessions, stored.key.clone()));
                 Mended::By("dropped")
@@ -194,6 +194,21 @@ impl Mend {
                 | Wrong::Reference,
             ) => NO_OTHER,
         })
+    }
+
+    /// A row of the trail that cannot be read stays, and a verification names it; behind it the trail goes on. What lies between is
+    /// noted, so that what comes behind can go up, and told: where it is the last row, the row that tells of it is the one behind it.
+    fn go_on(&self, db: &mut Cache, work: &mut Work<'_>, around: &Around<'_>, bad: &Row) -> Run<Mended> {
+        let bad = Stored { key: number(&bad.key), text: bad.text.clone() };
+        let (known, next) = (Gap::all(), page_after(Some(bad.key), false));
+        db.prefetch([known.clone(), next.clone()]);
+        let is_last = around.last == bad.key;
+        if !is_last && Gap::of(&stored(db, &known)?).iter().any(|gap| gap.row == bad.key) {
+            return Ok(NO_OTHER);
+        }
+        let gap = Gap::behind(&bad, stored(db, &next)?.first(), self.now);
+        work.write(Write::Put(Table::State, gap.stored()));
+        Ok(Mended::By(if is_last { "continued" } else { "passed" }))
     }
 
     /// Makes a record's overlay row anew, from what was downloaded of it and its operations in the outbox. Where none is left

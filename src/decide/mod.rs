@@ -60,7 +60,8 @@ mod written;
 
 pub use asking::{Asked, Asking};
 pub use audit::{
-    Following, Point, Remember, Rows, all_conflicts, all_sessions, last_check, open_conflicts, page_after, page_of, refusal, rows_about,
+    Following, Gap, Point, Remember, Rows, all_conflicts, all_sessions, last_check, open_conflicts, page_after, page_of, refusal,
+    rows_about,
 };
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;

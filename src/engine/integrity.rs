@@ -135,6 +135,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             let _ = self.refresh().await;
         }
         if !dry {
+            self.retry_trail();
             self.inner.poke.notify();
         }
         let hashed = position.checked.get("unhashed").cloned().unwrap_or_else(|| 0.into());

@@ -9,7 +9,7 @@ use super::events::Event;
 use super::session::SyncError;
 use super::{Cancel, Engine};
 use crate::audit::Stored;
-use crate::decide::{Point, Remember, Rows, page_after, page_of};
+use crate::decide::{Gap, Point, Remember, Rows, page_after, page_of};
 use crate::planted::{Bug, is};
 use crate::platform::Host;
 use crate::platform::network::answer as answer_to;
@@ -93,20 +93,25 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     async fn send_trail(&self, from: u64, cancel: &Cancel) -> Result<TrailHead, SyncError> {
-        let told = self.look(Rows(vec![page_after(Some(from), false), Point::anchor()])).await?;
-        let (rows, anchor) = (page_of(&told[0]), Point::of(&told[1]));
+        let told = self.look(Rows(vec![page_after(Some(from), false), Point::anchor(), Gap::all()])).await?;
+        let (mut rows, mut anchor, gaps) = (page_of(&told[0]), Point::of(&told[1]), Gap::of(&told[2]));
+        // Behind a row that cannot be read it goes on where a repair said.
+        while let Some(gap) = gaps.iter().find(|gap| rows.first().is_some_and(|row| row.key == gap.row)) {
+            rows = &rows[rows.iter().take_while(|row| row.key <= gap.until.number).count()..];
+            anchor = Some(gap.until.clone());
+        }
         let mut bytes = 0;
         let fits = |row: &&Stored| {
             let begins = bytes == 0;
             bytes += row.text.len();
-            (begins || bytes <= BYTES_MAX) && row.object().is_some()
+            (begins || bytes <= BYTES_MAX) && row.object().is_some() && gaps.iter().all(|gap| gap.row != row.key)
         };
         let texts: Vec<&str> = rows.iter().take_while(fits).map(|row| row.text.as_str()).collect();
         if let (Some(row), true) = (rows.first(), texts.is_empty()) {
             let refused = Some(json!({"reason": "broken", "number": row.key}));
             return Err(SyncError { refused, ..SyncError::new("audit_refused", "a row of the audit trail cannot be read", false) });
         }
-        // What went with a wipe before it was sent is told as what it is.
+        // What went with a wipe before it was sent is told as what it is, and so is what cannot be read.
         let begins = anchor.filter(|anchor| anchor.number >= from).map(|anchor| {
             let begins = TrailHead { through: anchor.number, head: anchor.hash };
             [",\"begins\":", &to_text(&begins)].concat()
@@ -138,6 +143,13 @@ impl<S: Store, H: Host> Engine<S, H> {
         // A store that fails now fails the session too.
         let _ = self.decide(Durability::Relaxed, Remember::Refused(noted)).await;
         self.emit(Event::Audit { code: "audit_refused", reason: told["reason"].clone(), number: told["number"].clone() });
+    }
+
+    /// What stood in its way was mended: it is tried again.
+    pub(super) fn retry_trail(&self) {
+        if self.inner.trail.get() == Trail::Refused {
+            self.inner.trail.set(Trail::Taken(None));
+        }
     }
 
     /// What the server has of this trail, held against it: `{through, head, ok, auditHead}`, or `{ok, error}`.

@@ -319,3 +319,55 @@ fn a_row_that_cannot_be_read_ends_what_goes_up_and_is_told() {
         assert_eq!((told(&tab), taken(&world).await.len()), (vec![(json!("broken"), json!(2))], 1));
     });
 }
+
+/// A session, after which not every row is in order.
+async fn synced(tab: &Tab) -> bool {
+    tab.engine.sync(fieldsync::engine::Direction::Both, None).await.success
+}
+
+/// What a repair did about rows of the trail: row and action.
+async fn repaired(tab: &Tab) -> Vec<(Value, Value)> {
+    let done = tab.engine.repair("{}").await.expect("repaired");
+    let mended = done["mended"].as_array().expect("a list").iter().filter(|fault| fault["table"] == "audit");
+    mended.map(|fault| (fault["id"].clone(), fault["action"].clone())).collect()
+}
+
+#[test]
+fn behind_a_row_that_cannot_be_read_the_trail_goes_up_once_a_repair_has_told_the_gap() {
+    // In the middle the row behind was linked to what nobody knows any more; at the end the repair itself goes on behind it.
+    for (damaged, rows, action, from) in [(&[1][..], 4, "passed", 3), (&[1, 2][..], 5, "passed", 4), (&[3][..], 4, "continued", 4)] {
+        tell(async move {
+            let world = World::new();
+            let anna = world.device("anna");
+            let tab = anna.tab_with(json!({"autoSync": false})).await;
+            for at in 0..rows {
+                tab.create("client", json!({"name": at})).await;
+            }
+            let all = whole(&anna.store, Table::Audit).await;
+            let bad: Vec<Row> = damaged.iter().map(|at| all[*at].clone()).collect();
+            change(&anna.store, Table::Audit, bad.clone(), |row| row.text[..row.text.len() / 2].to_owned()).await;
+            let _ = synced(&tab).await;
+            let done = repaired(&tab).await;
+            assert!(done.len() == damaged.len() && done.iter().all(|(_, by)| by == action), "{done:?}");
+            assert!(synced(&tab).await);
+            let first = damaged[0] as u64 + 1;
+            let provable = || -> Vec<Value> {
+                let rows = anna.store.dump(Table::Audit);
+                let readable = rows.iter().filter_map(|(_, text)| parse(text, &Limits::RECORD).ok());
+                readable.filter(|row| row["seq"].as_u64().is_some_and(|seq| seq < first || seq > from)).collect()
+            };
+            let up = taken(&world).await;
+            assert_eq!(up, provable(), "all before it and all behind it, whole");
+            let told: Vec<Value> = chain(&world).await.iter().filter_map(|row| row["trail"].get("begins").cloned()).collect();
+            assert_eq!(told, [json!(from)], "the chain says where it goes on");
+            assert!(up.iter().any(|row| row["entries"][0]["code"] == json!(["audit/unreadable/", action].concat())), "and why: {up:?}");
+            let held = held_against(&tab).await;
+            assert_eq!((&held["ok"], &held["server"]["ok"]), (&json!(false), &json!(true)), "the row is named as before");
+            assert_eq!(held["firstBad"], json!({"number": first, "reason": "unreadable"}));
+            assert_eq!(repaired(&tab).await, [], "once");
+            tab.create("client", json!({"name": "later"})).await;
+            assert!(synced(&tab).await);
+            assert_eq!(taken(&world).await, provable());
+        });
+    }
+}
