@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Name;
 use crate::model::RecordId;
-use crate::value::{Object, from_value};
+use crate::value::{Object, Span, from_value};
 
 /// Rows in one answer, unless the filter says how many.
 const LIMIT: u64 = 100;
@@ -51,22 +51,16 @@ impl Filter {
     /// Reads a filter: `{operation, entity, record, event, since, until, after, order, limit}`.
     pub fn parse(mut members: Object) -> Result<Self, BadFilter> {
         let bad = |name: &str, what| Err((name.to_owned(), what));
-        let (mut texts, mut numbers) = ([None, None, None, None], [None; 4]);
-        for (place, name) in texts.iter_mut().zip(["operation", "entity", "event", "order"]) {
+        let Span { since, until, after, limit, descending } = Span::take(&mut members, LIMIT_MAX)?;
+        let mut texts = [None, None, None];
+        for (place, name) in texts.iter_mut().zip(["operation", "entity", "event"]) {
             *place = match members.remove(name) {
                 None => None,
                 Some(Value::String(text)) if !text.is_empty() => Some(text),
                 Some(_) => return bad(name, "must be a text"),
             };
         }
-        for (place, name) in numbers.iter_mut().zip(["since", "until", "after", "limit"]) {
-            *place = match members.remove(name).map(|value| value.as_u64()) {
-                None => None,
-                Some(None) => return bad(name, "must be a whole number, not below 0"),
-                Some(number) => number,
-            };
-        }
-        let ([operation, entity, event, order], [since, until, after, limit]) = (texts, numbers);
+        let [operation, entity, event] = texts;
         let record = match members.remove("record").map(|id| RecordId::from_value(&id)) {
             None => None,
             Some(Ok(_)) if entity.is_none() => return bad("entity", "must be there too where a record is named"),
@@ -75,14 +69,6 @@ impl Filter {
         };
         if event.as_ref().is_some_and(|event| from_value::<Name>(&Value::from(event.as_str())).is_err()) {
             return bad("event", "must be an event of the trail");
-        }
-        let descending = match order.as_deref() {
-            None | Some("asc") => false,
-            Some("desc") => true,
-            Some(_) => return bad("order", "must be 'asc' or 'desc'"),
-        };
-        if limit.is_some_and(|limit| limit == 0 || limit > LIMIT_MAX) {
-            return bad("limit", "must be from 1 to 1000");
         }
         match members.keys().next() {
             Some(unknown) => bad(unknown, "is no member of a filter"),

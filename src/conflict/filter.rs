@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Conflict, ConflictState};
 use crate::model::RecordId;
 use crate::protocol::ConflictKind;
-use crate::value::{Key, KeyRange, MAX_SAFE_INTEGER, Object, to_value};
+use crate::value::{Key, KeyRange, Object, Span, to_value};
 
 /// Every state.
 pub const STATES: [ConflictState; 3] = [ConflictState::Open, ConflictState::Resolved, ConflictState::Undone];
@@ -61,18 +61,20 @@ pub struct Filter {
 
 impl Filter {
     /// Reads a filter from its JSON. What it does not know it refuses: it would match more than was asked for.
-    pub fn parse(fields: Object) -> Result<Self, FilterError> {
-        let mut filter = Self::default();
+    pub fn parse(mut fields: Object) -> Result<Self, FilterError> {
+        let wrong = |(path, reason)| FilterError { path, reason };
+        let Span { since, until, after, limit, descending } = Span::take(&mut fields, u32::MAX.into()).map_err(wrong)?;
+        let limit = limit.and_then(|limit| u32::try_from(limit).ok());
+        let mut filter = Self { since, until, after, limit, descending, ..Self::default() };
         for (path, value) in fields {
             let reason = filter.set(&path, &value);
-            reason.map_err(|reason| FilterError { path, reason })?;
+            reason.map_err(|reason| wrong((path, reason)))?;
         }
         Ok(filter)
     }
 
     fn set(&mut self, path: &str, value: &Value) -> Result<(), &'static str> {
         let text = || value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or("must be a string that is not empty");
-        let whole = || value.as_u64().filter(|number| *number <= MAX_SAFE_INTEGER).ok_or("must be a whole number from 0");
         match path {
             "entity" => self.entity = Some(text()?),
             "record" => self.record = Some(RecordId::from_value(value).map_err(|_| "must be the ID of a record")?),
@@ -85,20 +87,6 @@ impl Filter {
                 self.state = Some(STATES.into_iter().find(|state| to_value(state) == *value).ok_or(states)?);
             }
             "resolvedBy" => self.resolved_by = Some(text()?),
-            "since" => self.since = Some(whole()?),
-            "until" => self.until = Some(whole()?),
-            "after" => self.after = Some(whole()?),
-            "order" => {
-                self.descending = match value.as_str() {
-                    Some("asc") => false,
-                    Some("desc") => true,
-                    _ => return Err("must be asc or desc"),
-                }
-            }
-            "limit" => {
-                let limit = u32::try_from(whole()?).ok().filter(|limit| *limit > 0);
-                self.limit = Some(limit.ok_or("must be a whole number from 1")?);
-            }
             _ => return Err("is no part of a filter"),
         }
         Ok(())

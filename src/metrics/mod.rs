@@ -12,7 +12,7 @@ pub use alerts::{
     changes, judge,
 };
 
-use crate::value::{MAX_SAFE_INTEGER, Object, Sorted};
+use crate::value::{MAX_SAFE_INTEGER, Object, Sorted, Span};
 
 /// How a session ended.
 const STATUSES: [&str; 3] = ["success", "partial", "failed"];
@@ -37,38 +37,18 @@ pub struct LogFilter {
 impl LogFilter {
     /// Reads a filter. An error names the member that makes no sense, and why: it would match more than was asked for.
     pub fn parse(fields: &Object) -> Result<Self, (String, &'static str)> {
-        let mut filter = Self::default();
-        for (path, value) in fields {
-            let set = filter.set(path, value);
-            set.map_err(|reason| (path.clone(), reason))?;
-        }
-        Ok(filter)
-    }
-
-    fn set(&mut self, path: &str, value: &Value) -> Result<(), &'static str> {
-        let whole = |from| {
-            let number = value.as_u64().filter(|number| (from..=MAX_SAFE_INTEGER).contains(number));
-            number.ok_or("must be a whole number, and a limit one from 1")
+        let mut fields = fields.clone();
+        let Span { since, until, after, limit, descending } = Span::take(&mut fields, MAX_SAFE_INTEGER)?;
+        let bad = |name: &str, what| Err((name.to_owned(), what));
+        let status = match fields.remove("status") {
+            None => None,
+            Some(Value::String(status)) if STATUSES.contains(&status.as_str()) => Some(status),
+            Some(_) => return bad("status", "must be success, partial or failed"),
         };
-        match path {
-            "since" => self.since = Some(whole(0)?),
-            "until" => self.until = Some(whole(0)?),
-            "after" => self.after = Some(whole(0)?),
-            "limit" => self.limit = Some(whole(1)?),
-            "status" => {
-                let known = value.as_str().filter(|status| STATUSES.contains(status));
-                self.status = Some(known.ok_or("must be success, partial or failed")?.to_owned());
-            }
-            "order" => {
-                self.descending = match value.as_str() {
-                    Some("asc") => false,
-                    Some("desc") => true,
-                    _ => return Err("must be asc or desc"),
-                }
-            }
-            _ => return Err("is no part of a filter"),
+        match fields.keys().next() {
+            Some(unknown) => bad(unknown, "is no part of a filter"),
+            None => Ok(Self { since, until, status, after, descending, limit }),
         }
-        Ok(())
     }
 
     /// Whether a row is meant. One for several sessions is if one of them can be: the first and the last are known.

@@ -22,6 +22,7 @@ mod path;
 mod read;
 mod skim;
 mod sorted;
+mod span;
 mod text;
 mod time;
 
@@ -36,6 +37,7 @@ pub use path::{FieldPath, PathError, Pointer};
 pub use read::{ReadError, from_text, from_value, from_value_strictly};
 pub use skim::{items, members};
 pub use sorted::Sorted;
+pub use span::Span;
 pub use text::{base32, base64url, hex, to_text, to_value};
 pub use time::{instant, time_text};
 
