@@ -124,7 +124,7 @@ pub fn all_conflicts() -> Read {
 
 /// How far the trail was verified: what a step gives is what the next one goes on from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Following {
+pub struct Verifying {
     /// The number of the first row to verify; nothing for all.
     pub from: Option<u64>,
     /// How many rows were in order.
@@ -143,7 +143,7 @@ pub struct Following {
     pub first_bad: Option<FirstBad>,
 }
 
-impl Following {
+impl Verifying {
     /// Where the answer to the reads has how far the trail was verified.
     pub const VERIFIED_AT: usize = 3;
 

@@ -22,6 +22,7 @@ mod constraint;
 mod damaged;
 mod effects;
 mod epoch;
+mod grounds;
 mod held;
 mod ids;
 mod incoming;
@@ -60,7 +61,7 @@ mod written;
 
 pub use asking::{Asked, Asking};
 pub use audit::{
-    Following, Gap, Point, Remember, Rows, all_conflicts, all_sessions, last_check, open_conflicts, page_after, page_of, refusal,
+    Gap, Point, Remember, Rows, Verifying, all_conflicts, all_sessions, last_check, open_conflicts, page_after, page_of, refusal,
     rows_about,
 };
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};

@@ -46,6 +46,9 @@ impl Resolution {
     }
 }
 
+/// What the records of conflicts would be, by the conflicts' keys.
+type Shown = Rc<Vec<(u64, Option<Object>)>>;
+
 /// Ends conflicts, in one transaction; or only shows what that would come to.
 #[derive(Clone, Debug)]
 pub struct Resolve {
@@ -65,7 +68,7 @@ pub struct Resolve {
     pub asked: Option<Box<Conflict>>,
     /// What the app's functions were shown that the records would be, of each conflict: if it comes to anything else, nothing is
     /// stored.
-    pub shown: Option<Rc<Vec<(u64, Option<Object>)>>>,
+    pub shown: Option<Shown>,
     /// IDs for the operations that will stand in the places of those in conflict and their groups.
     pub fresh: Fresh,
     /// Whose database it is, and who decides.

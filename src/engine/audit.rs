@@ -10,7 +10,7 @@ use crate::audit::{
     Ages, BadFilter, Chain, Ends, Filter, Next, Noted, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text, time,
 };
 use crate::decide::{
-    Following, Point, Remember, ResolveId, Rows, all_conflicts, last_check, open_conflicts, page_after, page_of, refusal, rows_about,
+    Point, Remember, ResolveId, Rows, Verifying, all_conflicts, last_check, open_conflicts, page_after, page_of, refusal, rows_about,
 };
 use crate::model::RecordId;
 use crate::outbox::State;
@@ -84,12 +84,12 @@ impl<S: Store, H: Host> Engine<S, H> {
             position = self.noted(position).await?;
         }
         let before = position.chain.as_ref().and_then(|chain| chain.before.as_ref());
-        let Following { whole, last, done, .. } = position;
+        let Verifying { whole, last, done, .. } = position;
         Ok(to_value(&Step { result: verified(&position), before, whole, last, done, server }))
     }
 
     /// Remembers where the whole trail was found in order.
-    async fn noted(&self, position: Following) -> Result<Following, EngineError> {
+    async fn noted(&self, position: Verifying) -> Result<Verifying, EngineError> {
         if let Some(chain) = position.chain.as_ref().filter(|chain| position.is_ok() && position.whole && chain.through > 0) {
             let point = Point { number: chain.through, hash: chain.head.clone(), at: self.now() };
             self.decide(Durability::Relaxed, Remember::Verified(point)).await?;
@@ -110,12 +110,12 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// `limits` are `{parkedMs, pendingMs, conflictMs, retentionMs}`.
     pub async fn audit_report(&self, limits: &str) -> Result<Value, EngineError> {
         let ages = Ages::parse(members("limits", limits, &Limits::RECORD)?).map_err(bad)?;
-        let (mut position, mut ends, mut after, mut before) = (Following::default(), Ends::default(), 0, None);
+        let (mut position, mut ends, mut after, mut before) = (Verifying::default(), Ends::default(), 0, None);
         // A broken trail is read to its end all the same: what is accounted for is another question.
         loop {
-            let told = self.look(Rows(Following::reads(0, after))).await?;
+            let told = self.look(Rows(Verifying::reads(0, after))).await?;
             if after == 0 {
-                before = told.get(Following::VERIFIED_AT).and_then(|stored| Point::of(stored));
+                before = told.get(Verifying::VERIFIED_AT).and_then(|stored| Point::of(stored));
             }
             if !position.done {
                 position = position.step(&told);
@@ -246,30 +246,30 @@ fn ids_in(entity: &str, record: &RecordId, rows: &[(u64, Object)]) -> Vec<Record
 }
 
 /// What a verification found so far.
-fn verified(position: &Following) -> Verified {
+fn verified(position: &Verifying) -> Verified {
     let (rows, ok, first_bad) = (position.rows, position.is_ok(), position.first_bad);
     let (through, head) = position.chain.as_ref().map_or((0, None), |chain| (chain.through, Some(chain.head.clone())));
     Verified { rows, begins: Some(position.begins).filter(|begins| *begins > 0), through, head, ok, first_bad }
 }
 
 /// Where a verification goes on: `{from}` before its first step, later the last answer.
-fn following(position: &Object) -> Result<Following, EngineError> {
+fn following(position: &Object) -> Result<Verifying, EngineError> {
     let Some(result) = position.get("result") else {
         let from = match position.get("from") {
             None | Some(Value::Null) => None,
             Some(from) => Some(from.as_u64().ok_or_else(|| invalid("from", "must be a whole number, not below 0"))?),
         };
-        return Ok(Following { from, ..Following::default() });
+        return Ok(Verifying { from, ..Verifying::default() });
     };
     let hash = |value: Option<&Value>| value.and_then(|hash| from_value::<Hash>(hash).ok());
     let number = |name: &str| result[name].as_u64().unwrap_or_default();
     let chain = hash(result.get("head")).map(|head| Chain { through: number("through"), head, before: hash(position.get("before")) });
-    Ok(Following {
+    Ok(Verifying {
         rows: number("rows"),
         begins: number("begins"),
         chain,
         whole: position.get("whole") == Some(&Value::Bool(true)),
-        ..Following::default()
+        ..Verifying::default()
     })
 }
 
