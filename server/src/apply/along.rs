@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use fieldsync::model::{Kind, Operation, RecordId};
 use fieldsync::planted::{Bug, is};
 use fieldsync::protocol::limits::OPERATIONS_MAX;
-use fieldsync::schema::{OnDelete, on_delete, references, unset_references};
+use fieldsync::schema::{OnDelete, faults, on_delete, references, unset_references};
 use fieldsync::value::Sorted;
 
 use super::judge::Write;
@@ -35,7 +35,7 @@ pub(super) fn along(view: &Working, context: &Context<'_>, operation: &Operation
             found.extend(view.dependents(target)?.into_iter().map(|from| (target, from)));
         }
         if found.len() + gone.len() > OPERATIONS_MAX && context.schema.is_followed(&key.entity) {
-            return Err(Stop::reject("too_large", "with it would go more than 1,000 records that its writer did not know"));
+            return Err(Stop::reject("too_large", "more than 1,000 records refer to it, or to what would go with it"));
         }
         // Without a rule, that there is one is enough.
         if let Some((_, from)) = found.first().filter(|_| operation.seen.is_none()) {
@@ -68,7 +68,10 @@ pub(super) fn along(view: &Working, context: &Context<'_>, operation: &Operation
     let mut seen = BTreeSet::new();
     cleared.retain(|record| !goes.contains(&record.key) && seen.insert(&record.key));
     let is_gone = |entity: &str, id: &RecordId| goes.contains(&RecordKey { entity: entity.to_owned(), id: id.clone() });
-    let mut writes: Vec<Write> = cleared.into_iter().map(|record| clear(context, operation, record, &is_gone)).collect();
+    let mut writes = Vec::new();
+    for record in cleared {
+        writes.push(clear(context, operation, record, &is_gone)?);
+    }
     writes.extend(gone.into_iter().rev().map(|record| end(context, operation, record)));
     Ok(writes)
 }
@@ -77,20 +80,24 @@ fn in_the_way(from: &RecordKey) -> Stop {
     Stop::reject("has_dependents", format!("{} {} refers to it", from.entity, from.id))
 }
 
-/// The record without its references to what goes.
-fn clear(context: &Context<'_>, operation: &Operation, before: &Record, is_gone: &dyn Fn(&str, &RecordId) -> bool) -> Write {
+/// The record without its references to what goes. One that would not be as it is declared, because it is not already, stands in
+/// the way after all, as on a device.
+fn clear(context: &Context<'_>, operation: &Operation, before: &Record, is_gone: &dyn Fn(&str, &RecordId) -> bool) -> Result<Write, Stop> {
     let mut record = before.clone();
     let Some((declared, data)) = context.schema.entity(&before.key.entity).zip(record.data.as_mut()) else {
-        return Write::of(record, Kind::Update);
+        return Ok(Write::of(record, Kind::Update));
     };
     unset_references(declared, data, is_gone);
+    if !faults(declared, data).is_empty() {
+        return Err(in_the_way(&before.key));
+    }
     let stood = before.data.as_ref();
     for (field, _) in data.iter().filter(|(field, value)| stood.and_then(|stood| stood.get(*field)) != Some(*value)) {
         let there = before.field_stamps.get(field).copied().unwrap_or(before.stamp);
         record.field_stamps.extend([(field.clone(), context.effective(operation.stamp).max(there))]);
     }
     let references = references(declared, data);
-    Write { references, ..Write::of(record, Kind::Update) }
+    Ok(Write { references, ..Write::of(record, Kind::Update) })
 }
 
 /// The record as it is no more.

@@ -1,11 +1,14 @@
 //! What a delete takes along that its writer did not know: it goes too, or refers to nothing. What the writer knew stands
 //! in the way, unless it comes with the delete.
 
+use fieldsync::schema::Schema;
+use fieldsync_server::seams::Clock as _;
 use fieldsync_server::store::ServerStore;
+use fieldsync_server::store::memory::MemoryStore;
 use serde_json::{Value, json};
 
 use crate::wire::changes;
-use crate::world::{Device, Told, World, after, briefs, group, on_both_stores, version};
+use crate::world::{Device, SCHEMA, Told, World, after, briefs, epoch, group, on_both_stores, version};
 
 on_both_stores!(
     what_its_writer_did_not_know_goes_along_whole,
@@ -199,7 +202,12 @@ async fn a_thousand_go_along_and_no_more<S: ServerStore>(world: World<S>) -> Tol
     world.upload(&anna, &stalls).await;
     world.upload(&anna, &[anna.create(1_002, "stall", "temp_1002_a_stall", json!({"farmId": 1}))]).await;
     let delete = |number: u64| anna.delete_seeing(1, number, "farm", 1, version(1));
-    assert_eq!(briefs(&world.upload(&anna, &[delete(2_000)]).await), ["rejected too_large"]);
+    // It does not look at so many: who of them was known to the writer it cannot say.
+    for seen in [1, 9_000] {
+        let refused = world.upload(&anna, &[anna.delete_seeing(seen, 3_000 + seen, "farm", 1, version(1))]).await;
+        assert_eq!(briefs(&refused), ["rejected too_large"]);
+        assert_eq!(refused[0]["error"]["message"], json!("more than 1,000 records refer to it, or to what would go with it"));
+    }
     world.upload(&anna, &[anna.delete(2_001, "stall", 1, version(2))]).await;
     assert_eq!(briefs(&world.upload(&anna, &[delete(2_002)]).await), ["applied 2004"]);
     assert_eq!(left(&world, &anna).await, [] as [String; 0]);
@@ -223,5 +231,27 @@ async fn the_audit_chain_names_what_went_along() -> Told {
     let expected = [r#""update" "cow" 3 "6""#, r#""delete" "cow" 2 "7""#, r#""delete" "cow" 1 "8""#, r#""delete" "stall" 1 "9""#];
     assert_eq!(along, expected);
     assert_eq!(row["entries"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_would_stay_but_is_not_as_it_is_declared_stands_in_the_way() -> Told {
+    let first = World::memory()?;
+    farm(&first).await;
+    let backup = first.service.store().snapshot().await;
+    let anna = Device::new("north", "anna", 1);
+    // The third cow, Ida, stays and loses its dam; a later declaration has longer or shorter names.
+    for (longest, brief) in [(2, "rejected has_dependents"), (3, "applied ")] {
+        let rules =
+            format!(r#""fields": {{"name": {{"type": "string", "maxLength": {longest}}}}}, "onDelete": {{"stallId": "cascade", "dam""#);
+        let schema = Schema::parse(&SCHEMA.replace(r#""onDelete": {"stallId": "cascade", "dam""#, &rules))?;
+        let world = World::serving(MemoryStore::restore(&backup, epoch()?, first.clock.now_ms()), schema)?;
+        let outcomes = world.upload(&anna, &[anna.delete_seeing(1, 6, "farm", 1, version(1))]).await;
+        assert!(briefs(&outcomes)[0].starts_with(brief), "{outcomes:?}");
+        if longest == 2 {
+            assert_eq!(outcomes[0]["error"]["message"], json!("cow 3 refers to it"));
+            assert_eq!(left(&world, &anna).await.len(), 5, "nothing is gone");
+        }
+    }
     Ok(())
 }
