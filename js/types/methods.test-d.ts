@@ -286,8 +286,14 @@ export async function untyped(config: SyncConfig): Promise<void> {
   for (const row of await client.audit.query({ ...filter, after: undefined })) {
     [row.number, row.at, row.stamp[1]] satisfies number[];
     [row.hash, row.user, row.device, row.entries[0]?.event] satisfies (string | undefined)[];
+    const { offset, entries } = row;
+    [offset, entries[0]?.before, entries[0]?.after, entries[0]?.fields, entries[0]?.payload?.kind] satisfies unknown[];
   }
-  const { chain, breaches, terminal, oldestParked } = await client.audit.complianceReport({ parkedMs: 60_000 });
+  const { chain, breaches, terminal, oldestParked, refused, retention } = await client.audit.complianceReport({
+    parkedMs: 60_000,
+    retentionMs: 60_000,
+  });
+  [refused?.number, retention.at, retention.audit] satisfies (number | undefined)[];
   [chain.ok, chain.firstBad?.reason, breaches, terminal.missing, oldestParked?.since] satisfies unknown[];
   expect<Assignable<typeof client.integrity, AskedIntegrity>>(true);
   const { checked, faults, found, truncated } = await client.integrity.checkIntegrity({
