@@ -8,9 +8,9 @@ import type { OperationKind, SyncOperation } from './shapes.js';
 /** What two sides did to one record, and what came of it. docs/conflicts.md tells its life. */
 export interface Conflict<T = unknown> {
   id: number;
-  /** The operation that met it: of this device, or by `origin` of another one. */
+  /** The operation that met it: of this device, or by `origin` of another one. What was written since is not in it. */
   operation: SyncOperation;
-  /** The record as this side left it; `null`: deleted. */
+  /** The record as this side left it, while it is open with what was written here since; `null`: deleted. */
   localData: T | null;
   /** The record as the other side left it; `null`: deleted, or never there. */
   serverData: T | null;

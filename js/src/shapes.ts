@@ -305,6 +305,7 @@ export interface SyncEvents {
   /** Records changed. `ids` is absent when there are many. */
   change: { type: 'change'; entity: string; ids?: Key[]; source: 'local' | 'sync' | 'elsewhere' };
   queue: { type: 'queue' };
+  /** A conflict was found, its record written here, or it was renewed, decided, brought back. */
   conflict: { type: 'conflict'; id: number };
   /**
    * The server did not take the audit trail. `gap`: rows before this one are missing there and here. `fork`: it has another

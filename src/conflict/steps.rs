@@ -94,9 +94,10 @@ impl Conflict {
         self.steps.push(Step { by: Some("rule".to_owned()), how: Some(how.to_owned()), ..Step::new(StepKind::Asked, at) });
     }
 
-    /// Whether it is still to be decided by a function of the app, and both sides are what they were when that was asked.
-    pub fn is_as_asked(&self, asked: &Self) -> bool {
-        self.asks.is_some() && (&self.server, &self.local) == (&asked.server, &asked.local)
+    /// Whether it is still to be decided by a function of the app, and both sides are what they were when that was asked: the
+    /// local one is this by now.
+    pub fn is_as_asked(&self, asked: &Self, local: Option<&Object>) -> bool {
+        self.asks.is_some() && (&self.server, local) == (&asked.server, asked.local.as_ref())
     }
 
     /// It is decided. `stood` is the record afterwards. A rule decides on what both sides changed; somebody, by the `schema`,

@@ -60,7 +60,7 @@ impl Decision for Asking {
             let mut shown = stored.clone();
             renewed(db, &self.schema, &mut shown)?;
             for (mut conflict, mut shown) in stored.into_iter().zip(shown) {
-                let answered = self.left.iter().find(|(left, _)| left.id == conflict.id && shown.is_as_asked(left));
+                let answered = self.left.iter().find(|(left, _)| left.id == conflict.id && shown.is_as_asked(left, shown.local.as_ref()));
                 let asked = conflict.asks.unwrap_or_default();
                 match answered.map(|(_, why)| *why).or((asked >= ASKED_MAX).then_some(Asked::UNSETTLED)) {
                     Some(why) => {

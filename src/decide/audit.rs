@@ -246,13 +246,18 @@ impl Decision for Remember {
             Self::Verified(point) => (point.row(VERIFIED), point.number),
             Self::Uploaded(point) => {
                 let own = Read::Get(Table::Audit, point.number.into());
-                db.prefetch([own.clone(), Point::anchor()]);
+                db.prefetch([own.clone(), Point::anchor(), Point::uploaded()]);
                 let anchor = Point::of(&stored(db, &Point::anchor())?).filter(|anchor| anchor.number == point.number);
                 let own = stored(db, &own)?.pop().map(|row| row.head()).or(anchor.map(|anchor| anchor.hash));
                 if own.as_ref() != Some(&point.hash) {
                     return Ok((Vec::new(), 0));
                 }
-                let batch = vec![Write::Put(Table::State, point.row(UPLOADED)), Write::Delete(Table::State, REFUSED.into())];
+                let known = Point::of(&stored(db, &Point::uploaded())?).map_or(0, |known| known.number);
+                let mut batch = vec![Write::Put(Table::State, point.row(UPLOADED))];
+                if point.number > known {
+                    // It takes something again. Only to hear what it has is no word on what it refused.
+                    batch.push(Write::Delete(Table::State, REFUSED.into()));
+                }
                 return Ok((batch, point.number));
             }
             Self::Refused(told) => (row(REFUSED.into(), told), 0),

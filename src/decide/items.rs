@@ -9,6 +9,7 @@ use super::chain::{Fresh, Instead, Onto, around, conflict_of, operations, reissu
 use super::damaged::whole_outbox;
 use super::effects::{Effects, Settled};
 use super::intent::{Place, WriteError, check_size};
+use super::meanwhile::{against, meanwhile};
 use super::merge::join;
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, rebase};
@@ -262,18 +263,26 @@ pub(super) fn give_up(
         if !rows.iter().any(|row| row.entity == item.operation.entity && row.key == item.row.row) {
             rows.extend(work.overlay(db, &item.operation.entity, &item.row.row)?);
         }
+    }
+    db.prefetch(rows.iter().flat_map(|row| &row.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
+    for item in items {
         if let Some(read) = conflict_of(&item.row.state)
             && let Some(mut conflict) = readable::<Conflict>(db, &read)?.filter(|conflict| decided != Some(conflict.id))
         {
-            let stood = conflict.server.data.clone();
+            let (stood, met) = (conflict.server.data.clone(), conflict.operation.clone());
+            // What was written on it meanwhile goes with it, and is kept with it.
+            if let Some(row) = rows.iter().find(|row| row.conflict == Some(conflict.id)) {
+                let server = against(row, &conflict);
+                meanwhile(db, work, row, &mut conflict, (&server, true))?;
+            }
             conflict.resolve(clock.now, user, DISCARDED, None, stood.as_ref(), Some(work.schema()));
+            conflict.operation = met;
             work.conflict(&conflict);
         }
         work.end(item.operation.seq);
         work.note_all(&item.row, &item.operation, &Event::Discarded);
         work.settle(&item.operation.id, Settled::Discarded);
     }
-    db.prefetch(rows.iter().flat_map(|row| &row.ops).map(|op| Read::Get(Table::Outbox, op.seq.into())));
     each(rows, |row| without(db, work, row, clock))
 }
 

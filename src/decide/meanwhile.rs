@@ -5,7 +5,7 @@
 //! Nothing of this is stored before the decision. What follows the operation in conflict is in the outbox, unsent, and may be
 //! edited or given up there as anything else; the conflict is put together when it is read or decided.
 
-use super::cache::{Cache, Run, each};
+use super::cache::{Cache, Run, Stop, each, readable};
 use super::chain::{Queued, whole_operations};
 use super::merge::{self, is_open, join};
 use super::overlay::OverlayRow;
@@ -20,7 +20,7 @@ use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Schema};
-use crate::value::{Delta, Pointer, Sorted};
+use crate::value::{Delta, Object, Pointer, Sorted};
 
 /// The field of a conflict that is about the record as a whole.
 const WHOLE: &str = "*";
@@ -31,6 +31,14 @@ pub(super) struct Later {
     operation: Operation,
     /// What of it is no part of the conflict.
     rest: Delta,
+}
+
+/// A conflict with what was written meanwhile.
+pub(super) struct Meanwhile {
+    /// What is a part of it.
+    pub(super) taken: Vec<Later>,
+    /// The local side with all that follows and is free, a part of it or not: what is shown.
+    pub(super) shown: Option<Object>,
 }
 
 /// What is disputed: these places and the fields that come from one side with them; or all.
@@ -82,34 +90,41 @@ fn followers(db: &mut Cache, work: &Work<'_>, row: &OverlayRow, own: &Operation)
 }
 
 /// Both as one, under the name of the earlier; nothing if that cannot be. What is done to a count or a list, whatever it is by
-/// then, stays apart: it stands beside what others do.
-fn joined(own: &Operation, later: &Operation) -> Option<Operation> {
+/// then, stays apart, for it stands beside what others do; but not where the decision is on the `whole` record.
+fn joined(own: &Operation, later: &Operation, whole: bool) -> Option<Operation> {
     match &later.action {
         // A record that the server never had is given up, not deleted.
         Action::Delete => (own.base != Base::None).then(|| {
             let stamps = Sorted::new();
             Operation { action: Action::Delete, stamp: later.stamp, stamps, schema: later.schema, ..own.clone() }
         }),
-        Action::Update { delta } if !delta.is_relative() => join(own, later),
+        Action::Update { delta } if whole || !delta.is_relative() => {
+            // What is sent is made of the decision, not of this: what counts beside it is no matter here.
+            let own = Operation { supersedes: None, ..own.clone() };
+            join(&own, later)
+        }
         Action::Create { .. } | Action::Update { .. } => None,
     }
 }
 
 /// Puts into a conflict what was written on its record meanwhile, against this state of the server: its operation is then all
-/// that is decided on, which is not stored. The seals were read before.
+/// that is decided on, which is not stored. Where somebody says what the record is `exactly`, that is all that waits. The seals
+/// were read before.
 pub(super) fn meanwhile(
     db: &mut Cache,
     work: &Work<'_>,
     row: &OverlayRow,
     conflict: &mut Conflict,
-    server: &ServerState,
-) -> Run<Vec<Later>> {
+    (server, exactly): (&ServerState, bool),
+) -> Run<Meanwhile> {
     let followers = followers(db, work, row, &conflict.operation)?;
-    let Some(declared) = work.schema().entity(&conflict.entity).filter(|_| !followers.is_empty()) else { return Ok(Vec::new()) };
+    let Some(declared) = work.schema().entity(&conflict.entity).filter(|_| !followers.is_empty()) else {
+        return Ok(Meanwhile { taken: Vec::new(), shown: conflict.local.clone() });
+    };
     let (mut all, mut local) = (conflict.operation.clone(), conflict.local.clone());
     for (_, operation) in &followers {
         local = after(local, &operation.action);
-        all = joined(&all, operation).unwrap_or(all);
+        all = joined(&all, operation, false).unwrap_or(all);
     }
     map_temps(db, work, &conflict.entity, &mut local)?;
     let mut disputed = Disputed { places: conflict.places.clone(), whole: false, rules: &declared.conflicts };
@@ -125,7 +140,7 @@ pub(super) fn meanwhile(
             conflict.places.clone_from(&verdict.places);
         }
     }
-    disputed.whole = conflict.fields.iter().any(|field| field == WHOLE) || all.action == Action::Delete;
+    disputed.whole = conflict.fields.iter().any(|field| field == WHOLE) || all.action == Action::Delete || exactly;
     disputed.spread(&followers);
     let mut taken = Vec::new();
     for (stored, operation) in followers {
@@ -139,14 +154,21 @@ pub(super) fn meanwhile(
             }
         }
         // What cannot be told with it, and all behind that, is met by the server after the decision.
-        let Some(both) = joined(&conflict.operation, &part) else { break };
+        let Some(both) = joined(&conflict.operation, &part, disputed.whole) else { break };
         conflict.operation = both;
+        if !is(Bug::MeanwhileForgotten) {
+            conflict.local = after(conflict.local.take(), &part.action);
+        }
         taken.push(Later { stored, operation, rest });
     }
-    if !is(Bug::MeanwhileForgotten) {
-        conflict.local = local;
-    }
-    Ok(taken)
+    map_temps(db, work, &conflict.entity, &mut conflict.local)?;
+    Ok(Meanwhile { taken, shown: local })
+}
+
+/// The state of the server that a conflict is decided against: a newer one may wait.
+pub(super) fn against(row: &OverlayRow, conflict: &Conflict) -> ServerState {
+    let waiting = row.waiting.clone().filter(|state| state.version >= conflict.server.version);
+    waiting.unwrap_or_else(|| conflict.server.clone())
 }
 
 /// Shows open conflicts of this device with what was written meanwhile.
@@ -156,7 +178,8 @@ pub(super) fn shown_with(db: &mut Cache, schema: &Schema, found: &mut [Conflict]
     let mut open: Vec<(&mut Conflict, OverlayRow)> = Vec::new();
     db.prefetch(found.iter_mut().filter(is_own).map(|conflict| over(conflict)));
     for conflict in found.iter_mut().filter(is_own) {
-        let row: Option<OverlayRow> = db.one(&over(conflict))?;
+        // Where that cannot be read, the conflict is shown as it was found.
+        let row: Option<OverlayRow> = readable(db, &over(conflict))?;
         let is_followed = |row: &OverlayRow| row.ops.last().is_some_and(|last| last.id != conflict.operation.id);
         if let Some(row) = row.filter(is_followed) {
             db.prefetch(row.ops.iter().map(|op| Read::Get(Table::Outbox, op.seq.into())));
@@ -167,11 +190,15 @@ pub(super) fn shown_with(db: &mut Cache, schema: &Schema, found: &mut [Conflict]
         return Ok(());
     }
     db.prefetch([last_audit(), seals()]);
-    let mut work = Work::begin(db, schema, "", 0)?;
-    work.seals(db)?;
+    let mut work = Work::anew(db, schema, "", 0)?;
+    match work.seals(db) {
+        // Nobody knows then what is free.
+        Err(Stop::Corrupt(_)) => return Ok(()),
+        known => known.map(drop)?,
+    }
     each(open, |(conflict, row)| {
-        let (server, met) = (conflict.server.clone(), conflict.operation.clone());
-        meanwhile(db, &work, &row, conflict, &server)?;
+        let (server, met) = (against(&row, conflict), conflict.operation.clone());
+        conflict.local = meanwhile(db, &work, &row, conflict, (&server, false))?.shown;
         conflict.operation = met;
         Ok(())
     })

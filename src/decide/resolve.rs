@@ -5,10 +5,10 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run, each};
-use super::chain::{Fresh, Instead, Onto, around, reissue, stood_on};
+use super::chain::{Fresh, Instead, Onto, around, reissue, stood_on, whole_operations};
 use super::effects::Effects;
 use super::intent::WriteError;
-use super::meanwhile::{Later, absorb, meanwhile, told};
+use super::meanwhile::{Meanwhile, absorb, against, meanwhile, told};
 use super::rebase::{ServerClock, after};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
@@ -179,11 +179,12 @@ impl Resolve {
             return Ok(Err(ResolveError::Unknown(id)));
         };
         let met = conflict.operation.clone();
-        let taken = match conflict.met_at_offset_ms {
-            Some(_) => Vec::new(),
+        let with = match conflict.met_at_offset_ms {
+            Some(_) => None,
             None => self.with_meanwhile(db, work, &mut conflict)?,
         };
-        if self.asked.as_ref().is_some_and(|asked| !conflict.is_as_asked(asked)) {
+        let (taken, shown) = with.map_or_else(|| (Vec::new(), conflict.local.clone()), |with| (with.taken, with.shown));
+        if self.asked.as_ref().is_some_and(|asked| !conflict.is_as_asked(asked, shown.as_ref())) {
             return Ok(Ok(false));
         }
         if let Some(group) = &conflict.operation.group {
@@ -252,15 +253,26 @@ impl Resolve {
         Ok(Ok(true))
     }
 
+    /// Reads what the end of a conflict will need: its group, what a merge is held against, and what may join the group.
+    fn ahead(&self, db: &mut Cache, work: &Work<'_>, conflict: &Conflict) -> Run<()> {
+        let _ = self.breaks(db, work, conflict);
+        let (_, rows) = around(db, work, &conflict.operation)?;
+        if conflict.operation.group.is_none() {
+            return Ok(());
+        }
+        each(rows, |row| each(whole_operations(db, work, &row)?, |(_, operation)| around(db, work, &operation).map(drop)))
+    }
+
     /// Puts into a conflict of this device what was written on its record meanwhile.
-    fn with_meanwhile(&self, db: &mut Cache, work: &Work<'_>, conflict: &mut Conflict) -> Run<Vec<Later>> {
+    fn with_meanwhile(&self, db: &mut Cache, work: &Work<'_>, conflict: &mut Conflict) -> Run<Option<Meanwhile>> {
         // What it will need later too, so that it all comes in few rounds: who is missing waits below.
-        let _ = around(db, work, &conflict.operation);
-        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(Vec::new()) };
-        let Some(row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(Vec::new()) };
-        let waiting = row.waiting.clone().filter(|state| state.version >= conflict.server.version);
-        let server = waiting.unwrap_or_else(|| conflict.server.clone());
-        meanwhile(db, work, &row, conflict, &server)
+        let _ = self.ahead(db, work, conflict);
+        let Some((stored, _)) = work.outbox(db, conflict.operation.seq)? else { return Ok(None) };
+        let Some(row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(None) };
+        let given_up = conflict.is_of_new() && self.resolution == Resolution::ServerWins;
+        let exactly = given_up || matches!(self.resolution, Resolution::Merge(Some(_)));
+        let server = against(&row, conflict);
+        meanwhile(db, work, &row, conflict, (&server, exactly)).map(Some)
     }
 
     /// What the end of a conflict comes to, after it was taken.

@@ -142,7 +142,9 @@ impl Decision for Purge {
             // Another context was faster.
             return Ok((Vec::new(), Purged { at: last, ..Purged::default() }));
         }
-        let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        // Who only asks is answered behind a row of the trail that cannot be read, too.
+        let begin = if self.dry { Work::anew } else { Work::begin };
+        let mut work = begin(db, &self.schema, &self.user, self.now)?;
         let mut purged = Purged::default();
         if let Some(kept) = log {
             let rows = stored(db, &all_sessions())?;

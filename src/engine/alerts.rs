@@ -69,6 +69,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         seen[AUDIT_REFUSED] = match inner.trail.get() {
             Trail::Refused => Some(1.0),
             Trail::Taken(Some(_)) => Some(0.0),
+            _ if !inner.settings.audit_upload => Some(0.0),
             Trail::Taken(None) | Trail::Unwanted => None,
         };
         seen

@@ -147,7 +147,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
         let told = self.look(Rows(vec![Point::uploaded(), last_check(), refusal()])).await?;
         let seen = |point: Option<Point>| point.map(|Point { number, at, .. }| Seen { number, at });
-        let refused = told[2].first().and_then(Stored::object).map(|mut told| {
+        let refused = told[2].first().filter(|_| self.inner.settings.audit_upload).and_then(Stored::object).map(|mut told| {
             told.remove("sum");
             Value::Object(told)
         });

@@ -4,11 +4,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use fieldsync::plan::Table;
 use serde_json::{Value, json};
 
 use crate::constraints::{met, open, resolve};
+use crate::raw::{damage, whole};
+use crate::records::value;
 use crate::taken_back::{only, plain};
-use crate::world::{Tab, World, tell};
+use crate::world::{Device, Tab, World, tell};
 
 /// A person decides on doses; the place and the day of a visit come from one side.
 fn settings() -> Value {
@@ -23,6 +26,7 @@ fn settings() -> Value {
 /// Two devices; the first has the open conflict that its user writes into.
 struct Stage {
     world: World,
+    device: Device,
     here: Tab,
     there: Tab,
     id: String,
@@ -32,7 +36,8 @@ impl Stage {
     /// Both change the record, or take it away; the second is at the server first.
     async fn set(mine: Option<Value>, theirs: Option<Value>) -> Self {
         let world = World::new();
-        let (here, there) = (world.device("anna").tab_with(settings()).await, world.device("ben").tab_with(settings()).await);
+        let device = world.device("anna");
+        let (here, there) = (device.tab_with(settings()).await, world.device("ben").tab_with(settings()).await);
         there.create("tag", json!({"name": "Rex", "dose": 1, "given": 0, "place": "a", "day": 1})).await;
         assert!(there.sync().await.success && here.sync().await.success);
         let id = here.all("tag").await[0]["id"].to_string();
@@ -46,7 +51,7 @@ impl Stage {
             assert!(result.success, "{result:?}");
         }
         world.pass(1_000);
-        let stage = Self { world, here, there, id };
+        let stage = Self { world, device, here, there, id };
         assert_eq!(only(&stage.here).await.1["state"], "open");
         stage
     }
@@ -159,6 +164,8 @@ fn fields_that_come_from_one_side_come_from_it_with_what_was_written_meanwhile()
         stage.write(json!({"day": 2})).await;
         stage.decide(json!({"type": "server-wins"})).await;
         stage.ends_with(json!({"name": "Rex", "dose": 3, "given": 0, "place": "c", "day": 1})).await;
+        stage.last_step("restore").await;
+        stage.ends_with(json!({"name": "Rex", "dose": 2, "given": 0, "place": "b", "day": 2})).await;
     });
 }
 
@@ -177,18 +184,41 @@ fn a_count_stands_beside_what_is_decided() {
 }
 
 #[test]
+fn who_says_what_the_record_is_says_it_of_all_that_was_written() {
+    for (merged, ends) in [
+        // As it is shown, with another dose: a count in it is not counted once more.
+        (json!({"name": "Rex", "dose": 9, "given": 4, "place": "a", "day": 1, "weight": 7}), None),
+        // What was seen and corrected, and what was seen and left out.
+        (json!({"name": "Rex", "dose": 9, "given": 2, "place": "a", "day": 1, "weight": 99}), None),
+        (json!({"name": "Rex", "dose": 9, "given": 4, "place": "a", "day": 1}), None),
+        (Value::Null, Some(json!({"name": "Rex", "dose": 3, "given": 4, "place": "a", "day": 1, "weight": 7}))),
+    ] {
+        tell(async {
+            let stage = Stage::set(Some(json!({"dose": 2})), Some(json!({"dose": 3}))).await;
+            stage.write(json!({"given": 4, "weight": 7})).await;
+            let strategy = if ends.is_some() { json!({"type": "server-wins"}) } else { json!({"type": "merge", "mergedData": merged}) };
+            stage.decide(strategy).await;
+            stage.ends_with(ends.unwrap_or(merged)).await;
+        });
+    }
+}
+
+#[test]
 fn a_delete_is_a_part_of_it() {
     for (strategy, stays) in [("server-wins", true), ("client-wins", false)] {
         tell(async {
             let stage = Stage::set(Some(json!({"dose": 2})), Some(json!({"dose": 3}))).await;
-            stage.write(json!({"weight": 7})).await;
+            stage.write(json!({"given": 3, "weight": 7})).await;
             stage.here.delete("tag", &stage.id).await;
             assert_eq!(stage.shown().await["localData"], Value::Null);
             stage.decide(json!({"type": strategy})).await;
             let there = json!({"name": "Rex", "dose": 3, "given": 0, "place": "a", "day": 1});
-            stage.ends_with(if stays { there } else { Value::Null }).await;
+            stage.ends_with(if stays { there.clone() } else { Value::Null }).await;
             stage.last_step("undo").await;
-            assert!(stage.here.sync().await.success);
+            for tab in [&stage.here, &stage.there] {
+                assert!(tab.sync().await.success);
+                assert_eq!(plain(tab.get("tag", &stage.id).await), if stays { Value::Null } else { there.clone() });
+            }
         });
     }
 }
@@ -198,9 +228,10 @@ fn an_edit_of_what_somebody_deleted_is_a_part_of_it() {
     for (strategy, comes_back) in [("server-wins", false), ("client-wins", true)] {
         tell(async {
             let stage = Stage::set(Some(json!({"dose": 2})), None).await;
+            stage.write(json!({"given": 3})).await;
             stage.write(json!({"weight": 7})).await;
             stage.decide(json!({"type": strategy})).await;
-            let mine = json!({"name": "Rex", "dose": 2, "given": 0, "place": "a", "day": 1, "weight": 7});
+            let mine = json!({"name": "Rex", "dose": 2, "given": 3, "place": "a", "day": 1, "weight": 7});
             stage.ends_with(if comes_back { mine.clone() } else { Value::Null }).await;
             if !comes_back {
                 stage.last_step("restore").await;
@@ -300,4 +331,60 @@ fn a_function_that_was_asked_before_the_edit_is_asked_again() {
             assert_eq!((tab.get("tag", &id).await.expect("there")["dose"].clone(), tab.queue().await.len()), (json!(4), 0));
         }
     });
+}
+
+#[test]
+fn a_row_that_cannot_be_read_hides_no_conflict() {
+    for table in [Table::Audit, Table::Overlay] {
+        tell(async move {
+            let stage = Stage::set(Some(json!({"dose": 2})), Some(json!({"dose": 3}))).await;
+            stage.write(json!({"dose": 4})).await;
+            let last = whole(&stage.device.store, table).await.pop().expect("a row");
+            damage(&stage.device.store, table, vec![last]).await;
+            let found = stage.here.engine.find_conflicts("{}").await.expect("read");
+            // Nobody can read then what was written meanwhile, where that is told.
+            let dose = if table == Table::Overlay { 2 } else { 4 };
+            assert_eq!(found.iter().map(doses).collect::<Vec<_>>(), [[1, dose, 3].map(Value::from)]);
+        });
+    }
+}
+
+#[test]
+fn a_conflict_in_a_transaction_is_decided_in_few_rounds_whatever_waits_behind_its_members() {
+    for merged in [false, true] {
+        tell(async move {
+            let rules = json!({"fields": {"dose": "manual"}});
+            let tag = json!({"key": "uuid", "references": {"clientId": "client"}, "unique": [["code"]], "conflicts": rules});
+            let settings = json!({"schema": {"name": "stories", "version": 1, "entities": {"client": {}, "tag": tag}}});
+            let world = World::new();
+            let (here, there) = (world.device("anna").tab_with(settings.clone()).await, world.device("ben").tab_with(settings).await);
+            let client = value(&there.create("client", json!({"name": "Ada"})).await);
+            for name in ["a", "b", "c"] {
+                there.create("tag", json!({"name": name, "dose": 1, "code": name, "clientId": client})).await;
+            }
+            assert!(there.sync().await.success && here.sync().await.success);
+            let all = here.all("tag").await;
+            let id = |name: &str| all.iter().find(|tag| tag["name"] == name).expect("it came")["id"].clone();
+            let update = |name: &str, set: Value| json!({"kind": "update", "entity": "tag", "id": id(name), "set": set});
+            there.update("tag", &id("a").to_string(), json!({"dose": 3})).await;
+            assert!(there.up().await.success);
+            let write = async |writes: Value| here.engine.transaction(&writes.to_string()).await.expect("written");
+            write(json!([update("a", json!({"dose": 2})), update("b", json!({"weight": 1}))])).await;
+            assert_eq!(here.up().await.conflicts, 1);
+            world.pass(1_000);
+            here.update("tag", &id("a").to_string(), json!({"dose": 4, "weight": 2})).await;
+            write(json!([update("b", json!({"clientId": null})), update("c", json!({"weight": 1}))])).await;
+            let conflict = only(&here).await.1;
+            let mut data = conflict["localData"].clone();
+            data["code"] = json!("z");
+            let strategy = if merged { json!({"type": "merge", "mergedData": data}) } else { json!({"type": "client-wins"}) };
+            resolve(&here, &conflict, strategy).await.expect("resolved");
+            for _ in 0..2 {
+                assert!(here.sync().await.success && there.sync().await.success);
+            }
+            assert!(here.queue().await.is_empty());
+            let shown = there.get("tag", &id("a").to_string()).await.expect("there");
+            assert_eq!((&shown["dose"], &shown["weight"]), (&json!(4), &json!(2)));
+        });
+    }
 }

@@ -371,3 +371,23 @@ fn behind_a_row_that_cannot_be_read_the_trail_goes_up_once_a_repair_has_told_the
         });
     }
 }
+
+#[test]
+fn to_ask_what_the_server_has_is_no_word_on_what_it_refused() {
+    tell(async {
+        let world = World::new();
+        let tab = world.device("anna").tab_with(json!({"autoSync": false})).await;
+        tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success);
+        tab.create("client", json!({"name": "B"})).await;
+        tab.fault(paths::AUDIT, Fault::Status(413, None));
+        assert!(tab.sync().await.success);
+        let refused = async || tab.engine.compliance_report("{}").await.expect("a report")["refused"]["reason"].clone();
+        assert_eq!(refused().await, "too_large");
+        let mut position = json!({"server": true});
+        while position["done"] != true {
+            position = tab.engine.audit_verify(&position.to_string()).await.expect("verified");
+        }
+        assert_eq!((position["result"]["server"]["ok"].clone(), refused().await), (json!(true), json!("too_large")));
+    });
+}
