@@ -104,36 +104,6 @@ describe('conflicts of two devices', { timeout: 120_000 }, () => {
     });
   }
 
-  test('what is written while one is open is shown and decided with it, and the rest goes up whatever is decided', async () => {
-    const record = await create({ name: 'edited meanwhile', dose: 1 });
-    await update(here, record, { dose: 2 });
-    await update(there, record, { dose: 3 });
-    await sync(there, here);
-    await here.evaluate(() => {
-      globalThis.told = [];
-      globalThis.app.client.on('conflict', ({ id }) => globalThis.told.push(id));
-    });
-    await update(here, record, { dose: 4, weight: 7 });
-    await sync(here);
-    const [met] = await conflicts('list', { entity: 'pet', record, state: 'open' });
-    assert.deepEqual([met.localData.dose, met.serverData.dose, met.affectedFields], [4, 3, ['dose']]);
-    assert.ok((await here.evaluate(() => globalThis.told)).includes(met.id), 'whoever shows it is told');
-    await here.evaluate(
-      (conflict) => globalThis.app.client.engine.resolveConflict(conflict, { type: 'server-wins' }),
-      met,
-    );
-    await settled(record);
-    const shown = async (tab) => {
-      const { dose, weight } = await tab.evaluate((key) => globalThis.app.client.get('pet', key), record);
-      return [dose, weight];
-    };
-    assert.deepEqual([await shown(here), await shown(there)], Array(2).fill([3, 7]));
-    assert.deepEqual(await conflicts('list', { entity: 'pet', record, state: 'open' }), []);
-    await conflicts('restore', met);
-    await settled(record);
-    assert.deepEqual([await shown(here), await shown(there)], Array(2).fill([4, 7]));
-  });
-
   test('many open ones are counted, previewed, decided at once, and one decision is taken back', async () => {
     const records = [];
     for (let at = 0; at < 3; at += 1) records.push(await create({ name: `pet ${at}`, dose: 1 }));
@@ -201,5 +171,35 @@ describe('conflicts of two devices', { timeout: 120_000 }, () => {
     for (const method of ['restore', 'undo']) assert.equal((await refusal(method, 99_999)).code, 'unknown_conflict');
     assert.equal((await refusal('preview', 99_999, 'client-wins')).code, 'unknown_conflict');
     assert.deepEqual(troubles, [[], []]);
+  });
+
+  test('what is written while one is open is shown and decided with it, and the rest goes up whatever is decided', async () => {
+    const record = await create({ name: 'edited meanwhile', dose: 1 });
+    await update(here, record, { dose: 2 });
+    await update(there, record, { dose: 3 });
+    await sync(there, here);
+    await here.evaluate(() => {
+      globalThis.told = [];
+      globalThis.app.client.on('conflict', ({ id }) => globalThis.told.push(id));
+    });
+    await update(here, record, { dose: 4, weight: 7 });
+    await sync(here);
+    const [met] = await conflicts('list', { entity: 'pet', record, state: 'open' });
+    assert.deepEqual([met.localData.dose, met.serverData.dose, met.affectedFields], [4, 3, ['dose']]);
+    assert.ok((await here.evaluate(() => globalThis.told)).includes(met.id), 'whoever shows it is told');
+    await here.evaluate(
+      (conflict) => globalThis.app.client.engine.resolveConflict(conflict, { type: 'server-wins' }),
+      met,
+    );
+    await settled(record);
+    const shown = async (tab) => {
+      const { dose, weight } = await tab.evaluate((key) => globalThis.app.client.get('pet', key), record);
+      return [dose, weight];
+    };
+    assert.deepEqual([await shown(here), await shown(there)], Array(2).fill([3, 7]));
+    assert.deepEqual(await conflicts('list', { entity: 'pet', record, state: 'open' }), []);
+    await conflicts('restore', met);
+    await settled(record);
+    assert.deepEqual([await shown(here), await shown(there)], Array(2).fill([4, 7]));
   });
 });
