@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::oracle::commits::Commits;
+use crate::oracle::lines::Lines;
 use crate::oracle::stored::{Stored, number, record_id};
 use crate::oracle::{trails, waiting};
 use crate::seams::server::{at_once, lock};
@@ -143,7 +144,7 @@ impl Look<'_> {
             if watch.forgotten.contains(&id) {
                 continue;
             }
-            let end = follow(&watch, &id);
+            let end = follow(&watch, &commits.lines, &id);
             let Some((last, event, amended)) = end else {
                 self.sim.check(Invariant::I1, false, || format!("{}: {saved:?} is not in the audit trail", self.database.name));
                 continue;
@@ -367,7 +368,7 @@ impl Look<'_> {
 
 /// Where a saved operation came to: the last one that stands in its place or that it became part of, its last
 /// event, and whether its payload may have been replaced by a later write of the same person on the way.
-fn follow<'s>(stored: &'s Stored, id: &OpId) -> Option<(OpId, &'s Event, bool)> {
+fn follow<'s>(stored: &'s Stored, lines: &Lines, id: &OpId) -> Option<(OpId, &'s Event, bool)> {
     let (mut id, mut seen, mut amended) = (id.clone(), 0, false);
     for _ in 0..=stored.trail.len() {
         let events = stored.trail.get(&id)?;
@@ -375,7 +376,11 @@ fn follow<'s>(stored: &'s Stored, id: &OpId) -> Option<(OpId, &'s Event, bool)> 
         (id, seen) = match events.last()? {
             Event::Superseded { by } => (by.clone(), 0),
             // What was joined to that one later may stand over it.
-            Event::Coalesced { by: Some(by), .. } => (by.clone(), stored.joined.get(&id).copied().unwrap_or(0)),
+            Event::Coalesced { by: Some(by), .. } => {
+                // A decision takes all in that was written meanwhile.
+                amended |= lines.is_written_over(&id, by);
+                (by.clone(), stored.joined.get(&id).copied().unwrap_or(0))
+            }
             event => return Some((id, event, amended)),
         };
     }

@@ -164,6 +164,15 @@ impl Lines {
         self.bodies.insert(by.id.clone(), (by.clone(), fieldsync::value::to_value(by).to_string()));
     }
 
+    /// Whether a later write that became part of the same operation says what one says, anew.
+    pub(super) fn is_written_over(&self, operation: &OpId, by: &OpId) -> bool {
+        let Some(own) = self.drafts.get(operation) else { return false };
+        let Action::Update { delta } = &own.action else { return false };
+        let others = self.earlier.get(by).into_iter().flatten().filter_map(|id| self.drafts.get(id));
+        let mut later = others.filter(|other| other.seq > own.seq && self.homes.get(&other.id) == self.homes.get(&own.id));
+        later.any(|later| delta.changes().any(|(place, _)| touches(later, Some(place))))
+    }
+
     fn body<'l>(&'l self, operation: &OpId) -> Option<&'l Operation> {
         self.bodies.get(operation).map(|(operation, _)| operation).or_else(|| self.drafts.get(operation))
     }
