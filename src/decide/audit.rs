@@ -12,13 +12,15 @@ use crate::plan::{Read, Row, Table, Write, WriteBatch};
 use crate::value::{Hash, Key, KeyRange, Object, from_value, to_value};
 
 /// Where the state has the row of the trail up to which all was in order when it was last verified from the beginning.
-pub(super) const VERIFIED: &str = "auditVerified";
+const VERIFIED: &str = "auditVerified";
 /// Where it has the row of the trail up to which the server has it.
 const UPLOADED: &str = "auditUploaded";
 /// Where it has that the server did not take it.
 const REFUSED: &str = "auditRefused";
 /// Where it has when the whole store was last checked.
-pub(super) const CHECKED: &str = "checked";
+const CHECKED: &str = "checked";
+/// All of these: who loses one looks, or asks the server, again.
+pub(super) const NOTES: [&str; 4] = [VERIFIED, UPLOADED, REFUSED, CHECKED];
 
 /// Rows that one transaction reads of the trail.
 const PAGE_ROWS: u32 = 250;

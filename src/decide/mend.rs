@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::audit::{Gap, page_after, stored};
+use super::audit::{Gap, NOTES, page_after, stored};
 use super::cache::{Cache, Run, each, readable};
 use super::chain::renew_view;
 use super::check::Checked;
@@ -311,7 +311,7 @@ fn summed(around: &Around<'_>, stored: Row) -> Row {
     }
 }
 
-/// Whether a row of the state only notes what a reader found.
+/// Whether a row of the state only notes what a reader found, or what the server knows better.
 fn is_note(key: &Key) -> bool {
-    matches!(key, Key::Text(name) if name == super::audit::VERIFIED || name == super::audit::CHECKED)
+    matches!(key, Key::Text(name) if NOTES.contains(&name.as_str()))
 }

@@ -69,8 +69,9 @@ impl<S: Store, H: Host> Engine<S, H> {
                 break;
             }
             match self.send_trail(from, cancel).await {
-                Ok(trail) if self.is_ours(&trail).await? => inner.trail.set(Trail::Taken(Some(trail.through))),
-                Ok(trail) => self.refused_trail(&json!({"reason": "fork", "number": trail.through})).await,
+                Ok(None) => break,
+                Ok(Some(trail)) if self.is_ours(&trail).await? => inner.trail.set(Trail::Taken(Some(trail.through))),
+                Ok(Some(trail)) => self.refused_trail(&json!({"reason": "fork", "number": trail.through})).await,
                 Err(error) if error.code == "aborted" || error.lineage.is_some() => return Err(error),
                 Err(error) => match &error.refused {
                     // A server from a backup has less than it had: what is still here it is given again.
@@ -92,13 +93,24 @@ impl<S: Store, H: Host> Engine<S, H> {
         Ok(())
     }
 
-    async fn send_trail(&self, from: u64, cancel: &Cancel) -> Result<TrailHead, SyncError> {
+    /// Sends rows behind that number. Nothing is sent where none can go up yet.
+    async fn send_trail(&self, from: u64, cancel: &Cancel) -> Result<Option<TrailHead>, SyncError> {
         let told = self.look(Rows(vec![page_after(Some(from), false), Point::anchor(), Gap::all()])).await?;
         let (mut rows, mut anchor, gaps) = (page_of(&told[0]), Point::of(&told[1]), Gap::of(&told[2]));
         // Behind a row that cannot be read it goes on where a repair said.
         while let Some(gap) = gaps.iter().find(|gap| rows.first().is_some_and(|row| row.key == gap.row)) {
             rows = &rows[rows.iter().take_while(|row| row.key <= gap.until.number).count()..];
             anchor = Some(gap.until.clone());
+        }
+        // What is linked to the text that stands there now is another past to a server that has the row as it was: it goes on
+        // behind that.
+        if gaps.iter().any(|gap| (gap.row, gap.until.number) == (from, from)) {
+            let [linked, behind @ ..] = rows else { return Ok(None) };
+            if behind.is_empty() {
+                return Ok(None);
+            }
+            anchor = Some(Point { number: linked.key, hash: linked.head(), at: 0 });
+            rows = behind;
         }
         let mut bytes = 0;
         let fits = |row: &&Stored| {
@@ -117,7 +129,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             [",\"begins\":", &to_text(&begins)].concat()
         });
         let more = [",\"rows\":[", &texts.join(","), "]", &begins.unwrap_or_default()].concat();
-        Ok(self.ask_trail(cancel, paths::AUDIT, &more).await?.trail)
+        self.ask_trail(cancel, paths::AUDIT, &more).await.map(|there| Some(there.trail))
     }
 
     /// What the server says of the trail when it is asked for this.

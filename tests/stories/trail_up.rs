@@ -329,7 +329,7 @@ async fn synced(tab: &Tab) -> bool {
 async fn repaired(tab: &Tab) -> Vec<(Value, Value)> {
     let done = tab.engine.repair("{}").await.expect("repaired");
     let mended = done["mended"].as_array().expect("a list").iter().filter(|fault| fault["table"] == "audit");
-    mended.map(|fault| (fault["id"].clone(), fault["action"].clone())).collect()
+    mended.map(|fault| (fault["key"].clone(), fault["action"].clone())).collect()
 }
 
 #[test]
@@ -370,6 +370,72 @@ fn behind_a_row_that_cannot_be_read_the_trail_goes_up_once_a_repair_has_told_the
             assert_eq!(taken(&world).await, provable());
         });
     }
+}
+
+#[test]
+fn behind_a_row_that_the_server_has_and_nobody_can_read_here_the_trail_goes_up_again() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab_with(json!({"autoSync": false})).await;
+        for at in 0..3 {
+            tab.create("client", json!({"name": at})).await;
+        }
+        assert!(synced(&tab).await);
+        let all = whole(&anna.store, Table::Audit).await;
+        let last = all.last().cloned().expect("a row");
+        let there = taken(&world).await;
+        assert_eq!(there.len(), all.len(), "the server has it as it was");
+        change(&anna.store, Table::Audit, vec![last.clone()], |row| row.text[..row.text.len() / 2].to_owned()).await;
+        let done = repaired(&tab).await;
+        assert!(matches!(&done[..], [(_, by)] if by == "continued"), "{done:?}");
+        let asked = world.requests(paths::AUDIT);
+        assert!(synced(&tab).await);
+        assert_eq!((taken(&world).await, world.requests(paths::AUDIT)), (there.clone(), asked), "nothing that it could take");
+        tab.create("client", json!({"name": "later"})).await;
+        assert!(synced(&tab).await);
+        tab.create("client", json!({"name": "last"})).await;
+        assert!(synced(&tab).await);
+        let begins: Vec<Value> = chain(&world).await.iter().filter_map(|row| row["trail"].get("begins").cloned()).collect();
+        assert_eq!(begins, [json!(all.len() + 1)], "a gap, which is told: the row of the repair is linked to what nobody can read");
+        assert_eq!(taken(&world).await.len(), there.len() + stored_behind(&anna, all.len() as u64 + 1));
+        assert_eq!(told(&tab), [], "and no fork");
+        assert_eq!(held_against(&tab).await["server"]["ok"], true);
+    });
+}
+
+/// How many rows a device has behind one.
+fn stored_behind(device: &Device, number: u64) -> usize {
+    let rows = device.store.dump(Table::Audit);
+    let readable = rows.iter().filter_map(|(_, text)| parse(text, &Limits::RECORD).ok());
+    readable.filter(|row| row["seq"].as_u64().is_some_and(|seq| seq > number)).count()
+}
+
+#[test]
+fn a_note_of_how_far_it_went_up_that_cannot_be_read_is_asked_for_again() {
+    tell(async {
+        let world = World::new();
+        let anna = world.device("anna");
+        let tab = anna.tab_with(json!({"autoSync": false})).await;
+        tab.create("client", json!({"name": "A"})).await;
+        assert!(tab.sync().await.success);
+        let is_note = |row: &Row| row.key == "auditUploaded".into();
+        let notes = || async { whole(&anna.store, Table::State).await.into_iter().filter(is_note).collect::<Vec<_>>() };
+        let note = notes().await;
+        change(&anna.store, Table::State, note.clone(), |row| row.text[..row.text.len() / 2].to_owned()).await;
+        let done = tab.engine.repair("{}").await.expect("repaired");
+        let told = &done["mended"][0];
+        assert_eq!(
+            (&told["table"], &told["key"], &told["action"]),
+            (&json!("state"), &json!("auditUploaded"), &json!("dropped")),
+            "{done}"
+        );
+        assert!(notes().await.is_empty());
+        let again = anna.tab().await;
+        again.create("client", json!({"name": "B"})).await;
+        assert!(again.sync().await.success);
+        assert_eq!((notes().await.len(), taken(&world).await), (1, stored(&anna)), "nothing twice");
+    });
 }
 
 #[test]
