@@ -124,7 +124,11 @@ pub(super) fn meanwhile(
     let (mut all, mut local) = (conflict.operation.clone(), conflict.local.clone());
     for (_, operation) in &followers {
         local = after(local, &operation.action);
-        all = joined(&all, operation, false).unwrap_or(all);
+        let mut part = operation.clone();
+        if let Action::Update { delta } = &mut part.action {
+            delta.retain(|_, change| !change.is_relative());
+        }
+        all = joined(&all, &part, false).unwrap_or(all);
     }
     map_temps(db, work, &conflict.entity, &mut local)?;
     let mut disputed = Disputed { places: conflict.places.clone(), whole: false, rules: &declared.conflicts };

@@ -145,28 +145,33 @@ fn what_it_is_not_about_goes_up_whatever_is_decided() {
 #[test]
 fn an_edit_of_another_field_that_the_server_changed_too_becomes_disputed() {
     for (strategy, name) in [("server-wins", "Moritz"), ("client-wins", "Max")] {
-        tell(async {
-            let stage = Stage::set(Some(json!({"dose": 2})), Some(json!({"dose": 3, "name": "Moritz"}))).await;
-            assert_eq!(stage.shown().await["affectedFields"], json!(["dose"]));
-            stage.write(json!({"name": "Max"})).await;
-            assert_eq!(stage.shown().await["affectedFields"], json!(["dose", "name"]));
-            stage.decide(json!({"type": strategy})).await;
-            let dose = if strategy == "server-wins" { 3 } else { 2 };
-            stage.ends_with(json!({"name": name, "dose": dose, "given": 0, "place": "a", "day": 1})).await;
-        });
+        for given in [None, Some(2)] {
+            tell(async {
+                let stage = Stage::set(Some(json!({"dose": 2})), Some(json!({"dose": 3, "name": "Moritz"}))).await;
+                assert_eq!(stage.shown().await["affectedFields"], json!(["dose"]));
+                stage.write(given.map_or_else(|| json!({"name": "Max"}), |given| json!({"name": "Max", "given": given}))).await;
+                assert_eq!(stage.shown().await["affectedFields"], json!(["dose", "name"]), "also where it counted with it");
+                stage.decide(json!({"type": strategy})).await;
+                let dose = if strategy == "server-wins" { 3 } else { 2 };
+                stage.ends_with(json!({"name": name, "dose": dose, "given": given.unwrap_or(0), "place": "a", "day": 1})).await;
+            });
+        }
     }
 }
 
 #[test]
 fn fields_that_come_from_one_side_come_from_it_with_what_was_written_meanwhile() {
-    tell(async {
-        let stage = Stage::set(Some(json!({"dose": 2, "place": "b"})), Some(json!({"dose": 3, "place": "c"}))).await;
-        stage.write(json!({"day": 2})).await;
-        stage.decide(json!({"type": "server-wins"})).await;
-        stage.ends_with(json!({"name": "Rex", "dose": 3, "given": 0, "place": "c", "day": 1})).await;
-        stage.last_step("restore").await;
-        stage.ends_with(json!({"name": "Rex", "dose": 2, "given": 0, "place": "b", "day": 2})).await;
-    });
+    for given in [None, Some(2)] {
+        tell(async {
+            let stage = Stage::set(Some(json!({"dose": 2, "place": "b"})), Some(json!({"dose": 3, "place": "c"}))).await;
+            stage.write(given.map_or_else(|| json!({"day": 2}), |given| json!({"day": 2, "given": given}))).await;
+            stage.decide(json!({"type": "server-wins"})).await;
+            let given = given.unwrap_or(0);
+            stage.ends_with(json!({"name": "Rex", "dose": 3, "given": given, "place": "c", "day": 1})).await;
+            stage.last_step("restore").await;
+            stage.ends_with(json!({"name": "Rex", "dose": 2, "given": given, "place": "b", "day": 2})).await;
+        });
+    }
 }
 
 #[test]
