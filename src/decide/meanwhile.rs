@@ -134,12 +134,19 @@ pub(super) fn meanwhile(
     let mut disputed = Disputed { places: conflict.places.clone(), whole: false, rules: &declared.conflicts };
     if conflict.kind == ConflictKind::Constraint {
         disputed.places.extend(conflict.fields.iter().filter_map(|field| field.split('.').next()).map(Pointer::field));
-    } else {
+    }
+    if !conflict.is_of_new() {
         // Only what both sides changed is asked, and that is the same by every clock.
         let clock = ServerClock { offset_ms: 0, now: 0 };
         let verdict = clock.judge(&all, conflict.base.as_ref(), server.data.as_ref(), local.as_ref(), server, disputed.rules);
         disputed.places.extend(verdict.places.iter().filter(|place| !conflict.places.contains(place)).cloned());
-        if disputed.places.len() > conflict.places.len() || verdict.fields.iter().any(|field| field == WHOLE) {
+        if conflict.kind == ConflictKind::Constraint {
+            let more: Vec<String> = verdict.fields.into_iter().filter(|field| !conflict.fields.contains(field)).collect();
+            if !more.is_empty() {
+                conflict.places.clone_from(&disputed.places);
+            }
+            conflict.fields.extend(more);
+        } else if disputed.places.len() > conflict.places.len() || verdict.fields.iter().any(|field| field == WHOLE) {
             conflict.fields = verdict.fields;
             conflict.places.clone_from(&verdict.places);
         }

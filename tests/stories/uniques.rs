@@ -1,8 +1,9 @@
-//! What no two records share, on one device: a write that would give two visible records the same is refused, wherever the
-//! other one is, and nothing else is.
+//! What no two records share: on one device, a write that would give two visible records the same is refused, wherever the
+//! other one is, and nothing else is; and what is asked beside it where the server refuses it.
 
 use serde_json::{Value, json};
 
+use crate::constraints::{everybody_has, open, resolve};
 use crate::world::{Tab, World, tell};
 
 /// Why a create was refused: the code, and the fields and the ID in its details.
@@ -193,5 +194,43 @@ fn a_constraint_that_is_declared_later_holds_for_what_is_unsent_since_before() {
             later.create("tag", json!({"name": "w"})).await;
             assert!(later.sync().await.success && later.queue().await.is_empty());
         });
+    }
+}
+
+#[test]
+fn what_both_sides_changed_besides_is_asked_with_the_value_that_only_one_may_have() {
+    for (strategy, name) in [("server-wins", "Srv"), ("client-wins", "Here")] {
+        for first in [true, false] {
+            tell(async move {
+                let world = World::new();
+                let (anna, ben) = (world.device("anna").tab().await, world.device("ben").tab().await);
+                anna.create("owner", json!({"email": "a", "name": "Ada"})).await;
+                anna.create("owner", json!({"email": "b", "name": "Bo"})).await;
+                assert!(anna.sync().await.success && ben.sync().await.success);
+                anna.update("owner", "1", json!({"email": "z"})).await;
+                ben.update("owner", "2", json!({"email": "z"})).await;
+                assert!(anna.sync().await.success && ben.sync().await.success);
+                let writes = [(&ben, "Here"), (&anna, "Srv")];
+                for at in if first { [0, 1] } else { [1, 0] } {
+                    world.pass(1_000);
+                    let (tab, name) = writes[at];
+                    tab.update("owner", "2", json!({"name": name})).await;
+                    assert!(tab.sync().await.success);
+                }
+                assert!(ben.sync().await.success);
+                let conflict = open(&ben).await.remove(0);
+                assert_eq!((&conflict["kind"], &conflict["affectedFields"]), (&json!("constraint"), &json!(["email", "name"])));
+                // The other one lets it go: it can be had now.
+                anna.update("owner", "1", json!({"email": "y"})).await;
+                assert!(anna.sync().await.success);
+                resolve(&ben, &conflict, json!({"type": strategy})).await.expect("one decision");
+                let email = if name == "Here" { "z" } else { "b" };
+                everybody_has([&ben, &anna], json!([["y", "Ada"], [email, name]])).await;
+                let key = conflict["id"].as_u64().expect("a key");
+                ben.engine.restore_conflict(key, None).await.expect("both come back");
+                let (email, name) = if name == "Here" { ("b", "Srv") } else { ("z", "Here") };
+                everybody_has([&ben, &anna], json!([["y", "Ada"], [email, name]])).await;
+            });
+        }
     }
 }
