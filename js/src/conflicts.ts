@@ -1,6 +1,6 @@
 /**
  * The conflicts that this device met, and the open ones of other devices that the server told of: found, looked at,
- * decided, brought back. None of them ever goes; what loses is kept in it.
+ * decided, brought back. What loses is kept in it; an open one never goes, a decided one when it is old (`retention.conflictsDays`).
  */
 import type { Bridge } from './bridge.js';
 import type {
