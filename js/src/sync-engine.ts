@@ -105,8 +105,9 @@ export class SyncEngine {
 
   /**
    * Ends an open conflict. What loses is kept and can be brought back (`conflicts.restore`). Fails with `reason_required`
-   * where the settings want a `reason` and there is none; of a `constraint` with `unique_violation` where another record has
-   * the merged values, and with `has_dependents` where something else that is unsent needs the record to be given up.
+   * where the settings want a `reason` and there is none, with `invalid_record` where the schema or a function of `validators`
+   * refuses what would come of it; of a `constraint` with `unique_violation` where another record has the merged values, and
+   * with `has_dependents` where something else that is unsent needs the record to be given up.
    */
   async resolveConflict(
     conflict: Conflict | number,
