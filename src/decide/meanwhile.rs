@@ -20,7 +20,7 @@ use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Schema};
-use crate::value::{Delta, Object, Pointer, Sorted};
+use crate::value::{Change, Delta, Object, Pointer, Sorted};
 
 /// The field of a conflict that is about the record as a whole.
 const WHOLE: &str = "*";
@@ -158,8 +158,9 @@ pub(super) fn meanwhile(
         let (mut part, mut rest) = (operation.clone(), Delta::default());
         if let Action::Update { delta } = &mut part.action {
             rest.clone_from(delta);
-            rest.retain(|place, _| !disputed.holds(place));
-            delta.retain(|place, _| disputed.holds(place));
+            let is_part = |place: &Pointer, change: &Change| disputed.holds(place) && (disputed.whole || !change.is_relative());
+            rest.retain(|place, change| !is_part(place, change));
+            delta.retain(is_part);
             if delta.is_empty() {
                 continue;
             }
