@@ -5,6 +5,7 @@
 //! promise broke, if one did. The same plan gives the same run, always.
 
 mod act;
+mod carried;
 mod conflicts;
 pub mod declared;
 mod draw;

@@ -2,7 +2,6 @@
 //! answered; what was never answered may or may not have happened.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use fieldsync::engine::{Direction, EngineError, Wanted};
 use fieldsync::model::OpId;
@@ -47,7 +46,7 @@ pub(crate) struct History {
 }
 
 /// What a call may be refused with, beside success.
-const REFUSALS: [&str; 22] = [
+pub(crate) const REFUSALS: [&str; 22] = [
     "storage_full",
     "storage_aborted",
     "storage_unavailable",
@@ -277,47 +276,6 @@ impl World {
         for (answer, (entity, mark)) in answers.iter().zip(marks) {
             self.saved(context, "creates", entity, answer, Some(mark));
         }
-        Ok(())
-    }
-
-    /// What a file holds may take effect under the numbers of the device that wrote it.
-    pub(crate) fn remember_carried(&self, text: &str) {
-        let mut watch = lock(&self.server.watch);
-        let file: Value = serde_json::from_str(text).unwrap_or_default();
-        for carried in file["unsent"]["operations"].as_array().into_iter().flatten() {
-            let body: Value = carried["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
-            watch.commits.carried.extend(body["id"].as_str().and_then(|id| OpId::parse(id).ok()));
-        }
-    }
-
-    /// Carries unsent work to the same person's database on another device, if there is one that is open.
-    async fn carry(&self, context: &Context, engine: &SimEngine, pick: u64) -> Result<(), EngineError> {
-        let own = self.database_of(context);
-        let other = |other: &&std::rc::Rc<Context>| {
-            let database = self.database_of(other);
-            let same = (&database.plan.tenant, &database.plan.user) == (&own.plan.tenant, &own.plan.user);
-            same && !Rc::ptr_eq(database, own) && other.engine.borrow().is_some()
-        };
-        let others: Vec<&Rc<Context>> = self.contexts.iter().filter(other).collect();
-        let Some(other) = others.get(place(pick, others.len())) else { return Ok(()) };
-        let text = engine.export().await?;
-        self.remember_carried(&text);
-        let Some(there) = other.engine.borrow().clone() else { return Ok(()) };
-        let (sim, owner, from) = (self.sim.clone(), other.owner, context.owner);
-        let database = self.database_of(other).clone();
-        // It is the other context's call: it dies with that one.
-        self.sim.executor.spawn(owner, async move {
-            match there.import(&text).await {
-                Ok(done) => {
-                    sim.mark("work carried to another device");
-                    sim.tell(|| format!("context {owner}: imports from context {from}: {done}"));
-                }
-                Err(error) => {
-                    let expected = REFUSALS.contains(&error.code) || database.is_damaged(error.code);
-                    sim.check(Invariant::Sound, expected, || format!("context {owner} refuses an import: {} {error}", error.code));
-                }
-            }
-        });
         Ok(())
     }
 
