@@ -7,6 +7,7 @@ use std::rc::Rc;
 use fieldsync::engine::{Cancel, Direction, EngineError};
 use serde_json::{Value, json};
 
+use crate::records::Shared;
 use crate::world::{Device, Tab, World, tell, turns};
 
 /// The rule of `dose` is a function, that of `name` a person.
@@ -27,12 +28,7 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
-        let world = World::new();
-        let device = world.device("anna");
-        let (here, there) = (device.tab_with(settings()).await, world.device("ben").tab_with(settings()).await);
-        there.create("tag", json!({"name": "Rex", "dose": 1})).await;
-        assert!(there.sync().await.success && here.sync().await.success);
-        let id = here.all("tag").await[0]["id"].to_string();
+        let Shared { world, device, here, there, id } = Shared::tag(settings(), json!({"name": "Rex", "dose": 1})).await;
         here.update("tag", &id, json!({"dose": 2})).await;
         there.update("tag", &id, json!({"dose": 3})).await;
         assert!(there.sync().await.success);

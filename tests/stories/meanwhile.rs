@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::constraints::{met, open, resolve};
 use crate::raw::{damage, whole};
-use crate::records::value;
+use crate::records::{Shared, value};
 use crate::taken_back::{only, plain};
 use crate::world::{Device, Tab, World, tell};
 
@@ -35,12 +35,8 @@ struct Stage {
 impl Stage {
     /// Both change the record, or take it away; the second is at the server first.
     async fn set(mine: Option<Value>, theirs: Option<Value>) -> Self {
-        let world = World::new();
-        let device = world.device("anna");
-        let (here, there) = (device.tab_with(settings()).await, world.device("ben").tab_with(settings()).await);
-        there.create("tag", json!({"name": "Rex", "dose": 1, "given": 0, "place": "a", "day": 1})).await;
-        assert!(there.sync().await.success && here.sync().await.success);
-        let id = here.all("tag").await[0]["id"].to_string();
+        let tag = json!({"name": "Rex", "dose": 1, "given": 0, "place": "a", "day": 1});
+        let Shared { world, device, here, there, id } = Shared::tag(settings(), tag).await;
         for (tab, change) in [(&there, theirs), (&here, mine)] {
             world.pass(1_000);
             match change {
@@ -304,12 +300,7 @@ fn a_function_that_was_asked_before_the_edit_is_asked_again() {
             "schema": {"name": "stories", "version": 1, "entities": {"tag": {"key": "uuid", "conflicts": rules}}},
             "rules": ["tag"], "ruleTimeoutMs": 1_000,
         });
-        let world = World::new();
-        let device = world.device("anna");
-        let (here, there) = (device.tab_with(settings.clone()).await, world.device("ben").tab_with(settings).await);
-        there.create("tag", json!({"dose": 1})).await;
-        assert!(there.sync().await.success && here.sync().await.success);
-        let id = here.all("tag").await[0]["id"].to_string();
+        let Shared { world, here, there, id, .. } = Shared::tag(settings, json!({"dose": 1})).await;
         for (tab, dose) in [(&there, 3), (&here, 2)] {
             world.pass(1_000);
             tab.update("tag", &id, json!({"dose": dose})).await;

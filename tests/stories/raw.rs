@@ -1,9 +1,10 @@
 //! Somebody with the key to a device's storage.
 
+use fieldsync::audit::Row as AuditRow;
 use fieldsync::plan::{Plan, Read, Row, Step, Table, View, Write, WriteBatch};
 use fieldsync::store::memory::MemoryStore;
 use fieldsync::store::{Durability, Store};
-use fieldsync::value::KeyRange;
+use fieldsync::value::{KeyRange, to_text};
 
 #[derive(Clone)]
 struct Raw(WriteBatch);
@@ -40,6 +41,19 @@ pub async fn whole(store: &MemoryStore, table: Table) -> Vec<Row> {
 pub async fn change(store: &MemoryStore, table: Table, rows: Vec<Row>, change: impl Fn(&Row) -> String) {
     let put = |row: Row| Write::Put(table, Row { text: change(&row), ..row });
     write(store, rows.into_iter().map(put).collect()).await;
+}
+
+/// Writes the whole trail anew, with these changes and every link in it right.
+pub async fn write_trail_anew(store: &MemoryStore, change: impl Fn(&mut AuditRow)) {
+    let rows = whole(store, Table::Audit).await;
+    let mut anew: Vec<AuditRow> = Vec::new();
+    for row in &rows {
+        let mut row: AuditRow = serde_json::from_str(&row.text).expect("a row");
+        change(&mut row);
+        anew.push(AuditRow::after(anew.last(), row.seq, row.stamp, row.offset, &row.user, row.reason, row.entries));
+    }
+    let written = rows.into_iter().zip(&anew).map(|(row, anew)| Write::Put(Table::Audit, Row { text: to_text(anew), ..row }));
+    write(store, written.collect()).await;
 }
 
 /// What is left of a text that breaks off.

@@ -1,8 +1,9 @@
-//! Records as a story speaks of them: by an ID that a tab gave or the server, and one that the server refuses.
+//! Records as a story speaks of them: by an ID that a tab gave or the server, one that two devices have, and one that the
+//! server refuses.
 
 use serde_json::{Value, json};
 
-use crate::world::Tab;
+use crate::world::{Device, Tab, World};
 
 /// An ID, given as JSON text, as it stands in a record.
 pub fn value(id: &str) -> Value {
@@ -15,6 +16,28 @@ impl Tab {
         let id = self.get(entity, id).await.expect("there")["id"].clone();
         assert!(!id.to_string().contains("temp_"), "{entity} {id} is not known to the server");
         id
+    }
+}
+
+/// Two devices that have the same record, and nothing unsent.
+pub struct Shared {
+    pub world: World,
+    pub device: Device,
+    pub here: Tab,
+    pub there: Tab,
+    pub id: String,
+}
+
+impl Shared {
+    /// A tag, which the other device created. Both have these settings.
+    pub async fn tag(settings: Value, data: Value) -> Self {
+        let world = World::new();
+        let device = world.device("anna");
+        let (here, there) = (device.tab_with(settings.clone()).await, world.device("ben").tab_with(settings).await);
+        there.create("tag", data).await;
+        assert!(there.sync().await.success && here.sync().await.success);
+        let id = here.all("tag").await[0]["id"].to_string();
+        Self { world, device, here, there, id }
     }
 }
 

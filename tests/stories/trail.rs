@@ -14,7 +14,8 @@ fn put(key: &Key, text: String) -> Write {
     Write::Put(Table::Audit, Row { key: key.clone(), text, index: named.collect() })
 }
 
-async fn rows(tab: &Tab, filter: Value) -> Vec<Value> {
+/// The rows that match.
+pub async fn rows(tab: &Tab, filter: Value) -> Vec<Value> {
     let rows = tab.engine.audit_query("", &filter.to_string(), true).await.expect("read");
     rows.as_array().expect("a list").clone()
 }

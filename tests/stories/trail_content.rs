@@ -2,22 +2,18 @@
 //! what was written as the settings say.
 
 use fieldsync::audit::Row as AuditRow;
-use fieldsync::plan::{Row, Table, Write};
-use fieldsync::value::{hash, to_text};
+use fieldsync::plan::Table;
+use fieldsync::value::hash;
 use serde_json::{Value, json};
 
-use crate::raw::{whole, write};
-use crate::trail::verify;
+use crate::raw::write_trail_anew;
+use crate::trail::{rows, verify};
+use crate::trail_up::held_against;
 use crate::world::{Device, Tab, World, tell};
-
-async fn rows(tab: &Tab) -> Vec<Value> {
-    let rows = tab.engine.audit_query("", "{}", true).await.expect("read");
-    rows.as_array().expect("a list").clone()
-}
 
 /// The entries about an entity with this event, in their order.
 async fn entries(tab: &Tab, entity: &str, event: &str) -> Vec<Value> {
-    let rows = rows(tab).await;
+    let rows = rows(tab, json!({})).await;
     let all = rows.iter().flat_map(|row| row["entries"].as_array().cloned().unwrap_or_default());
     all.filter(|entry| entry["entity"] == entity && entry["event"] == event).collect()
 }
@@ -58,7 +54,8 @@ fn what_came_from_the_server_is_proved_too() {
         anna.update("product", &id, json!({"name": "b"})).await;
         assert!(anna.sync().await.success && ben.sync().await.success);
         let now = hash(&json!({"shelf": 2, "name": "b"}));
-        let changed: Vec<Value> = rows(&ben).await.iter().flat_map(|row| row["entries"].as_array().cloned().unwrap_or_default()).collect();
+        let changed: Vec<Value> =
+            rows(&ben, json!({})).await.iter().flat_map(|row| row["entries"].as_array().cloned().unwrap_or_default()).collect();
         let last = changed.iter().rfind(|entry| entry.get("after").is_some()).expect("a proof");
         let before = hash(&json!({"shelf": 2, "name": "a"}));
         assert_eq!(proof(last), [Some(before.as_str()), Some(now.as_str())], "both changes are in it: {changed:?}");
@@ -80,7 +77,7 @@ fn a_row_says_by_how_much_the_clock_of_the_device_was_off() {
         tab.create("client", json!({"name": "A"})).await;
         assert!(tab.sync().await.success);
         tab.create("client", json!({"name": "B"})).await;
-        let told: Vec<Value> = rows(&tab).await.iter().map(|row| row.get("offset").cloned().unwrap_or_default()).collect();
+        let told: Vec<Value> = rows(&tab, json!({})).await.iter().map(|row| row.get("offset").cloned().unwrap_or_default()).collect();
         assert_eq!(told.first(), Some(&Value::Null), "nobody knew it yet");
         assert!(told.len() >= 3 && told[1..].iter().all(|offset| *offset == 90_000), "{told:?}");
         assert_eq!(verify(&tab, None).await["ok"], json!(true));
@@ -137,17 +134,13 @@ fn no_value_that_the_trail_showed_outlives_a_wipe() {
 
 /// The trail as an earlier release wrote it: without the offset and what is proved of records.
 async fn as_earlier(device: &Device) {
-    let mut anew: Vec<AuditRow> = Vec::new();
-    let rows = whole(&device.store, Table::Audit).await;
-    for row in &rows {
-        let mut row: AuditRow = serde_json::from_str(&row.text).expect("a row");
+    let forget = |row: &mut AuditRow| {
+        row.offset = None;
         for entry in &mut row.entries {
             (entry.before, entry.after) = (None, None);
         }
-        anew.push(AuditRow::after(anew.last(), row.seq, row.stamp, None, &row.user, row.reason, row.entries));
-    }
-    let written = rows.into_iter().zip(&anew).map(|(row, anew)| Write::Put(Table::Audit, Row { text: to_text(anew), ..row }));
-    write(&device.store, written.collect()).await;
+    };
+    write_trail_anew(&device.store, forget).await;
 }
 
 #[test]
@@ -161,13 +154,10 @@ fn rows_of_an_earlier_release_and_of_this_one_are_one_trail_here_and_at_the_serv
         tab.engine.close();
         let tab = device.tab().await;
         tab.create("client", json!({"name": "B"})).await;
-        let told: Vec<bool> = rows(&tab).await.iter().map(|row| row["entries"][0].get("after").is_some()).collect();
+        let told: Vec<bool> = rows(&tab, json!({})).await.iter().map(|row| row["entries"][0].get("after").is_some()).collect();
         assert_eq!(told, [false, true]);
         assert!(tab.sync().await.success);
-        let mut held = json!({"server": true});
-        while held["done"] != true {
-            held = tab.engine.audit_verify(&held.to_string()).await.expect("verified");
-        }
-        assert_eq!((&held["result"]["ok"], &held["result"]["server"]["ok"]), (&json!(true), &json!(true)), "{held}");
+        let held = held_against(&tab).await;
+        assert_eq!((&held["ok"], &held["server"]["ok"]), (&json!(true), &json!(true)), "{held}");
     });
 }

@@ -8,15 +8,10 @@ use serde_json::{Value, json};
 use crate::raw::{change, whole};
 use crate::records::parked;
 use crate::schedule::beside;
-use crate::trail::verify;
+use crate::trail::{rows, verify};
 use crate::world::{Device, Fault, Tab, World, tell, turns};
 
 const DAY_MS: u64 = 86_400_000;
-
-async fn rows(tab: &Tab, filter: Value) -> Vec<Value> {
-    let rows = tab.engine.audit_query("", &filter.to_string(), true).await.expect("read");
-    rows.as_array().expect("a list").clone()
-}
 
 /// A session, and the time after it.
 async fn rest(world: &World, tab: &Tab) {

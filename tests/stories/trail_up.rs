@@ -1,14 +1,13 @@
 //! The trail goes up into the tenant's chain: once, whatever is lost on the way, behind everything else, and so that a past
 //! that was written anew is found.
 
-use fieldsync::audit::Row as AuditRow;
 use fieldsync::engine::Event;
 use fieldsync::plan::{Row, Table, Write};
 use fieldsync::protocol::paths;
-use fieldsync::value::{Limits, parse, to_text};
+use fieldsync::value::{Limits, parse};
 use serde_json::{Value, json};
 
-use crate::raw::{change, whole, write};
+use crate::raw::{damage, whole, write, write_trail_anew};
 use crate::world::{Device, Fault, Tab, World, tell};
 
 /// The rows of the device's trail, as they are stored.
@@ -41,7 +40,8 @@ fn told(tab: &Tab) -> Vec<(Value, Value)> {
     told
 }
 
-async fn held_against(tab: &Tab) -> Value {
+/// Verifies the trail, and holds it against what the server has of it.
+pub async fn held_against(tab: &Tab) -> Value {
     let mut position = json!({"server": true});
     loop {
         position = tab.engine.audit_verify(&position.to_string()).await.expect("verified");
@@ -53,14 +53,7 @@ async fn held_against(tab: &Tab) -> Value {
 
 /// Somebody writes the whole trail anew, as another user, with every link in it right.
 async fn forge(device: &Device) {
-    let mut anew: Vec<AuditRow> = Vec::new();
-    let rows = whole(&device.store, Table::Audit).await;
-    for row in &rows {
-        let row: AuditRow = serde_json::from_str(&row.text).expect("a row");
-        anew.push(AuditRow::after(anew.last(), row.seq, row.stamp, row.offset, "eve", row.reason, row.entries));
-    }
-    let written = rows.into_iter().zip(&anew).map(|(row, anew)| Write::Put(Table::Audit, Row { text: to_text(anew), ..row }));
-    write(&device.store, written.collect()).await;
+    write_trail_anew(&device.store, |row| row.user = "eve".to_owned()).await;
 }
 
 #[test]
@@ -313,7 +306,7 @@ fn a_row_that_cannot_be_read_ends_what_goes_up_and_is_told() {
         tab.create("client", json!({"name": "B"})).await;
         tab.create("client", json!({"name": "C"})).await;
         let second = vec![whole(&anna.store, Table::Audit).await.remove(1)];
-        change(&anna.store, Table::Audit, second, |row| row.text[..row.text.len() / 2].to_owned()).await;
+        damage(&anna.store, Table::Audit, second).await;
         let result = tab.engine.sync(fieldsync::engine::Direction::Both, None).await;
         assert!(result.success && result.synced == 3, "{result:?}");
         assert_eq!((told(&tab), taken(&world).await.len()), (vec![(json!("broken"), json!(2))], 1));
@@ -345,7 +338,7 @@ fn behind_a_row_that_cannot_be_read_the_trail_goes_up_once_a_repair_has_told_the
             }
             let all = whole(&anna.store, Table::Audit).await;
             let bad: Vec<Row> = damaged.iter().map(|at| all[*at].clone()).collect();
-            change(&anna.store, Table::Audit, bad.clone(), |row| row.text[..row.text.len() / 2].to_owned()).await;
+            damage(&anna.store, Table::Audit, bad.clone()).await;
             let _ = synced(&tab).await;
             let done = repaired(&tab).await;
             assert!(done.len() == damaged.len() && done.iter().all(|(_, by)| by == action), "{done:?}");
