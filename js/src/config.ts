@@ -215,8 +215,8 @@ export interface SyncConfig<R = AnyRecords> {
    */
   rules?: { readonly [E in EntityOf<R>]?: RuleFunction<R[E] & { id: Key }> } | undefined;
   /**
-   * By entity: looks at what a write, or the decision of a conflict by a person or a function, would leave, before it is
-   * stored, and at what a download brings, before it is shown. Called outside of every transaction.
+   * By entity: looks at what a write, a decision on a conflict by a person or a function, a restore or an undo would leave,
+   * before it is stored, and at what a download brings, before it is shown. Called outside of every transaction.
    */
   validators?: { readonly [E in EntityOf<R>]?: ValidatorFunction<R[E]> } | undefined;
   /**

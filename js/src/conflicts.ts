@@ -99,7 +99,8 @@ export class Conflicts {
 
   /**
    * Decides every open conflict that matches, a hundred in one transaction. What cannot be decided so is told in `failed`,
-   * and the others are decided all the same. Fails with `invalid_value` for `mergedData`, which is one record's content.
+   * with the code that `resolveConflict` would fail with, and the others are decided all the same. Fails with
+   * `invalid_value` for `mergedData`, which is one record's content.
    */
   async bulkResolve(
     strategy: ConflictStrategy | StrategyName,

@@ -85,7 +85,8 @@ export interface IntegrityRepair {
   /**
    * At most 1,000. `dropped`: the row is gone; what the server has comes with the next session. `rebuilt`: made from other
    * rows. `indexed`: its index entries are made anew. `proven`: the audit trail has the hash of the operation in it.
-   * `continued`, `passed`: the trail goes on behind it, or went on already and can go up from there. `renewed`: what is noted of the download, or whose database it is, is made anew.
+   * `continued`: the trail goes on behind it. `passed`: it went on behind it already, and can go up from there. `renewed`: what
+   * is noted of the download, or whose database it is, is made anew.
    */
   mended: (IntegrityFault & {
     action: 'dropped' | 'rebuilt' | 'indexed' | 'proven' | 'continued' | 'passed' | 'renewed' | (string & {});

@@ -105,9 +105,10 @@ export class SyncEngine {
 
   /**
    * Ends an open conflict. What loses is kept and can be brought back (`conflicts.restore`). Fails with `reason_required`
-   * where the settings want a `reason` and there is none, with `invalid_record` where the schema or a function of `validators`
-   * refuses what would come of it; of a `constraint` with `unique_violation` where another record has the merged values, and
-   * with `has_dependents` where something else that is unsent needs the record to be given up.
+   * where the settings want a `reason` and there is none; with `invalid_record` where the record would not be as it may be; with
+   * `validator_failed`, `validator_unsettled` or `transform_failed` where the app's functions do not answer as they should or the
+   * record changes under them; of a `constraint` with `unique_violation` where another record has the merged values, and with
+   * `has_dependents` where something else that is unsent needs the record to be given up.
    */
   async resolveConflict(
     conflict: Conflict | number,
