@@ -71,7 +71,7 @@ impl Filter {
             return bad("event", "must be an event of the trail");
         }
         match members.keys().next() {
-            Some(unknown) => bad(unknown, "is no member of a filter"),
+            Some(unknown) => bad(unknown, "is no part of a filter"),
             None => Ok(Self { operation, entity, record, event, since, until, after, descending, limit }),
         }
     }

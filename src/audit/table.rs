@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn each_entry_is_a_line_and_no_cell_is_a_formula() {
-        let row = json!({"seq": 3, "stamp": [7, 1], "offset": -5, "user": "=HYPERLINK(1)", "reason": "two\r\nlines, \"quoted\"", "hash": "ab", "entries": [
+        let row = json!({"seq": 3, "stamp": [7, 1], "offset": -5, "user": "=HYPERLINK(1)",
+            "reason": "two\r\nlines, \"quoted\"", "hash": "ab", "entries": [
             {"operation": "o", "entity": "pet", "record": -7, "event": "written", "kind": "create", "content": "c,d", "after": "a1"},
             {"operation": "o", "entity": "@pet", "record": "+1", "event": "settled"}]});
         let row = shown(row.as_object().expect("an object").clone(), "d");

@@ -15,7 +15,7 @@ use crate::decide::{
 use crate::model::RecordId;
 use crate::platform::Host;
 use crate::store::Store;
-use crate::value::{Object, to_value};
+use crate::value::{Object, Span, to_value};
 
 /// So many are decided in one transaction.
 const ENDED_AT_ONCE: u32 = 100;
@@ -64,8 +64,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// How many conflicts a filter means, by state, kind, entity and resolution.
     pub async fn count_conflicts(&self, filter: &str) -> Result<Value, EngineError> {
         let asked = object(filter, 0)?;
-        let page = ["after", "order", "limit"].into_iter().find(|name| asked.contains_key(*name));
-        if let Some(path) = page {
+        if let Some(path) = Span::page_in(&asked) {
             return Err(FilterError { path: path.to_owned(), reason: "has no meaning where all are counted" }.into());
         }
         let filter = Filter::parse(asked)?;

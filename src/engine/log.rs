@@ -8,12 +8,12 @@ use crate::decide::{Rows, all_sessions};
 use crate::metrics::{LogFilter, Summary, entry};
 use crate::platform::Host;
 use crate::store::Store;
-use crate::value::{Limits, Object};
+use crate::value::{Limits, Object, Span};
 
 impl<S: Store, H: Host> Engine<S, H> {
     /// The kept sessions that a filter means: `{"since", "until", "status", "order", "limit", "after"}`, each optional.
     pub async fn sync_log(&self, filter: &str) -> Result<Vec<Value>, EngineError> {
-        let filter = LogFilter::parse(&asked(filter)?).map_err(wrong)?;
+        let filter = LogFilter::parse(asked(filter)?).map_err(wrong)?;
         let found = filter.choose(self.sessions().await?);
         let (user, device) = (&self.inner.settings.user, &self.inner.device.client);
         Ok(found.iter().map(|(id, row)| entry(*id, row, user, device.as_str())).collect())
@@ -22,10 +22,10 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// What the sessions come to that a filter means.
     pub async fn sync_summary(&self, filter: &str) -> Result<Value, EngineError> {
         let asked = asked(filter)?;
-        if let Some(path) = ["after", "order", "limit"].into_iter().find(|name| asked.contains_key(*name)) {
+        if let Some(path) = Span::page_in(&asked) {
             return Err(wrong((path.to_owned(), "has no meaning where all are added up")));
         }
-        let filter = LogFilter::parse(&asked).map_err(wrong)?;
+        let filter = LogFilter::parse(asked).map_err(wrong)?;
         let mut summary = Summary::default();
         for (_, row) in self.sessions().await? {
             // What went well since ends an error, whether it is meant or not.

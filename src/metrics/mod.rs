@@ -36,8 +36,7 @@ pub struct LogFilter {
 
 impl LogFilter {
     /// Reads a filter. An error names the member that makes no sense, and why: it would match more than was asked for.
-    pub fn parse(fields: &Object) -> Result<Self, (String, &'static str)> {
-        let mut fields = fields.clone();
+    pub fn parse(mut fields: Object) -> Result<Self, (String, &'static str)> {
         let Span { since, until, after, limit, descending } = Span::take(&mut fields, MAX_SAFE_INTEGER)?;
         let bad = |name: &str, what| Err((name.to_owned(), what));
         let status = match fields.remove("status") {
@@ -274,7 +273,7 @@ mod tests {
         (1..).zip(rows).collect()
     }
     fn filter(text: Value) -> Result<LogFilter, (String, &'static str)> {
-        LogFilter::parse(text.as_object().expect("an object"))
+        LogFilter::parse(text.as_object().expect("an object").clone())
     }
 
     #[test]

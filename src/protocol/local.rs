@@ -44,9 +44,8 @@ impl Outcome {
             plain @ (Self::Applied { .. } | Self::Deferred { .. }) => plain,
         }
     }
-}
 
-impl Outcome {
+    /// What stands for a conflict that cannot be shown.
     fn unshown(error: &NoForm, path: impl Fn(String) -> String) -> Self {
         let (code, message) = ("transform_failed".to_owned(), error.to_string());
         Self::Rejected { error: Rejection { code, message, path: Some(path(error.0.clone())), faults: Vec::new() } }

@@ -29,7 +29,7 @@ impl Span {
             (since, "since", 0, MAX_SAFE_INTEGER, "must be a whole number from 0"),
             (until, "until", 0, MAX_SAFE_INTEGER, "must be a whole number from 0"),
             (after, "after", 0, MAX_SAFE_INTEGER, "must be a whole number from 0"),
-            (limit, "limit", 1, limit_max, "must be a whole number from 1, and no more than one answer has"),
+            (limit, "limit", 1, limit_max, "must be a whole number from 1 up to what one answer may hold"),
         ] {
             if let Some(value) = members.remove(name) {
                 let number = value.as_u64().filter(|number| (from..=to).contains(number));
@@ -42,6 +42,11 @@ impl Span {
             Some(_) => return Err(("order".to_owned(), "must be asc or desc")),
         };
         Ok(span)
+    }
+
+    /// A member that says which page is meant, if there is one: that has no meaning where all are counted.
+    pub fn page_in(members: &Object) -> Option<&'static str> {
+        ["after", "order", "limit"].into_iter().find(|name| members.contains_key(*name))
     }
 }
 
