@@ -52,7 +52,7 @@
 //!     user: "anna".to_owned(),
 //!     generation: 0,
 //!     dry: false,
-//!     asked: None,
+//!     shown: None,
 //!     ended: Rc::default(),
 //! };
 //! let written = store.transact(Durability::Strict, Planned::new(write)).await??.map_err(|(_, error)| error)?;

@@ -327,7 +327,7 @@ fn sink(name: &str) -> Key {
 }
 
 /// Reads that the server did not take the trail.
-pub fn refusal() -> Read {
+pub fn trail_refused() -> Read {
     Read::Get(Table::State, REFUSED.into())
 }
 

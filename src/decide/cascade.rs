@@ -17,10 +17,11 @@ use crate::value::Object;
 /// The most IDs that a refusal names.
 const DEPENDENTS_NAMED_MAX: usize = 20;
 
-/// So many levels of records go along: those that refer to the one that goes, those that refer to these, and so on.
+/// So many levels of records go along: those that refer to the one that goes, those that refer to these, and so on. Each is a
+/// round of reading, of which a transaction has few ([`crate::plan::ROUNDS_MAX`]).
 const LEVELS_MAX: usize = 3;
 
-fn too_deep() -> WriteError {
+fn too_many_levels() -> WriteError {
     WriteError::Value { code: "too_large", reason: "a delete takes along at most three levels of records: delete in parts".to_owned() }
 }
 
@@ -84,10 +85,9 @@ pub(super) fn following(
         if gone.len() + cleared.len() > OPERATIONS_MAX {
             return Ok(Err(too_many()));
         }
-        // Each level is a round of reading, of which a transaction has few.
         depth += 1;
         if depth > LEVELS_MAX && !next.is_empty() {
-            return Ok(Err(too_deep()));
+            return Ok(Err(too_many_levels()));
         }
         level = next;
     }

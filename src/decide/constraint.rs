@@ -8,7 +8,7 @@ use super::cache::{Cache, Run};
 use super::chain::{Instead, Onto, reissue};
 use super::intent::{Place, WriteError};
 use super::items::{give_up, whole_queue};
-use super::meanwhile::{Later, absorb, told};
+use super::meanwhile::{Later, absorb, tell_ended};
 use super::outcomes::{Outcomes, ask};
 use super::overlay::OverlayRow;
 use super::rebase::{ServerClock, after, map_temps, record};
@@ -120,7 +120,7 @@ impl Resolve {
         reissue(db, work, &mut row, instead, &self.fresh)?;
         work.put(row);
         let by = work.in_place_of(&conflict.operation.id);
-        told(work, &gone, by.as_ref());
+        tell_ended(work, &gone, by.as_ref());
         conflict.resolve(self.fresh.now, &self.user, self.resolution.name(), by, Some(&data), Some(&self.schema));
         conflict.operation = met;
         work.conflict(&conflict);

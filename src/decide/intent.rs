@@ -120,7 +120,7 @@ pub enum WriteError {
         faults: Vec<Fault>,
     },
     /// It would come to another record than the one that a function of the app was asked about.
-    #[error("the record changed while the app's validator looked at it")]
+    #[error("the record changed while the app's functions looked at it")]
     Unsettled,
     /// The record would exceed the limits of a record, or a transaction those of one upload.
     #[error("{reason}")]

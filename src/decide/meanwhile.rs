@@ -1,9 +1,9 @@
-//! What is written on a record while its conflict is open. As far as it is about what the conflict is about, it is a part of
-//! that: the conflict shows it, and whoever decides, decides on it too. The rest is no part of it and goes up as it is, whatever
-//! is decided.
+//! What is written on a record while its conflict is open. What of it is about the same as the conflict is a part of that: the
+//! conflict shows it, and whoever decides on the conflict decides on it too. The rest goes up as it is, whatever is decided.
 //!
-//! Nothing of this is stored before the decision. What follows the operation in conflict is in the outbox, unsent, and may be
-//! edited or given up there as anything else; the conflict is put together when it is read or decided.
+//! Nothing of this is stored before the decision. What was written meanwhile waits in the outbox, unsent, behind the operation
+//! in conflict, and can be given up there like anything else that is unsent. It is put into the conflict each time that this is
+//! read, and when it is decided.
 
 use super::cache::{Cache, Run, Stop, each, readable};
 use super::chain::{Queued, whole_operations};
@@ -25,23 +25,24 @@ use crate::value::{Change, Delta, Object, Pointer, Sorted};
 /// The field of a conflict that is about the record as a whole.
 const WHOLE: &str = "*";
 
-/// One that was written meanwhile.
+/// An operation that was written meanwhile.
 pub(super) struct Later {
     stored: OutboxRow,
     operation: Operation,
-    /// What of it is no part of the conflict.
+    /// What of it is no part of the conflict, and stays in the outbox.
     rest: Delta,
 }
 
 /// A conflict with what was written meanwhile.
 pub(super) struct Meanwhile {
-    /// What is a part of it.
+    /// The operations of which something is a part of it.
     pub(super) taken: Vec<Later>,
-    /// The local side with all that follows and is free, a part of it or not: what is shown.
+    /// The local side with all of these and of the others that may still be changed, a part of it or not: what people see.
     pub(super) shown: Option<Object>,
 }
 
-/// What is disputed: these places and the fields that come from one side with them; or all.
+/// What is disputed: these places, the fields that come from one side with them (`groups`), and all that lies within or around
+/// either; or, where it is about the whole record, everything.
 struct Disputed<'d> {
     places: Vec<Pointer>,
     whole: bool,
@@ -99,7 +100,8 @@ fn joined(own: &Operation, later: &Operation, whole: bool) -> Option<Operation> 
             Operation { action: Action::Delete, stamp: later.stamp, stamps, schema: later.schema, ..own.clone() }
         }),
         Action::Update { delta } if whole || !delta.is_relative() => {
-            // What is sent is made of the decision, not of this: what counts beside it is no matter here.
+            // `join` keeps counts apart from what stands in another's place, because that may turn out to be done already. This
+            // here is only decided on, and never sent: what is sent is made of the decision.
             let own = Operation { supersedes: None, ..own.clone() };
             join(&own, later)
         }
@@ -107,9 +109,9 @@ fn joined(own: &Operation, later: &Operation, whole: bool) -> Option<Operation> 
     }
 }
 
-/// Puts into a conflict what was written on its record meanwhile, against this state of the server: its operation is then all
-/// that is decided on, which is not stored. Where somebody says what the record is `exactly`, that is all that waits. The seals
-/// were read before.
+/// Puts into a conflict what was written on its record meanwhile, against this state of the server. Its operation is then all
+/// that is decided on; that is not to be stored. Where somebody says what the record is `exactly`, all that waits is decided on.
+/// The seals were read before.
 pub(super) fn meanwhile(
     db: &mut Cache,
     work: &Work<'_>,
@@ -216,7 +218,8 @@ pub(super) fn shown_with(db: &mut Cache, schema: &Schema, found: &mut [Conflict]
     })
 }
 
-/// Takes what is a part of a conflict out of the queue, right before its operation is issued anew, and gives what is no more.
+/// Takes what is a part of a conflict out of the outbox, right before the conflict's operation is issued anew: an operation that
+/// is wholly a part of it ends, of another one the rest stays. Gives those that ended.
 pub(super) fn absorb(
     db: &mut Cache,
     work: &mut Work<'_>,
@@ -245,7 +248,7 @@ pub(super) fn absorb(
         work.queue(&left, stored.instead(&left));
     }
     work.queue(&conflict.operation, OutboxRow { drops, ..own.instead(&conflict.operation) });
-    // What followed one that is no more follows what that followed.
+    // What followed one that ended follows what that one followed.
     for (stored, mut operation) in whole_operations(db, work, row)? {
         let mut leads = operation.base.clone();
         while let Some((_, past)) = gone.iter().find(|(_, past): &&Queued| leads.follows() == Some(&past.id)) {
@@ -260,8 +263,8 @@ pub(super) fn absorb(
     Ok(gone)
 }
 
-/// Tells what became of those that are no more: they are in what stands in the place of the operation in conflict.
-pub(super) fn told(work: &mut Work<'_>, gone: &[Queued], by: Option<&OpId>) {
+/// Tells what became of those that ended: they are in what stands in the place of the operation in conflict.
+pub(super) fn tell_ended(work: &mut Work<'_>, gone: &[Queued], by: Option<&OpId>) {
     for (stored, operation) in gone {
         work.note_all(stored, operation, &Event::Coalesced { by: by.cloned(), version: None });
         if let Some(by) = by {

@@ -61,8 +61,8 @@ mod written;
 
 pub use asking::{Asked, Asking};
 pub use audit::{
-    Gap, Point, Remember, Rows, Verifying, all_conflicts, all_sessions, last_check, open_conflicts, page_after, page_of, refusal,
-    rows_about,
+    Gap, Point, Remember, Rows, Verifying, all_conflicts, all_sessions, last_check, open_conflicts, page_after, page_of, rows_about,
+    trail_refused,
 };
 pub use cache::{Cache, Corrupt, Decision, Planned, Stop};
 pub use chain::Fresh;

@@ -250,7 +250,7 @@ impl EndOrphan {
         let Named { entity, id } = self.record.clone();
         let wanted = vec![Wanted { entity, intent: Intent::Delete { id }, operation: self.operation.clone() }];
         let (coalesce, generation, ended) = (self.coalesce, sync.generation, self.gone.clone());
-        let write = LocalWrite { schema, wanted, coalesce, now, user, generation, dry: false, asked: None, ended };
+        let write = LocalWrite { schema, wanted, coalesce, now, user, generation, dry: false, shown: None, ended };
         let (batch, done) = write.decide(db)?;
         Ok(match done {
             Ok(written) => {

@@ -8,7 +8,7 @@ use super::cache::{Cache, Decision, Run, each};
 use super::chain::{Fresh, Instead, Onto, around, reissue, stood_on, whole_operations};
 use super::effects::Effects;
 use super::intent::WriteError;
-use super::meanwhile::{Meanwhile, absorb, against, meanwhile, told};
+use super::meanwhile::{Meanwhile, absorb, against, meanwhile, tell_ended};
 use super::rebase::{ServerClock, after};
 use super::rows::{last_audit, last_audit_of, seals};
 use super::state::SyncState;
@@ -46,7 +46,7 @@ impl Resolution {
     }
 }
 
-/// What the records of conflicts would be, by the conflicts' keys.
+/// What the records of conflicts would be, by the conflicts' keys; nothing where one would be deleted.
 type Shown = Rc<Vec<(u64, Option<Object>)>>;
 
 /// Ends conflicts, in one transaction; or only shows what that would come to.
@@ -64,10 +64,11 @@ pub struct Resolve {
     pub reason: Option<String>,
     /// Whether new records that the server refused may be given up: where that wants a reason, there is one.
     pub gives_up: bool,
-    /// That a function of the app decides, and the conflict as it was shown to that: another one is left for the next time.
+    /// That a function of the app decides, and the conflict as that function (a `rule`) was asked about it: if it is another by
+    /// now, it is left for the next time.
     pub asked: Option<Box<Conflict>>,
-    /// What the app's functions were shown that the records would be, of each conflict: if it comes to anything else, nothing is
-    /// stored.
+    /// What the records would be, by conflict, as the app's functions (`validators` and `transforms`) were shown it: if it comes to
+    /// anything else, nothing is stored.
     pub shown: Option<Shown>,
     /// IDs for the operations that will stand in the places of those in conflict and their groups.
     pub fresh: Fresh,
@@ -211,7 +212,8 @@ impl Resolve {
         let Some(mut row) = work.overlay(db, &conflict.entity, &stored.row)? else { return Ok(Err(ResolveError::Unknown(id))) };
         let sync = SyncState::look(db)?;
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
-        let server = row.waiting.take().filter(|state| state.version >= conflict.server.version).unwrap_or_else(|| conflict.server.clone());
+        let server = against(&row, &conflict);
+        row.waiting = None;
         // Another operation of ours may have been applied since: what it left is the server's state now. But a state of
         // a lineage that was lost stands: nobody knows what of the new one is older, and it is what was decided on.
         let server = if server.version == Version::LOST { server } else { row.newest(server) };
@@ -245,7 +247,7 @@ impl Resolve {
             conflict.renew(self.fresh.now);
         }
         let by = work.in_place_of(&conflict.operation.id);
-        told(work, &gone, by.as_ref());
+        tell_ended(work, &gone, by.as_ref());
         let who = if self.asked.is_some() { "rule" } else { &self.user };
         conflict.resolve(self.fresh.now, who, self.resolution.name(), by, stood.as_ref(), Some(&self.schema));
         conflict.operation = met;

@@ -208,7 +208,7 @@ impl TakeBack {
             user: self.user.clone(),
             generation: self.generation,
             dry: false,
-            asked: None,
+            shown: None,
             ended: Rc::default(),
         }
     }

@@ -19,11 +19,13 @@ use crate::planted::{Bug, is};
 use crate::schema::Schema;
 use crate::value::{Key, Object};
 
-/// An overlay row as it shall be; nothing if it goes, and then the record as it is without it.
+/// What becomes of an overlay row.
 #[derive(Debug)]
 struct Changed {
     key: Key,
+    /// The row as it shall be; nothing if it goes.
     row: Option<OverlayRow>,
+    /// Of a row that goes: the record as it looked last, which is how it looks without the row.
     left: Option<Object>,
 }
 

@@ -47,8 +47,8 @@ pub struct LocalWrite {
     pub generation: u64,
     /// Whether nothing shall be stored: only what the records would be is asked.
     pub dry: bool,
-    /// What they would be when functions of the app were asked about them: it takes effect only if that is so still.
-    pub asked: Option<Rc<Vec<Option<Object>>>>,
+    /// What the app's functions were shown that the records would be: if it comes to anything else, nothing is stored.
+    pub shown: Option<Rc<Vec<Option<Object>>>>,
     /// Records that count as gone, where nothing is stored and what was to go before is still here.
     pub ended: Rc<Vec<Named>>,
 }
@@ -104,7 +104,7 @@ impl Decision for LocalWrite {
             return Err(Stop::Wait);
         }
         let would_be = || records.iter().map(|record: &Option<RecordView>| record.as_ref().map(|record| &record.data));
-        if self.asked.as_ref().is_some_and(|asked| !would_be().eq(asked.iter().map(Option::as_ref))) {
+        if self.shown.as_ref().is_some_and(|shown| !would_be().eq(shown.iter().map(Option::as_ref))) {
             return Ok((Vec::new(), Err((None, WriteError::Unsettled))));
         }
         if !writing.fits() {

@@ -10,7 +10,7 @@ use crate::audit::{
     Ages, BadFilter, Chain, Ends, Filter, Next, Noted, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text, time,
 };
 use crate::decide::{
-    Point, Remember, ResolveId, Rows, Verifying, all_conflicts, last_check, open_conflicts, page_after, page_of, refusal, rows_about,
+    Point, Remember, ResolveId, Rows, Verifying, all_conflicts, last_check, open_conflicts, page_after, page_of, rows_about, trail_refused,
 };
 use crate::model::RecordId;
 use crate::outbox::State;
@@ -77,7 +77,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub(super) async fn verify_page(&self, position: &str, dry: bool) -> Result<Value, EngineError> {
         let members = members("position", position, &Limits::RECORD)?;
         let server = members.get("server") == Some(&Value::Bool(true));
-        let position = following(&members)?;
+        let position = verifying(&members)?;
         let told = self.look(Rows(position.wants())).await?;
         let mut position = position.step(&told);
         if !dry {
@@ -145,7 +145,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 }
             }
         }
-        let told = self.look(Rows(vec![Point::uploaded(), last_check(), refusal()])).await?;
+        let told = self.look(Rows(vec![Point::uploaded(), last_check(), trail_refused()])).await?;
         let seen = |point: Option<Point>| point.map(|Point { number, at, .. }| Seen { number, at });
         let refused = told[2].first().filter(|_| self.inner.settings.audit_upload).and_then(Stored::object).map(|mut told| {
             told.remove("sum");
@@ -253,7 +253,7 @@ fn verified(position: &Verifying) -> Verified {
 }
 
 /// Where a verification goes on: `{from}` before its first step, later the last answer.
-fn following(position: &Object) -> Result<Verifying, EngineError> {
+fn verifying(position: &Object) -> Result<Verifying, EngineError> {
     let Some(result) = position.get("result") else {
         let from = match position.get("from") {
             None | Some(Value::Null) => None,

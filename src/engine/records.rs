@@ -122,7 +122,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             user: settings.user.clone(),
             generation: self.inner.state.borrow().generation,
             dry: false,
-            asked: None,
+            shown: None,
             ended: std::rc::Rc::default(),
         };
         let several = entities.len() > 1;

@@ -1,6 +1,7 @@
-//! Validators that are functions of the app. A local write is shown to them before it is enqueued, and takes effect only if
-//! it still comes to what they saw; so is what the decision of a conflict, a restore or an undo would leave. A page's records are shown to them before its transaction. A broken function refuses what
-//! is written here, and takes what comes down: that is kept at the server in any case, and would be missing here.
+//! Validators that are functions of the app. What a local write would leave is shown to them before it is enqueued, and so is
+//! what the decision of a conflict, a restore or an undo would leave; each takes effect only if it still comes to what they
+//! saw. A page's records are shown to them before its transaction. A broken function refuses what is written here, and takes
+//! what comes down: that is kept at the server in any case, and would be missing here.
 
 use std::rc::Rc;
 
@@ -24,7 +25,7 @@ pub(super) const VALIDATOR: Sort = Sort {
     invalid: "validator_invalid",
     bounds: ANSWER_BOUNDS,
 };
-/// So often functions are asked about one write that comes to something else each time.
+/// So often functions are asked about one write, decision, restore or undo that comes to something else each time.
 const ASKED_MAX: usize = 3;
 
 /// Why a write was refused, and the place of the member that caused it.
@@ -48,8 +49,8 @@ impl<S: Store, H: Host> Engine<S, H> {
                 let Some(record) = record.as_ref() else { continue };
                 self.agreed(entity, &record.id, &record.data).await.map_err(|error| (Some(at), error))?;
             }
-            let asked: Vec<Option<Object>> = would_be.records.into_iter().map(|record| record.map(|record| record.data)).collect();
-            let settled = LocalWrite { asked: Some(Rc::new(asked)), ..write.clone() };
+            let shown: Vec<Option<Object>> = would_be.records.into_iter().map(|record| record.map(|record| record.data)).collect();
+            let settled = LocalWrite { shown: Some(Rc::new(shown)), ..write.clone() };
             match self.decide(durability, settled).await.map_err(|error| (None, error))? {
                 Err((_, WriteError::Unsettled)) => {}
                 done => return done.map_err(told),
@@ -73,7 +74,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         if faults.is_empty() { Ok(()) } else { Err(WriteError::Invalid { entity: entity.to_owned(), faults }.into()) }
     }
 
-    /// Whether there is any function that could have something against a record.
+    /// Whether there is any function, of whichever entity, that could have something against a record.
     fn asks_functions(&self) -> bool {
         let settings = &self.inner.settings;
         !settings.validators.is_empty() || settings.schema.functions().next().is_some()

@@ -101,7 +101,7 @@ impl Desk {
             user: "anna".to_owned(),
             generation: 0,
             dry: false,
-            asked: None,
+            shown: None,
             ended: Rc::default(),
         })
     }
