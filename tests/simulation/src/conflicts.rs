@@ -25,13 +25,14 @@ impl World {
     pub(crate) async fn resolve(&self, context: &Context, engine: &SimEngine, pick: u64, how: u64, number: u64) -> Result<(), EngineError> {
         let open = engine.find_conflicts(r#"{"state": "open"}"#).await?;
         let Some(conflict) = open.get(place(pick, open.len())) else { return Ok(()) };
-        // Where another record has what this one wants, only other values end it for good.
+        let exactly = || json!({"type": "manual", "mergedData": {"name": format!("{}{}", marker(number), self.canary(context))}});
         let strategy = match how % 5 {
+            // Where another record has what this one wants, only other values end it for good.
             _ if conflict["kind"] == "constraint" && mix(number, 3).is_multiple_of(2) => {
                 self.sim.mark("other values for a constraint");
-                json!({"type": "manual", "mergedData": {"name": format!("{}{}", marker(number), self.canary(context))}})
+                exactly()
             }
-            4 => json!({"type": "manual", "mergedData": {"name": format!("{}{}", marker(number), self.canary(context))}}),
+            4 => exactly(),
             how => strategy(how),
         };
         let id = conflict["id"].as_u64().unwrap_or(0);

@@ -199,8 +199,10 @@ impl World {
     fn settings(&self, context: &Context) -> Settings {
         let plan = &self.database_of(context).plan;
         let mut settings = serde_json::json!({
-            "tenant": plan.tenant, "user": plan.user, "baseUrl": "/api/v1/sync", "autoSync": context.plan.auto_sync, "audit": {"upload": self.plan.declared.trail},
-            "batchSize": plan.batch_size, "pageSize": plan.page_size, "batchSizeMax": plan.batch_max, "coalesce": plan.coalesce, "pollMs": plan.poll_ms, "timeoutMs": plan.timeout_ms,
+            "tenant": plan.tenant, "user": plan.user, "baseUrl": "/api/v1/sync",
+            "autoSync": context.plan.auto_sync, "audit": {"upload": self.plan.declared.trail},
+            "batchSize": plan.batch_size, "pageSize": plan.page_size, "batchSizeMax": plan.batch_max,
+            "coalesce": plan.coalesce, "pollMs": plan.poll_ms, "timeoutMs": plan.timeout_ms,
             "schema": {"name": "clinic", "version": 1, "entities": {"client": {}}},
         });
         if self.plan.declared.trail {

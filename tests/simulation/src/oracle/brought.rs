@@ -175,7 +175,8 @@ mod tests {
         let left = json!({"kind": "update", "delta": {"set": left}});
         let conflict = json!({"id": 1, "conflictId": "c", "kind": "update-update", "entity": "pet", "record": 1, "operation": operation,
             "base": {}, "local": {"a": 1, "b": 1}, "server": {"version": "2", "data": {"a": 2, "b": 2}, "stamp": [1, 0]},
-            "fields": ["a", "b"], "detectedAt": 1, "state": "resolved", "steps": [{"step": "resolved", "at": 1, "lost": lost, "left": left}]});
+            "fields": ["a", "b"], "detectedAt": 1, "state": "resolved", "steps": [{"step": "resolved", "at": 1,
+                "lost": lost, "left": left}]});
         serde_json::from_value(conflict).expect("a conflict")
     }
 

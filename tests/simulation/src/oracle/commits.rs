@@ -8,7 +8,6 @@ use fieldsync::model::{Action, Base, ClientId, Epoch, Kind, OpId, Operation, Ver
 use fieldsync::protocol::{ConflictKind, Outcome};
 use fieldsync::value::Hash;
 use fieldsync_server::store::{ChangeRow, Receipt, RecordKey, WriteBatch};
-
 use serde_json::Value;
 
 use crate::oracle::items::Items;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::silent::Past;
 
 /// The real ID of the record that an operation of a batch is about.
-pub(super) fn target(batch: &WriteBatch, operation: &OpId) -> Option<RecordId> {
+fn target(batch: &WriteBatch, operation: &OpId) -> Option<RecordId> {
     let receipt = batch.receipts.iter().find(|receipt| receipt.operation == *operation)?;
     let Outcome::Applied { real_id, .. } = &receipt.outcome else { return None };
     Some(real_id.clone())
