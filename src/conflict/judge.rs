@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::combine::{Field, shown, text};
 use super::detect::{is_only_metadata, is_same};
 use super::groups::groups;
+use super::record::WHOLE;
 use crate::model::{Action, Stamp, Version};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Rule};
@@ -129,7 +130,7 @@ fn whole_record(action: Option<Action>, stamp: Stamp, server: &ServerState, rule
     let (local_wins, ask) = local_wins(rules.of_kind(name), stamp, server.last_stamp());
     Verdict {
         action: if local_wins { action } else { None },
-        fields: vec!["*".to_owned()],
+        fields: vec![WHOLE.to_owned()],
         places: Vec::new(),
         ask,
         resolution: if local_wins { "client-wins" } else { "server-wins" },

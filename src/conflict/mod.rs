@@ -22,5 +22,5 @@ pub mod steps;
 pub use filter::{Filter, FilterError};
 pub use judge::{Ask, Local, Verdict, judge};
 pub use merge::merge;
-pub use record::{Conflict, ConflictState, FoundBy};
+pub use record::{Conflict, ConflictState, FoundBy, WHOLE};
 pub use steps::{Back, Step, StepKind};

@@ -9,6 +9,9 @@ use crate::protocol::{Broken, ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Detect};
 use crate::value::{Object, Pointer};
 
+/// What stands among the fields of a conflict that is about the record as a whole.
+pub const WHOLE: &str = "*";
+
 /// Where a conflict stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::judge::top;
 use super::picture::{Sides, left_by, taken_by};
-use super::{Conflict, ConflictState};
+use super::{Conflict, ConflictState, WHOLE};
 use crate::model::{Action, OpId};
 use crate::planted::{self, Bug};
 use crate::schema::Schema;
@@ -228,7 +228,7 @@ pub fn undo(lost: &Action, left: &Action, record: Option<&Object>) -> Back {
             };
         }
         (_, Action::Delete, None) => back.action = (*lost != Action::Delete).then(|| lost.clone()),
-        (_, Action::Create { .. } | Action::Delete, _) => back.kept.push("*".to_owned()),
+        (_, Action::Create { .. } | Action::Delete, _) => back.kept.push(WHOLE.to_owned()),
     }
     back
 }

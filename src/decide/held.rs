@@ -20,7 +20,7 @@ use super::state::SyncState;
 use super::work::Work;
 use super::written::Change as Written;
 use crate::audit::Event;
-use crate::conflict::{Conflict, ConflictState, Filter, FoundBy, Step, StepKind, filter};
+use crate::conflict::{Conflict, ConflictState, Filter, FoundBy, Step, StepKind, WHOLE, filter};
 use crate::model::{Action, Epoch, OpId, RecordId};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, Write, WriteBatch};
@@ -153,7 +153,7 @@ pub(super) fn renewed(db: &mut Cache, schema: &Schema, found: &mut [Conflict]) -
 fn kept(held: &HeldConflict) -> Conflict {
     let fields = match &held.operation.action {
         Action::Update { delta } => delta.changes().map(|(pointer, _)| pointer.dotted()).collect(),
-        Action::Create { .. } | Action::Delete => vec!["*".to_owned()],
+        Action::Create { .. } | Action::Delete => vec![WHOLE.to_owned()],
     };
     // Nobody here knows what the other side changed of that.
     let mut places = Vec::new();

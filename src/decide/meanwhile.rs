@@ -13,7 +13,7 @@ use super::rebase::{ServerClock, after, map_temps};
 use super::rows::{last_audit, seals};
 use super::work::Work;
 use crate::audit::Event;
-use crate::conflict::{Conflict, ConflictState};
+use crate::conflict::{Conflict, ConflictState, WHOLE};
 use crate::model::{Action, Base, OpId, Operation};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
@@ -21,9 +21,6 @@ use crate::planted::{Bug, is};
 use crate::protocol::{ConflictKind, ServerState};
 use crate::schema::{ConflictRules, Schema};
 use crate::value::{Change, Delta, Object, Pointer, Sorted};
-
-/// The field of a conflict that is about the record as a whole.
-const WHOLE: &str = "*";
 
 /// An operation that was written meanwhile.
 pub(super) struct Later {
