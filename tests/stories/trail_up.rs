@@ -379,7 +379,7 @@ fn behind_a_row_that_the_server_has_and_nobody_can_read_here_the_trail_goes_up_a
         let last = all.last().cloned().expect("a row");
         let there = taken(&world).await;
         assert_eq!(there.len(), all.len(), "the server has it as it was");
-        change(&anna.store, Table::Audit, vec![last.clone()], |row| row.text[..row.text.len() / 2].to_owned()).await;
+        damage(&anna.store, Table::Audit, vec![last.clone()]).await;
         let done = repaired(&tab).await;
         assert!(matches!(&done[..], [(_, by)] if by == "continued"), "{done:?}");
         let asked = world.requests(paths::AUDIT);
@@ -415,7 +415,7 @@ fn a_note_of_how_far_it_went_up_that_cannot_be_read_is_asked_for_again() {
         let is_note = |row: &Row| row.key == "auditUploaded".into();
         let notes = || async { whole(&anna.store, Table::State).await.into_iter().filter(is_note).collect::<Vec<_>>() };
         let note = notes().await;
-        change(&anna.store, Table::State, note.clone(), |row| row.text[..row.text.len() / 2].to_owned()).await;
+        damage(&anna.store, Table::State, note.clone()).await;
         let done = tab.engine.repair("{}").await.expect("repaired");
         let told = &done["mended"][0];
         assert_eq!(
