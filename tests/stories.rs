@@ -72,8 +72,8 @@ mod looking_over;
 mod mapping;
 #[path = "stories/meanwhile.rs"]
 mod meanwhile;
-#[path = "stories/meanwhile_lists.rs"]
-mod meanwhile_lists;
+#[path = "stories/meanwhile_merged.rs"]
+mod meanwhile_merged;
 #[path = "stories/merging.rs"]
 mod merging;
 #[path = "stories/orphans.rs"]

@@ -131,7 +131,9 @@ pub(super) fn meanwhile(
     }
     map_temps(db, work, &conflict.entity, &mut local)?;
     let mut disputed = Disputed { places: conflict.places.clone(), whole: false, rules: &declared.conflicts };
-    if conflict.kind == ConflictKind::Constraint {
+    // Those of a constraint, and those of which what the rules made of both sides may not be, are known by name only.
+    let by_name = conflict.places.is_empty();
+    if by_name {
         disputed.places.extend(conflict.fields.iter().filter_map(|field| field.split('.').next()).map(Pointer::field));
     }
     if !conflict.is_of_new() {
@@ -139,15 +141,15 @@ pub(super) fn meanwhile(
         let clock = ServerClock { offset_ms: 0, now: 0 };
         let verdict = clock.judge(&all, conflict.base.as_ref(), server.data.as_ref(), local.as_ref(), server, disputed.rules);
         disputed.places.extend(verdict.places.iter().filter(|place| !conflict.places.contains(place)).cloned());
-        if conflict.kind == ConflictKind::Constraint {
-            let more: Vec<String> = verdict.fields.into_iter().filter(|field| !conflict.fields.contains(field)).collect();
-            if !more.is_empty() {
+        let known = conflict.fields.len();
+        if by_name {
+            conflict.fields.extend(verdict.fields.into_iter().filter(|field| !conflict.fields.contains(field)).collect::<Vec<_>>());
+            if conflict.fields.len() > known {
                 conflict.places.clone_from(&disputed.places);
             }
-            conflict.fields.extend(more);
         } else if disputed.places.len() > conflict.places.len() || verdict.fields.iter().any(|field| field == WHOLE) {
             conflict.fields = verdict.fields;
-            conflict.places.clone_from(&verdict.places);
+            conflict.places = verdict.places;
         }
     }
     disputed.whole = conflict.fields.iter().any(|field| field == WHOLE) || all.action == Action::Delete || exactly;
