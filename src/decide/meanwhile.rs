@@ -14,11 +14,11 @@ use super::rows::{last_audit, seals};
 use super::work::Work;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, WHOLE};
-use crate::model::{Action, Base, OpId, Operation};
+use crate::model::{Action, Base, OpId, Operation, Version};
 use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::planted::{Bug, is};
-use crate::protocol::{ConflictKind, ServerState};
+use crate::protocol::ServerState;
 use crate::schema::{ConflictRules, Schema};
 use crate::value::{Change, Delta, Object, Pointer, Sorted};
 
@@ -178,10 +178,13 @@ pub(super) fn meanwhile(
     Ok(Meanwhile { taken, shown: local })
 }
 
-/// The state of the server that a conflict is decided against: a newer one may wait.
+/// The state of the server that a conflict is decided against. A newer one may wait; and another operation of ours may have been
+/// applied since: what it left is the server's state now. But a state of a lineage that was lost stands: nobody knows what of the
+/// new one is older, and it is what was decided on.
 pub(super) fn against(row: &OverlayRow, conflict: &Conflict) -> ServerState {
     let waiting = row.waiting.clone().filter(|state| state.version >= conflict.server.version);
-    waiting.unwrap_or_else(|| conflict.server.clone())
+    let server = waiting.unwrap_or_else(|| conflict.server.clone());
+    if server.version == Version::LOST { server } else { row.newest(server) }
 }
 
 /// Shows open conflicts of this device with what was written meanwhile.

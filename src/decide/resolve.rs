@@ -15,7 +15,7 @@ use super::state::SyncState;
 use super::valid::refusal;
 use super::work::Work;
 use crate::conflict::{Conflict, ConflictState};
-use crate::model::{Action, Base, OpId, Operation, Version};
+use crate::model::{Action, Base, OpId, Operation};
 use crate::plan::{Read, Table, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::ServerState;
@@ -214,9 +214,6 @@ impl Resolve {
         let clock = ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now };
         let server = against(&row, &conflict);
         row.waiting = None;
-        // Another operation of ours may have been applied since: what it left is the server's state now. But a state of
-        // a lineage that was lost stands: nobody knows what of the new one is older, and it is what was decided on.
-        let server = if server.version == Version::LOST { server } else { row.newest(server) };
         // Where nobody here knows when that state was written, the stamps of the one that it was in conflict with stand in.
         let ServerState { version, data, .. } = server.clone();
         let dated = if server.is_dated() { server.clone() } else { ServerState { version, data, ..conflict.server.clone() } };
