@@ -54,6 +54,8 @@ mod given_up;
 mod groups;
 #[path = "stories/held.rs"]
 mod held;
+#[path = "stories/held_decided.rs"]
+mod held_decided;
 #[path = "stories/holes.rs"]
 mod holes;
 #[path = "stories/hostile.rs"]

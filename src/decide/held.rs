@@ -250,6 +250,8 @@ impl Resolve {
         row.ops.push(OpRef { ground, ..OpRef::to(&operation) });
         work.note(&operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });
         work.queue(&operation, OutboxRow::new(&operation, row.key.clone(), drops, self.fresh.now));
+        // By the name of the refused one a preview finds it.
+        work.supersede_watch(&conflict.operation.id, &operation.id);
         let stood = row.view.clone();
         work.put(row);
         if server.version > conflict.server.version && !is(Bug::HeldOnOldState) {

@@ -10,7 +10,8 @@ use super::{Engine, EngineError, shown};
 use crate::audit::Stored;
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError};
 use crate::decide::{
-    ConflictCounts, CountConflicts, ListConflicts, Present, Preview, Resolution, Resolve, Resolved, TakeBack, Wish, rows_about,
+    ConflictCounts, CountConflicts, ListConflicts, Present, Preview, Resolution, Resolve, ResolveError, Resolved, TakeBack, Wish,
+    rows_about,
 };
 use crate::model::RecordId;
 use crate::platform::Host;
@@ -119,7 +120,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             return Err(error);
         }
         let mut previews = self.previews(&shown).await?;
-        Ok(previews.pop().unwrap_or_default())
+        previews.pop().ok_or_else(|| ResolveError::Unknown(id).into())
     }
 
     /// Ends the next hundred at most of the open conflicts that a filter means, in one transaction, or in more where some

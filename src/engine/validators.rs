@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::functions::{ANSWER_BOUNDS, Matter, Sort};
 use super::session::SyncError;
 use super::{Cancel, Engine, EngineError};
-use crate::decide::{Incoming, LocalWrite, Resolve, Resolved, TakeBack, TakeBackError, TakenBack, Wanted, WriteError, Written, with_id};
+use crate::decide::{
+    Incoming, LocalWrite, Resolve, ResolveError, Resolved, TakeBack, TakeBackError, TakenBack, Wanted, WriteError, Written, with_id,
+};
 use crate::model::{Action, RecordId};
 use crate::platform::Host;
 use crate::schema::Fault;
@@ -91,10 +93,13 @@ impl<S: Store, H: Host> Engine<S, H> {
                 done = self.decide(Durability::Relaxed, Resolve { dry: true, shown: None, ..wanted.clone() }).await?;
                 let mut against = Vec::new();
                 for (id, preview) in &done.ended {
-                    let preview = preview.as_ref().and_then(|shown| shown.operation.as_ref().zip(shown.record.as_ref()));
-                    let Some((operation, record)) = preview.filter(|(operation, _)| operation.action != Action::nothing()) else {
+                    let Some(preview) = preview else {
+                        // What nobody was shown, nobody has agreed to.
+                        against.push((*id, ResolveError::Unknown(*id).into()));
                         continue;
                     };
+                    let written = preview.operation.as_ref().filter(|operation| operation.action != Action::nothing());
+                    let Some((operation, record)) = written.zip(preview.record.as_ref()) else { continue };
                     if let Err(error) = self.agreed(&operation.entity, &operation.record, record).await {
                         against.push((*id, error));
                     }

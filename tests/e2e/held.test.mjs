@@ -70,6 +70,24 @@ describe('conflicts of other devices', { timeout: 120_000 }, () => {
     assert.deepEqual([...new Set((await open(first)).map(({ origin }) => origin))], ['device']);
     const rex = held.find(({ recordId }) => recordId === pets[0]);
     await second.evaluate(() => globalThis.app.client.setOffline(true));
+    const { preview, bulk } = await second.evaluate(async (id) => {
+      const { conflicts } = globalThis.app.client;
+      const preview = await conflicts.preview(id, 'client-wins');
+      return { preview, bulk: await conflicts.bulkResolve('client-wins', {}, { dryRun: true }) };
+    }, rex.id);
+    assert.deepEqual(
+      [preview.id, preview.record, preview.operation.kind],
+      [rex.id, { name: 'Rex', dose: 2 }, 'update'],
+    );
+    assert.deepEqual(new Set(bulk.resolved), new Set(held.map(({ id }) => id)));
+    assert.deepEqual(
+      bulk.previews.map(({ id }) => id),
+      bulk.resolved,
+    );
+    assert.deepEqual(
+      bulk.previews.find(({ id }) => id === rex.id),
+      preview,
+    );
     await resolve(second, rex.id, 'client-wins');
     assert.equal((await second.evaluate((id) => globalThis.app.client.get('pet', id), pets[0])).dose, 2);
     assert.equal(

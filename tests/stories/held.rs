@@ -7,15 +7,15 @@ use crate::trail::verify;
 use crate::world::{Tab, World, tell};
 
 /// Anna's first device wants a dose of 2, Ben's 3 is at the server.
-struct Stage {
-    world: World,
-    first: Tab,
-    ben: Tab,
-    id: String,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) first: Tab,
+    pub(crate) ben: Tab,
+    pub(crate) id: String,
 }
 
 impl Stage {
-    async fn set() -> Self {
+    pub(crate) async fn set() -> Self {
         let world = World::new();
         let first = world.device("anna").tab().await;
         Self::with(world, first).await
@@ -36,32 +36,32 @@ impl Stage {
     }
 
     /// Another device of Anna's, that has everything.
-    async fn second(&self) -> Tab {
+    pub(crate) async fn second(&self) -> Tab {
         let second = self.world.device("anna").tab().await;
         assert!(second.sync().await.success);
         second
     }
 
     /// How many conflicts the server holds open.
-    async fn held(&self) -> usize {
+    pub(crate) async fn held(&self) -> usize {
         let answer = self.world.ask("head", "conflicts", json!({"state": "open"})).await;
         answer["conflicts"].as_array().map_or(0, Vec::len)
     }
 
-    async fn dose(&self, tab: &Tab) -> Value {
+    pub(crate) async fn dose(&self, tab: &Tab) -> Value {
         tab.get("pet", &self.id).await.map_or(Value::Null, |pet| pet["dose"].clone())
     }
 }
 
-async fn conflicts(tab: &Tab) -> Vec<Value> {
+pub(crate) async fn conflicts(tab: &Tab) -> Vec<Value> {
     tab.engine.conflicts().await.expect("read")
 }
 
-async fn open(tab: &Tab) -> Vec<Value> {
+pub(crate) async fn open(tab: &Tab) -> Vec<Value> {
     conflicts(tab).await.into_iter().filter(|conflict| conflict["state"] == "open").collect()
 }
 
-async fn resolve(tab: &Tab, conflict: &Value, strategy: &Value) -> Result<(), fieldsync::engine::EngineError> {
+pub(crate) async fn resolve(tab: &Tab, conflict: &Value, strategy: &Value) -> Result<(), fieldsync::engine::EngineError> {
     tab.engine.resolve(conflict["id"].as_u64().expect("a key"), &strategy.to_string()).await
 }
 
