@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
 use super::cascade::following;
+use super::chain::{Queued, operations};
 use super::effects::Effects;
 use super::intent::{Place, WriteError};
 use super::meanwhile::shown_with;
@@ -21,13 +22,13 @@ use super::work::Work;
 use super::written::Change as Written;
 use crate::audit::Event;
 use crate::conflict::{Conflict, ConflictState, Filter, FoundBy, Step, StepKind, WHOLE, filter};
-use crate::model::{Action, Epoch, OpId, RecordId};
+use crate::model::{Action, Epoch, OpId, RecordId, Stamp};
 use crate::outbox::OutboxRow;
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::planted::{Bug, is};
 use crate::protocol::{HeldConflict, ServerState};
 use crate::schema::{Schema, references_set};
-use crate::value::{Change, hash_bytes};
+use crate::value::{Change, Delta, Sorted, hash_bytes};
 
 /// Takes in the open conflicts that the server told of.
 #[derive(Clone, Debug)]
@@ -122,9 +123,14 @@ fn key_of(name: &str) -> u64 {
     NAMED_FROM | digits.fold(0, |key, digit| key << 4 | u64::from(digit))
 }
 
+/// Whether more is here of the record than the server told of: news, or what was written here and is unsent.
+fn is_more(conflict: &Conflict, row: &OverlayRow) -> bool {
+    row.version > Some(conflict.server.version) || !row.is_clean()
+}
+
 /// Shows open conflicts as they are by now, which is what somebody decides on: those of this device with what was written here
-/// meanwhile, those that other devices met with the record as it is here, because pages bring news of that, and none of the
-/// conflict.
+/// meanwhile, those that other devices met with the record as it is to be seen here, because pages bring news of that, and none
+/// of the conflict.
 pub(super) fn renewed(db: &mut Cache, schema: &Schema, found: &mut [Conflict]) -> Run<()> {
     shown_with(db, schema, found)?;
     let mut held: Vec<&mut Conflict> = found.iter_mut().collect();
@@ -132,21 +138,40 @@ pub(super) fn renewed(db: &mut Cache, schema: &Schema, found: &mut [Conflict]) -
     if held.is_empty() {
         return Ok(());
     }
-    let generation = SyncState::look(db)?.generation;
+    let sync = SyncState::look(db)?;
     let over = |conflict: &Conflict| OverlayRow::read_by_id(&conflict.entity, &conflict.record);
-    let below = |conflict: &Conflict| BaseRow::read(generation, &conflict.entity, &conflict.record);
+    let below = |conflict: &Conflict| BaseRow::read(sync.generation, &conflict.entity, &conflict.record);
     db.prefetch(held.iter().flat_map(|conflict| [over(conflict), below(conflict)]));
     for conflict in held {
-        let (version, data) = match db.one::<OverlayRow>(&over(conflict))? {
-            Some(row) => (row.version, row.view),
-            None => db.one::<BaseRow>(&below(conflict))?.map(|row| (Some(row.version), Some(row.data))).unwrap_or_default(),
+        let row = match db.one::<OverlayRow>(&over(conflict))? {
+            None => db.one::<BaseRow>(&below(conflict))?.map(|row| OverlayRow::over(&conflict.entity, row, &sync)),
+            row => row,
         };
-        if let Some(version) = version.filter(|version| *version > conflict.server.version) {
-            conflict.local = after(data.clone(), &conflict.operation.action);
-            conflict.server = ServerState { version, data, ..conflict.server.clone() };
+        if let Some(OverlayRow { version: Some(version), view, .. }) = row.filter(|row| is_more(conflict, row)) {
+            conflict.local = after(view.clone(), &conflict.operation.action);
+            conflict.server = ServerState { version, data: view, ..conflict.server.clone() };
         }
     }
     Ok(())
+}
+
+/// What is here of a record, with when it was written: by its own stamps what was written here. News count as written now, for
+/// nobody here knows better.
+fn dated(told: &ServerState, mut here: ServerState, own: &[Queued], clock: ServerClock, now: Stamp) -> ServerState {
+    let mut date = |action: &Action, at: &dyn Fn(&str) -> Stamp| match action {
+        Action::Update { delta } => {
+            for field in delta.changes().filter_map(|(place, _)| place.keys().next()) {
+                here.field_stamps.insert(field.to_string(), clock.effective(at(&field)));
+            }
+        }
+        Action::Create { .. } | Action::Delete => (here.stamp, here.field_stamps) = (clock.effective(at("")), Sorted::new()),
+    };
+    if here.version > told.version && here.data != told.data {
+        let news = told.data.as_ref().zip(here.data.as_ref()).map(|(before, since)| Delta::diff(before, since));
+        date(&news.map_or(Action::Delete, |delta| Action::Update { delta }), &|_| now);
+    }
+    own.iter().for_each(|(_, own)| date(&own.action, &|field| own.stamp_of(field)));
+    here
 }
 
 /// A conflict of the server as a row of here.
@@ -221,8 +246,10 @@ impl Resolve {
         let Some((mut row, version)) = found.filter(whole).and_then(|row| row.version.map(|version| (row, version))) else {
             return refused(unknown(entity, id));
         };
-        // What is there now, with what is known of when it was written.
-        let server = ServerState { version, data: row.view.clone(), ..conflict.server.clone() };
+        let here = ServerState { version, data: row.view.clone(), ..conflict.server.clone() };
+        let (own, at_home) = (operations(db, work, &row)?, ServerClock { offset_ms: sync.offset_ms, now: self.fresh.now });
+        let server = dated(&conflict.server, here, &own, at_home, work.stamp());
+        let is_more = is_more(&conflict, &row);
         let clock = ServerClock { offset_ms, now: self.fresh.now };
         let action = self.action(&conflict, row.view.as_ref(), &server, clock);
         if let Some((entity, id)) = self.foreign(db, work, entity, &action)? {
@@ -254,7 +281,7 @@ impl Resolve {
         work.supersede_watch(&conflict.operation.id, &operation.id);
         let stood = row.view.clone();
         work.put(row);
-        if server.version > conflict.server.version && !is(Bug::HeldOnOldState) {
+        if is_more && !is(Bug::HeldOnOldState) {
             conflict.local = after(server.data.clone(), &conflict.operation.action);
             conflict.server = server;
             conflict.renew(self.fresh.now);

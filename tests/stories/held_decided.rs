@@ -1,9 +1,10 @@
-//! The decision on a conflict that another device met: what it comes to is shown before.
+//! The decision on a conflict that another device met: what it comes to is shown before, what was written here and is unsent
+//! is a part of it, and what it overwrites comes back.
 
 use serde_json::{Value, json};
 
-use crate::held::{Stage, open, resolve};
-use crate::world::tell;
+use crate::held::{Stage, conflicts, open, resolve};
+use crate::world::{Tab, World, tell};
 
 const STRATEGIES: [&str; 4] = ["client-wins", "server-wins", "last-write-wins", "merge"];
 
@@ -59,6 +60,77 @@ fn the_apps_functions_are_asked_about_it() {
             resolve(&second, &held, &exactly).await.expect("nothing against it");
             assert!(second.sync().await.success);
             assert_eq!((stage.dose(&second).await, stage.held().await), (json!(5), 0));
+        });
+    }
+}
+
+/// The doses that two tabs show, when everything has gone round.
+async fn doses(stage: &Stage, second: &Tab) -> (Value, Value) {
+    for tab in [second, &stage.ben] {
+        assert!(tab.sync().await.success);
+    }
+    (stage.dose(second).await, stage.dose(&stage.ben).await)
+}
+
+/// What was written on the record here stands against what the other device wanted, sent or not: it is shown as what is there,
+/// it wins or loses as such, and whoever loses comes back.
+#[test]
+fn what_was_written_here_is_the_servers_side_of_it() {
+    for sent in [false, true] {
+        for (strategy, stands, lost) in [("client-wins", 2, 9), ("server-wins", 9, 2), ("last-write-wins", 9, 2), ("merge", 9, 2)] {
+            tell(async move {
+                let stage = Stage::set().await;
+                let second = stage.second().await;
+                stage.world.pass(1_000);
+                second.update("pet", &stage.id, json!({"dose": 9})).await;
+                if sent {
+                    assert!(second.sync().await.success);
+                }
+                let name = format!("{strategy}, sent: {sent}");
+                let held = open(&second).await.remove(0);
+                assert_eq!((&held["localData"]["dose"], &held["serverData"]["dose"]), (&json!(2), &json!(9)), "{name}");
+                let how = json!({"type": strategy});
+                let shown = second.engine.preview(key(&held), &how.to_string()).await.expect("shown");
+                assert_eq!(shown["record"]["dose"], stands, "{name}");
+                resolve(&second, &held, &how).await.expect("resolved");
+                assert_eq!(doses(&stage, &second).await, (json!(stands), json!(stands)), "{name}");
+                let ended = conflicts(&second).await.remove(0);
+                assert_eq!((&ended["localData"]["dose"], &ended["serverData"]["dose"]), (&json!(2), &json!(9)), "{name}: both are kept");
+                second.engine.restore_conflict(key(&held), None).await.expect("restored");
+                assert_eq!(doses(&stage, &second).await, (json!(lost), json!(lost)), "{name}");
+                second.engine.undo_conflict(key(&held), None).await.expect("undone");
+                assert_eq!(doses(&stage, &second).await, (json!(stands), json!(stands)), "{name}");
+            });
+        }
+    }
+}
+
+/// By the stamps of each field: what was written here before the other device wrote is the earlier one, though it is sent later.
+#[test]
+fn what_was_written_here_before_loses_to_the_later_write() {
+    for strategy in ["last-write-wins", "merge"] {
+        tell(async move {
+            let world = World::new();
+            let (first, second, ben) =
+                (world.device("anna").tab().await, world.device("anna").tab().await, world.device("ben").tab().await);
+            first.create("pet", json!({"name": "Rex", "dose": 1})).await;
+            assert!(first.sync().await.success && ben.sync().await.success);
+            let id = ben.all("pet").await[0]["id"].to_string();
+            ben.update("pet", &id, json!({"dose": 3, "name": "Tom"})).await;
+            assert!(ben.sync().await.success && second.sync().await.success);
+            second.update("pet", &id, json!({"dose": 9})).await;
+            world.pass(1_000);
+            first.update("pet", &id, json!({"dose": 2, "name": "Moritz"})).await;
+            assert_eq!(first.up().await.conflicts, 1);
+            world.pass(1_000);
+            second.update("pet", &id, json!({"name": "Max"})).await;
+            assert_eq!(second.engine.fetch_conflicts().await["open"], 1);
+            let held = open(&second).await.remove(0);
+            let shown = ["name", "dose"].map(|field| (held["localData"][field].clone(), held["serverData"][field].clone()));
+            assert_eq!(shown, [(json!("Moritz"), json!("Max")), (json!(2), json!(9))]);
+            resolve(&second, &held, &json!({"type": strategy})).await.expect("resolved");
+            let there = second.get("pet", &id).await.expect("there");
+            assert_eq!((&there["dose"], &there["name"]), (&json!(2), &json!("Max")), "{strategy}");
         });
     }
 }
