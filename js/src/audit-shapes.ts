@@ -23,6 +23,7 @@ export type AuditEventName =
   | 'imported'
   | 'restored'
   | 'undone'
+  | 'resolved'
   | 'purged'
   | 'repaired'
   | (string & {});

@@ -96,6 +96,13 @@ pub enum Event {
         /// The key of the conflict.
         conflict: u64,
     },
+    /// It decides a conflict that another device met, of which this trail has nothing else.
+    Resolved {
+        /// The key of the conflict.
+        conflict: u64,
+        /// By which strategy.
+        code: String,
+    },
     /// Rebased over a newer state of the server.
     Rebased {
         /// The version it now stands on.
@@ -200,6 +207,7 @@ enum Name {
     Imported,
     Restored,
     Undone,
+    Resolved,
     Purged,
     Repaired,
 }
@@ -251,6 +259,7 @@ impl From<Entry> for EntryWire {
             Event::Imported { content } => (wire.event, wire.content) = (Name::Imported, Some(content)),
             Event::Restored { conflict } => (wire.event, wire.conflict) = (Name::Restored, Some(conflict)),
             Event::Undone { conflict } => (wire.event, wire.conflict) = (Name::Undone, Some(conflict)),
+            Event::Resolved { conflict, code } => (wire.event, wire.conflict, wire.code) = (Name::Resolved, Some(conflict), Some(code)),
             Event::Purged { conflict, content } => (wire.event, wire.conflict, wire.content) = (Name::Purged, conflict, Some(content)),
             Event::Repaired { code } => (wire.event, wire.code) = (Name::Repaired, Some(code)),
             Event::Settled => wire.event = Name::Settled,
@@ -283,6 +292,7 @@ impl TryFrom<EntryWire> for Entry {
             Name::Imported => Event::Imported { content: content? },
             Name::Restored => Event::Restored { conflict: conflict.ok_or(MISSING)? },
             Name::Undone => Event::Undone { conflict: conflict.ok_or(MISSING)? },
+            Name::Resolved => Event::Resolved { conflict: conflict.ok_or(MISSING)?, code: code.ok_or(MISSING)? },
             Name::Purged => Event::Purged { conflict, content: content? },
             Name::Repaired => Event::Repaired { code: code.ok_or(MISSING)? },
             Name::Settled => Event::Settled,

@@ -276,6 +276,8 @@ impl Resolve {
         let operation = operation.in_place_of(&conflict.operation, conflict.operation.id.clone());
         row.ops.push(OpRef { ground, ..OpRef::to(&operation) });
         work.note(&operation, Event::Written { kind: operation.action.kind(), content: operation.fingerprint() });
+        let code = self.resolution.name().to_owned();
+        work.tell(&operation.id, &operation.entity, &operation.record, Event::Resolved { conflict: conflict.id, code });
         work.queue(&operation, OutboxRow::new(&operation, row.key.clone(), drops, self.fresh.now));
         // By the name of the refused one a preview finds it.
         work.supersede_watch(&conflict.operation.id, &operation.id);

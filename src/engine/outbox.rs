@@ -195,6 +195,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 | audit::Event::Blocked
                 | audit::Event::Restored { .. }
                 | audit::Event::Undone { .. }
+                | audit::Event::Resolved { .. }
                 | audit::Event::Exported
                 | audit::Event::Purged { .. }
                 | audit::Event::Repaired { .. } => {}

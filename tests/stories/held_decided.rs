@@ -1,9 +1,10 @@
 //! The decision on a conflict that another device met: what it comes to is shown before, what was written here and is unsent
-//! is a part of it, and what it overwrites comes back.
+//! is a part of it, the trail tells of it, and what it overwrites comes back.
 
 use serde_json::{Value, json};
 
 use crate::held::{Stage, conflicts, open, resolve};
+use crate::trail::verify;
 use crate::world::{Tab, World, tell};
 
 const STRATEGIES: [&str; 4] = ["client-wins", "server-wins", "last-write-wins", "merge"];
@@ -131,6 +132,34 @@ fn what_was_written_here_before_loses_to_the_later_write() {
             resolve(&second, &held, &json!({"type": strategy})).await.expect("resolved");
             let there = second.get("pet", &id).await.expect("there");
             assert_eq!((&there["dose"], &there["name"]), (&json!(2), &json!("Max")), "{strategy}");
+        });
+    }
+}
+
+/// The words of the trail about the last operation in the queue.
+async fn told(tab: &Tab) -> Vec<Value> {
+    let operation = tab.queue().await.pop().expect("it waits")["operationId"].clone();
+    let rows = tab.engine.audit_query("", "{}", true).await.expect("read");
+    let entries = rows.as_array().expect("rows").iter().flat_map(|row| row["entries"].as_array().expect("entries").clone());
+    entries.filter(|entry| entry["operation"] == operation).collect()
+}
+
+#[test]
+fn the_trail_tells_who_decided_what_and_how() {
+    for strategy in STRATEGIES {
+        tell(async move {
+            let stage = Stage::set().await;
+            let second = stage.second().await;
+            let held = open(&second).await.remove(0);
+            resolve(&second, &held, &json!({"type": strategy})).await.expect("resolved");
+            let entries = told(&second).await;
+            let events: Vec<&Value> = entries.iter().map(|entry| &entry["event"]).collect();
+            assert_eq!(events, ["written", "resolved"]);
+            assert_eq!((&entries[1]["conflict"], &entries[1]["code"]), (&held["id"], &json!(strategy)));
+            assert_eq!((&entries[1]["entity"], entries[1]["record"].to_string()), (&json!("pet"), stage.id.clone()));
+            assert_eq!(verify(&second, None).await["firstBad"], Value::Null);
+            let found = second.engine.audit_query("", r#"{"event": "resolved"}"#, true).await.expect("found");
+            assert_eq!(found.as_array().map(Vec::len), Some(1));
         });
     }
 }

@@ -169,6 +169,7 @@ impl Look<'_> {
                 | Event::Blocked
                 | Event::Restored { .. }
                 | Event::Undone { .. }
+                | Event::Resolved { .. }
                 | Event::Exported
                 | Event::Purged { .. }
                 | Event::Repaired { .. } => {
