@@ -56,6 +56,8 @@ mod groups;
 mod held;
 #[path = "stories/held_decided.rs"]
 mod held_decided;
+#[path = "stories/held_deleted.rs"]
+mod held_deleted;
 #[path = "stories/holes.rs"]
 mod holes;
 #[path = "stories/hostile.rs"]

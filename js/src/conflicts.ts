@@ -142,7 +142,7 @@ export class Conflicts {
   /**
    * Brings back what lost, written on the record as it is now: its values of `affectedFields` and what was given up beside
    * them, or the whole record. The server judges that as any change. Fails with `unknown_conflict`, with
-   * `nothing_to_restore` if it is open or what lost is back already, and as a write does.
+   * `nothing_to_restore` if it is open, what lost is back already, or nothing is known that lost, and as a write does.
    */
   async restore(conflict: Conflict | number, options?: TakeBackOptions): Promise<BroughtBack> {
     const { reason } = optionsOf(options, { reason: 'other' });

@@ -118,7 +118,9 @@ impl Conflict {
     pub fn lost(&self) -> Option<&Action> {
         let last = self.steps.last()?.step;
         let is_lost = last == StepKind::Resolved || last == StepKind::Undone && self.state == ConflictState::Resolved;
-        self.steps.iter().rev().find(|step| is_lost && step.step == StepKind::Resolved)?.lost.as_ref()
+        let resolved = self.steps.iter().rev().find(|step| is_lost && step.step == StepKind::Resolved)?;
+        // Of a record that nobody here ever saw, and that is gone, nothing is known that could come back.
+        resolved.lost.as_ref().filter(|_| resolved.lost != resolved.left)
     }
 
     /// The step that an undo takes back; nothing if the last one is none that was taken.

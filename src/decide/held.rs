@@ -148,7 +148,7 @@ pub(super) fn renewed(db: &mut Cache, schema: &Schema, found: &mut [Conflict]) -
             row => row,
         };
         if let Some(OverlayRow { version: Some(version), view, .. }) = row.filter(|row| is_more(conflict, row)) {
-            conflict.local = after(view.clone(), &conflict.operation.action);
+            conflict.local = after(view.clone(), &conflict.operation.action).or(conflict.local.take());
             conflict.server = ServerState { version, data: view, ..conflict.server.clone() };
         }
     }
@@ -177,8 +177,8 @@ fn dated(told: &ServerState, mut here: ServerState, own: &[Queued], clock: Serve
 /// A conflict of the server as a row of here.
 fn kept(held: &HeldConflict) -> Conflict {
     let fields = match &held.operation.action {
-        Action::Update { delta } => delta.changes().map(|(pointer, _)| pointer.dotted()).collect(),
-        Action::Create { .. } | Action::Delete => vec![WHOLE.to_owned()],
+        Action::Update { delta } if held.server.data.is_some() => delta.changes().map(|(pointer, _)| pointer.dotted()).collect(),
+        Action::Create { .. } | Action::Update { .. } | Action::Delete => vec![WHOLE.to_owned()],
     };
     // Nobody here knows what the other side changed of that.
     let mut places = Vec::new();
@@ -200,7 +200,7 @@ fn kept(held: &HeldConflict) -> Conflict {
         record: held.id.clone(),
         operation: held.operation.clone(),
         base: None,
-        local: after(held.server.data.clone(), &held.operation.action),
+        local: after(held.server.data.as_ref().or(held.before.as_ref()).cloned(), &held.operation.action),
         server: held.server.clone(),
         fields,
         places,
@@ -241,8 +241,9 @@ impl Resolve {
         // If it is deleted, no download tells of that anew.
         let found = place.existing(db, work, id, sync.generation)?.or_else(|| conflict.server.data.is_none().then(deleted));
         let exactly = matches!(self.resolution, Resolution::ServerWins | Resolution::Merge(Some(_)));
-        // Of a record that is deleted, an update is only a part of what would have to come back.
-        let whole = |row: &OverlayRow| row.view.is_some() || exactly || !matches!(conflict.operation.action, Action::Update { .. });
+        // Of a record that is deleted, an update is only a part of what would have to come back, unless the rest is known.
+        let is_part = matches!(conflict.operation.action, Action::Update { .. }) && conflict.local.is_none();
+        let whole = |row: &OverlayRow| row.view.is_some() || exactly || !is_part;
         let Some((mut row, version)) = found.filter(whole).and_then(|row| row.version.map(|version| (row, version))) else {
             return refused(unknown(entity, id));
         };
@@ -284,7 +285,7 @@ impl Resolve {
         let stood = row.view.clone();
         work.put(row);
         if is_more && !is(Bug::HeldOnOldState) {
-            conflict.local = after(server.data.clone(), &conflict.operation.action);
+            conflict.local = after(server.data.clone(), &conflict.operation.action).or(conflict.local.take());
             conflict.server = server;
             conflict.renew(self.fresh.now);
         }

@@ -79,6 +79,9 @@ pub struct HeldConflict {
     pub version: Version,
     /// The record as the server has it now.
     pub server: ServerState,
+    /// If it is deleted, what it was before, as long as that is kept: with it the refused change is a whole record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Object>,
     /// Server time minus device time when it was refused, as that device measured it: with it the operation's stamps
     /// are compared.
     #[serde(default)]

@@ -58,6 +58,7 @@ impl HeldConflict {
         let Some(entity) = schema.here(self.entity.clone()) else { return Ok(self) };
         let operation = schema.operation_in(Form::Local, self.operation, asked)?;
         let server = self.server.here(schema, &entity, asked)?;
-        Ok(Self { entity, operation, server, ..self })
+        let before = self.before.map(|data| schema.turned(&entity, Form::Local, &data, asked)).transpose()?;
+        Ok(Self { entity, operation, server, before, ..self })
     }
 }

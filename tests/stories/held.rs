@@ -261,28 +261,6 @@ fn a_record_that_is_not_here_cannot_be_decided_on() {
 }
 
 #[test]
-fn a_deleted_record_is_left_or_comes_back_whole() {
-    for (strategy, back) in [(json!({"type": "server-wins"}), false), (json!({"type": "merge", "mergedData": {"name": "Rex"}}), true)] {
-        tell(async {
-            let stage = Stage::set().await;
-            stage.ben.delete("pet", &stage.id).await;
-            assert!(stage.ben.sync().await.success);
-            let second = stage.second().await;
-            let held = open(&second).await.remove(0);
-            assert_eq!((&held["serverData"], &held["localData"]), (&Value::Null, &Value::Null));
-            let refused = resolve(&second, &held, &json!({"type": "client-wins"})).await.expect_err("only a part is known");
-            assert_eq!(refused.code, "unknown_record");
-            resolve(&second, &held, &strategy).await.expect("resolved");
-            let result = second.sync().await;
-            assert_eq!((result.success, result.synced), (true, 1), "{result:?}");
-            assert_eq!((second.get("pet", &stage.id).await.is_some(), stage.held().await), (back, 0));
-            assert!(stage.ben.sync().await.success);
-            assert_eq!(stage.ben.get("pet", &stage.id).await.is_some(), back);
-        });
-    }
-}
-
-#[test]
 fn a_member_of_a_transaction_is_decided_on_its_own_device() {
     tell(async {
         let stage = Stage::set().await;

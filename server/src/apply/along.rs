@@ -103,5 +103,6 @@ fn clear(context: &Context<'_>, operation: &Operation, before: &Record, is_gone:
 /// The record as it is no more.
 fn end(context: &Context<'_>, operation: &Operation, before: &Record) -> Write {
     let stamp = context.effective(operation.stamp).max(before.state().last_stamp());
-    Write::of(Record { data: None, stamp, field_stamps: Sorted::new(), ..before.clone() }, Kind::Delete)
+    let until_now = before.data.clone();
+    Write::of(Record { data: None, before: until_now, stamp, field_stamps: Sorted::new(), ..before.clone() }, Kind::Delete)
 }

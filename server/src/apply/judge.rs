@@ -326,7 +326,8 @@ impl Case<'_> {
         let effective = |stamp| self.context.effective(stamp).max(there);
         let stamped = self.operation.stamps.iter().filter(|(field, _)| data.as_ref().is_some_and(|data| data.contains_key(*field)));
         let field_stamps = stamped.map(|(field, stamp)| (field.clone(), effective(*stamp))).collect();
-        Record { key, version: self.next_version(), data, stamp: effective(self.operation.stamp), field_stamps, origin }
+        let until_now = before.filter(|_| data.is_none()).and_then(|before| before.data.clone());
+        Record { key, version: self.next_version(), data, stamp: effective(self.operation.stamp), field_stamps, origin, before: until_now }
     }
 
     /// The record, if it is within the limits and as the schema declares it.

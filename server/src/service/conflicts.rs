@@ -75,6 +75,7 @@ fn held(row: ConflictRow) -> Option<HeldConflict> {
         operation: serde_json::from_str(&row.operation).ok()?,
         version: conflict.version,
         server: row.server.unwrap_or_else(|| ServerState::plain(conflict.version, None)),
+        before: row.before,
         offset_ms: conflict.offset_ms,
         opened_at: conflict.opened_ms,
         closed_by: conflict.closed_by,

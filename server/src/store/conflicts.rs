@@ -36,6 +36,6 @@ impl Listing {
 /// About the bytes that a row takes in an answer.
 fn size(row: &ConflictRow) -> usize {
     const HEAD: usize = 1_024;
-    let server = row.server.as_ref().and_then(|server| serde_json::to_vec(server).ok());
+    let server = serde_json::to_vec(&(&row.server, &row.before));
     HEAD + row.operation.len() + server.map_or(0, |text| text.len())
 }

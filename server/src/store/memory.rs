@@ -223,8 +223,15 @@ impl Tenant {
             && filter.record.as_ref().is_none_or(|id| *id == conflict.key.id)
             && filter.open.is_none_or(|open| open == conflict.closed_by.is_none());
         let operation = self.receipts.get(&conflict.operation).and_then(|receipt| receipt.kept.clone());
-        let server = self.records.get(&conflict.key).map(Record::state);
-        operation.filter(|_| passes).map(|operation| ConflictRow { conflict: conflict.clone(), user: user.clone(), operation, server })
+        let record = self.records.get(&conflict.key);
+        let (server, before) = (record.map(Record::state), record.and_then(|record| record.before.clone()));
+        operation.filter(|_| passes).map(|operation| ConflictRow {
+            conflict: conflict.clone(),
+            user: user.clone(),
+            operation,
+            server,
+            before,
+        })
     }
 
     fn newer<'t>(&'t self, after: Version, scope: &'t Scope) -> impl Iterator<Item = &'t Record> {

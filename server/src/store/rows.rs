@@ -51,6 +51,9 @@ pub struct Record {
     pub field_stamps: Sorted<String, Stamp>,
     /// Where it came from.
     pub origin: Origin,
+    /// Of one that is deleted just now, its fields until then: kept beside the tombstone and as long, for whoever has changed
+    /// them and did not know of the deletion.
+    pub before: Option<Object>,
 }
 
 impl Record {
@@ -345,6 +348,8 @@ pub struct ConflictRow {
     pub operation: String,
     /// The record; nothing if even its tombstone is gone.
     pub server: Option<ServerState>,
+    /// If it is deleted, what it was before.
+    pub before: Option<Object>,
 }
 
 /// Some conflicts in the order of their names, read from one state of the store.

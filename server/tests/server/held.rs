@@ -13,6 +13,7 @@ on_both_stores!(
     a_list_goes_on_where_it_ended,
     large_conflicts_come_a_few_at_a_time,
     what_is_gone_is_said_to_be_gone,
+    what_it_was_is_kept_as_long_as_its_tombstone,
     a_request_that_makes_no_sense_is_refused,
 );
 
@@ -182,6 +183,28 @@ async fn what_is_gone_is_said_to_be_gone<S: ServerStore>(world: World<S>) -> Tol
     let held = world.conflicts(&ben, json!({})).await;
     assert_eq!(held["conflicts"][0]["closedBy"], json!(op(5)));
     assert_eq!(held["conflicts"][0]["server"], json!({"version": "3", "stamp": [0, 0]}));
+    assert_eq!(held["conflicts"][0]["before"], Value::Null, "what it was goes with the tombstone");
+    Ok(())
+}
+
+/// So that a change of it, which is a part of a record, can be shown and brought back as a whole one.
+async fn what_it_was_is_kept_as_long_as_its_tombstone<S: ServerStore>(world: World<S>) -> Told {
+    let (anna, ben) = (Device::new("north", "anna", 1), Device::new("north", "ben", 2));
+    moved_on(&world, &anna, 1).await;
+    let before = async || world.conflicts(&ben, json!({})).await["conflicts"][0]["before"].clone();
+    world.upload(&ben, &[ben.update(3, "client", 1, json!({"/n": 2}), version(1))]).await;
+    assert_eq!(before().await, Value::Null, "it is there");
+    world.upload(&anna, &[anna.delete(4, "client", 1, version(2))]).await;
+    assert_eq!(before().await, json!({"n": 1, "m": 0}));
+    world.upload(&anna, &[anna.restore(5, "client", 1, json!({"n": 7}), version(3))]).await;
+    assert_eq!(before().await, Value::Null, "it is there again");
+    // Changed and deleted by one request: what it was is what nobody ever stored.
+    let both = [anna.update(6, "client", 1, json!({"/n": 8}), version(4)), anna.delete(7, "client", 1, json!({"after": op(6)}))];
+    assert_eq!(briefs(&world.upload(&anna, &both).await), ["applied 5", "applied 6"]);
+    assert_eq!(before().await, json!({"n": 8}));
+    let back = [anna.restore(8, "client", 1, json!({"n": 9}), version(6)), anna.delete(9, "client", 1, json!({"after": op(8)}))];
+    assert_eq!(briefs(&world.upload(&anna, &back).await), ["applied 7", "applied 8"]);
+    assert_eq!(before().await, json!({"n": 9}));
     Ok(())
 }
 

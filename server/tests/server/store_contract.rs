@@ -71,6 +71,7 @@ fn batch() -> Result<WriteBatch, Failure> {
             stamp: Stamp { ms: 5, n: 6 },
             field_stamps: fieldsync::value::Sorted::from([("n".to_owned(), Stamp { ms: 7, n: 8 })]),
             origin: Origin { client: client(1)?, temp: Some(temp()?), operation: operation(1)? },
+            before: None,
         })
     };
     let reference = Reference { path: "friend".to_owned(), entity: "client".to_owned(), id: RecordId::Integer(1) };
@@ -187,6 +188,7 @@ async fn a_conflict_is_found_by_all_that_it_is_about<S: ServerStore>(world: Worl
         user: "anna".to_owned(),
         operation: "{}".to_owned(),
         server: batch()?.records.first().map(|(record, _)| record.state()),
+        before: None,
     };
     assert_eq!((found.rows, found.complete, found.state), (vec![row], true, batch()?.state));
     let named = |name: &str| Some(name.to_owned());

@@ -14,12 +14,13 @@ use super::{from_db, from_json, id_text};
 /// All but what the filter says.
 const SELECT: &str = "SELECT conflicts.entity, conflicts.id, conflicts.conflict, conflicts.client, conflicts.operation, conflicts.kind,
     conflicts.version, conflicts.opened_ms, conflicts.closed_by, coalesce(conflict_offsets.offset_ms, 0),
-    clients.user_id, receipts.kept, records.version, records.data, records.stamp_ms, records.stamp_n, records.field_stamps
+    clients.user_id, receipts.kept, records.version, records.data, records.stamp_ms, records.stamp_n, records.field_stamps, buried.data
     FROM conflicts
     JOIN clients ON clients.tenant = conflicts.tenant AND clients.client = conflicts.client
     JOIN receipts ON receipts.tenant = conflicts.tenant AND receipts.operation = conflicts.operation AND receipts.kept IS NOT NULL
     LEFT JOIN conflict_offsets ON conflict_offsets.tenant = conflicts.tenant AND conflict_offsets.conflict = conflicts.conflict
     LEFT JOIN records ON records.tenant = conflicts.tenant AND records.entity = conflicts.entity AND records.id = conflicts.id
+    LEFT JOIN buried ON buried.tenant = conflicts.tenant AND buried.entity = conflicts.entity AND buried.id = conflicts.id
     WHERE conflicts.tenant = ";
 
 pub(super) async fn list(
@@ -73,5 +74,6 @@ fn read(row: &SqliteRow) -> Result<ConflictRow, StoreError> {
         }),
         None => None,
     };
-    Ok(ConflictRow { conflict: conflict(row)?, user: row.try_get(10)?, operation: row.try_get(11)?, server })
+    let before = row.try_get::<Option<&str>, _>(17)?.map(from_json).transpose()?;
+    Ok(ConflictRow { conflict: conflict(row)?, user: row.try_get(10)?, operation: row.try_get(11)?, server, before })
 }

@@ -303,6 +303,8 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
         stamp: stamp_at(row, 4)?,
         field_stamps: field_stamps_at(row, 6)?,
         origin: Origin { client: client_from(row.try_get(8)?)?, temp: temp_at(row, 7)?, operation: op_from(row.try_get(9)?)? },
+        // Only a list of conflicts shows it.
+        before: None,
     })
 }
 

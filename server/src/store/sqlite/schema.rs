@@ -2,9 +2,9 @@
 //! are values like any other. Change and audit rows refuse to be changed, by the database itself.
 
 /// Counts up with every change of the tables below. `marks`, `pruned` and the number `issued` in
-/// `meta` came with 2: a server that does not know them would issue numbers again. `change_groups`, `counted`,
+/// `meta` came with 2: a server that does not know them would issue numbers again. `buried`, `change_groups`, `counted`,
 /// `conflict_offsets` and `trails` came later and are no change of layout: a server that does not know them only splits groups, takes no
-/// counts, takes the clocks of devices for right when a conflict is resolved by the later stamp, and asks no device for its trail. `uniques` is filled anew at
+/// counts, takes the clocks of devices for right when a conflict is resolved by the later stamp, asks no device for its trail, and keeps nothing of what it deletes. `uniques` is filled anew at
 /// every start, for the constraints of the schema that is served then.
 pub(super) const LAYOUT: &str = "2";
 /// What makes of layout 1 this one, beside what `TABLES` adds: a temp ID outlives the tombstone of its record.
@@ -53,6 +53,14 @@ CREATE INDEX IF NOT EXISTS tombstones ON records (tenant, version) WHERE deleted
 CREATE TABLE IF NOT EXISTS pruned (
     tenant TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (tenant, entity, id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS buried (
+    tenant TEXT NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (tenant, entity, id)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS buried_rise AFTER UPDATE OF deleted ON records WHEN old.deleted = 1 AND new.deleted = 0
+BEGIN DELETE FROM buried WHERE tenant = old.tenant AND entity = old.entity AND id = old.id; END;
+CREATE TRIGGER IF NOT EXISTS buried_go AFTER DELETE ON records
+BEGIN DELETE FROM buried WHERE tenant = old.tenant AND entity = old.entity AND id = old.id; END;
 
 CREATE TABLE IF NOT EXISTS refs (
     tenant TEXT NOT NULL, from_entity TEXT NOT NULL, from_id TEXT NOT NULL, path TEXT NOT NULL, to_entity TEXT NOT NULL, to_id TEXT NOT NULL,

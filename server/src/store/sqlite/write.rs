@@ -132,6 +132,13 @@ async fn records(db: &mut SqliteConnection, tenant: &str, records: &[(Record, Ve
             Ok(())
         },
     )
+    .await?;
+    let buried: Vec<_> = records.iter().filter_map(|(record, _)| Some((&record.key, record.before.as_ref()?))).collect();
+    let tail = " ON CONFLICT (tenant, entity, id) DO UPDATE SET data = excluded.data";
+    insert(db, "INSERT INTO buried (tenant, entity, id, data) ", &buried, tail, |row, (key, data)| {
+        row.push_bind(tenant.to_owned()).push_bind(key.entity.clone()).push_bind(id_text(&key.id)).push_bind(json(data)?);
+        Ok(())
+    })
     .await
 }
 
