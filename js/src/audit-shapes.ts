@@ -61,8 +61,12 @@ export interface AuditEntry {
   [fact: string]: unknown;
 }
 
+/** A row of the trail: an act, or where one cannot be read, that. `unreadable` tells them apart. */
+export type AuditRow = AuditAct | AuditHole;
+
 /** One act, with everything that it did to operations. */
-export interface AuditRow {
+export interface AuditAct {
+  unreadable?: undefined;
   number: number;
   /** The number of the row before, 0 before the first. */
   previous?: number;
@@ -80,6 +84,23 @@ export interface AuditRow {
   entries: AuditEntry[];
   /** SHA-256, 64 hexadecimal digits, over the hash of the row before and this row. */
   hash: string;
+}
+
+/** Stands where a row cannot be read: nobody knows of what it told, nor when. */
+export interface AuditHole {
+  unreadable: true;
+  number: number;
+  /** The name of this database on this device. */
+  device: string;
+  entries: [];
+  /** SHA-256 of the text that stands there, which a repair links the next row to. */
+  hash: string;
+  previous?: undefined;
+  at?: undefined;
+  stamp?: undefined;
+  offset?: undefined;
+  user?: undefined;
+  reason?: undefined;
 }
 
 /** Which rows: those with an entry that fulfils every condition about entries, in the time that is named. */

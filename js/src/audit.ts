@@ -31,7 +31,8 @@ export class Audit {
 
   /**
    * The rows that a filter means: at most `limit`, by default 100. For the next ones, `after` is the number of the last.
-   * Fails with `invalid_value` for a filter that makes no sense, with `integrity` where a row cannot be read.
+   * In the place of a row that cannot be read, whatever it told, one says so (`unreadable`). Fails with `invalid_value` for a
+   * filter that makes no sense.
    */
   async query(filter: AuditFilter = {}): Promise<AuditRow[]> {
     return this.#bridge.call('auditQuery', '', filterText(filter));

@@ -27,6 +27,10 @@ impl Stored {
             Ok(_) | Err(_) => None,
         }
     }
+    /// The row as an object, if it is a row: one with a hash.
+    pub fn readable(&self) -> Option<Object> {
+        self.object().filter(|row| row.get("hash").is_some_and(|hash| from_value::<Hash>(hash).is_ok()))
+    }
     /// The row without its hash, and the hash.
     fn parts(&self) -> Option<(Value, Hash)> {
         let mut object = self.object()?;

@@ -8,6 +8,8 @@ use super::Name;
 use crate::model::RecordId;
 use crate::value::{Object, Span, from_value};
 
+/// What a row has that stands for one which cannot be read.
+pub(super) const HOLE: &str = "unreadable";
 /// Rows in one answer, unless the filter says how many.
 const LIMIT: u64 = 100;
 /// Rows in one answer, whatever it says.
@@ -89,12 +91,18 @@ impl Filter {
     pub fn is_behind(&self, number: u64) -> bool {
         self.after.is_none_or(|after| if self.descending { number < after } else { number > after })
     }
-    /// Whether no row that follows one of this time in the order can be meant: times do not fall from row to row.
-    pub fn is_past(&self, at: u64) -> bool {
+    /// Whether no row that follows this one in the order can be meant: times do not fall from row to row. What cannot be read has
+    /// none.
+    pub fn is_past(&self, row: &Object) -> bool {
+        let Some(at) = row.get("at").and_then(Value::as_u64) else { return false };
         if self.descending { self.since.is_some_and(|since| at < since) } else { self.until.is_some_and(|until| at > until) }
     }
-    /// Whether a row is meant. `is_record` says whether an ID is one that the wanted record has or had.
+    /// Whether a row is meant. `is_record` says whether an ID is one that the wanted record has or had. What cannot be read is
+    /// always meant: nobody knows of what it told.
     pub fn means(&self, row: &Object, is_record: impl Fn(&RecordId) -> bool) -> bool {
+        if row.contains_key(HOLE) {
+            return true;
+        }
         let at = time(row);
         if self.since.is_some_and(|since| at < since) || self.until.is_some_and(|until| at > until) {
             return false;
@@ -186,9 +194,11 @@ mod tests {
     #[test]
     fn the_order_says_what_is_behind_and_when_nothing_more_can_come() -> Result<(), BadFilter> {
         let up = filter(json!({"after": 5, "until": 9}))?;
-        assert!(up.is_behind(6) && !up.is_behind(5) && up.is_past(10) && !up.is_past(9));
+        let at = |at: u64| Object::from_iter([("at".to_owned(), Value::from(at))]);
+        assert!(up.is_behind(6) && !up.is_behind(5) && up.is_past(&at(10)) && !up.is_past(&at(9)));
         let down = filter(json!({"after": 5, "order": "desc", "since": 3}))?;
-        assert!(down.is_behind(4) && !down.is_behind(5) && down.is_past(2) && !down.is_past(3));
+        assert!(down.is_behind(4) && !down.is_behind(5) && down.is_past(&at(2)) && !down.is_past(&at(3)));
+        assert!(!up.is_past(&Object::new()) && !down.is_past(&Object::new()), "one that cannot be read says no time");
         Ok(())
     }
 }

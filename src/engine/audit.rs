@@ -2,12 +2,12 @@
 //! the app's own system, and a report. All of it reads in pages, so that a long trail takes time but no memory.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::options::{invalid, members};
 use super::{Engine, EngineError};
 use crate::audit::{
-    Ages, BadFilter, Chain, Ends, Filter, Next, Noted, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text, time,
+    Ages, BadFilter, Chain, Ends, Filter, Next, Noted, Open, Report, Seen, Stored, Unfinished, Verified, Waiting, shown, text,
 };
 use crate::decide::{
     Point, Remember, ResolveId, Rows, Verifying, all_conflicts, last_check, open_conflicts, page_after, page_of, rows_about, trail_refused,
@@ -185,7 +185,8 @@ impl<S: Store, H: Host> Engine<S, H> {
         let mut after = filter.after;
         loop {
             let read = filter.operation.as_deref().map_or_else(|| page_after(after, filter.descending), rows_about);
-            let mut rows = self.shown_rows(&self.rows(read).await?)?;
+            let mut rows: Vec<_> =
+                (self.rows(read).await?.iter()).map(|row| (row.key, shown(row, self.inner.device.client.as_str()))).collect();
             if filter.operation.is_some() && filter.descending {
                 rows.reverse();
             }
@@ -203,7 +204,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             let Some((last, _)) = rows.last() else { return Ok((found, false)) };
             after = Some(*last);
             for (number, row) in rows {
-                if filter.is_past(time(&row)) {
+                if filter.is_past(&row) {
                     return Ok((found, false));
                 }
                 if filter.is_behind(number) && filter.means(&row, |id| ids.contains(id)) {
@@ -217,17 +218,6 @@ impl<S: Store, H: Host> Engine<S, H> {
                 return Ok((found, false));
             }
         }
-    }
-
-    fn shown_rows(&self, rows: &[Stored]) -> Result<Vec<(u64, Object)>, EngineError> {
-        let mut found = Vec::new();
-        for row in rows {
-            let Some(object) = row.object() else {
-                return Err(EngineError::with("integrity", "a row of the audit trail cannot be read", json!({"number": row.key})));
-            };
-            found.push((row.key, shown(object, self.inner.device.client.as_str())));
-        }
-        Ok(found)
     }
 }
 

@@ -3,6 +3,7 @@
  * that the code of docs/audit.md proves without this package, and has it handed to another system.
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { openStage, ready } from './support-stage.mjs';
@@ -108,6 +109,7 @@ describe('the audit trail', { timeout: 120_000 }, () => {
   });
 
   test('a row that was changed or taken away in the database is named', async () => {
+    const found = await ask({});
     const [row] = await ask({ event: 'applied' });
     const before = await tamper(row.number, null);
     const bad = async () => (await verify()).firstBad;
@@ -127,6 +129,30 @@ describe('the audit trail', { timeout: 120_000 }, () => {
     assert.equal(await bad(), undefined);
     await tamper(row.number, before.replace('"applied"', '"settled"'));
     assert.deepEqual(await bad(), { number: row.number, reason: 'changed' });
+    // No row any more, as what a database brings back damaged.
+    await tamper(row.number, '"gone"');
+    assert.deepEqual(await bad(), { number: row.number, reason: 'unreadable' });
+    const holes = (await ask({})).filter(({ unreadable }) => unreadable);
+    const hash = createHash('sha256').update('"gone"').digest('hex');
+    assert.deepEqual(holes, [{ number: row.number, unreadable: true, device: row.device, entries: [], hash }]);
+    for (const format of ['ndjson', 'csv']) {
+      const lines = (await written(format)).split('\n').filter((line) => line.includes('unreadable'));
+      assert.deepEqual([lines.length, lines[0].includes(hash)], [1, true], format);
+    }
+    const handed = await page.evaluate(async (last) => {
+      const got = [];
+      await new Promise((resolve) => {
+        const stop = globalThis.app.client.audit.subscribe('holes', (rows) => {
+          got.push(...rows.map(({ number, unreadable }) => [number, unreadable === true]));
+          if (got.at(-1)[0] >= last) resolve(stop());
+        });
+      });
+      return got;
+    }, found.at(-1).number);
+    assert.deepEqual(
+      handed,
+      found.map(({ number }) => [number, number === row.number]),
+    );
     await tamper(row.number, before);
     const report = await page.evaluate(() => globalThis.app.client.audit.complianceReport());
     assert.deepEqual([report.breaches, report.chain.ok, report.terminal.missing], [[], true, []]);
