@@ -73,7 +73,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
   readonly tempIds: TempIdResolver<R>;
   readonly relationships: RelationshipManager<R>;
   /** The conflicts that this device met or was told of: found, decided, brought back. */
-  readonly conflicts: Conflicts;
+  readonly conflicts: Conflicts<R>;
   /** The unfinished operations, each with its state and the reason why it waits. */
   readonly queue: Queue;
   /** What happened to every operation on this device. */

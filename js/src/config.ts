@@ -204,7 +204,7 @@ export interface SyncConfig<R = AnyRecords> {
          * How much of what is written its rows show, by entity, or by `'*'` for all others: `hash`, the SHA-256; `fields`, the paths
          * of the fields too; `payload`, all of it, which then also goes up. Default `hash`.
          */
-        content?: { readonly [E in EntityOf<R> | '*']?: 'hash' | 'fields' | 'payload' } | undefined;
+        content?: { readonly [E in EntityOf<R> | '*']?: 'hash' | 'fields' | 'payload' | undefined } | undefined;
         /** Whether its rows go up into the chain of a server that takes them. Default true. */
         upload?: boolean | undefined;
       }
@@ -213,7 +213,7 @@ export interface SyncConfig<R = AnyRecords> {
    * By entity: decides its conflicts where the schema says `function`. Called outside of every transaction, during a session
    * and by one tab at a time. Two who open one client share the functions of the first.
    */
-  rules?: { readonly [E in EntityOf<R>]?: RuleFunction<R[E] & { id: Key }> } | undefined;
+  rules?: { readonly [E in EntityOf<R>]?: RuleFunction<R[E]> } | undefined;
   /**
    * By entity: looks at what a write, a decision on a conflict by a person or a function, a restore or an undo would leave,
    * before it is stored, and at what a download brings, before it is shown. Called outside of every transaction.

@@ -37,15 +37,18 @@ export interface Conflict<T = unknown> {
   /** Of a `constraint`: the record that has the values of `affectedFields`, and its fields when the conflict was found. */
   other?: { id: Key; data: unknown };
   /** The entity and the record that it is about. */
-  entity?: string;
-  recordId?: Key;
+  entity: string;
+  recordId: Key;
   /** The version of the record that `serverData` is; absent where the server never had the record. */
   serverVersion?: string;
   /** Its life, the first step first. */
-  steps?: ConflictStep[];
+  steps: ConflictStep[];
   /** An open one that a function of `rules` is to decide. */
   asks?: 'function';
 }
+
+/** A conflict by its id, or anything that has it. */
+export type ConflictRef = Pick<Conflict, 'id'> | number;
 
 /** What happened to a conflict. */
 export interface ConflictStep {

@@ -9,13 +9,14 @@ import type {
   Conflict,
   ConflictFilter,
   ConflictPreview,
+  ConflictRef,
   ConflictStatistics,
   ConflictStrategy,
   StrategyName,
 } from './conflict-shapes.js';
 import { FieldSyncError, toFieldSyncError } from './errors.js';
 import { conflictIdOf, filterText, idText, name, optionsOf, reasonText, strategyText } from './input.js';
-import type { Key } from './records.js';
+import type { AnyRecords, EntityOf, Key } from './records.js';
 import type { SyncError } from './shapes.js';
 
 export interface BulkResolveOptions {
@@ -42,7 +43,7 @@ interface Part {
   after: number | null;
 }
 
-export class Conflicts {
+export class Conflicts<R = AnyRecords> {
   readonly #bridge: Bridge;
 
   constructor(bridge: Bridge) {
@@ -53,6 +54,8 @@ export class Conflicts {
    * The conflicts that match, all of them without a filter, the oldest first. Fails with `invalid_value` and the `path` of
    * a member that makes no sense; one that is `undefined` is refused, because it would match more.
    */
+  list<E extends EntityOf<R>>(filter: ConflictFilter & { entity: E }): Promise<Conflict<R[E]>[]>;
+  list(filter?: ConflictFilter): Promise<Conflict[]>;
   async list(filter: ConflictFilter = {}): Promise<Conflict[]> {
     return this.#bridge.call('conflicts', filterText(filter));
   }
@@ -82,6 +85,8 @@ export class Conflicts {
   }
 
   /** A record's conflicts, the oldest first, each with its steps. */
+  history<E extends EntityOf<R>>(of: { entity: E; record: Key }): Promise<Conflict<R[E]>[]>;
+  history(of: { entity: string; record: Key }): Promise<Conflict[]>;
   async history(of: { entity: string; record: Key }): Promise<Conflict[]> {
     const { entity, record } = optionsOf(of, { entity: 'other', record: 'other' });
     idText(record, 'record');
@@ -93,7 +98,7 @@ export class Conflicts {
    * `unknown_conflict` if it is not open, with `invalid_value` or `invalid_reference` if the strategy makes no sense, and as
    * `resolveConflict` does.
    */
-  async preview(conflict: Conflict | number, strategy: ConflictStrategy | StrategyName): Promise<ConflictPreview> {
+  async preview(conflict: ConflictRef, strategy: ConflictStrategy | StrategyName): Promise<ConflictPreview> {
     return this.#bridge.call('previewConflict', conflictIdOf(conflict), strategyText(strategy));
   }
 
@@ -144,7 +149,7 @@ export class Conflicts {
    * them, or the whole record. The server judges that as any change. Fails with `unknown_conflict`, with
    * `nothing_to_restore` if it is open, what lost is back already, or nothing is known that lost, and as a write does.
    */
-  async restore(conflict: Conflict | number, options?: TakeBackOptions): Promise<BroughtBack> {
+  async restore(conflict: ConflictRef, options?: TakeBackOptions): Promise<BroughtBack> {
     const { reason } = optionsOf(options, { reason: 'other' });
     return this.#bridge.call('restoreConflict', conflictIdOf(conflict), reasonText(reason));
   }
@@ -154,7 +159,7 @@ export class Conflicts {
    * stays, and is named. Fails with `unknown_conflict`, with `nothing_to_undo` if it is open or its last step was an undo,
    * and as a write does.
    */
-  async undo(conflict: Conflict | number, options?: TakeBackOptions): Promise<BroughtBack> {
+  async undo(conflict: ConflictRef, options?: TakeBackOptions): Promise<BroughtBack> {
     const { reason } = optionsOf(options, { reason: 'other' });
     return this.#bridge.call('undoConflict', conflictIdOf(conflict), reasonText(reason));
   }

@@ -4,7 +4,7 @@
  */
 import type { Direction } from './boundary.js';
 import type { Bridge } from './bridge.js';
-import type { Conflict, ConflictStrategy, StrategyName } from './conflict-shapes.js';
+import type { Conflict, ConflictRef, ConflictStrategy, StrategyName } from './conflict-shapes.js';
 import { FieldSyncError } from './errors.js';
 import type { Events } from './events.js';
 import { conflictIdOf, listOf, name, operationIdOf, optionsOf, strategyText } from './input.js';
@@ -111,7 +111,7 @@ export class SyncEngine {
    * `has_dependents` where something else that is unsent needs the record to be given up.
    */
   async resolveConflict(
-    conflict: Conflict | number,
+    conflict: ConflictRef,
     strategy: ConflictStrategy | StrategyName,
     options?: ResolveOptions,
   ): Promise<void> {

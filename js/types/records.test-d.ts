@@ -53,6 +53,24 @@ export async function clinic(): Promise<void> {
     client: ({ kind }) => (kind === 'update-update' ? 'last-write-wins' : 'manual'),
   };
   rules satisfies object;
+  // What a rule sees has the record's fields; its ID is the conflict's.
+  const told: SyncConfig<Clinic>['rules'] = {
+    pet: ({ localData, entity, recordId }) => {
+      // @ts-expect-error: no id among the fields
+      localData?.id;
+      expect<Same<typeof localData, Clinic['pet'] | null>>(true);
+      return entity === String(recordId) ? 'manual' : 'client-wins';
+    },
+  };
+  ({ rules: told, audit: { content: { pet: undefined, '*': 'fields' } } }) satisfies Partial<SyncConfig<Clinic>>;
+  const [listed] = await app.conflicts.list({ entity: 'pet', state: 'open' });
+  expect<Same<NonNullable<typeof listed>['serverData'], Clinic['pet'] | null>>(true);
+  const [other] = await app.conflicts.list({ state: 'open' });
+  if (other) {
+    expect<Same<typeof other.localData, unknown>>(true);
+    const life = await app.conflicts.history({ entity: other.entity, record: other.recordId });
+    life[0]?.steps.at(-1)?.step satisfies string | undefined;
+  }
   const validators: SyncConfig<Clinic>['validators'] = {
     pet: ({ id, weight = 0 }) => (weight > 90 ? [{ path: 'weight', message: `too much for ${id}` }] : null),
     client: async ({ phone }) => (phone?.startsWith('+') ? [] : [{ path: 'phone', message: 'with its country' }]),

@@ -7,6 +7,7 @@ import type {
   Conflict,
   ConflictFilter,
   ConflictPreview,
+  ConflictRef,
   ConflictStep,
   ConflictStrategy,
   EntitySyncResult,
@@ -94,8 +95,10 @@ expect<Same<NonNullable<OperationResult['serverId']>, Asked.OperationResult['ser
 // A result of a batch says more: why it stopped early.
 expect<Assignable<BatchResult, Asked.BatchResult>>(true);
 expect<Assignable<EntitySyncResult, Asked.EntitySyncResult>>(true);
-expect<Same<Conflict, Asked.Conflict>>(true);
-// A conflict says more: whose it is, and its life.
+// A conflict says more: whose it is, and its life. One as it was asked for says enough where a conflict is taken.
+expect<Same<Omit<Conflict, 'entity' | 'recordId' | 'steps'>, Asked.Conflict>>(true);
+expect<Assignable<Conflict, Asked.Conflict>>(true);
+expect<Assignable<Asked.Conflict, ConflictRef>>(true);
 expect<Assignable<'entity' | 'recordId' | 'serverVersion' | 'steps' | 'other' | 'asks', keyof Conflict>>(true);
 expect<Same<NonNullable<Conflict['other']>['id'], string | number>>(true);
 // A preview of a record that is given up sends nothing.
@@ -115,11 +118,6 @@ expect<Assignable<'version' | 'serverVersion' | 'lastModified', keyof SyncOperat
 expect<Assignable<'lane' | 'entity' | 'recordId' | 'payload' | 'state' | 'attempts' | 'createdAt', keyof QueueItem>>(
   true,
 );
-
-const asked: Asked.Conflict = {} as Conflict;
-asked satisfies Conflict;
-const made: Conflict = {} as Asked.Conflict;
-made satisfies Asked.Conflict;
 
 // @ts-expect-error: no such state
 ({ state: 'done' }) satisfies ConflictFilter;
