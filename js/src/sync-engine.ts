@@ -88,7 +88,10 @@ export class SyncEngine {
     await this.#bridge.call('resume');
   }
 
-  /** Judges an operation against the last known state of the server; `refresh` asks the server first. */
+  /**
+   * The open conflict that an operation of the queue is in: every download judges what is unsent against the state that the
+   * server tells, and `refresh` downloads first. `null`: nothing stands against it by what is known here, or it is over.
+   */
   async detectConflicts(
     operation: OperationRef,
     options?: { refresh?: boolean | undefined },

@@ -7,13 +7,12 @@ use super::options::invalid;
 use super::reason::Act;
 use super::records::object;
 use super::{Engine, EngineError, shown};
-use crate::audit::Stored;
 use crate::conflict::{Conflict, ConflictState, Filter, FilterError};
 use crate::decide::{
     ConflictCounts, CountConflicts, ListConflicts, Present, Preview, Resolution, Resolve, ResolveError, Resolved, TakeBack, Wish,
-    rows_about,
 };
 use crate::model::RecordId;
+use crate::outbox::State;
 use crate::platform::Host;
 use crate::store::Store;
 use crate::value::{Object, Span, to_value};
@@ -87,23 +86,18 @@ impl<S: Store, H: Host> Engine<S, H> {
         }
     }
 
-    /// The last conflict that an operation met, if it met one. The trail says of which record it is, under every ID that this
-    /// had meanwhile: only that record's conflicts are read, however many there are.
+    /// The open conflict that an operation of the queue is in. Every page and every answer judges what is unsent against the
+    /// state that the server tells, so that this is its judgement against the last known one; what was decided is none any more.
     pub async fn detect(&self, operation: &str) -> Result<Option<Value>, EngineError> {
-        let rows: Vec<_> = self.rows(rows_about(operation)).await?.iter().filter_map(Stored::object).collect();
-        let mut last: Option<Conflict> = None;
-        let mut looked: Vec<&Value> = Vec::new();
-        for entry in rows.iter().filter_map(|row| row.get("entries")?.as_array()).flatten() {
-            let (entity, Ok(record)) = (entry["entity"].as_str(), RecordId::from_value(&entry["record"])) else { continue };
-            if entry["operation"] != operation || looked.contains(&&entry["record"]) {
-                continue;
-            }
-            looked.push(&entry["record"]);
-            let of_record = Filter { entity: entity.map(str::to_owned), record: Some(record), ..Filter::default() };
-            let met = self.found(of_record, None).await?.into_iter().filter(|conflict| conflict.operation.id.as_str() == operation);
-            last = last.into_iter().chain(met).max_by_key(Conflict::place);
+        self.refresh().await?;
+        let open = self.inner.queue.borrow().items().find_map(|(_, item)| match item.row.state {
+            State::Conflict { conflict } if item.operation.id.as_str() == operation => Some(conflict),
+            _ => None,
+        });
+        match open {
+            Some(conflict) => self.conflict(conflict).await,
+            None => Ok(None),
         }
-        Ok(self.shown_conflicts(last.as_slice()).await?.pop())
     }
 
     /// Ends an open conflict.
