@@ -110,6 +110,8 @@ export interface AuditFilter {
   /** By any ID that it has or had. Needs `entity`. */
   record?: Key;
   event?: AuditEventName;
+  /** As whom it was done. */
+  user?: string;
   /** In ms, inclusive. */
   since?: number;
   /** In ms, inclusive. */

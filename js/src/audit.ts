@@ -111,7 +111,7 @@ function formatOf(format: unknown): 'ndjson' | 'csv' {
 
 /** A condition that is `undefined` is refused: it would mean every row. */
 function filterText(filter: AuditFilter): string {
-  for (const condition of ['operation', 'entity', 'record', 'event', 'since', 'until'] as const) {
+  for (const condition of ['operation', 'entity', 'record', 'event', 'user', 'since', 'until'] as const) {
     if (typeof filter === 'object' && filter !== null && condition in filter && filter[condition] === undefined) {
       throw new FieldSyncError('invalid_value', `${condition}: undefined would mean every row`, {
         details: { path: condition },

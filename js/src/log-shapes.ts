@@ -152,5 +152,5 @@ export interface SyncSummary {
   first: number | null;
   last: number | null;
   /** By code. `open`: no session has gone well since. */
-  errors: { code: string; count: number; firstSeen: number; lastSeen: number; open: boolean }[];
+  errors: { code: string; entity?: string; count: number; firstSeen: number; lastSeen: number; open: boolean }[];
 }

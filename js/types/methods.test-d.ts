@@ -280,7 +280,15 @@ export async function untyped(config: SyncConfig): Promise<void> {
   (await client.wipe()).discarded satisfies number;
   await client.wipe({ force: true });
   await client.wipe({ force: true, reason: 'handed back' });
-  const filter: AuditFilter = { entity: 'pet', record: 7, event: 'applied', since: 0, order: 'desc', limit: 10 };
+  const filter: AuditFilter = {
+    entity: 'pet',
+    record: 7,
+    event: 'applied',
+    user: 'anna',
+    since: 0,
+    order: 'desc',
+    limit: 10,
+  };
   // @ts-expect-error: a condition that vanishes would mean every row
   await client.audit.query({ operation: undefined });
   for (const row of await client.audit.query({ ...filter, after: undefined })) {

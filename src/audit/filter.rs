@@ -26,6 +26,8 @@ pub struct Filter {
     pub record: Option<RecordId>,
     /// or of such an event.
     pub event: Option<String>,
+    /// It was done as this user.
+    pub user: Option<String>,
     /// Not before this time, ms by the device.
     pub since: Option<u64>,
     /// Not after it.
@@ -50,19 +52,19 @@ pub struct Next {
 }
 
 impl Filter {
-    /// Reads a filter: `{operation, entity, record, event, since, until, after, order, limit}`.
+    /// Reads a filter: `{operation, entity, record, event, user, since, until, after, order, limit}`.
     pub fn parse(mut members: Object) -> Result<Self, BadFilter> {
         let bad = |name: &str, what| Err((name.to_owned(), what));
         let Span { since, until, after, limit, descending } = Span::take(&mut members, LIMIT_MAX)?;
-        let mut texts = [None, None, None];
-        for (place, name) in texts.iter_mut().zip(["operation", "entity", "event"]) {
+        let mut texts = [None, None, None, None];
+        for (place, name) in texts.iter_mut().zip(["operation", "entity", "event", "user"]) {
             *place = match members.remove(name) {
                 None => None,
                 Some(Value::String(text)) if !text.is_empty() => Some(text),
                 Some(_) => return bad(name, "must be a text"),
             };
         }
-        let [operation, entity, event] = texts;
+        let [operation, entity, event, user] = texts;
         let record = match members.remove("record").map(|id| RecordId::from_value(&id)) {
             None => None,
             Some(Ok(_)) if entity.is_none() => return bad("entity", "must be there too where a record is named"),
@@ -74,7 +76,7 @@ impl Filter {
         }
         match members.keys().next() {
             Some(unknown) => bad(unknown, "is no part of a filter"),
-            None => Ok(Self { operation, entity, record, event, since, until, after, descending, limit }),
+            None => Ok(Self { operation, entity, record, event, user, since, until, after, descending, limit }),
         }
     }
     /// Rows in one answer.
@@ -104,6 +106,9 @@ impl Filter {
             return true;
         }
         let at = time(row);
+        if self.user.as_ref().is_some_and(|user| row.get("user").and_then(Value::as_str) != Some(user)) {
+            return false;
+        }
         if self.since.is_some_and(|since| at < since) || self.until.is_some_and(|until| at > until) {
             return false;
         }
@@ -160,7 +165,7 @@ mod tests {
 
     #[test]
     fn one_entry_fulfils_all_conditions_and_times_are_inclusive() -> Result<(), BadFilter> {
-        let row = json!({"stamp": [5, 0], "entries": [
+        let row = json!({"stamp": [5, 0], "user": "anna", "entries": [
             {"operation": "a", "entity": "pet", "record": 7, "event": "written"},
             {"operation": "b", "entity": "client", "record": 7, "event": "applied"}]});
         let row = row.as_object().expect("an object");
@@ -170,11 +175,17 @@ mod tests {
             json!({"operation": "a", "event": "written"}),
             json!({"entity": "client", "record": 7}),
             json!({"since": 5, "until": 5}),
+            json!({"user": "anna", "event": "applied"}),
         ] {
             assert!(means(members.clone())?, "{members}");
         }
-        for members in [json!({"operation": "a", "event": "applied"}), json!({"entity": "note"}), json!({"since": 6}), json!({"until": 4})]
-        {
+        for members in [
+            json!({"operation": "a", "event": "applied"}),
+            json!({"entity": "note"}),
+            json!({"since": 6}),
+            json!({"until": 4}),
+            json!({"user": "an"}),
+        ] {
             assert!(!means(members.clone())?, "{members}");
         }
         assert!(!filter(json!({"entity": "pet", "record": 8}))?.means(row, |_| false));

@@ -11,7 +11,6 @@ use crate::conflict::{Conflict, ConflictState, Filter, FilterError};
 use crate::decide::{
     ConflictCounts, CountConflicts, ListConflicts, Present, Preview, Resolution, Resolve, ResolveError, Resolved, TakeBack, Wish,
 };
-use crate::model::RecordId;
 use crate::outbox::State;
 use crate::platform::Host;
 use crate::store::Store;

@@ -168,7 +168,8 @@ pub struct Summary {
     longest: u64,
     /// Conflicts that operations met that were sent; of the others pages told.
     met: u64,
-    errors: Sorted<String, Seen>,
+    /// By code, and by the entity of a session that was about one.
+    errors: Sorted<(String, Option<String>), Seen>,
     first: Option<u64>,
     last: u64,
 }
@@ -217,9 +218,10 @@ impl Summary {
         }
         self.pass(row);
         for error in row.get("errors").and_then(Value::as_array).into_iter().flatten() {
-            let code = error["code"].as_str().unwrap_or_default().to_owned();
-            let seen = self.errors.get(&code).cloned().unwrap_or(Seen { first: at, ..Seen::default() });
-            self.errors.insert(code, Seen { count: seen.count + count(row), last: last(row), open: true, ..seen });
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let which = (text(&error["code"]).unwrap_or_default(), row.get("entityType").and_then(text));
+            let seen = self.errors.get(&which).cloned().unwrap_or(Seen { first: at, ..Seen::default() });
+            self.errors.insert(which, Seen { count: seen.count + count(row), last: last(row), open: true, ..seen });
         }
     }
 
@@ -245,9 +247,13 @@ impl Summary {
         told.insert("duration".to_owned(), json!({"mean": sum("duration").checked_div(sessions), "max": self.longest}));
         told.insert("first".to_owned(), self.first.into());
         told.insert("last".to_owned(), self.first.map(|_| self.last).into());
-        let errors = self.errors.iter().map(
-            |(code, seen)| json!({"code": code, "count": seen.count, "firstSeen": seen.first, "lastSeen": seen.last, "open": seen.open}),
-        );
+        let errors = self.errors.iter().map(|((code, entity), seen)| {
+            let mut error = json!({"code": code, "count": seen.count, "firstSeen": seen.first, "lastSeen": seen.last, "open": seen.open});
+            if let Some(entity) = entity {
+                error["entity"] = entity.as_str().into();
+            }
+            error
+        });
         told.insert("errors".to_owned(), errors.collect());
         Value::Object(told)
     }
