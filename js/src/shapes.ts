@@ -16,6 +16,8 @@ export interface SyncError {
   retryable: boolean;
   /** How long the server wants to be left alone. */
   retryAfterMs?: number;
+  /** Of `garbled`: what the download was of, `null` for everything, and behind which checkpoint the page lay. */
+  details?: { entity: string | null; checkpoint: string | null };
 }
 
 /** What a session did. `success` is true when `failed` is 0 and `errors` is empty; conflicts do not make it false. */

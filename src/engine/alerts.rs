@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::events::Event;
+use super::session::SyncResult;
 use super::trail::Trail;
 use super::{Engine, EngineError};
 use crate::decide::LogSession;
@@ -59,7 +60,7 @@ impl<S: Store, H: Host> Engine<S, H> {
         let (inner, now) = (&self.inner, self.now());
         let age = |oldest: Option<u64>| Some(oldest.map_or(0.0, |oldest| now.saturating_sub(oldest) as f64));
         let mut seen = Numbers::default();
-        seen[INTEGRITY] = inner.stops.get().map(|_| 1.0);
+        seen[INTEGRITY] = self.mismatch(inner.last_result.borrow().as_ref());
         (seen[STORAGE], seen[STORAGE + 1]) = (inner.storage.get(), inner.storage.get());
         if inner.known.get().is_some() {
             let [parked, pending] = self.oldest();
@@ -73,6 +74,13 @@ impl<S: Store, H: Host> Engine<S, H> {
             Trail::Taken(None) | Trail::Unwanted => None,
         };
         seen
+    }
+
+    /// Whether a row stops the sessions, or this one met what is not as it was hashed.
+    pub(super) fn mismatch(&self, session: Option<&SyncResult>) -> Option<f64> {
+        let mut errors = session.into_iter().flat_map(|session| &session.errors);
+        let met = errors.any(|error| matches!(error.code.as_str(), "integrity" | "garbled"));
+        (met || self.inner.stops.get().is_some()).then_some(1.0)
     }
 
     /// When the oldest operation was written that is parked, and the oldest that is unsent, ms by the device.

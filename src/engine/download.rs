@@ -3,12 +3,15 @@
 
 use std::rc::Rc;
 
+use serde_json::json;
+
 use super::events::Announcement;
 use super::session::{SyncError, SyncResult};
 use super::sync::count;
 use super::{Cancel, Engine};
 use crate::decide::{ApplyPage, BeginResync, PageResult, SyncState};
 use crate::platform::Host;
+use crate::platform::network::TransportError;
 use crate::protocol::{DownloadRequest, RawPage};
 use crate::schema::{Asked, Form};
 use crate::store::{Durability, Store};
@@ -41,7 +44,12 @@ impl<S: Store, H: Host> Engine<S, H> {
         self.settle(&head.reply).await?;
         let mut done = 0;
         self.progress("download", 0, head.records, 0);
-        while let Some(text) = Self::unless(cancel, pages.next()).await?? {
+        loop {
+            let next = Self::unless(cancel, pages.next()).await?.map_err(|error| {
+                let details = (error == TransportError::Garbled).then(|| json!({"entity": scope, "checkpoint": from.goes_on_from(scope)}));
+                SyncError { details: details.map(Box::new), ..error.into() }
+            });
+            let Some(text) = next? else { break };
             let page = RawPage::read(&text).ok_or_else(|| SyncError::new("network", "a page is no page", true))?;
             let records = page.changes.len() as u64;
             let schema = &self.inner.settings.schema;

@@ -66,6 +66,9 @@ pub struct SyncError {
     /// How long the server wants to be left alone, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Of a page that is not as it was hashed, which: `{entity, checkpoint}`, what the download was of and behind where it lay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Box<Value>>,
     /// The lineage that a request named, and the one of its answer.
     #[serde(skip)]
     pub(super) lineage: Option<Box<(Epoch, Epoch)>>,
@@ -77,7 +80,15 @@ pub struct SyncError {
 impl SyncError {
     /// One with a code of ours.
     pub(super) fn new(code: &str, message: &str, retryable: bool) -> Self {
-        Self { code: code.to_owned(), message: message.to_owned(), retryable, retry_after_ms: None, lineage: None, refused: None }
+        Self {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            retryable,
+            retry_after_ms: None,
+            details: None,
+            lineage: None,
+            refused: None,
+        }
     }
     /// Another context was faster: nothing was lost, and looking again helps.
     pub(super) fn overtaken() -> Self {
@@ -128,7 +139,7 @@ impl From<TransportError> for SyncError {
                     _ => ("protocol", false),
                 };
                 let refused = fault.details.filter(|_| code == "audit_refused");
-                Self { code: code.to_owned(), message, retryable, retry_after_ms, lineage: None, refused }
+                Self { code: code.to_owned(), message, retryable, retry_after_ms, details: None, lineage: None, refused }
             }
         }
     }

@@ -232,9 +232,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     async fn finalise(&self, result: &SyncResult, before: Counters) {
         self.progress("finalize", 0, 1, 0);
         let (mut session, mut seen) = (brief(result), self.seen());
-        if result.errors.iter().any(|error| error.code == "integrity") {
-            seen[INTEGRITY] = Some(1.0);
-        }
+        seen[INTEGRITY] = self.mismatch(Some(result));
         let now = self.inner.counters.get();
         session["met"] = result.met.into();
         for (name, sum) in ["batches", "build", "send", "apply"].into_iter().zip(result.batches) {

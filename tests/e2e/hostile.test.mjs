@@ -178,9 +178,13 @@ describe('documents that are trouble elsewhere', { timeout: 300_000 }, () => {
     const { success, errors } = await sync(here);
     unswap();
     assert.deepEqual([success, errors.map(({ code }) => code)], [false, ['garbled']]);
+    assert.deepEqual([errors[0].details.entity, typeof errors[0].details.checkpoint], [null, 'string']);
+    const alerts = () => here.evaluate(async () => (await globalThis.app.client.alerts()).map(({ code }) => code));
+    assert.deepEqual(await alerts(), ['integrity']);
     assert.equal(await read(here, id), undefined);
     assert.ok((await sync(here)).success);
     assert.equal(await read(here, id), meant('{"name":"whole"}'));
+    assert.deepEqual(await alerts(), []);
     const { ok, faults } = await here.evaluate(() => globalThis.app.client.integrity.checkIntegrity());
     assert.deepEqual([ok, faults], [true, []]);
   });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fieldsync::engine::Event;
+use fieldsync::engine::{Direction, Event, Wanted};
 use fieldsync::plan::Table;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::conflict_store::open;
 use crate::raw::{change, whole};
 use crate::records::parked;
 use crate::schedule::beside;
-use crate::world::{Tab, World, tell, turns};
+use crate::world::{Fault, Tab, World, tell, turns};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -76,6 +76,33 @@ fn failed_sessions_in_a_row_are_told_once_until_one_goes_well() {
         tab.engine.set_offline(false);
         assert!(tab.sync().await.success);
         assert_eq!(told(&tab), over("sessions_failed"));
+    });
+}
+
+#[test]
+fn a_page_that_is_not_as_it_was_hashed_is_told_with_its_place_until_it_comes_whole() {
+    tell(async {
+        let world = World::new();
+        let (ben, tab) = (world.device("ben").tab().await, world.device("anna").tab().await);
+        ben.create("pet", json!({"name": "Rex"})).await;
+        assert!(ben.sync().await.success && tab.sync().await.success);
+        ben.create("pet", json!({"name": "Max"})).await;
+        assert!(ben.sync().await.success);
+        for entity in [None, Some("pet")] {
+            tab.fault(fieldsync::protocol::paths::DOWNLOAD, Fault::Garble);
+            let failed = tab.engine.sync_with(Wanted { entity: entity.map(str::to_owned), ..Wanted::all(Direction::Down) }, None).await;
+            let [error] = &failed.errors[..] else { panic!("{:?}", failed.errors) };
+            let details = error.details.clone().unwrap_or_default();
+            assert_eq!((error.code.as_str(), &details["entity"], details["checkpoint"].is_string()), ("garbled", &json!(entity), true));
+            let news = if entity.is_none() { begun("integrity") } else { Vec::new() };
+            assert_eq!((told(&tab), held(&tab).await), (news, only("integrity", 1.0)));
+        }
+        let summary = tab.engine.sync_summary("{}").await.expect("added up");
+        let errors: Vec<_> =
+            summary["errors"].as_array().expect("a list").iter().map(|error| (&error["code"], error.get("entity"))).collect();
+        assert_eq!(errors, [(&json!("garbled"), None), (&json!("garbled"), Some(&json!("pet")))], "of all, and of one entity");
+        assert!(tab.sync().await.success);
+        assert_eq!((told(&tab), held(&tab).await), (over("integrity"), BTreeMap::new()));
     });
 }
 

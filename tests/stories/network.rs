@@ -62,7 +62,7 @@ impl Network for Loopback {
             Some(Fault::Status(status, retry_after_ms)) => {
                 return Ok(scripted(status, retry_after_ms));
             }
-            Some(Fault::LoseAnswer | Fault::CutAnswer | Fault::AllGone) | None => {}
+            Some(Fault::LoseAnswer | Fault::CutAnswer | Fault::AllGone | Fault::Garble) | None => {}
         }
         self.world.requests.borrow_mut().push(request.path.clone());
         if let Some((text, status)) = *self.poison.borrow()
@@ -88,6 +88,12 @@ impl Network for Loopback {
             Some(Fault::CutAnswer) => {
                 let whole: Vec<u8> = done.body.0.iter().flatten().flatten().copied().collect();
                 done.body = Pieces([Ok(whole[..whole.len() * 2 / 3].to_vec())].into());
+                Ok(done)
+            }
+            Some(Fault::Garble) => {
+                let whole: Vec<u8> = done.body.0.iter().flatten().flatten().copied().collect();
+                let other = String::from_utf8(whole).expect("text").replace("\"name\"", "\"nbme\"");
+                done.body = Pieces([Ok(other.into_bytes())].into());
                 Ok(done)
             }
             Some(Fault::AllGone) => {

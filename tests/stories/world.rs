@@ -94,6 +94,8 @@ pub enum Fault {
     Foreign(u16),
     /// The server acts, and says of every operation that its record was deleted meanwhile.
     AllGone,
+    /// The answer comes, and a field has another name in it.
+    Garble,
 }
 
 impl World {
