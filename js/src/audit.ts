@@ -19,14 +19,17 @@ import { Delivery } from './delivery.js';
 import { FieldSyncError } from './errors.js';
 import type { Events } from './events.js';
 import { name, optionsOf, optionsText } from './input.js';
+import type { Timers } from './load.js';
 
 export class Audit {
   readonly #bridge: Bridge;
   readonly #events: Events;
+  readonly #after: Timers;
 
-  constructor(bridge: Bridge, events: Events) {
+  constructor(bridge: Bridge, events: Events, after: Timers) {
     this.#bridge = bridge;
     this.#events = events;
+    this.#after = after;
   }
 
   /**
@@ -86,7 +89,7 @@ export class Audit {
     if (typeof sink !== 'function') {
       throw new FieldSyncError('invalid_value', 'sink: a function that takes rows', { details: { path: 'sink' } });
     }
-    const delivery = new Delivery(this.#bridge, name(sinkName, 'name'), sink, options);
+    const delivery = new Delivery(this.#bridge, this.#after, name(sinkName, 'name'), sink, options);
     const stopListening = this.#events.on('queue', () => delivery.poke());
     delivery.poke();
     return () => {

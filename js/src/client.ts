@@ -100,14 +100,14 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     events: Events,
     { identity, backgroundSync }: Settings,
     wishes: Wishes,
-    table: Table,
+    realm: Realm,
     { mark, loss }: Awaited<ReturnType<typeof StorageMark.look>>,
     log: Diagnostics,
   ) {
     this.#log = log;
     this.storageLoss = loss;
     this.#mark = mark;
-    this.#table = table;
+    this.#table = tableOf(realm);
     this.#bridge = bridge;
     this.#events = events;
     this.#identity = identity;
@@ -121,7 +121,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
     this.relationships = new RelationshipManager(bridge);
     this.conflicts = new Conflicts(bridge);
     this.queue = new Queue(bridge);
-    this.audit = new Audit(bridge, events);
+    this.audit = new Audit(bridge, events, realm.after);
     this.integrity = new Integrity(bridge);
     this.syncLog = new SyncLog(bridge);
   }
@@ -203,7 +203,7 @@ export class FieldSync<R extends RecordsOf<R> = AnyRecords> {
       },
     });
     care.mark?.see(bridge.now<SyncStatus>('status'));
-    return new FieldSync<R>(bridge, events, settings, wishes, tableOf(realm), care, log);
+    return new FieldSync<R>(bridge, events, settings, wishes, realm, care, log);
   }
 
   /** Stores a new record and queues it. Without an `id` it gets one. */

@@ -7,6 +7,7 @@ import type { AuditRow, AuditSink, SinkOptions } from './audit-shapes.js';
 import type { Bridge } from './bridge.js';
 import { FieldSyncError } from './errors.js';
 import { reportUncaught } from './events.js';
+import type { Timers } from './load.js';
 
 /** Rows that are handed over at a time. */
 const ROWS = 250;
@@ -15,6 +16,7 @@ const WAIT_MS_MAX = 60_000;
 
 export class Delivery {
   readonly #bridge: Bridge;
+  readonly #after: Timers;
   readonly #name: string;
   readonly #sink: AuditSink;
   readonly #options: SinkOptions;
@@ -24,11 +26,12 @@ export class Delivery {
   /** Something happened while it ran. */
   #again = false;
   #failures = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #stopWaiting: (() => void) | undefined;
   #stopped = false;
 
-  constructor(bridge: Bridge, name: string, sink: AuditSink, options: SinkOptions) {
+  constructor(bridge: Bridge, after: Timers, name: string, sink: AuditSink, options: SinkOptions) {
     this.#bridge = bridge;
+    this.#after = after;
     this.#name = name;
     this.#sink = sink;
     this.#options = options;
@@ -37,13 +40,13 @@ export class Delivery {
   /** There may be rows that it does not have. */
   poke(): void {
     if (this.#running) this.#again = true;
-    else if (!this.#stopped && this.#timer === undefined) void this.#run();
+    else if (!this.#stopped && this.#stopWaiting === undefined) void this.#run();
   }
 
   /** Hands nothing over any more. */
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#stopWaiting?.();
   }
 
   async #run(): Promise<void> {
@@ -78,8 +81,8 @@ export class Delivery {
     if (this.#stopped) return;
     const wait = Math.min(WAIT_MS * 2 ** this.#failures, WAIT_MS_MAX);
     this.#failures += 1;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+    this.#stopWaiting = this.#after(() => {
+      this.#stopWaiting = undefined;
       this.poke();
     }, wait);
     try {

@@ -15,6 +15,9 @@ export interface InitOptions {
   wasm?: WasmSource | Promise<WasmSource> | undefined;
 }
 
+/** As `setTimeout`; what comes back clears it. */
+export type Timers = (call: () => void, ms: number) => () => void;
+
 /** What a client finds around it: the page or worker in which it is; for an app's own tests, a device of theirs. */
 export interface Realm {
   init(options: InitOptions): Promise<void>;
@@ -24,6 +27,8 @@ export interface Realm {
   hasStorage(): boolean;
   /** Whether the browser has thrown away what a tenant and user had. */
   look(tenant: string, user: string): ReturnType<typeof StorageMark.look>;
+  /** For what waits outside of the engine. */
+  readonly after: Timers;
   /** On this the table of its open clients hangs. */
   readonly place: object;
 }
@@ -45,6 +50,10 @@ const page: Realm = {
   },
   hasStorage: () => typeof indexedDB !== 'undefined',
   look: (tenant, user) => StorageMark.look(tenant, user),
+  after: (call, ms) => {
+    const timer = setTimeout(call, ms);
+    return () => clearTimeout(timer);
+  },
   place: globalThis,
 };
 let realm = page;

@@ -10,7 +10,7 @@ import { PACKAGE } from './stand.mjs';
 
 const from = (file) => import(pathToFileURL(join(PACKAGE, 'dist', file)));
 const { createTestWorld } = await from('testing/index.js');
-const { FieldSync, deepEqual } = await from('index.js');
+const { FieldSync, deepEqual, hashData } = await from('index.js');
 
 const schema = {
   name: 'clinic',
@@ -53,6 +53,26 @@ describe('a world of fieldsync/testing', { timeout: 60_000 }, () => {
     assert.ok(phone.network.requests.length > sent);
     const { record } = await db.create('client', { name: 'Ada' });
     assert.equal(record._sync.stamp, 1_800_000_010_000);
+  });
+
+  test('has the pure functions, also while no device is in use', () => {
+    assert.match(hashData({ a: 1 }), /^[0-9a-f]{64}$/);
+  });
+
+  test('has a sink that failed wait by its clock', async () => {
+    const db = await phone.open();
+    await db.create('client', { name: 'Ada' });
+    const asked = [];
+    const stop = db.audit.subscribe('log', (rows) => {
+      asked.push([world.clock.now(), rows.length]);
+      if (asked.length === 1) throw new Error('not now');
+    });
+    await world.clock.settle();
+    await world.clock.advance(999);
+    assert.deepEqual(asked, [[1_800_000_000_000, 1]]);
+    await world.clock.advance(1);
+    assert.deepEqual(asked[1], [1_800_000_001_000, 1]);
+    stop();
   });
 
   test('a request without an answer is given up when its time has passed', async () => {

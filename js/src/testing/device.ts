@@ -36,7 +36,7 @@ export class TestDevice {
     this.#clock = clock;
     this.#defaults = defaults;
     clock.watch(() => storage.isBusy || this.network.isBusy);
-    this.#realm = realmOf(compiled, {
+    this.#realm = realmOf(compiled, clock, {
       ...storage.globals,
       navigator: {},
       Date: { now: () => clock.now() },
@@ -78,7 +78,7 @@ class RequestHere extends Request {
   }
 }
 
-function realmOf(compiled: WebAssembly.Module, globals: Record<string, unknown>): Realm {
+function realmOf(compiled: WebAssembly.Module, clock: TestClock, globals: Record<string, unknown>): Realm {
   let present: Instance | undefined;
   const born = (): Instance => {
     const { instance, glue } = unborn((guard) => makeGlue(guard, { ...globals }));
@@ -93,6 +93,10 @@ function realmOf(compiled: WebAssembly.Module, globals: Record<string, unknown>)
     },
     hasStorage: () => true,
     look: async () => ({ mark: undefined, loss: null }),
+    after: (call, ms) => {
+      const timer = clock.setTimer(call, ms);
+      return () => clock.clearTimer(timer);
+    },
     place: {},
   };
 }

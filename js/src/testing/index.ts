@@ -6,7 +6,7 @@
  */
 import type { EntitySchema, Schema } from '../config.js';
 import { badSetting, FieldSyncError } from '../errors.js';
-import { enterPage, moduleUrl } from '../load.js';
+import { enterPage, initSync, moduleUrl } from '../load.js';
 import type { AnyRecords } from '../records.js';
 import { TestClock } from './clock.js';
 import { TestDevice } from './device.js';
@@ -50,6 +50,8 @@ export async function createTestWorld<R = AnyRecords>(options: TestWorldOptions<
   const schema = options.schema as Schema<never>;
   const emptyStorage = await TestStorage.load();
   const compiled = await moduleFrom(wasm);
+  // The pure functions are the page's, which an app's rules and tests call whether a device is in use or not.
+  initSync(compiled);
   const clock = new TestClock(now);
   const declared = (options.serverSchema ?? schema) as Schema<never>;
   const turned = Object.entries<EntitySchema<never>>(declared.entities).find(([, { transform }]) => transform);
