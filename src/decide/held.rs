@@ -67,10 +67,12 @@ impl Decision for KeepHeld {
         }
         let mut stored: Vec<Conflict> = Vec::new();
         for read in &reads {
-            stored.extend(db.all(read)?);
+            for conflict in db.all::<Conflict>(read)? {
+                if !stored.iter().any(|known| known.id == conflict.id) {
+                    stored.push(conflict);
+                }
+            }
         }
-        stored.sort_by_key(|conflict| conflict.id);
-        stored.dedup_by_key(|conflict| conflict.id);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         let mut open = false;
         for held in self.held.iter().filter(|held| self.schema.entity(&held.entity).is_some()) {
