@@ -86,6 +86,8 @@ pub struct Resolved {
     /// Those whose turn comes in another transaction: another of their group was ended in this one, or it is not what the
     /// function that decides was shown.
     pub left: Vec<u64>,
+    /// Those that come to something else than the app's functions were shown. Then nothing is stored of any.
+    pub overtaken: Vec<u64>,
     /// What to show.
     pub effects: Effects,
 }
@@ -155,10 +157,9 @@ impl Decision for Resolve {
             }
             Ok(())
         })?;
-        let came_to = || resolved.ended.iter().map(|(id, preview)| (*id, preview.as_ref().and_then(|preview| preview.record.as_ref())));
-        if self.shown.as_ref().is_some_and(|shown| !came_to().eq(shown.iter().map(|(id, record)| (*id, record.as_ref())))) {
-            let left = self.conflicts.clone();
-            return Ok((Vec::new(), Resolved { left, ..Resolved::default() }));
+        let overtaken = self.overtaken(&resolved);
+        if !overtaken.is_empty() {
+            return Ok((Vec::new(), Resolved { overtaken, ..Resolved::default() }));
         }
         if self.dry {
             return Ok((Vec::new(), resolved));
@@ -170,6 +171,17 @@ impl Decision for Resolve {
 }
 
 impl Resolve {
+    /// Those of which the functions saw another record than the one that they come to now, or none.
+    fn overtaken(&self, resolved: &Resolved) -> Vec<u64> {
+        let Some(shown) = &self.shown else { return Vec::new() };
+        let shown: Vec<(u64, Option<&Object>)> = shown.iter().map(|(id, record)| (*id, record.as_ref())).collect();
+        let now: Vec<(u64, Option<&Object>)> =
+            resolved.ended.iter().map(|(id, preview)| (*id, preview.as_ref().and_then(|preview| preview.record.as_ref()))).collect();
+        let other = shown.iter().filter(|pair| !now.contains(pair));
+        let unseen = now.iter().filter(|(id, _)| !shown.iter().any(|(seen, _)| seen == id));
+        other.chain(unseen).map(|(id, _)| *id).collect()
+    }
+
     /// Ends one of them, unless another of its group was ended already.
     fn one(&self, db: &mut Cache, work: &mut Work<'_>, id: u64, groups: &mut Vec<OpId>) -> Run<Result<bool, ResolveError>> {
         let found: Option<Conflict> = db.one(&Read::Get(Table::Conflicts, id.into()))?;

@@ -83,7 +83,8 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// Ends conflicts as is wanted, but for those of which the functions refuse what their records would be: those stay open. What
-    /// the server's side alone leaves is not asked about: nothing is written then.
+    /// the server's side alone leaves is not asked about: nothing is written then. Nor do those end that come to something else
+    /// whenever they are looked at.
     pub(super) async fn ended(&self, mut wanted: Resolve) -> Result<(Resolved, Vec<(u64, EngineError)>), EngineError> {
         let (mut refused, mut tries) = (Vec::new(), ASKED_MAX);
         loop {
@@ -117,12 +118,17 @@ impl<S: Store, H: Host> Engine<S, H> {
             }
             if !(asks && wanted.dry) {
                 done = self.decide(if wanted.dry { Durability::Relaxed } else { Durability::Strict }, wanted.clone()).await?;
-                tries -= 1;
-                if asks && wanted.asked.is_none() && !done.left.is_empty() && done.left == wanted.conflicts {
-                    if tries > 0 {
-                        continue;
+                if wanted.asked.is_none() && !done.overtaken.is_empty() {
+                    tries = tries.saturating_sub(1);
+                    if tries == 0 {
+                        // Who changes again and again keeps no other up.
+                        wanted.conflicts.retain(|id| !done.overtaken.contains(id));
+                        refused.extend(done.overtaken.into_iter().map(|id| (id, WriteError::Unsettled.into())));
+                        if wanted.conflicts.is_empty() {
+                            return Ok((Resolved::default(), refused));
+                        }
                     }
-                    return Err(WriteError::Unsettled.into());
+                    continue;
                 }
             }
             refused.extend(std::mem::take(&mut done.refused).into_iter().map(|(id, error)| (id, error.into())));

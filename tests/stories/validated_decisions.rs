@@ -19,6 +19,8 @@ fn stored(device: &Device) -> Vec<Vec<(fieldsync::value::Key, String)>> {
 struct Scene {
     device: Device,
     here: Tab,
+    /// The other user's.
+    there: Tab,
     id: String,
     conflict: u64,
     /// Whether every name is refused now.
@@ -36,15 +38,21 @@ async fn scene(world: &World) -> Scene {
         let bad = all.get() || record["name"].as_str().is_some_and(|name| name.contains('x'));
         Some(if bad { json!([{"path": "name", "message": "no x"}]) } else { json!(null) })
     });
-    let made = other.create("client", json!({"name": "a", "n": 1})).await;
-    assert!(other.sync().await.success && here.sync().await.success);
-    let id = other.real_id("client", &made).await.to_string();
-    other.update("client", &id, json!({"name": "theirs"})).await;
+    let (id, conflict) = meet(&here, &other).await;
+    Scene { device, here, there: other, id, conflict, strict }
+}
+
+/// The conflict over the name of a new record, and that record.
+async fn meet(here: &Tab, there: &Tab) -> (String, u64) {
+    let made = there.create("client", json!({"name": "a", "n": 1})).await;
+    assert!(there.sync().await.success && here.sync().await.success);
+    let id = there.real_id("client", &made).await.to_string();
+    there.update("client", &id, json!({"name": "theirs"})).await;
     here.update("client", &id, json!({"name": "mine"})).await;
-    assert!(other.sync().await.success && here.sync().await.success);
+    assert!(there.sync().await.success && here.sync().await.success);
     let open = here.engine.find_conflicts(r#"{"state": "open"}"#).await.expect("found");
-    let conflict = open[0]["id"].as_u64().expect("an ID");
-    Scene { device, here, id, conflict, strict }
+    let conflict = open.last().and_then(|conflict| conflict["id"].as_u64()).expect("an ID");
+    (id, conflict)
 }
 
 fn merged(name: &str) -> String {
@@ -101,7 +109,7 @@ fn of_many_those_stay_open_that_a_function_refuses() {
 fn what_a_function_refuses_is_neither_restored_nor_undone() {
     tell(async {
         let world = World::new();
-        let Scene { device, here, id, conflict, strict } = scene(&world).await;
+        let Scene { device, here, id, conflict, strict, .. } = scene(&world).await;
         here.engine.resolve(conflict, r#"{"type": "server-wins"}"#).await.expect("decided");
         assert!(here.sync().await.success);
         let name = async || here.get("client", &id).await.expect("there")["name"].clone();
@@ -156,4 +164,30 @@ fn a_decision_takes_effect_only_on_what_was_shown() {
             assert_eq!(overtaken(9, restores).await, (3, Err("validator_unsettled")));
         });
     }
+}
+
+#[test]
+fn of_many_only_that_one_stays_open_that_changes_whenever_it_is_looked_at() {
+    tell(async {
+        let Scene { device, here, there, id, conflict, .. } = scene(&World::new()).await;
+        let (_, calm) = meet(&here, &there).await;
+        let writer = device.tab_with(json!({"schema": here.engine.settings().schema.as_ref()})).await;
+        let (engine, restless, n) = (writer.engine.clone(), id.clone(), Cell::new(1));
+        here.late_function("validator", "client", move |record| {
+            let is_restless = record["id"].to_string().trim_matches('"') == restless;
+            n.set(n.get() + 1);
+            let (engine, id, n) = (engine.clone(), restless.clone(), n.get());
+            Box::pin(async move {
+                if is_restless {
+                    engine.update("client", &id, &json!({"set": {"n": n}}).to_string()).await.expect("updated");
+                }
+                Some("null".to_owned())
+            })
+        });
+        let done = here.engine.resolve_many(r#"{"type": "client-wins"}"#, "{}", false).await.expect("looked at");
+        assert_eq!(done["resolved"], json!([calm]));
+        assert_eq!((&done["failed"][0]["id"], &done["failed"][0]["error"]["code"]), (&json!(conflict), &json!("validator_unsettled")));
+        let open = here.engine.find_conflicts(r#"{"state": "open"}"#).await.expect("found");
+        assert_eq!(open.iter().map(|conflict| conflict["id"].as_u64()).collect::<Vec<_>>(), [Some(conflict)]);
+    });
 }
