@@ -22,6 +22,8 @@ pub(super) fn along(view: &Working, context: &Context<'_>, operation: &Operation
         return Ok(Vec::new());
     }
     let (mut gone, mut cleared): (Vec<&Record>, Vec<&Record>) = (Vec::new(), Vec::new());
+    // Each counts once, whatever becomes of it, and however many of those that go it refers to.
+    let mut referring: BTreeSet<&RecordKey> = BTreeSet::new();
     let mut level = vec![key.clone()];
     while !level.is_empty() {
         ask_for_all(level.iter(), |target, wanted| {
@@ -34,7 +36,8 @@ pub(super) fn along(view: &Working, context: &Context<'_>, operation: &Operation
         for target in &level {
             found.extend(view.dependents(target)?.into_iter().map(|from| (target, from)));
         }
-        if found.len() + gone.len() > OPERATIONS_MAX && context.schema.is_followed(&key.entity) {
+        referring.extend(found.iter().map(|(_, from)| *from));
+        if referring.len() > OPERATIONS_MAX && context.schema.is_followed(&key.entity) {
             return Err(Stop::reject("too_large", "more than 1,000 records refer to it, or to what would go with it"));
         }
         // Without a rule, that there is one is enough.

@@ -20,6 +20,7 @@ on_both_stores!(
     what_a_group_has_deleted_and_brought_back_stands_in_the_way_again,
     what_the_same_batch_brought_goes_along,
     a_thousand_go_along_and_no_more,
+    what_stays_without_its_reference_counts_too,
 );
 
 /// A farm (1), a stall on it (2) and two cows in the stall (3, 4), of which the one is the other's dam; and a third
@@ -253,5 +254,24 @@ async fn what_would_stay_but_is_not_as_it_is_declared_stands_in_the_way() -> Tol
             assert_eq!(left(&world, &anna).await.len(), 5, "nothing is gone");
         }
     }
+    Ok(())
+}
+
+async fn what_stays_without_its_reference_counts_too<S: ServerStore>(world: World<S>) -> Told {
+    let anna = Device::new("north", "anna", 1);
+    let first = [anna.create(1, "farm", "temp_1_a_farm", json!({})), anna.create(2, "stall", "temp_2_a_stall", json!({"farmId": 1}))];
+    world.upload(&anna, &first).await;
+    // Half of them graze on the farm, and the other half stand in its stall: two levels, each within the bound.
+    let cow = |number: u64| {
+        let refers = if number % 2 == 0 { json!({"grazes": [{"farmId": 1}]}) } else { json!({"stallId": 1}) };
+        anna.create(number, "cow", format!("temp_{number}_a_cow"), refers)
+    };
+    let cows: Vec<Value> = (3..=1_002).map(cow).collect();
+    world.upload(&anna, &cows).await;
+    let refused = world.upload(&anna, &[anna.delete_seeing(1, 2_001, "farm", 1, version(1))]).await;
+    assert_eq!(briefs(&refused), ["rejected too_large"], "a stall and a thousand cows");
+    world.upload(&anna, &[anna.delete(2_002, "cow", 1, version(3))]).await;
+    assert_eq!(briefs(&world.upload(&anna, &[anna.delete_seeing(1, 2_003, "farm", 1, version(1))]).await), ["applied 2004"]);
+    assert_eq!(left(&world, &anna).await.len(), 500, "those that grazed elsewhere from then on");
     Ok(())
 }
