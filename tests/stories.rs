@@ -18,6 +18,8 @@ mod world;
 
 #[path = "stories/alerts.rs"]
 mod alerts;
+#[path = "stories/awaited.rs"]
+mod awaited;
 #[path = "stories/batches.rs"]
 mod batches;
 #[path = "stories/carried.rs"]

@@ -11,6 +11,7 @@
 
 mod asking;
 mod audit;
+mod awaited;
 mod cache;
 mod cascade;
 mod chain;

@@ -7,23 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, Decision, Run, each};
 use super::damaged::whole_outbox;
-use super::effects::{Effects, Settled};
+use super::effects::Effects;
 use super::ids::present;
 use super::intent::{Intent, WriteError};
 use super::items::{Discard, ItemError};
+use super::outcomes::park;
 use super::overlay::OverlayRow;
 use super::quarantine::Quarantined;
 use super::rows::{BaseRow, last_audit, last_audit_of, outbox_rows, seals};
 use super::state::SyncState;
 use super::work::Work;
 use super::write::{LocalWrite, Wanted};
-use crate::audit::Event;
 use crate::model::{OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
 use crate::relations::{Leads, Lost, Named, Orphan, Overlaid, ReferenceReport, Trace};
 use crate::schema::{Entity, Reference, Schema, references, references_set};
 use crate::value::{Key, KeyRange, Object, from_text};
+
+/// The code of what is held back because it would take a reference to the server that leads to nothing.
+pub(super) const DANGLING: &str = "dangling_reference";
 
 /// Records that one part of a check looks at.
 const PART_RECORDS: u32 = 500;
@@ -278,14 +281,8 @@ impl EndOrphan {
                     return refused(ItemError::Sealed.into());
                 }
                 State::Pending => {
-                    let message = format!("it refers to the {} '{}', which is not there", reference.entity, reference.id);
-                    let failure =
-                        Failure { code: "dangling_reference".to_owned(), message, path: Some(reference.path.clone()), faults: Vec::new() };
-                    work.note(&operation, Event::Parked { code: failure.code.clone() });
-                    work.settle(&operation.id, Settled::Rejected(failure.clone()));
-                    work.queue(&operation, stored.with(State::Parked { failure, unheard: false }));
                     row.parked = true;
-                    work.put(row.clone());
+                    park(&mut work, row.clone(), stored, &operation, dangling(reference), false);
                 }
             }
             operations.push(operation);
@@ -307,8 +304,14 @@ fn gone_by(batch: &WriteBatch) -> Vec<Named> {
     gone.map(|row| Named { entity: row.entity, id: row.id }).collect()
 }
 
+/// Why an operation is held back that would take such a reference to the server.
+pub(super) fn dangling(to: &Reference) -> Failure {
+    let message = format!("it refers to the {} '{}', which is not there", to.entity, to.id);
+    Failure { code: DANGLING.to_owned(), message, path: Some(to.path.clone()), faults: Vec::new() }
+}
+
 /// Of these references the first that an operation sets. It has the IDs with which it was written.
-fn brings<'l>(db: &mut Cache, schema: &Schema, operation: &Operation, lost: &'l [Reference]) -> Run<Option<&'l Reference>> {
+pub(super) fn brings<'l>(db: &mut Cache, schema: &Schema, operation: &Operation, lost: &'l [Reference]) -> Run<Option<&'l Reference>> {
     for set in schema.entity(&operation.entity).map(|declared| references_set(declared, &operation.action)).unwrap_or_default() {
         let id = present(db, &set.entity, &set.id)?;
         let found = lost.iter().find(|lost| lost.entity == set.entity && lost.id == id);

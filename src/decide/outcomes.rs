@@ -354,7 +354,8 @@ fn without_relative(mut operation: Operation) -> Operation {
     operation
 }
 
-fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: &Operation, failure: Failure, unheard: bool) {
+/// An operation that can never be applied as it is waits for a person.
+pub(super) fn park(work: &mut Work<'_>, mut row: OverlayRow, stored: OutboxRow, operation: &Operation, failure: Failure, unheard: bool) {
     if is(Bug::RejectedDeleted) {
         row.ops.retain(|op| op.seq != operation.seq);
         row.view.clone_from(&row.base);

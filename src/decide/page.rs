@@ -48,6 +48,8 @@ pub struct ApplyPage {
     pub epoch: Epoch,
     /// Server time minus device time, ms.
     pub offset_ms: i64,
+    /// Whether an operation is parked, as far as is known: only then can one wait for a record that comes back.
+    pub parked: bool,
     /// Now, ms by the device.
     pub now: u64,
     /// Whose database it is.
@@ -83,7 +85,7 @@ impl Decision for ApplyPage {
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.measured(self.offset_ms);
         work.seals(db)?;
-        let (known, rows) = self.known(db, &overlay_rows)?;
+        let (known, rows) = self.known(db, &work, &overlay_rows)?;
         let none_aside = db.count(&Quarantined::count())? == 0;
         self.release(db, &mut work)?;
 
@@ -103,6 +105,7 @@ impl Decision for ApplyPage {
             _ => Ok(()),
         };
         changes.and(end)?;
+        self.await_targets(db, &mut work, &known, &rows)?;
         // Of what lay there before, nobody has looked at anything now.
         if none_aside && self.changes.iter().any(|change| matches!(change.state, Content::Refused(..))) {
             work.write(Quarantined::look(&self.schema));
@@ -116,16 +119,16 @@ impl Decision for ApplyPage {
 }
 
 impl ApplyPage {
-    /// The overlay rows of the page's records, by every ID they may be known by.
-    fn known(&self, db: &mut Cache, overlay_rows: &Read) -> Run<(Seen, Vec<OverlayRow>)> {
+    /// The overlay rows of the page's records, by every ID they may be known by; and of those that refer to them.
+    fn known(&self, db: &mut Cache, work: &Work<'_>, overlay_rows: &Read) -> Run<(Seen, Vec<OverlayRow>)> {
         let rows: Vec<OverlayRow> = match db.count(overlay_rows)? {
             0 => Vec::new(),
             few if usize::try_from(few).is_ok_and(|few| few <= self.changes.len()) => {
                 db.all(&Read::range(Table::Overlay, KeyRange::all()))?
             }
             _ => {
-                let reads: Vec<Read> =
-                    self.changes.iter().flat_map(|change| change.lookups().map(|id| OverlayRow::read_by_id(&change.entity, &id))).collect();
+                let own = self.changes.iter().flat_map(|change| change.lookups().map(|id| OverlayRow::read_by_id(&change.entity, &id)));
+                let reads: Vec<Read> = own.chain(self.awaiting(work)).collect();
                 db.prefetch(reads.iter().cloned());
                 db.settle()?;
                 let mut rows = Vec::new();

@@ -209,6 +209,7 @@ impl LookAtQuarantine {
             through: None,
             epoch,
             offset_ms: sync.offset_ms,
+            parked: true,
             now: self.now,
             user: self.user.clone(),
         }

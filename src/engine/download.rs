@@ -66,6 +66,7 @@ impl<S: Store, H: Host> Engine<S, H> {
                 through: page.through,
                 epoch: head.reply.epoch.clone(),
                 offset_ms: self.inner.state.borrow().offset_ms,
+                parked: self.inner.queue.borrow().held().1 > 0,
                 now: self.now(),
                 user: self.inner.settings.user.clone(),
             };

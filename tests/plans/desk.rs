@@ -192,6 +192,7 @@ impl Desk {
             through: page.through,
             epoch,
             offset_ms: 0,
+            parked: true,
             now: NOW,
             user: "anna".to_owned(),
         })
