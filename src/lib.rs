@@ -54,6 +54,7 @@
 //!     dry: false,
 //!     shown: None,
 //!     ended: Rc::default(),
+//!     along: Rc::default(),
 //! };
 //! let written = store.transact(Durability::Strict, Planned::new(write)).await??.map_err(|(_, error)| error)?;
 //! assert!(written.operations[0].is_some());

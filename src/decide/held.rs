@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::cache::{Cache, Decision, Run};
-use super::cascade::following;
+use super::cascade::{following, has_dependents};
 use super::chain::{Queued, operations};
 use super::effects::Effects;
 use super::intent::{Place, WriteError};
@@ -260,13 +260,10 @@ impl Resolve {
         }
         // It closes one conflict: what refers to the record is for its own delete to take along.
         if action == Action::Delete {
-            match following(db, work, &sync, place, &row.id, &[])? {
+            match following(db, work, &sync, place, &row.id, (&[], &[]))? {
                 Ok(following) if following.is_empty() => {}
-                Ok(following) => {
-                    let named = following.cleared.iter().map(|(row, _)| row).chain(&following.gone).take(20);
-                    let dependents = named.map(|row| (row.entity.clone(), row.id.clone())).collect();
-                    return refused(WriteError::HasDependents { entity: entity.clone(), id: row.id, dependents });
-                }
+                Ok(following) => return refused(has_dependents(entity, row.id, following.named())),
+                Err(WriteError::Deeper { found }) => return refused(has_dependents(entity, row.id, found)),
                 Err(error) => return refused(error),
             }
         }

@@ -1,6 +1,8 @@
 //! What the app wants of one record, checked against what is stored: the record it is about, the action that it
 //! comes to, the references that it may hold, and who refers to what shall go.
 
+use std::rc::Rc;
+
 use super::cache::{Cache, Run};
 use super::ids::present;
 use super::overlay::OverlayRow;
@@ -9,6 +11,7 @@ use super::state::SyncState;
 use super::work::Work;
 use crate::model::{Action, RecordId};
 use crate::plan::{Read, Table};
+use crate::relations::Named;
 use crate::schema::{Entity, Fault, OnDelete, Reference, Schema, check_references, map_references, on_delete, references, references_set};
 use crate::value::{Delta, FieldPath, KeyRange, Limits, Object};
 
@@ -119,6 +122,13 @@ pub enum WriteError {
         /// What is wrong with it.
         faults: Vec<Fault>,
     },
+    /// More levels of records go along than one transaction can find: those that it found, so that the next one asks for what
+    /// refers to them at once, and finds more.
+    #[error("more levels of records go along than can be found at once: delete in parts")]
+    Deeper {
+        /// They, and what stays and refers to them.
+        found: Vec<Named>,
+    },
     /// It would come to another record than the one that a function of the app was asked about.
     #[error("the record changed while the app's functions looked at it")]
     Unsettled,
@@ -130,6 +140,15 @@ pub enum WriteError {
         /// Why.
         reason: String,
     },
+}
+
+impl WriteError {
+    /// Whether another try that knows of what this one found gets further: then that is among what goes along.
+    pub fn goes_deeper(&self, along: &mut Rc<Vec<Named>>) -> bool {
+        let Self::Deeper { found } = self else { return false };
+        Rc::make_mut(along).extend(found.iter().cloned());
+        true
+    }
 }
 
 fn told(faults: &[Fault]) -> String {
@@ -274,7 +293,7 @@ impl<'p> Place<'p> {
     }
 
     /// Asks for the rows in which the records that refer to one are found.
-    fn prefetch_referring(&self, db: &mut Cache, sync: &SyncState, id: &RecordId) {
+    pub(super) fn prefetch_referring(&self, db: &mut Cache, sync: &SyncState, id: &RecordId) {
         for (from, path) in self.schema.referring_to(self.entity) {
             db.prefetch([OverlayRow::read_referring(from, path.as_str(), id), read_below(sync, from, path, id)]);
         }

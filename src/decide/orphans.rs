@@ -218,6 +218,8 @@ pub struct EndOrphan {
     pub dry: bool,
     /// Where nothing is stored: the records that would be gone by now.
     pub gone: Rc<Vec<Named>>,
+    /// Records that an earlier try found to go along.
+    pub along: Rc<Vec<Named>>,
     /// Why, where the person said so.
     pub reason: Option<String>,
     /// Whether a delete may annul what was never claimed.
@@ -253,7 +255,8 @@ impl EndOrphan {
         let Named { entity, id } = self.record.clone();
         let wanted = vec![Wanted { entity, intent: Intent::Delete { id }, operation: self.operation.clone() }];
         let (coalesce, generation, ended) = (self.coalesce, sync.generation, self.gone.clone());
-        let write = LocalWrite { schema, wanted, coalesce, now, user, generation, dry: false, shown: None, ended };
+        let write =
+            LocalWrite { schema, wanted, coalesce, now, user, generation, dry: false, shown: None, ended, along: self.along.clone() };
         let (batch, done) = write.decide(db)?;
         Ok(match done {
             Ok(written) => {

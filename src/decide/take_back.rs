@@ -19,6 +19,7 @@ use crate::audit::Event;
 use crate::conflict::{Back, Conflict, ConflictState, Step, StepKind, steps};
 use crate::model::{Action, OpId, RecordId};
 use crate::plan::{Read, Table, WriteBatch};
+use crate::relations::Named;
 use crate::schema::{Schema, fold_delta, unfold_delta};
 use crate::value::Object;
 
@@ -54,6 +55,8 @@ pub struct TakeBack {
     pub dry: bool,
     /// What the app's functions were shown that the record would be: if it comes to anything else, nothing is stored.
     pub shown: Option<Rc<Vec<Option<Object>>>>,
+    /// Records that an earlier try found to go along.
+    pub along: Rc<Vec<Named>>,
 }
 
 /// What was brought back.
@@ -210,6 +213,7 @@ impl TakeBack {
             dry: false,
             shown: None,
             ended: Rc::default(),
+            along: self.along.clone(),
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct LocalWrite {
     pub shown: Option<Rc<Vec<Option<Object>>>>,
     /// Records that count as gone, where nothing is stored and what was to go before is still here.
     pub ended: Rc<Vec<Named>>,
+    /// Records that an earlier try found to go along.
+    pub along: Rc<Vec<Named>>,
 }
 
 /// Writes that took effect here.

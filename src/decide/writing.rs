@@ -89,10 +89,11 @@ impl<'d, 'w> Writing<'d, 'w> {
         let mut grouped = self.write.wanted.len() > 1;
         if action == Action::Delete {
             let place = Place { schema: &self.write.schema, entity: &row.entity };
-            let Following { cleared, gone } = match following(self.db, self.work, self.sync, place, &row.id, &self.write.ended)? {
-                Ok(following) => following,
-                Err(error) => return Ok(Err(error)),
-            };
+            let Following { cleared, gone } =
+                match following(self.db, self.work, self.sync, place, &row.id, (&self.write.ended, &self.write.along))? {
+                    Ok(following) => following,
+                    Err(error) => return Ok(Err(error)),
+                };
             grouped |= !(cleared.is_empty() && gone.is_empty());
             let schema = &self.write.schema;
             let clear = |(row, data): (OverlayRow, Object)| {

@@ -215,7 +215,19 @@ impl<S: Store, H: Host> Engine<S, H> {
         let (settings, generation) = (&self.inner.settings, self.inner.state.borrow().generation);
         let (schema, user) = (settings.schema.clone(), settings.user.clone());
         let (operation, now) = (self.op_id(), self.now());
-        let decision = TakeBack { schema, conflict: id, wish, reason, operation, now, user, generation, dry: false, shown: None };
+        let decision = TakeBack {
+            schema,
+            conflict: id,
+            wish,
+            reason,
+            operation,
+            now,
+            user,
+            generation,
+            dry: false,
+            shown: None,
+            along: std::rc::Rc::default(),
+        };
         let done = self.taken_back(decision).await?;
         self.absorb(&done.effects, "local");
         self.inner.poke.notify();

@@ -169,6 +169,7 @@ impl From<WriteError> for EngineError {
                 let path = faults.first().map(|fault| fault.path.clone());
                 ("invalid_record", json!({"entity": entity, "faults": to_value(&faults), "path": path}))
             }
+            WriteError::Deeper { .. } => ("too_large", Value::Null),
             WriteError::Unsettled => ("validator_unsettled", Value::Null),
             WriteError::Value { code, .. } => (code, Value::Null),
         };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::options::{dry_run, invalid, members};
 use super::reason::{Act, bounded};
 use super::{Engine, EngineError, shown};
-use crate::decide::{CheckReferences, EndOrphan, Ended, Present, Walk};
+use crate::decide::{CheckReferences, EndOrphan, Ended, OrphanError, Present, Walk};
 use crate::model::{Operation, RecordId};
 use crate::platform::Host;
 use crate::relations::{Named, ReferenceReport};
@@ -127,12 +127,13 @@ impl<S: Store, H: Host> Engine<S, H> {
     /// Ends one record, or says why not.
     async fn end_one(&self, record: &Named, wish: &Wish, gone: &Rc<Vec<Named>>) -> Result<Result<Option<Ended>, EngineError>, EngineError> {
         let settings = &self.inner.settings;
-        let decision = EndOrphan {
+        let mut decision = EndOrphan {
             schema: settings.schema.clone(),
             record: record.clone(),
             delete: wish.delete,
             dry: wish.dry,
             gone: if wish.dry { gone.clone() } else { Rc::default() },
+            along: Rc::default(),
             reason: wish.reason.clone(),
             coalesce: settings.coalesce,
             operation: self.op_id(),
@@ -140,7 +141,12 @@ impl<S: Store, H: Host> Engine<S, H> {
             user: settings.user.clone(),
             generation: self.inner.state.borrow().generation,
         };
-        let done = self.decide(Durability::Strict, decision).await?;
+        let done = loop {
+            match self.decide(Durability::Strict, decision.clone()).await? {
+                Err(OrphanError::Write(error)) if error.goes_deeper(&mut decision.along) => {}
+                done => break done,
+            }
+        };
         if let Ok(Some(ended)) = &done
             && !wish.dry
         {

@@ -124,6 +124,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             dry: false,
             shown: None,
             ended: std::rc::Rc::default(),
+            along: std::rc::Rc::default(),
         };
         let several = entities.len() > 1;
         let durability = if is(Bug::RelaxedSave) { Durability::Relaxed } else { Durability::Strict };

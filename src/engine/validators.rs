@@ -39,26 +39,42 @@ impl<S: Store, H: Host> Engine<S, H> {
     }
 
     /// Writes what the app wants, once its functions have nothing against it.
-    pub(super) async fn written(&self, durability: Durability, write: LocalWrite) -> Result<Written, Refused> {
+    pub(super) async fn written(&self, durability: Durability, mut write: LocalWrite) -> Result<Written, Refused> {
         let told = |(at, error): (Option<usize>, WriteError)| (at, EngineError::from(error));
         if !write.wanted.iter().any(|wanted| self.is_validated(&wanted.entity) || self.is_turned_by_functions(&wanted.entity)) {
-            return self.decide(durability, write).await.map_err(|error| (None, error))?.map_err(told);
+            return self.known_whole(durability, &mut write, Clone::clone).await?.map_err(told);
         }
         for _ in 0..ASKED_MAX {
-            let dry = LocalWrite { dry: true, ..write.clone() };
-            let would_be = self.decide(Durability::Relaxed, dry).await.map_err(|error| (None, error))?.map_err(told)?;
+            let dry = |write: &LocalWrite| LocalWrite { dry: true, ..write.clone() };
+            let would_be = self.known_whole(Durability::Relaxed, &mut write, dry).await?.map_err(told)?;
             for (at, (Wanted { entity, .. }, record)) in write.wanted.iter().zip(&would_be.records).enumerate() {
                 let Some(record) = record.as_ref() else { continue };
                 self.agreed(entity, &record.id, &record.data).await.map_err(|error| (Some(at), error))?;
             }
             let shown: Vec<Option<Object>> = would_be.records.into_iter().map(|record| record.map(|record| record.data)).collect();
-            let settled = LocalWrite { shown: Some(Rc::new(shown)), ..write.clone() };
-            match self.decide(durability, settled).await.map_err(|error| (None, error))? {
+            let shown = Rc::new(shown);
+            let settled = |write: &LocalWrite| LocalWrite { shown: Some(shown.clone()), ..write.clone() };
+            match self.known_whole(durability, &mut write, settled).await? {
                 Err((_, WriteError::Unsettled)) => {}
                 done => return done.map_err(told),
             }
         }
         Err(told((None, WriteError::Unsettled)))
+    }
+
+    /// Writes, in as many tries as it takes until all that goes along is known.
+    async fn known_whole(
+        &self,
+        durability: Durability,
+        write: &mut LocalWrite,
+        to_do: impl Fn(&LocalWrite) -> LocalWrite,
+    ) -> Result<Result<Written, (Option<usize>, WriteError)>, Refused> {
+        loop {
+            match self.decide(durability, to_do(write)).await.map_err(|error| (None, error))? {
+                Err((_, error)) if error.goes_deeper(&mut write.along) => {}
+                done => return Ok(done),
+            }
+        }
     }
 
     /// Whether the app's functions have nothing against a record as it would be.
@@ -138,16 +154,21 @@ impl<S: Store, H: Host> Engine<S, H> {
 
     /// Brings something back, once the functions have nothing against what the record would be.
     pub(super) async fn taken_back(&self, mut wanted: TakeBack) -> Result<TakenBack, EngineError> {
-        for _ in 0..ASKED_MAX {
+        let mut tries = ASKED_MAX;
+        while tries > 0 {
             if self.asks_functions() {
-                let would_be = self.decide(Durability::Relaxed, TakeBack { dry: true, shown: None, ..wanted.clone() }).await??;
+                let would_be = match self.decide(Durability::Relaxed, TakeBack { dry: true, shown: None, ..wanted.clone() }).await? {
+                    Err(TakeBackError::Write(error)) if error.goes_deeper(&mut wanted.along) => continue,
+                    done => done?,
+                };
                 if let Some((entity, record)) = &would_be.record {
                     self.agreed(entity, &record.id, &record.data).await?;
                 }
                 wanted.shown = Some(Rc::new(vec![would_be.record.map(|(_, record)| record.data)]));
             }
             match self.decide(Durability::Strict, wanted.clone()).await? {
-                Err(TakeBackError::Write(WriteError::Unsettled)) => {}
+                Err(TakeBackError::Write(WriteError::Unsettled)) => tries -= 1,
+                Err(TakeBackError::Write(error)) if error.goes_deeper(&mut wanted.along) => {}
                 done => return Ok(done?),
             }
         }

@@ -278,6 +278,7 @@ fn a_restore_that_was_committed_and_not_heard_of_is_not_done_twice() {
         generation: 0,
         dry: false,
         shown: None,
+        along: std::rc::Rc::default(),
     };
     let first = desk.decide(take_back(Wish::Restore)).expect("restored");
     assert_eq!((first.operation.as_ref(), first.effects.queued.len()), (Some(&operation), 1));

@@ -103,6 +103,7 @@ impl Desk {
             dry: false,
             shown: None,
             ended: Rc::default(),
+            along: Rc::default(),
         })
     }
     /// Writes as the app does; gives the operation.

@@ -259,30 +259,124 @@ fn however_many_go_along_with_unsent_changes_they_are_read_together() {
     });
 }
 
+/// A chain of folders, each in the one before, as both devices have it.
+async fn chain(here: &Tab, there: &Tab, depth: usize) -> Vec<String> {
+    let mut tree = vec![here.create("folder", json!({"name": "root"})).await];
+    for _ in 0..depth {
+        let within = here.create("folder", json!({"in": value(tree.last().expect("the root"))})).await;
+        tree.push(within);
+    }
+    all_in_sync([here, there, here]).await;
+    tree
+}
+
 #[test]
-fn a_tree_goes_with_its_root_or_not_at_all() {
+fn a_tree_goes_with_its_root_however_deep_it_is() {
     tell(async {
-        for depth in 1..=6 {
+        for (depth, changed) in [(1, true), (3, true), (4, false), (4, true), (7, false), (8, true), (25, false), (25, true)] {
             let (_world, here, there) = two(&folders(), &json!({})).await;
-            let root = here.create("folder", json!({"name": "root"})).await;
-            let mut tree = vec![root.clone()];
-            for _ in 0..depth {
-                let within = here.create("folder", json!({"in": value(tree.last().expect("the root"))})).await;
-                tree.push(within);
+            let tree = chain(&here, &there, depth).await;
+            // Some lie in the base alone, some in the overlay too, and some are unsent.
+            for id in tree.iter().skip(1).filter(|_| changed) {
+                here.update("folder", id, json!({"name": "changed"})).await;
+                here.create("folder", json!({"in": value(id)})).await;
             }
+            here.delete("folder", &tree[0]).await;
+            assert_eq!(here.all("folder").await, Vec::<Value>::new(), "{depth} levels, at once and without a network");
             all_in_sync([&here, &there, &here]).await;
-            for id in &tree[1..] {
-                here.update("folder", id, json!({"set": {"name": "changed"}})).await;
-            }
-            if depth > 3 {
-                let refused = here.engine.delete("folder", &root).await.expect_err("it goes too deep");
-                assert_eq!((refused.code, here.all("folder").await.len()), ("too_large", depth + 1), "{refused}");
-                // In parts it goes.
-                here.delete("folder", &tree[depth - 2]).await;
-            }
-            here.delete("folder", &root).await;
-            all_in_sync([&here, &there, &here]).await;
-            assert_eq!((here.all("folder").await, there.all("folder").await), (Vec::new(), Vec::new()), "{depth} levels");
+            assert_eq!((here.queue().await.len(), there.all("folder").await), (0, Vec::new()), "{depth} levels");
         }
+    });
+}
+
+#[test]
+fn what_stands_in_the_way_far_below_keeps_the_whole_tree() {
+    tell(async {
+        let mut schema = folders();
+        schema["entities"]["paper"] = json!({"references": {"in": "folder"}});
+        let (_world, here, there) = two(&schema, &json!({})).await;
+        let tree = chain(&here, &there, 11).await;
+        let paper = here.create("paper", json!({"in": value(&tree[11])})).await;
+        let refused = here.engine.delete("folder", &tree[0]).await.expect_err("it is in use");
+        assert_eq!((refused.code, &refused.details["dependents"]), ("has_dependents", &json!([{"entity": "paper", "id": value(&paper)}])));
+        assert_eq!((here.all("folder").await.len(), here.queue().await.len()), (12, 1), "nothing was stored");
+    });
+}
+
+#[test]
+fn one_transaction_takes_several_deep_trees_along_and_no_more_than_a_thousand_records() {
+    tell(async {
+        let (_world, here, there) = two(&folders(), &json!({})).await;
+        let (first, second) = (chain(&here, &there, 9).await, chain(&here, &there, 6).await);
+        let gone = |tree: &[String]| json!({"kind": "delete", "entity": "folder", "id": value(&tree[0])});
+        here.engine.transaction(&json!([gone(&first), gone(&second)]).to_string()).await.expect("both");
+        assert_eq!((here.all("folder").await.len(), here.queue().await.len()), (0, 17));
+        all_in_sync([&here, &there, &here]).await;
+        assert_eq!(there.all("folder").await.len(), 0);
+        // Six levels, the last of them a thousand wide.
+        let tree = chain(&here, &there, 5).await;
+        let leaf = json!({"kind": "create", "entity": "folder", "data": {"in": value(&tree[5])}});
+        here.engine.transaction(&Value::Array(vec![leaf; 1_000]).to_string()).await.expect("a thousand");
+        let refused = here.engine.delete("folder", &tree[0]).await.expect_err("too many");
+        assert_eq!((refused.code, here.all("folder").await.len()), ("too_large", 1_006));
+    });
+}
+
+/// Puts a chain of folders into one; nothing of it was sent.
+async fn fill(tab: &Tab, root: &str, depth: usize) {
+    let mut last = root.to_owned();
+    for _ in 0..depth {
+        last = tab.create("folder", json!({"in": value(&last)})).await;
+    }
+}
+
+#[test]
+fn a_deep_tree_goes_where_functions_are_asked_and_where_a_lost_delete_is_restored() {
+    tell(async {
+        let (world, here, there) = two(&folders(), &json!({"validators": ["folder"]})).await;
+        for tab in [&here, &there] {
+            tab.function("validator", "folder", |_| Some(json!(null)));
+        }
+        let tree = chain(&here, &there, 9).await;
+        here.delete("folder", &tree[0]).await;
+        assert_eq!(here.all("folder").await.len(), 0);
+        all_in_sync([&here, &there, &here]).await;
+        // A delete that a later edit of the other side went over.
+        let root = chain(&here, &there, 0).await.remove(0);
+        let real = here.real_id("folder", &root).await.to_string();
+        here.delete("folder", &root).await;
+        world.pass(1_000);
+        there.update("folder", &real, json!({"name": "kept"})).await;
+        all_in_sync([&there, &here, &there]).await;
+        assert_eq!((here.all("folder").await.len(), there.all("folder").await.len()), (1, 1));
+        fill(&here, &root, 7).await;
+        let met = here.engine.conflicts().await.expect("read");
+        let key = met[0]["id"].as_u64().expect("a key");
+        here.engine.restore_conflict(key, None).await.expect("restored");
+        assert_eq!(here.all("folder").await.len(), 0);
+        all_in_sync([&here, &there, &here]).await;
+        assert_eq!(there.all("folder").await.len(), 0);
+    });
+}
+
+#[test]
+fn a_deep_tree_goes_with_an_orphan() {
+    tell(async {
+        let mut schema = folders();
+        schema["entities"]["folder"]["references"]["owner"] = json!("client");
+        schema["entities"]["client"] = json!({});
+        let (_world, here, there) = two(&schema, &json!({})).await;
+        let client = here.create("client", json!({})).await;
+        all_in_sync([&here, &there, &here]).await;
+        let client = here.real_id("client", &client).await;
+        here.delete("client", &client.to_string()).await;
+        let root = there.create("folder", json!({"owner": client})).await;
+        fill(&there, &root, 7).await;
+        assert!(there.sync().await.success);
+        here.sync().await;
+        let dry = here.end("delete", json!({"dryRun": true})).await;
+        let ended = here.end("delete", json!({})).await;
+        assert_eq!((&ended["failed"], here.all("folder").await.len()), (&json!([]), 0), "{ended}");
+        assert_eq!(dry, ended);
     });
 }
