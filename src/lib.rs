@@ -54,6 +54,7 @@
 //!     dry: false,
 //!     shown: None,
 //!     ended: Rc::default(),
+//!     keeps: false,
 //!     along: Rc::default(),
 //! };
 //! let written = store.transact(Durability::Strict, Planned::new(write)).await??.map_err(|(_, error)| error)?;

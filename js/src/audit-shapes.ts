@@ -41,7 +41,7 @@ export interface AuditEntry {
   content?: string;
   /** The paths of the fields that were written, where `audit.content` is `fields`. */
   fields?: string[];
-  /** What was written, where `audit.content` is `payload`. */
+  /** What was written, where `audit.content` is `payload`, and what `resolveOrphans('delete')` gave up. */
   payload?: { kind: OperationKind; data?: Record<string, unknown>; delta?: Record<string, unknown> };
   /**
    * Where the record looks different behind the act: the SHA-256 of its fields before, without one where it was not there. Of

@@ -88,8 +88,9 @@ export class RelationshipManager<R = AnyRecords> {
 
   /**
    * Ends the records with a reference that leads to nothing, each in a transaction of its own. `delete`: what the server has
-   * is deleted by an ordinary write, what it never had is given up as by `queue.discard`. `queue`: an unsent operation that
-   * would take the reference to the server is parked until a person edits, retries or discards it. `keep`: nothing.
+   * is deleted by an ordinary write, what it never had is given up as by `queue.discard`, and stays in the audit trail.
+   * `queue`: an unsent operation that would take the reference to the server is parked until a person edits, retries or
+   * discards it, or a download brings the record. `keep`: nothing.
    *
    * What cannot be ended is told in `failed`, and the others are all the same: `has_dependents` where a record that is no
    * orphan refers to it, `sealed`, `in_conflict`, and of `queue` `not_queued` where nothing unsent has the reference. Fails with

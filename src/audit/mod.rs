@@ -162,11 +162,14 @@ impl Entry {
         let (before, after, fields, payload) = (None, None, None, None);
         Self { operation, entity: entity.to_owned(), record, event, before, after, fields, payload }
     }
-    /// Shows as much of what was written as the settings say. The hash of it stands there in any case.
-    pub fn show(&mut self, action: &Action, content: Content) {
-        if !matches!(self.event, Event::Written { .. } | Event::Amended { .. } | Event::Imported { .. }) {
-            return;
-        }
+    /// Shows as much of what was written as the settings say. The hash of it stands there in any case. And where the trail
+    /// `keeps` what is given up, because nothing else has it from then on, all of that, unless they say otherwise.
+    pub fn show(&mut self, action: &Action, content: Option<Content>, keeps: bool) {
+        let content = match self.event {
+            Event::Written { .. } | Event::Amended { .. } | Event::Imported { .. } => content.unwrap_or_default(),
+            Event::Discarded | Event::Coalesced { by: None, .. } if keeps => content.unwrap_or(Content::Payload),
+            _ => return,
+        };
         match content {
             Content::Hash => {}
             Content::Payload => self.payload = Some(to_value(action)),

@@ -11,8 +11,8 @@ use super::page::ApplyPage;
 use super::rows::Seen;
 use super::work::Work;
 use crate::audit::Event;
-use crate::model::Kind;
-use crate::outbox::State;
+use crate::model::{Kind, Operation};
+use crate::outbox::{OutboxRow, State};
 use crate::plan::{Read, Table};
 use crate::schema::{Reference, references};
 
@@ -68,7 +68,7 @@ impl ApplyPage {
             for to in gone {
                 let target = known.get(&to.entity, &to.id).and_then(|at| work.latest(rows[at].clone()));
                 // What is here to bring it back goes up before whoever refers to it.
-                let back = |(_, operation): &(_, crate::model::Operation)| operation.action.kind() == Kind::Create;
+                let back = |(_, operation): &(OutboxRow, Operation)| operation.action.kind() == Kind::Create;
                 if !target.map_or(Ok(Vec::new()), |target| operations(db, work, &target))?.iter().any(back) {
                     lost.push(to);
                 }
@@ -88,13 +88,14 @@ impl ApplyPage {
                         park(work, row.clone(), stored, &operation, dangling(to), false);
                     }
                 }
-                State::Parked { failure, .. } if failure.code == DANGLING => {
-                    if brings(db, &self.schema, &operation, there)?.is_some_and(|to| failure.path.as_ref() == Some(&to.path)) {
-                        work.note(&operation, Event::Returned);
-                        work.queue(&operation, stored.with(State::Pending));
-                        row.parked = operations(db, work, &row)?.iter().any(|(other, _)| matches!(other.state, State::Parked { .. }));
-                        work.put(row.clone());
-                    }
+                State::Parked { failure, .. }
+                    if failure.code == DANGLING
+                        && brings(db, &self.schema, &operation, there)?.is_some_and(|to| failure.path.as_ref() == Some(&to.path)) =>
+                {
+                    work.note(&operation, Event::Returned);
+                    work.queue(&operation, stored.with(State::Pending));
+                    row.parked = operations(db, work, &row)?.iter().any(|(other, _)| matches!(other.state, State::Parked { .. }));
+                    work.put(row.clone());
                 }
                 _ => {}
             }

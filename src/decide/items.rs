@@ -191,6 +191,8 @@ pub struct Discard {
     pub schema: Rc<Schema>,
     /// The operation.
     pub operation: (u64, OpId),
+    /// Whether the trail keeps what is given up: nothing else has it from then on, and nobody has looked at it one by one.
+    pub keeps: bool,
     /// Why, where the person said so.
     pub reason: Option<String>,
     /// Now, ms by the device.
@@ -217,6 +219,7 @@ impl Decision for Discard {
         db.prefetch([last_audit(), seals(), SyncState::read(), outbox_rows()]);
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
         work.because(self.reason.as_deref());
+        work.keep(self.keeps);
         let sealed = work.seals(db)?.contains(self.operation.0);
         let queue = whole_queue(db, &self.schema)?;
         let Some(root) = queue.get(self.operation.0).filter(|item| item.operation.id == self.operation.1) else {

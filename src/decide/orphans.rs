@@ -21,12 +21,16 @@ use super::write::{LocalWrite, Wanted};
 use crate::model::{OpId, Operation, RecordId, Version};
 use crate::outbox::{Failure, State};
 use crate::plan::{Read, Table, Write, WriteBatch};
+use crate::protocol::limits::BODY_BYTES_MAX;
 use crate::relations::{Leads, Lost, Named, Orphan, Overlaid, ReferenceReport, Trace};
 use crate::schema::{Entity, Reference, Schema, references, references_set};
 use crate::value::{Key, KeyRange, Object, from_text};
 
 /// The code of what is held back because it would take a reference to the server that leads to nothing.
 pub(super) const DANGLING: &str = "dangling_reference";
+
+/// A row of the trail is no longer than this: it goes up in one request.
+const KEPT_BYTES_MAX: usize = BODY_BYTES_MAX - (1 << 20);
 
 /// Records that one part of a check looks at.
 const PART_RECORDS: u32 = 500;
@@ -242,7 +246,7 @@ impl EndOrphan {
         let (schema, now, user) = (self.schema.clone(), self.now, self.user.clone());
         if let Some(first) = row.filter(|row| row.version.is_none()).and_then(|row| row.ops.first()) {
             let operation = (first.seq, first.id.clone());
-            let (batch, done) = Discard { schema, operation, reason: self.reason.clone(), now, user }.decide(db)?;
+            let (batch, done) = Discard { schema, operation, keeps: true, reason: self.reason.clone(), now, user }.decide(db)?;
             let (ids, effects) = match done {
                 Ok(done) => done,
                 Err(error) => return Ok((Vec::new(), Err(error.into()))),
@@ -255,8 +259,19 @@ impl EndOrphan {
         let Named { entity, id } = self.record.clone();
         let wanted = vec![Wanted { entity, intent: Intent::Delete { id }, operation: self.operation.clone() }];
         let (coalesce, generation, ended) = (self.coalesce, sync.generation, self.gone.clone());
-        let write =
-            LocalWrite { schema, wanted, coalesce, now, user, generation, dry: false, shown: None, ended, along: self.along.clone() };
+        let write = LocalWrite {
+            schema,
+            wanted,
+            coalesce,
+            now,
+            user,
+            generation,
+            dry: false,
+            shown: None,
+            ended,
+            keeps: true,
+            along: self.along.clone(),
+        };
         let (batch, done) = write.decide(db)?;
         Ok(match done {
             Ok(written) => {
@@ -356,6 +371,11 @@ impl Decision for EndOrphan {
             return Ok((Vec::new(), Ok(None)));
         }
         let (batch, done) = if self.delete { self.delete(db, &sync, row.as_ref())? } else { self.hold(db, row, &lost)? };
+        let is_long = |write: &Write| matches!(write, Write::Put(Table::Audit, row) if row.text.len() > KEPT_BYTES_MAX);
+        if batch.iter().any(is_long) {
+            let reason = "the audit trail keeps what is given up, and this is too much for one row: give it up in parts".to_owned();
+            return Ok((Vec::new(), Err(WriteError::Value { code: "too_large", reason }.into())));
+        }
         Ok((if self.dry { Vec::new() } else { batch }, done))
     }
 }

@@ -213,6 +213,7 @@ impl TakeBack {
             dry: false,
             shown: None,
             ended: Rc::default(),
+            keeps: false,
             along: self.along.clone(),
         }
     }

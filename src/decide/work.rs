@@ -53,6 +53,7 @@ pub(super) struct Work<'w> {
     writes: WriteBatch,
     entries: Vec<Entry>,
     reason: Option<String>,
+    keeps: bool,
     effects: Effects,
 }
 
@@ -103,6 +104,7 @@ impl<'w> Work<'w> {
             writes: Vec::new(),
             entries: Vec::new(),
             reason: None,
+            keeps: false,
             effects: Effects::default(),
         })
     }
@@ -352,7 +354,7 @@ impl<'w> Work<'w> {
         self.tell(&operation.id, &operation.entity, &operation.record, event);
         let declared = self.schema.entity(&operation.entity);
         if let Some((entry, declared)) = self.entries.last_mut().zip(declared) {
-            entry.show(&operation.action, declared.content);
+            entry.show(&operation.action, declared.content, self.keeps);
         }
     }
     /// Adds a line about a record, under the name of an operation that need not be there.
@@ -362,6 +364,10 @@ impl<'w> Work<'w> {
     /// Says why a person does this: it stands in the audit row, also where that has no line.
     pub(super) fn because(&mut self, reason: Option<&str>) {
         self.reason = reason.map(str::to_owned);
+    }
+    /// Whether the trail keeps what is given up.
+    pub(super) fn keep(&mut self, keeps: bool) {
+        self.keeps = keeps;
     }
     /// Adds a line for every name that an operation ever had: a file can bring it again under each.
     pub(super) fn note_all(&mut self, stored: &OutboxRow, operation: &Operation, event: &Event) {

@@ -51,6 +51,8 @@ pub struct LocalWrite {
     pub shown: Option<Rc<Vec<Option<Object>>>>,
     /// Records that count as gone, where nothing is stored and what was to go before is still here.
     pub ended: Rc<Vec<Named>>,
+    /// Whether the trail keeps what is given up: nothing else has it from then on, and nobody has looked at it one by one.
+    pub keeps: bool,
     /// Records that an earlier try found to go along.
     pub along: Rc<Vec<Named>>,
 }
@@ -81,6 +83,7 @@ impl Decision for LocalWrite {
         let replayed = by_operation.is_some_and(|read| db.rows(&read).is_ok_and(|rows| !rows.is_empty()));
         let sync = SyncState::look(db)?;
         let mut work = Work::begin(db, &self.schema, &self.user, self.now)?;
+        work.keep(self.keeps);
         work.seals(db)?;
         if replayed {
             return self.replayed(db, &work);

@@ -224,9 +224,9 @@ fn content(fields: &mut Map<String, Value>, schema: &mut Schema) -> Result<(), E
         Some(Ok(content)) => Ok(Some(content)),
         Some(Err(_)) => Err(bad(&[PATH, ".", name].concat(), "must be 'hash', 'fields' or 'payload'")),
     };
-    let all = word("*")?.unwrap_or_default();
+    let all = word("*")?;
     for (name, entity) in schema.entities.iter_mut() {
-        entity.content = word(name)?.unwrap_or(all);
+        entity.content = word(name)?.or(all);
     }
     match said.keys().next() {
         Some(unknown) => Err(bad(&[PATH, ".", unknown].concat(), "is no entity of the schema")),
@@ -315,9 +315,10 @@ mod tests {
         assert!(settings.audit_upload && asking.audit_upload);
         let content = |said: Value| {
             let set = with(|fields| drop(fields.insert("audit".to_owned(), json!({"content": said}))));
-            set.map(|set| set.schema.entity("pet").map(|pet| pet.content))
+            set.map(|set| set.schema.entity("pet").and_then(|pet| pet.content))
         };
-        assert_eq!(content(json!({}))?, Some(Content::Hash), "no value stands in the trail that nobody wants there");
+        assert_eq!(content(json!({}))?, None);
+        assert_eq!(Content::default(), Content::Hash, "no value of a write stands in the trail that nobody wants there");
         assert_eq!(content(json!({"*": "fields"}))?, Some(Content::Fields));
         assert_eq!(content(json!({"*": "fields", "pet": "payload"}))?, Some(Content::Payload));
         assert_eq!(settings.base_url, "https://example.test/api/v1/sync");

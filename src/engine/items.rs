@@ -53,6 +53,7 @@ impl<S: Store, H: Host> Engine<S, H> {
     pub async fn discard(&self, operation: &str, reason: Option<&str>) -> Result<Value, EngineError> {
         let decision = Discard {
             schema: self.inner.settings.schema.clone(),
+            keeps: false,
             reason: self.reason(Act::Discard, reason)?,
             operation: self.queued(operation).await?,
             now: self.now(),

@@ -124,6 +124,7 @@ impl<S: Store, H: Host> Engine<S, H> {
             dry: false,
             shown: None,
             ended: std::rc::Rc::default(),
+            keeps: false,
             along: std::rc::Rc::default(),
         };
         let several = entities.len() > 1;

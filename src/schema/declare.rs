@@ -81,9 +81,9 @@ pub struct Entity {
     /// The form in which its records go over the wire, where that is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transform: Option<Transform>,
-    /// What the audit trail shows of it. It is no part of the declaration: the settings say it.
+    /// What the audit trail shows of it, where the settings say it: it is no part of the declaration.
     #[serde(skip)]
-    pub content: Content,
+    pub content: Option<Content>,
 }
 
 /// A queue within the outbox.

@@ -103,6 +103,7 @@ impl Desk {
             dry: false,
             shown: None,
             ended: Rc::default(),
+            keeps: false,
             along: Rc::default(),
         })
     }

@@ -15,6 +15,7 @@ fn give_up(desk: &Desk, op: &Op) {
     desk.decide(Discard {
         schema: desk.schema.clone(),
         operation: (op.seq, op.id.clone()),
+        keeps: false,
         reason: None,
         now: 1_700_000_000_000,
         user: "anna".to_owned(),

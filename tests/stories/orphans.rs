@@ -52,7 +52,13 @@ fn an_orphan_that_was_never_sent_is_given_up_and_its_payload_is_told() {
         assert_eq!((tab.queue().await.len(), tab.check().await["ok"].clone()), (0, json!(true)));
         let trail = anna.store.dump(Table::Audit);
         let (_, last) = trail.last().expect("a row");
-        assert!(last.contains("discarded") && last.contains("the client moved away"), "{last}");
+        let last: Value = serde_json::from_str(last).expect("JSON");
+        let kept: Vec<_> = last["entries"].as_array().expect("a list").iter().map(|entry| (&entry["event"], &entry["payload"])).collect();
+        let create = |data: &Value| json!({"kind": "create", "data": data});
+        let lost =
+            [create(&json!({"name": "Rex", "clientId": 999})), create(&json!({"petId": value(&pet), "clientId": visited["clientId"]}))];
+        let discarded = json!("discarded");
+        assert_eq!((kept, &last["reason"]), (vec![(&discarded, &lost[0]), (&discarded, &lost[1])], &json!("the client moved away")));
         assert!(tab.sync().await.success);
         assert_eq!(world.changes().await.len(), 1, "the client alone");
     });
@@ -262,5 +268,83 @@ fn a_dry_run_knows_what_goes_along() {
         let (visit, note, pet, deleted) = (json!("appointment"), json!("note"), json!("pet"), json!("deleted"));
         assert_eq!((ended, &done["failed"]), (vec![(&visit, &deleted), (&note, &deleted), (&pet, &deleted)], &json!([])));
         assert_eq!(tab.all("note").await.len(), 0);
+    });
+}
+
+/// The values that the trail of a tab has of what was given up: of each entry its event, payload and fields.
+async fn kept(tab: &Tab) -> Vec<Value> {
+    let rows = tab.engine.audit_query("", r#"{"order": "desc"}"#, true).await.expect("read");
+    let rows = rows.as_array().expect("a list");
+    let entries = rows.iter().flat_map(|row| row["entries"].as_array().cloned().unwrap_or_default());
+    let given_up = |entry: &Value| entry["event"] == "discarded" || entry["event"] == "coalesced";
+    entries.filter(given_up).map(|entry| json!([entry["entity"], entry["payload"]["data"], entry["fields"]])).collect()
+}
+
+#[test]
+fn what_the_settings_say_of_an_entity_holds_for_what_is_given_up_too() {
+    tell(async {
+        for (said, expected) in [
+            (json!({}), json!(["pet", {"name": "Rex", "clientId": 999}, null])),
+            (json!({"*": "payload"}), json!(["pet", {"name": "Rex", "clientId": 999}, null])),
+            (json!({"*": "payload", "pet": "hash"}), json!(["pet", null, null])),
+            (json!({"pet": "fields"}), json!(["pet", null, ["clientId", "name"]])),
+        ] {
+            let world = World::new();
+            let tab = world.device("anna").tab_with(json!({"audit": {"content": said}})).await;
+            tab.sync().await;
+            tab.create("pet", json!({"name": "Rex", "clientId": 999})).await;
+            tab.end("delete", json!({})).await;
+            assert_eq!(kept(&tab).await, [expected], "{said}");
+            // What a person gives up by its name was looked at.
+            tab.create("tag", json!({"name": "red"})).await;
+            let create = tab.queue().await[0]["operationId"].as_str().expect("an ID").to_owned();
+            tab.engine.discard(&create, None).await.expect("given up");
+            assert_eq!(kept(&tab).await[0], json!(["tag", null, null]));
+        }
+    });
+}
+
+#[test]
+fn what_goes_along_with_an_orphan_and_was_never_sent_is_kept_in_the_trail() {
+    tell(async {
+        let mut schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+        schema["entities"]["note"]["references"]["petId"] = json!("pet");
+        schema["entities"]["note"]["onDelete"] = json!({"petId": "cascade"});
+        let world = World::declaring(&schema);
+        let settings = json!({"schema": schema, "coalesce": true});
+        let (tab, office) = (world.device("anna").tab_with(settings.clone()).await, world.device("ben").tab_with(settings).await);
+        let client = office.create("client", json!({"name": "A"})).await;
+        assert!(office.sync().await.success && tab.sync().await.success);
+        let client = office.real_id("client", &client).await;
+        tab.delete("client", &client.to_string()).await;
+        let pet = office.create("pet", json!({"clientId": client})).await;
+        assert!(office.sync().await.success);
+        tab.sync().await;
+        let pet = office.real_id("pet", &pet).await;
+        tab.create("note", json!({"petId": pet, "text": "bites"})).await;
+        let ended = tab.end("delete", json!({})).await;
+        assert_eq!((&ended["resolved"][0]["action"], tab.all("note").await.len()), (&json!("deleted"), 0), "{ended}");
+        let told = kept(&tab).await;
+        assert!(told.contains(&json!(["note", {"petId": pet, "text": "bites"}, null])), "{told:?}");
+    });
+}
+
+#[test]
+fn more_than_a_row_of_the_trail_can_keep_is_given_up_in_parts() {
+    tell(async {
+        let tab = World::new().device("anna").tab().await;
+        tab.sync().await;
+        let pet = tab.create("pet", json!({"clientId": 999})).await;
+        for _ in 0..4 {
+            tab.create("appointment", json!({"petId": value(&pet), "text": "x".repeat(900 << 10)})).await;
+        }
+        for options in [json!({"dryRun": true}), json!({})] {
+            let told = tab.end("delete", options).await;
+            assert_eq!((&told["failed"][0]["error"]["code"], tab.queue().await.len()), (&json!("too_large"), 5));
+        }
+        let last = tab.queue().await[4]["operationId"].as_str().expect("an ID").to_owned();
+        tab.engine.discard(&last, None).await.expect("given up");
+        assert_eq!((&tab.end("delete", json!({})).await["failed"], tab.queue().await.len()), (&json!([]), 0));
+        assert!(tab.sync().await.success, "the server takes that row");
     });
 }
