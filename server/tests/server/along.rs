@@ -263,7 +263,7 @@ async fn what_stays_without_its_reference_counts_too<S: ServerStore>(world: Worl
     world.upload(&anna, &first).await;
     // Half of them graze on the farm, and the other half stand in its stall: two levels, each within the bound.
     let cow = |number: u64| {
-        let refers = if number % 2 == 0 { json!({"grazes": [{"farmId": 1}]}) } else { json!({"stallId": 1}) };
+        let refers = if number.is_multiple_of(2) { json!({"grazes": [{"farmId": 1}]}) } else { json!({"stallId": 1}) };
         anna.create(number, "cow", format!("temp_{number}_a_cow"), refers)
     };
     let cows: Vec<Value> = (3..=1_002).map(cow).collect();
