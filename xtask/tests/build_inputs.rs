@@ -88,7 +88,7 @@ fn the_promised_size_stands_and_no_ceiling_rises_unseen() {
     // The promise is not kept yet. Whoever makes the module smaller lowers this number with it; whoever raises it says in
     // docs/decisions.md what for.
     let ceiling = at(&inputs.wasm_pack, &["budget", "wasm-gzip-bytes"]).and_then(Value::as_integer);
-    assert!(ceiling.is_some_and(|bytes| bytes <= 533_000), "{ceiling:?}");
+    assert!(ceiling.is_some_and(|bytes| bytes <= 545_000), "{ceiling:?}");
     assert_eq!(at(&inputs.wasm_pack, &["budget", "js-gzip-bytes"]), Some(&Value::Integer(20_000)));
 }
 
