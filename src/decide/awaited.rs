@@ -4,7 +4,7 @@
 use super::cache::{Cache, Run, each};
 use super::chain::operations;
 use super::incoming::Content;
-use super::orphans::{DANGLING, brings, dangling};
+use super::orphans::{brings, dangling};
 use super::outcomes::park;
 use super::overlay::OverlayRow;
 use super::page::ApplyPage;
@@ -89,7 +89,7 @@ impl ApplyPage {
                     }
                 }
                 State::Parked { failure, .. }
-                    if failure.code == DANGLING
+                    if failure.code == "dangling_reference"
                         && brings(db, &self.schema, &operation, there)?.is_some_and(|to| failure.path.as_ref() == Some(&to.path)) =>
                 {
                     work.note(&operation, Event::Returned);

@@ -26,9 +26,6 @@ use crate::relations::{Leads, Lost, Named, Orphan, Overlaid, ReferenceReport, Tr
 use crate::schema::{Entity, Reference, Schema, references, references_set};
 use crate::value::{Key, KeyRange, Object, from_text};
 
-/// The code of what is held back because it would take a reference to the server that leads to nothing.
-pub(super) const DANGLING: &str = "dangling_reference";
-
 /// A row of the trail is no longer than this: it goes up in one request.
 const KEPT_BYTES_MAX: usize = BODY_BYTES_MAX - (1 << 20);
 
@@ -325,7 +322,7 @@ fn gone_by(batch: &WriteBatch) -> Vec<Named> {
 /// Why an operation is held back that would take such a reference to the server.
 pub(super) fn dangling(to: &Reference) -> Failure {
     let message = format!("it refers to the {} '{}', which is not there", to.entity, to.id);
-    Failure { code: DANGLING.to_owned(), message, path: Some(to.path.clone()), faults: Vec::new() }
+    Failure { code: "dangling_reference".to_owned(), message, path: Some(to.path.clone()), faults: Vec::new() }
 }
 
 /// Of these references the first that an operation sets. It has the IDs with which it was written.
